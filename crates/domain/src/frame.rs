@@ -1,0 +1,91 @@
+//! One SSE block: `event`, `data`, for hello also `retry`, and **`id` last**.
+//!
+//! Some clients take an id as soon as its line is read, even when the connection breaks before the
+//! blank line: with the id last they cannot have skipped the event. Every frame has an id, since a
+//! new connection starts with an empty one and any dispatch copies it.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+use crate::event::EventName;
+
+/// The first bytes of a stream. WebKit glues what was cut off an earlier stream to the next one's
+/// first bytes; a comment line makes both harmless.
+pub const OPENING: &str = ":\n";
+
+/// Writes one frame behind what `out` holds.
+///
+/// `data` is one line of JSON; `id` is a cursor's text, or [`crate::cursor::UNREADABLE`].
+pub fn write(out: &mut String, event: EventName, data: &str, id: impl std::fmt::Display) {
+    block(out, event, data, None, &id);
+}
+
+/// Writes a frame that also sets the client's time to reconnect, in milliseconds.
+pub fn write_with_retry(
+    out: &mut String,
+    event: EventName,
+    data: &str,
+    retry_ms: u32,
+    id: impl std::fmt::Display,
+) {
+    block(out, event, data, Some(retry_ms), &id);
+}
+
+fn block(out: &mut String, event: EventName, data: &str, retry_ms: Option<u32>, id: &dyn std::fmt::Display) {
+    let _ = writeln!(out, "event: {}", event.as_str());
+    if let Some(retry_ms) = retry_ms {
+        let _ = writeln!(out, "retry: {retry_ms}");
+    }
+    let _ = write!(out, "data: {}\nid: {id}\n\n", one_line(data));
+}
+
+/// Escapes what could end a line or be taken for a control by some client. In JSON such
+/// characters stand only inside strings (RFC 8259 section 2), except for the white space that a
+/// sender may have put between tokens, which is dropped.
+fn one_line(json: &str) -> Cow<'_, str> {
+    let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    if !json.contains(odd) {
+        return Cow::Borrowed(json);
+    }
+    let mut line = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match c {
+            '\n' | '\r' | '\t' => {}
+            c if odd(c) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
+    Cow::Owned(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cursor::{Cursor, Gen};
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_id_comes_last_and_the_block_ends_with_one_blank_line() {
+        let mut out = String::from(OPENING);
+        let cursor = Cursor { r#gen: Gen(1), seq: 41 };
+        write_with_retry(&mut out, EventName::Hello, "{}", 4821, cursor);
+        assert_eq!(out, ":\nevent: hello\nretry: 4821\ndata: {}\nid: 0000000000002.41\n\n");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_text_a_frame_is_one_block_and_its_data_the_same_value(text in any::<String>()) {
+            let data = serde_json::to_string(&text).unwrap();
+            let mut out = String::new();
+            write(&mut out, EventName::Message, &data, "0.0");
+            let lines: Vec<&str> = out.split('\n').collect();
+            prop_assert_eq!(lines.len(), 5);
+            prop_assert_eq!(lines[0], "event: message");
+            prop_assert_eq!(&lines[2..], &["id: 0.0", "", ""]);
+            prop_assert!(!out.contains(|c: char| c.is_control() && c != '\n'));
+            let back: String = serde_json::from_str(lines[1].strip_prefix("data: ").unwrap()).unwrap();
+            prop_assert_eq!(back, text);
+        }
+    }
+}

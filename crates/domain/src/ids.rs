@@ -1,0 +1,187 @@
+//! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key.
+
+use std::{fmt, sync::Arc};
+
+use data_encoding::BASE32_DNSSEC;
+use serde::{Deserialize, Serialize, de};
+use sha2::{Digest, Sha256};
+
+use crate::limits;
+
+/// What is wrong with a text that should have been an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be {rule}")]
+pub struct BadId {
+    /// The kind of id, as a word: `user`, `thread`, …
+    pub what: &'static str,
+    /// What it must look like.
+    pub rule: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` against the rule of this kind of id.
+            ///
+            /// # Errors
+            /// [`BadId`] with the rule that `text` breaks.
+            pub fn parse(text: &str) -> Result<Self, BadId> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.into())) } else { Err(BadId { what: $what, rule: $rule }) }
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                Self::parse(&text).map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+fn all(text: &str, max: usize, allowed: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.len() <= max && text.bytes().all(allowed)
+}
+
+fn lower_alnum(b: u8) -> bool {
+    b.is_ascii_lowercase() || b.is_ascii_digit()
+}
+
+id!(
+    /// A user, named by the `sub` claim of the identity provider; case is kept.
+    UserId, "user", "1 to 128 of A-Z a-z 0-9 _ . @ | : + = ~ -",
+    |t| all(t, limits::USER_BYTES, |b| b.is_ascii_alphanumeric() || b"_.@|:+=~-".contains(&b))
+);
+id!(
+    /// A thread: `t_…` (group, random) or `d_…` (direct, made from its pair).
+    ThreadId, "thread", "a thread id such as t_4k2m…",
+    |t| t.strip_prefix("t_").or_else(|| t.strip_prefix("d_")).is_some_and(|t| all(t, 40, lower_alnum))
+);
+id!(
+    /// What a client sends with a write so that a repetition is known: `Idempotency-Key`.
+    IdempotencyKey, "Idempotency-Key", "1 to 64 of A-Z a-z 0-9 _ . : + = ~ -",
+    |t| all(t, limits::KEY_BYTES, |b| b.is_ascii_alphanumeric() || b"_.:+=~-".contains(&b))
+);
+id!(
+    /// One run of one edge process; a holder of leases.
+    BootId, "boot id", "1 to 40 of a-z 0-9", |t| all(t, 40, lower_alnum)
+);
+id!(
+    /// One queue; also the last part of its name in SQS.
+    QueueId, "queue id", "1 to 40 of a-z 0-9", |t| all(t, 40, lower_alnum)
+);
+id!(
+    /// A one-use pass for one stream, handed to a client that cannot have the cookie.
+    TicketId, "ticket", "a ticket from POST /v1/tickets", |t| t.len() == 26 && all(t, 26, lower_alnum)
+);
+
+impl ThreadId {
+    /// The one direct thread of two users, whichever of them asks.
+    ///
+    /// The hash covers the sorted pair with lengths in front, so that no two pairs can meet by
+    /// moving a character from one name to the other.
+    pub fn direct(a: &UserId, b: &UserId) -> Self {
+        let (first, second) = if a <= b { (a, b) } else { (b, a) };
+        let mut hash = Sha256::new();
+        for name in [first, second] {
+            hash.update((name.0.len() as u64).to_be_bytes());
+            hash.update(name.0.as_bytes());
+        }
+        Self(format!("d_{}", short(&hash.finalize()[..16])).into())
+    }
+
+    /// A group's id from 128 random bits.
+    pub fn group(random: u128) -> Self {
+        Self(format!("t_{}", token(random)).into())
+    }
+}
+
+impl IdempotencyKey {
+    /// A key for a request that brought none, from 128 random bits.
+    pub fn made(random: u128) -> Self {
+        Self(token(random).into())
+    }
+}
+
+impl BootId {
+    /// A new name for an edge, from 128 random bits.
+    pub fn made(random: u128) -> Self {
+        Self(token(random).into())
+    }
+}
+
+impl QueueId {
+    /// A new name for a queue, from 128 random bits: it tells nothing of its user.
+    pub fn made(random: u128) -> Self {
+        Self(token(random).into())
+    }
+}
+
+impl TicketId {
+    /// A new ticket, from 128 random bits.
+    pub fn made(random: u128) -> Self {
+        Self(token(random).into())
+    }
+}
+
+/// 26 characters of lower-case base 32 for 128 bits.
+fn token(random: u128) -> String {
+    short(&random.to_be_bytes())
+}
+
+fn short(bytes: &[u8]) -> String {
+    BASE32_DNSSEC.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_may_not_hold_the_separator_of_keys() {
+        for bad in ["", "a#b", "a b", "ä", "a\n", &"x".repeat(129)] {
+            assert!(UserId::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["alice", "auth0|5f7c8ec7c33c6c004bbafe82", "a@b.c", "A:b+c=~-"] {
+            assert_eq!(UserId::parse(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn a_direct_thread_has_one_id_whoever_asks_and_no_other_pair_has_it() {
+        let [ab, c, a, bc] = ["ab", "c", "a", "bc"].map(|n| UserId::parse(n).unwrap());
+        assert_eq!(ThreadId::direct(&ab, &c), ThreadId::direct(&c, &ab));
+        assert_ne!(ThreadId::direct(&ab, &c), ThreadId::direct(&a, &bc));
+        assert!(ThreadId::parse(ThreadId::direct(&a, &bc).as_str()).is_ok());
+    }
+
+    #[test]
+    fn made_ids_parse() {
+        assert!(ThreadId::parse(ThreadId::group(7).as_str()).is_ok());
+        assert!(TicketId::parse(TicketId::made(u128::MAX).as_str()).is_ok());
+        assert!(QueueId::parse(QueueId::made(0).as_str()).is_ok());
+    }
+}

@@ -1,0 +1,13 @@
+//! The words of Runnel as types: ids, events, cursors, envelopes, frames and limits.
+//!
+//! Text becomes one of these types at the edge of the system, through `parse`, and is never a
+//! `String` again. This crate does no I/O, reads no clock and draws no random numbers, so that
+//! everything in it can be property-tested and simulated.
+
+pub mod cursor;
+pub mod envelope;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod limits;
+pub mod wire;

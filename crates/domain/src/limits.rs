@@ -1,0 +1,123 @@
+//! Every limit of the service, with its reason. A limit that is a setting has its default here.
+
+use std::time::Duration;
+
+/// Longest message text, in bytes of UTF-8. Leaves an envelope and a frame far below the 60 KiB
+/// at which some SSE clients fail, and a row far below DynamoDB's 400 KB.
+pub const MESSAGE_BYTES: usize = 16 * 1024;
+/// Largest request body, in bytes: a message whose every character is escaped, and its wrapping.
+pub const BODY_BYTES: usize = 32 * 1024;
+/// Longest thread title, in bytes.
+pub const TITLE_BYTES: usize = 200;
+/// Longest part of a message kept as a preview in each member's view, in bytes: the view stays
+/// under 1 KiB, the unit in which DynamoDB bills a write.
+pub const PREVIEW_BYTES: usize = 160;
+/// Longest `Idempotency-Key`, in bytes.
+pub const KEY_BYTES: usize = 64;
+/// Longest user id, in bytes: the `sub` claims of the common identity providers fit.
+pub const USER_BYTES: usize = 128;
+/// Largest token or cookie looked at, in bytes.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+
+/// Members of one thread: each message costs a transaction per member.
+pub const THREAD_MEMBERS: usize = 1_000;
+/// Members named when a thread is created: two rows each, with four more, fit one transaction of
+/// 100 items (`TransactWriteItems`).
+pub const CREATE_MEMBERS: usize = 40;
+/// Threads of one user: a listing reads them all.
+pub const USER_THREADS: usize = 1_000;
+/// Members named in a thread list; the thread itself names all.
+pub const LISTED_MEMBERS: usize = 8;
+/// Members up to which the request that commits an event also fans it out.
+pub const INLINE_MEMBERS: usize = 50;
+/// Members up to which `seen` is told to the other members; above it costs N² appends.
+pub const SEEN_MEMBERS: usize = 64;
+/// Members up to which typing is told at all.
+pub const TYPING_MEMBERS: usize = 20;
+
+/// Items of one page of a list.
+pub const PAGE_ITEMS: usize = 50;
+/// Most items a client may ask for in one page.
+pub const PAGE_ITEMS_MAX: usize = 100;
+
+/// Thread events copied to an inbox by one transaction: with HEAD, the view and both conditions
+/// it stays under 100 items and 4 MB.
+pub const APPEND_BATCH: usize = 24;
+/// Tries of a conditional write before the request is told to come back (503).
+pub const WRITE_TRIES: u32 = 8;
+/// Inbox events behind which a stream is told to list again instead of replaying.
+pub const REPLAY_EVENTS: u64 = 1_000;
+/// Inbox events read at once while replaying: a `BatchGetItem` takes 100 keys.
+pub const REPLAY_PAGE: usize = 50;
+
+/// Frames that the hub keeps per connected user; a stream further behind reads the inbox.
+pub const RING_FRAMES: usize = 64;
+/// Streams of one user on one edge: several windows and devices, no runaway tab.
+pub const USER_STREAMS: usize = 8;
+/// Open connections of one process; below the 20,000 files a process may usually have.
+pub const CONNECTIONS: usize = 19_000;
+/// Queues that one edge creates in a second: `CreateQueue` has an unpublished throttle.
+pub const QUEUE_CREATES_PER_SECOND: u32 = 20;
+/// Largest envelope written, in bytes; SQS takes 256 KiB everywhere. A larger one carries no
+/// event and only says that the inbox is to be read.
+pub const ENVELOPE_BYTES: usize = 200 * 1024;
+/// Recipients of one envelope: a `per-edge` queue serves many members of one thread.
+pub const ENVELOPE_RECIPIENTS: usize = 500;
+
+/// How long an inbox keeps an event (`RUNNEL_INBOX_DAYS`).
+pub const INBOX_DAYS: u16 = 7;
+/// How long an idempotency key is remembered; a phone may send its outbox a day later.
+pub const KEY_LIFE: Duration = Duration::from_hours(48);
+/// How long a ticket may wait for its stream.
+pub const TICKET_LIFE: Duration = Duration::from_secs(30);
+/// How long `typing` is shown after its post.
+pub const TYPING_TTL: Duration = Duration::from_secs(6);
+/// Least time between two typing events of one user in one thread on one edge.
+pub const TYPING_PERIOD: Duration = Duration::from_secs(1);
+
+/// How far in the future an outbox row becomes due at its commit: the request itself drives it
+/// until then.
+pub const OUTBOX_GRACE: Duration = Duration::from_secs(5);
+/// How far whoever drives an outbox row moves it on.
+pub const OUTBOX_HOLD: Duration = Duration::from_secs(30);
+
+/// Time between two beats of an edge.
+pub const BEAT_PERIOD: Duration = Duration::from_secs(5);
+/// Without a confirmed beat for this long an edge receives and acks nothing.
+pub const BEAT_LAPSE: Duration = Duration::from_secs(15);
+/// A beat that has not moved for this long on an observer's own clock marks its edge dead; also
+/// the age up to which an edge's row counts for presence.
+pub const BEAT_DEAD: Duration = Duration::from_secs(30);
+/// How long an edge keeps a user's lease after the last stream.
+pub const LINGER: Duration = Duration::from_secs(10);
+/// Time from a lease to the first comparison of cursor and HEAD.
+pub const FIRST_CHECK: Duration = Duration::from_secs(2);
+/// How long a hole in the inbox, or a cursor above HEAD, is read again before it is believed:
+/// the items of one DynamoDB transaction become visible one by one.
+pub const HOLE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time between two pings (`RUNNEL_PING_SECONDS`); proxies cut at 30 to 60 s of silence.
+pub const PING: Duration = Duration::from_secs(15);
+/// Time between two head checks of a stream (`RUNNEL_HEAD_CHECK_SECONDS`).
+pub const HEAD_CHECK: Duration = Duration::from_secs(60);
+/// No byte written for this long closes a stream.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// How long a request head may take to arrive; axum's own `serve` has no such limit.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Age at which a stream ends, ± 20 % at random, so that a fleet rebalances.
+pub const STREAM_AGE: Duration = Duration::from_mins(60);
+/// `retry` of streams that are told to come back later, in milliseconds.
+pub const RETRY_LATER_MS: std::ops::RangeInclusive<u32> = 10_000..=60_000;
+
+/// How long a queue keeps an envelope: the inbox is the truth.
+pub const QUEUE_RETENTION: Duration = Duration::from_mins(2);
+/// How long a received envelope is hidden before another receive may have it.
+pub const QUEUE_VISIBILITY: Duration = Duration::from_secs(2);
+/// How long a receive waits: the longest that SQS allows.
+pub const QUEUE_WAIT: Duration = Duration::from_secs(20);
+
+const _: () = assert!(MESSAGE_BYTES * 2 <= BODY_BYTES, "a message of quotes must fit a body");
+const _: () = assert!(CREATE_MEMBERS * 2 + 2 + 4 <= 100, "creation is one transaction");
+const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
+const _: () = assert!(BEAT_LAPSE.as_secs() < BEAT_DEAD.as_secs(), "an edge stops before others take over");
+const _: () = assert!(PING.as_secs() < 30, "CloudFront cuts after 30 s of silence");

@@ -1,0 +1,146 @@
+//! The JSON shapes of the HTTP API and of the frames' `data`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{Change, Member, ThreadKind},
+    ids::{ThreadId, UserId},
+};
+
+/// A thread as its reader sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Thread {
+    /// Its id.
+    pub id: ThreadId,
+    /// Direct or group.
+    pub kind: ThreadKind,
+    /// Its title; direct threads have none.
+    pub title: Option<String>,
+    /// Its members; at most [`crate::limits::LISTED_MEMBERS`] in a list of threads.
+    pub members: Vec<Member>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// How many messages it has.
+    pub number: u64,
+    /// Up to which message number the reader has seen it.
+    pub seen: u64,
+    /// `number` − `seen`.
+    pub unread: u64,
+    /// Its latest message; in a list of threads the text may be cut.
+    pub last: Option<Message>,
+    /// How far each member has seen it; only where one thread is read, and only up to
+    /// [`crate::limits::SEEN_MEMBERS`] members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_by: Option<BTreeMap<UserId, u64>>,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Its place among the thread's logged events.
+    pub tseq: u64,
+    /// Its place among the thread's messages.
+    pub number: u64,
+    /// Who said it.
+    pub from: UserId,
+    /// What was said.
+    pub text: String,
+    /// When, by the server's clock.
+    pub at: Timestamp,
+    /// The text is a preview and goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+}
+
+/// How far a member has read a thread; clients take the maximum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Who has read.
+    pub user: UserId,
+    /// Up to which message number.
+    pub number: u64,
+}
+
+/// Somebody types, or has stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Typing {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Who types.
+    pub user: UserId,
+    /// Started or stopped.
+    pub state: TypingState,
+    /// How long it is worth showing, in milliseconds.
+    pub ttl_ms: u64,
+}
+
+/// Whether somebody types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TypingState {
+    /// Typing now.
+    Started,
+    /// Not any more.
+    Stopped,
+}
+
+/// Whether a user has an open stream somewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Presence {
+    /// The user.
+    pub user: UserId,
+    /// Whether some edge holds a stream of theirs.
+    pub online: bool,
+    /// When this was looked up.
+    pub at: Timestamp,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Page<T> {
+    /// What is on the page.
+    pub items: Vec<T>,
+    /// The token of the next page; none on the last.
+    pub next: Option<String>,
+}
+
+/// `data` of a `message` frame: a [`Message`] without a copy of its text.
+#[derive(Debug, Serialize)]
+pub(crate) struct MessageData<'a> {
+    pub(crate) thread: &'a ThreadId,
+    pub(crate) tseq: u64,
+    pub(crate) number: u64,
+    pub(crate) from: &'a UserId,
+    pub(crate) text: &'a str,
+    pub(crate) at: Timestamp,
+}
+
+/// `data` of a `member` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct MemberData<'a> {
+    pub(crate) thread: &'a ThreadId,
+    pub(crate) tseq: u64,
+    pub(crate) user: &'a UserId,
+    pub(crate) change: Change,
+    pub(crate) by: &'a UserId,
+    pub(crate) at: Timestamp,
+}
+
+/// `data` of a `thread` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct ThreadData {
+    pub(crate) thread: Thread,
+    pub(crate) tseq: u64,
+}
+
+/// The beginning of a text, at most `bytes` long and never cut inside a character.
+pub fn preview(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

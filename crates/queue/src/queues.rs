@@ -1,0 +1,114 @@
+//! The queues of one stage.
+
+use aws_sdk_sqs::{
+    Client,
+    config::Config,
+    types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName},
+};
+use domain::{ids::QueueId, limits};
+use jiff::Timestamp;
+
+use crate::error::Error;
+
+/// All queues of a stage, told from other stages' by the beginning of their names.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    calls: Client,
+    receives: Client,
+    prefix: String,
+}
+
+/// An envelope as it came out of a queue.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// What was posted.
+    pub body: String,
+    /// What [`Queues::ack`] needs.
+    pub receipt: String,
+    /// When it was posted, by the clock of SQS.
+    pub sent_at: Option<Timestamp>,
+}
+
+impl Queues {
+    /// The queues `runnel-<stage>-<id>`.
+    ///
+    /// Receives have a client of their own (`receives`), since a long poll outlives the time
+    /// limits that are good for every other call.
+    pub fn new(calls: Config, receives: Config, stage: &str) -> Self {
+        let prefix = format!("runnel-{stage}-");
+        Self { calls: Client::from_conf(calls), receives: Client::from_conf(receives), prefix }
+    }
+
+    /// Creates the queue and answers with its url. A queue may need a second until it can be used
+    /// (SQS API reference, `CreateQueue`).
+    ///
+    /// # Errors
+    /// [`Error::Throttled`] where too many are created at once.
+    pub async fn create(&self, id: &QueueId) -> Result<String, Error> {
+        let seconds = |d: std::time::Duration| d.as_secs().to_string();
+        let created = self
+            .calls
+            .create_queue()
+            .queue_name(format!("{}{id}", self.prefix))
+            .attributes(QueueAttributeName::MessageRetentionPeriod, seconds(limits::QUEUE_RETENTION))
+            .attributes(QueueAttributeName::VisibilityTimeout, seconds(limits::QUEUE_VISIBILITY))
+            .attributes(QueueAttributeName::ReceiveMessageWaitTimeSeconds, seconds(limits::QUEUE_WAIT))
+            .attributes(QueueAttributeName::SqsManagedSseEnabled, "true")
+            .send()
+            .await?;
+        created.queue_url.ok_or_else(|| Error::Unavailable("CreateQueue answered without a url".into()))
+    }
+
+    /// Posts the body of an envelope.
+    pub async fn post(&self, url: &str, body: String) -> Result<(), Error> {
+        self.calls.send_message().queue_url(url).message_body(body).send().await?;
+        Ok(())
+    }
+
+    /// Waits up to [`limits::QUEUE_WAIT`] for envelopes, and takes up to ten. Dropping the future
+    /// aborts the receive.
+    pub async fn receive(&self, url: &str) -> Result<Vec<Received>, Error> {
+        let received = self
+            .receives
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(10)
+            .wait_time_seconds(i32::try_from(limits::QUEUE_WAIT.as_secs()).unwrap_or(20))
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .send()
+            .await?;
+        let messages = received.messages.unwrap_or_default();
+        Ok(messages
+            .into_iter()
+            .filter_map(|m| {
+                let sent =
+                    m.attributes.and_then(|a| a.get(&MessageSystemAttributeName::SentTimestamp).cloned());
+                let sent_at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
+                Some(Received { body: m.body.unwrap_or_default(), receipt: m.receipt_handle?, sent_at })
+            })
+            .collect())
+    }
+
+    /// Takes received envelopes out of the queue for good. One that stays is only seen again.
+    pub async fn ack(&self, url: &str, received: &[Received]) -> Result<(), Error> {
+        if received.is_empty() {
+            return Ok(());
+        }
+        let mut call = self.calls.delete_message_batch().queue_url(url);
+        for (i, message) in received.iter().enumerate() {
+            let entry =
+                DeleteMessageBatchRequestEntry::builder().id(i.to_string()).receipt_handle(&message.receipt);
+            call = call.entries(entry.build().map_err(|e| Error::Unavailable(e.into()))?);
+        }
+        call.send().await?;
+        Ok(())
+    }
+
+    /// Deletes a queue; one that is gone already counts as deleted.
+    pub async fn delete(&self, url: &str) -> Result<(), Error> {
+        match self.calls.delete_queue().queue_url(url).send().await.map_err(Error::from) {
+            Ok(_) | Err(Error::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

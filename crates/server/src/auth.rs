@@ -1,0 +1,278 @@
+//! Who calls: JSON Web Tokens of the team's own identity provider, judged for both sides.
+//!
+//! The one rule against algorithm confusion: a key knows its one algorithm, and a token that names
+//! another is refused before its signature is looked at.
+
+use std::sync::Arc;
+
+use domain::{ids::UserId, limits};
+use http::Uri;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use claims::{Claims, Expected};
+use jwks::{Jwks, Pace};
+
+pub mod bearer;
+mod claims;
+pub mod cookie;
+mod fetch;
+mod jwks;
+pub mod mint;
+
+/// Shortest secret for HS256, in bytes: the key is as long as the hash (RFC 7518, section 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+
+/// Which tokens count. Exactly one of `secret` and `jwks_url` must be there.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AuthConfig {
+    /// Secret of at least 32 bytes with which tokens are signed (HS256). Better set in the
+    /// environment than on the command line, which other users of the machine can read.
+    #[arg(long = "jwt-secret", env = "RUNNEL_JWT_SECRET", hide_env_values = true)]
+    pub secret: Option<SecretString>,
+    /// Where the identity provider publishes its public keys (RS256, ES256): an https URL.
+    #[arg(long, env = "RUNNEL_JWKS_URL", value_name = "URL")]
+    pub jwks_url: Option<String>,
+    /// What `iss` must be; any if absent.
+    #[arg(long = "jwt-issuer", env = "RUNNEL_JWT_ISSUER")]
+    pub issuer: Option<String>,
+    /// What `aud` must be or hold; any if absent.
+    #[arg(long = "jwt-audience", env = "RUNNEL_JWT_AUDIENCE")]
+    pub audience: Option<String>,
+}
+
+impl AuthConfig {
+    /// The secret, if there is one that is not empty: templates leave unused variables empty.
+    fn secret(&self) -> Result<Option<&str>, ConfigError> {
+        let secret = self.secret.as_ref().map(SecretString::expose_secret);
+        match set(secret) {
+            Some(secret) if secret.len() < SECRET_BYTES_MIN => {
+                Err(ConfigError::ShortSecret { bytes: secret.len() })
+            }
+            secret => Ok(secret),
+        }
+    }
+}
+
+fn set(value: Option<&str>) -> Option<&str> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// Why tokens cannot be judged or minted with a configuration.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither a secret nor a JWKS URL.
+    #[error(
+        "no key to verify tokens with: set `RUNNEL_JWKS_URL` to your identity provider's key set, \
+         or `RUNNEL_JWT_SECRET` to a shared secret"
+    )]
+    NoKey,
+    /// Both a secret and a JWKS URL.
+    #[error("`RUNNEL_JWT_SECRET` and `RUNNEL_JWKS_URL` are both set: unset one of them")]
+    TwoKeys,
+    /// A secret that can be guessed.
+    #[error(
+        "`RUNNEL_JWT_SECRET` has {bytes} bytes and needs at least 32: \
+         make one with `openssl rand -base64 48`"
+    )]
+    ShortSecret {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Keys that anyone between here and there could replace.
+    #[error("`RUNNEL_JWKS_URL` is `{url}`: give an `https://` URL (plain http only on loopback)")]
+    JwksUrl {
+        /// What was given.
+        url: String,
+    },
+    /// Only a shared secret can sign.
+    #[error("tokens can only be minted with a shared secret: set `RUNNEL_JWT_SECRET`")]
+    NoSecret,
+}
+
+/// Whom a token speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The token's `sub`.
+    pub user: UserId,
+    /// The token's `iat`, or the epoch where it has none: so the first revocation ends it.
+    pub issued_at: Timestamp,
+    /// The token's `exp`. It is honoured for 30 s more, since clocks differ.
+    pub expires_at: Timestamp,
+}
+
+/// What a token is worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It counts.
+    Genuine(Identity),
+    /// It counted once: right in everything but `exp`.
+    Expired(Identity),
+    /// It never counted here.
+    Refused(Refusal),
+    /// Not to be told now: the provider's keys cannot be had. The caller should come back.
+    Unknown,
+}
+
+/// Why a token never counted. None of the texts quotes the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Longer than [`limits::TOKEN_BYTES`].
+    #[error("the token is longer than 8 KiB")]
+    TooLong,
+    /// Not three parts of base64url, or a header that is none.
+    #[error("the token is not a signed JWT")]
+    Malformed,
+    /// A `typ` or `crit` that asks for more than is understood here.
+    #[error("the token's header has a `typ` or `crit` that is not for this service")]
+    Header,
+    /// Not the one algorithm of its key.
+    #[error("the token's `alg` is not the one of its key")]
+    Algorithm,
+    /// No such key, or several keys and no `kid`.
+    #[error("the token's `kid` names no key of the identity provider")]
+    UnknownKey,
+    /// Signed by someone else, or changed since.
+    #[error("the token's signature is wrong")]
+    Signature,
+    /// A claim that is missing, doubled or of the wrong form.
+    #[error("the token's `sub` or `exp` is missing, or a claim has the wrong form")]
+    Claims,
+    /// A `sub` that is no user id.
+    #[error("the token's `sub` is not 1 to 128 of A-Z a-z 0-9 _ . @ | : + = ~ -")]
+    Subject,
+    /// Another `iss`, or none.
+    #[error("the token's `iss` is not the one expected")]
+    Issuer,
+    /// Another `aud`, or none.
+    #[error("the token's `aud` does not name this service")]
+    Audience,
+    /// `nbf` or `iat` lies in the future.
+    #[error("the token is not valid yet")]
+    NotYet,
+}
+
+/// A public or shared key and the one algorithm it is for.
+#[derive(Clone, Debug)]
+struct Key {
+    decoding: DecodingKey,
+    algorithm: Algorithm,
+}
+
+/// Judges tokens; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Verifier(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    keys: Keys,
+    expected: Expected,
+}
+
+#[derive(Debug)]
+enum Keys {
+    Secret(Arc<Key>),
+    Published(Box<Jwks>),
+}
+
+impl Verifier {
+    /// A verifier as configured. Published keys are fetched when the first token comes.
+    ///
+    /// # Errors
+    /// [`ConfigError`], a sentence that says what to do.
+    pub fn new(config: &AuthConfig) -> Result<Self, ConfigError> {
+        Self::with_pace(config, Pace::default())
+    }
+
+    fn with_pace(config: &AuthConfig, pace: Pace) -> Result<Self, ConfigError> {
+        let keys = match (config.secret()?, set(config.jwks_url.as_deref())) {
+            (None, None) => return Err(ConfigError::NoKey),
+            (Some(_), Some(_)) => return Err(ConfigError::TwoKeys),
+            (Some(secret), None) => {
+                let decoding = DecodingKey::from_secret(secret.as_bytes());
+                Keys::Secret(Arc::new(Key { decoding, algorithm: Algorithm::HS256 }))
+            }
+            (None, Some(url)) => Keys::Published(Box::new(Jwks::new(safe_url(url)?, pace))),
+        };
+        let expected = Expected {
+            issuer: set(config.issuer.as_deref()).map(str::to_owned),
+            audience: set(config.audience.as_deref()).map(str::to_owned),
+        };
+        Ok(Self(Arc::new(Inner { keys, expected })))
+    }
+
+    /// What `token` is worth at `now`. May wait up to 5 s for the provider's keys.
+    pub async fn verify(&self, token: &str, now: Timestamp) -> Verdict {
+        let header = match read_header(token) {
+            Ok(header) => header,
+            Err(refusal) => return Verdict::Refused(refusal),
+        };
+        let key = match &self.0.keys {
+            Keys::Secret(key) => Ok(key.clone()),
+            Keys::Published(jwks) => jwks.key(&header).await,
+        };
+        match key {
+            Ok(key) => self.judge(token, &header, &key, now).unwrap_or_else(Verdict::Refused),
+            Err(jwks::NoKey::Unknown) => Verdict::Refused(Refusal::UnknownKey),
+            Err(jwks::NoKey::Unavailable) => Verdict::Unknown,
+        }
+    }
+
+    fn judge(&self, token: &str, header: &Header, key: &Key, now: Timestamp) -> Result<Verdict, Refusal> {
+        if header.alg != key.algorithm {
+            return Err(Refusal::Algorithm);
+        }
+        let mut validation = Validation::new(key.algorithm);
+        // Only the signature here: the claims are checked by us, against our own clock.
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let claims = match jsonwebtoken::decode::<Claims>(token, &key.decoding, &validation) {
+            Ok(decoded) => decoded.claims,
+            Err(error) => {
+                use jsonwebtoken::errors::ErrorKind as E;
+                return Err(match error.kind() {
+                    E::Json(_) | E::Utf8(_) => Refusal::Claims,
+                    _ => Refusal::Signature,
+                });
+            }
+        };
+        claims.judge(&self.0.expected, now)
+    }
+}
+
+/// The header of what at least looks like a signed token.
+fn read_header(token: &str) -> Result<Header, Refusal> {
+    if token.len() > limits::TOKEN_BYTES {
+        return Err(Refusal::TooLong);
+    }
+    let part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    if !token.split('.').all(part) || token.split('.').count() != 3 {
+        return Err(Refusal::Malformed);
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|_| Refusal::Malformed)?;
+    // RFC 7515, section 4.1.11: what is critical and unknown must be refused. And a logout or a
+    // proof-of-possession token of the same provider is no credential (RFC 8725, section 3.11).
+    let typ = header.typ.as_deref().unwrap_or("JWT");
+    if header.crit.is_some() || !["JWT", "at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known)) {
+        return Err(Refusal::Header);
+    }
+    Ok(header)
+}
+
+fn safe_url(url: &str) -> Result<Uri, ConfigError> {
+    let bad = || ConfigError::JwksUrl { url: url.to_owned() };
+    let uri: Uri = url.parse().map_err(|_| bad())?;
+    let host = uri.host().ok_or_else(bad)?;
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        Some("http") if cookie::is_loopback(host) => Ok(uri),
+        _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use jsonwebtoken::{EncodingKey, jwk};
+use serde_json::{Value, json};
+
+use super::*;
+
+mod corpus;
+mod keys;
+mod published;
+
+const NOW: i64 = 1_800_000_000;
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW).unwrap()
+}
+
+fn alice() -> UserId {
+    UserId::parse("alice").unwrap()
+}
+
+fn config() -> AuthConfig {
+    AuthConfig {
+        secret: Some(SECRET.into()),
+        jwks_url: None,
+        issuer: Some("https://issuer.example".to_owned()),
+        audience: Some("runnel".to_owned()),
+    }
+}
+
+fn claims() -> Value {
+    json!({
+        "sub": "alice", "iat": NOW, "exp": NOW + 600,
+        "iss": "https://issuer.example", "aud": "runnel",
+    })
+}
+
+/// The good claims with `changes` laid over; `null` takes a claim away.
+fn with(changes: Value) -> Value {
+    let (mut claims, Value::Object(changes)) = (claims(), changes) else { panic!("not an object") };
+    for (name, value) in changes {
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(&name);
+        } else {
+            claims[name] = value;
+        }
+    }
+    claims
+}
+
+/// Signs any header and any payload, however odd, with HS256.
+fn hs256(header: &str, payload: &str, secret: &[u8]) -> String {
+    let message = format!(
+        "{}.{}",
+        BASE64URL_NOPAD.encode(header.as_bytes()),
+        BASE64URL_NOPAD.encode(payload.as_bytes())
+    );
+    let key = EncodingKey::from_secret(secret);
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn signed(claims: &Value) -> String {
+    hs256(r#"{"alg":"HS256","typ":"JWT"}"#, &claims.to_string(), SECRET.as_bytes())
+}
+
+async fn verdict(token: &str) -> Verdict {
+    Verifier::new(&config()).unwrap().verify(token, now()).await
+}
+
+fn rsa() -> EncodingKey {
+    EncodingKey::from_rsa_der(&BASE64.decode(keys::RSA.as_bytes()).unwrap())
+}
+
+fn ec(key: &str) -> EncodingKey {
+    EncodingKey::from_ec_der(&BASE64.decode(key.as_bytes()).unwrap())
+}
+
+fn public(key: &EncodingKey, algorithm: Algorithm, kid: &str) -> Value {
+    let mut jwk = jwk::Jwk::from_encoding_key(key, algorithm).unwrap();
+    jwk.common.key_id = Some(kid.to_owned());
+    serde_json::to_value(jwk).unwrap()
+}
+
+#[tokio::test]
+async fn a_good_token_is_genuine_and_says_for_how_long() {
+    let expected =
+        Identity { user: alice(), issued_at: now(), expires_at: Timestamp::from_second(NOW + 600).unwrap() };
+    assert_eq!(verdict(&signed(&claims())).await, Verdict::Genuine(expected));
+}
+
+#[tokio::test]
+async fn good_tokens_come_in_several_forms() {
+    for changes in [
+        json!({"aud": ["other", "runnel"]}),
+        json!({"exp": 1_800_000_600.75}),
+        json!({"nbf": NOW + 29}),
+        json!({"iat": NOW + 29}),
+        json!({"exp": NOW - 29}),
+        json!({"sub": "auth0|66f1:a+b~c@x=y"}),
+        json!({"sub": "x".repeat(128)}),
+        json!({"scope": {"any": ["thing"]}}),
+    ] {
+        let verdict = verdict(&signed(&with(changes.clone()))).await;
+        assert!(matches!(verdict, Verdict::Genuine(_)), "{changes}: {verdict:?}");
+    }
+    for header in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","typ":"at+jwt","kid":"any"}"#] {
+        let verdict = verdict(&hs256(header, &claims().to_string(), SECRET.as_bytes())).await;
+        assert!(matches!(verdict, Verdict::Genuine(_)), "{header}: {verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_iat_counts_as_issued_at_the_epoch() {
+    let Verdict::Genuine(identity) = verdict(&signed(&with(json!({"iat": null})))).await else {
+        panic!("refused")
+    };
+    assert_eq!(identity.issued_at, Timestamp::UNIX_EPOCH);
+}
+
+#[tokio::test]
+async fn expired_is_told_apart_from_forged() {
+    let expired = with(json!({"exp": NOW - 30}));
+    assert!(
+        matches!(verdict(&signed(&expired)).await, Verdict::Expired(identity) if identity.user == alice())
+    );
+    let forged = hs256(r#"{"alg":"HS256"}"#, &expired.to_string(), b"another secret of thirty-two byte");
+    assert_eq!(verdict(&forged).await, Verdict::Refused(Refusal::Signature));
+    let elsewhere = with(json!({"exp": NOW - 30, "aud": "other"}));
+    assert_eq!(verdict(&signed(&elsewhere)).await, Verdict::Refused(Refusal::Audience));
+}
+
+#[tokio::test]
+async fn what_the_minter_makes_the_verifier_takes() {
+    let token =
+        mint::Minter::new(&config()).unwrap().mint(&alice(), std::time::Duration::from_secs(60), now());
+    let verifier = Verifier::new(&config()).unwrap();
+    assert!(matches!(verifier.verify(&token, now()).await, Verdict::Genuine(_)));
+    let later = Timestamp::from_second(NOW + 90).unwrap();
+    assert!(matches!(verifier.verify(&token, later).await, Verdict::Expired(_)));
+}
+
+#[test]
+fn a_configuration_has_exactly_one_good_key() {
+    let new = |secret: Option<&str>, url: Option<&str>| {
+        let (secret, jwks_url) = (secret.map(Into::into), url.map(str::to_owned));
+        Verifier::new(&AuthConfig { secret, jwks_url, ..AuthConfig::default() }).map(|_| ())
+    };
+    let https = "https://id.example/keys";
+    assert_eq!(new(None, None), Err(ConfigError::NoKey));
+    assert_eq!(new(Some(""), Some("")), Err(ConfigError::NoKey));
+    assert_eq!(new(Some(SECRET), Some(https)), Err(ConfigError::TwoKeys));
+    assert_eq!(new(Some("short"), None), Err(ConfigError::ShortSecret { bytes: 5 }));
+    assert_eq!(new(Some(SECRET), Some("")), Ok(()));
+    for good in [https, "http://127.0.0.1:9/k", "http://localhost/k", "http://[::1]:9/k"] {
+        assert_eq!(new(None, Some(good)), Ok(()), "{good}");
+    }
+    for bad in ["http://id.example/k", "http://localhost.evil/k", "ftp://127.0.0.1/", "/keys", "nonsense"] {
+        assert_eq!(new(None, Some(bad)), Err(ConfigError::JwksUrl { url: bad.to_owned() }), "{bad}");
+    }
+    assert_eq!(mint::Minter::new(&AuthConfig::default()).map(|_| ()), Err(ConfigError::NoSecret));
+}
+
+#[test]
+fn nothing_prints_the_secret() {
+    let config = config();
+    let verifier = Verifier::new(&config).unwrap();
+    let minter = mint::Minter::new(&config).unwrap();
+    let printed = format!("{config:?} {verifier:?} {minter:?}");
+    let bytes = format!("{:?}", SECRET.as_bytes());
+    assert!(!printed.contains(SECRET) && !printed.contains(bytes.trim_matches(['[', ']'])), "{printed}");
+}

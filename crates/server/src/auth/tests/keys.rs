@@ -1,0 +1,47 @@
+//! Private keys in base64, made for these tests and known to all the world: never trust them.
+
+/// RSA, 2048 bits, PKCS #1.
+pub(super) const RSA: &str = "\
+    MIIEowIBAAKCAQEAuU7c+lPhV/KNPgVVlmr6YxDLyDl9vw1Zn5s76eEkePcmKxiOxX0zDlT+98wHeJF/t7jCLxsFuu\
+    2H2UdNiQzCLDGISMy2GvK0p9bLEit/1o5WKjka72TgsuHGhfUO99lW7PPLQTQzQt9sKhbc/6BqxUpDW6rwkuX4yQUx\
+    32TC07uwQazPdHZ2rtnmhJGBsMk7iOduiV/mIoJHZeHkEYsUNhldXRw9SLoZfToSpxUM4qwf/o7LbxdyvKM5NhiUG1\
+    o/T1xl05mAIeDlIdEPlbqobvzbssUkUlTCcESGCTYjbBDEE5zDXKTl1C/qpdzYDk1FE62qFbXPKkysKGSC4QYUFwID\
+    AQABAoIBACQmxAqcKabAPZjfboqZVT7VbIQj3ynSH215We9vSm/E+6/FqzjRC5BcuZ87MSvu6sU7aLrK4UvOAkY72F\
+    8H26vGgAl/0nkgZ2klCNoDHX4Mp7e2C1Cv0/xh+ppwrBpjTseMaldOqT9/Gfl+G2BNefcCXXC5QRTPg8En38puvGmU\
+    66X/VXbW25JGstWSLyAq+WPqkDuCA1g3xs0FSytbJP+D7zfFiHP7gO9tnGIr76m5uft6dbA2fS8nUW3J3apwys50Mv\
+    v66WWAMD8vzyH1A0Dj3A0mF3fFSvc/xM1LhyBcrBjh/UJ5Do+ez9gKqPuKYxO2mUAy+isO3y+RgTFv5RkCgYEA43/s\
+    2UnRJX2z9OCFu74Gt5MvkhUoQs5AAPoTrJXJgbxrs2pyYWm8R43voNYH9yQ30HUYrwtLVj5X9M7S83DrRJemjCwk5o\
+    apzADPnBnC2Qkurnvg32Zv6IV3YkC5KGI6i2XHPIihHPHJ12HSx2L+m0yQa2hnayUGOJWHGY3xyU8CgYEA0IXSg2xS\
+    4CQoeX1C/eol6Cpg+EEI0WL+P2WvzGi9Aon/ir0JqbQ0MXv9QDwbIlhSI0hg+T8fSZ8hlA0vHO4uXHkzDaOxe0Dw9r\
+    jyWP0pVQA/gZRvTeymS69rW6UpXhKkC53soUdmL3yvoRlw5B/sB3Ovq+J97V2QfY5i0TvARrkCgYAcQo7caxQE8TmC\
+    iMV0DeXtteXp4qDus4o11NrOzIiMiihi0C1HNohB5zrGIvA4XhJk3bbkP6XrH7FzYqHHxdYj3ia9MNqgnEfJZKxler\
+    m+liprWE4V0jbCjpnG5b1aa+FT4Z+/QEWrP8nP7IHvbLet+PPTs9Ns9ttv+fsfTIeldwKBgQDKsMooJauJZJxTO4da\
+    +bdPLaKErfK8VdV+GoH/1++iADH90jMKWrhBQZyyS7q0b9WnpjtdDBaFocEqAIbDQGKgUM9neq6SeFXB/ZTVG4CJt2\
+    wDsR1gSaB8AVACDVFguA3tnNzfCGAz2Kd/mRM7LCxqMfGYythNWp2Q7k7vw3zrQQKBgH3SFPcxa08LNObQQKuPXzzi\
+    RoD0WDk1Esgwt+ZN25KLlbQaTCDaRHU2Rrmn4l2WvzeezQOpHgUIvXfWTWx98b5kxkq/WP3kLBHf3S0KU48RTpZeEI\
+    RDQI1PY5Led84eEsk7aCBSwMjsbWqyRkvUBz8pupO8XNYcyUxHnPiPd286";
+
+/// RSA, 1024 bits, PKCS #1: too weak to be used.
+pub(super) const WEAK_RSA: &str = "\
+    MIICXQIBAAKBgQDcxAQzJYsT2pRwJCvyB6q4dhhsEwzyAfHI6CbR6EW2c4V1rZ5JlFkWGWEHevogU6XPtpwotl5XJU\
+    xdAv6qKU8F5+qsamudL2gKmdL0cpYmfJuPZlN+IQbBs5rLSOAcD3AVGjM9pm0zu+VqHjXL8tVA5JGKKZl23QOQYV1Y\
+    jekO0wIDAQABAoGAT1AY1itByRM5SwSjySNaAUVkRsedWgC61dwZvkX9bawZIYsLmBG048ygYGidHioPIw3PEo1aXW\
+    KoCa5+wbFvkttYwncvtLBw6ZWpM7KBeTWjnu6Sm4bofc6NuIwrwVfH3ks9a/nl9x+sBiT9Ir4TXO2AQ0w+qH0XwZqn\
+    lR6UwnECQQD/hJ13wUad1pFxVwzfArJaLJEW8gKInClzsxvSeNrJecOWDhHvpA8wTlWjY62wfpAQvneQHEivAXyUPq\
+    03m9uZAkEA3S6euvkaIAnxjqhyUQhZpauJrOyqFPQE49824mZIHgj0HiD7fVsyYSFZ8ihU3vMCRuv+y3BoYm8fuWfH\
+    yhkhSwJAYL/nHAQr5/Hp6l+KuRp9S9WaLnT+bpmqvGtyOnSWazlWzIeRVQrq0WCn3pEMoEqb5CsqfH+pKdLHSB6fWf\
+    IC6QJBANy7tfVqvEPVKJjySoPMDYtkkdVdqq+Wh3rSPPfck4RF8zpOOC12YeTFX/pnfauyYUdeJb3pxILX25UwmRZ7\
+    1dkCQQC+uHAErJpg4o9z26lyw4M4ZV3rCKQLWWMCuPsIhEfDAoABYvXyEWw772b6EBmuaHHbIy/F2ErAffguqsK3C9\
+    0N";
+
+/// P-256, PKCS #8.
+pub(super) const EC: &str = "\
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgzto/w2h54+qWzgjQMI6vLNqmcqQWRB12/mCnjx44i+\
+    OhRANCAAQyAWE7+sxravhXt7Lpc21g8g13AiHJYNsxY48j+1RSN9uh8UoMb3Fk3OjuU9yWC6kFUX0Ojpd0RLwpMZEZ\
+    iiiM";
+
+/// Another P-256, PKCS #8.
+pub(super) const OTHER_EC: &str = "\
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgLWwaQ/nOduaD55gSMFpAi4JTreaT+OH40hPF6F2uFk\
+    +hRANCAAQ8mJXHpcZbIYdVw9t05Q+jSjllkkNRrW0UUeZ3n/KRKPMuFDurNd6aWuOb6Ok37jNaHaukENMZQU7WN9FJ\
+    6/t0";

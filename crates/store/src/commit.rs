@@ -1,0 +1,111 @@
+//! The one commit of a write (P1): idempotency row, log entry and outbox row, or nothing.
+
+use domain::{
+    event::Entry,
+    ids::{IdempotencyKey, ThreadId, UserId},
+    limits,
+};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    error::Error,
+    keys, log,
+    rows::KeyRow,
+    table::Table,
+    tx::{Tx, n, s},
+};
+
+/// Who writes, with which idempotency key, and when.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The sender.
+    pub by: UserId,
+    /// The key that the request came with, or one made for it.
+    pub key: IdempotencyKey,
+    /// A hash of what was asked for: the same key with another request is refused.
+    pub hash: String,
+    /// The writer's time.
+    pub now: Timestamp,
+}
+
+/// What an idempotency key is known for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The same request has been accepted before.
+    Same {
+        /// Where it wrote.
+        thread: ThreadId,
+        /// What it wrote.
+        tseq: u64,
+    },
+    /// Another request has used the key.
+    Other,
+}
+
+/// The position of the idempotency row in every P1 transaction: it decides first.
+pub(crate) const KEY_POSITION: usize = 0;
+
+impl Origin {
+    /// hash(sender, key), as log entries carry it.
+    pub(crate) fn mark(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update((self.by.as_str().len() as u64).to_be_bytes());
+        hash.update(self.by.as_str().as_bytes());
+        hash.update(self.key.as_str().as_bytes());
+        data_encoding::BASE32_DNSSEC.encode(&hash.finalize()[..16])
+    }
+}
+
+impl Table {
+    /// What the key of `origin` is known for, if it is.
+    pub(crate) async fn known(&self, origin: &Origin) -> Result<Option<Known>, Error> {
+        let row: Option<KeyRow> = self.get(&keys::idempotency(&origin.by, &origin.key)).await?;
+        let row = row.filter(|row| row.exp > origin.now.as_second());
+        Ok(row.map(|row| {
+            if row.hash == origin.hash {
+                Known::Same { thread: row.thread, tseq: row.tseq }
+            } else {
+                Known::Other
+            }
+        }))
+    }
+
+    /// Begins a P1 transaction: the idempotency row and the entry, both only if absent.
+    pub(crate) fn begin<'a>(&'a self, origin: &Origin, entry: &Entry) -> Result<Tx<'a>, Error> {
+        let mut tx = Tx::new(self);
+        let life = i64::try_from(limits::KEY_LIFE.as_secs()).unwrap_or(i64::MAX);
+        let now = origin.now.as_second();
+        let row = KeyRow {
+            hash: origin.hash.clone(),
+            thread: entry.thread.clone(),
+            tseq: entry.tseq,
+            exp: now.saturating_add(life),
+        };
+        // TTL deletes late: a row past its time counts as absent here as it does in `known`.
+        let absent = "attribute_not_exists(pk) OR exp <= :now";
+        tx.put_if(&keys::idempotency(&origin.by, &origin.key), &row, absent, vec![(":now", n(now))])?;
+        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()))?;
+        Ok(tx)
+    }
+}
+
+/// Adds the outbox row that keeps the fan-out of `entry` from being forgotten.
+pub(crate) fn owe(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) -> Result<(), Error> {
+    let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
+    tx.update(
+        &keys::outbox(&entry.thread),
+        "SET upto = :upto, thread = :thread, since = if_not_exists(since, :now), due = :due",
+        None,
+        vec![
+            (":upto", n(entry.tseq)),
+            (":thread", s(entry.thread.as_str())),
+            (":now", n(now.as_millisecond())),
+            (":due", n(due)),
+        ],
+    )
+}
+
+pub(crate) fn millis(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,76 @@
+//! Edges and their beats (P15).
+
+use domain::ids::BootId;
+use jiff::Timestamp;
+
+use crate::{
+    error::{Error, held},
+    keys,
+    rows::EdgeRow,
+    table::Table,
+    tx::{n, s},
+};
+
+/// Whether a beat counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// It did.
+    Confirmed,
+    /// The edge has been marked dead, or its row is gone: it has to take a new boot id.
+    Refused,
+}
+
+impl Table {
+    /// Beats for `boot`. Beat 0 makes the row.
+    pub async fn beat(
+        &self,
+        boot: &BootId,
+        beat: u64,
+        streams: usize,
+        now: Timestamp,
+    ) -> Result<Beat, Error> {
+        let condition = if beat == 0 { "attribute_not_exists(pk)" } else { "dead = :false AND beat < :beat" };
+        let beaten = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::edge(boot).item()))
+            .update_expression("SET boot = :boot, beat = :beat, #at = :at, streams = :streams, dead = :false")
+            .expression_attribute_names("#at", "at")
+            .condition_expression(condition)
+            .expression_attribute_values(":boot", s(boot.as_str()))
+            .expression_attribute_values(":beat", n(beat))
+            .expression_attribute_values(":at", s(now.to_string()))
+            .expression_attribute_values(":streams", n(streams))
+            .expression_attribute_values(":false", aws_sdk_dynamodb::types::AttributeValue::Bool(false))
+            .send()
+            .await;
+        Ok(if held(beaten)? { Beat::Confirmed } else { Beat::Refused })
+    }
+
+    /// All edges, dead or alive.
+    pub async fn edges(&self) -> Result<Vec<EdgeRow>, Error> {
+        self.partition(keys::EDGES.into(), "", usize::MAX).await
+    }
+
+    /// Marks an edge dead whose beat still is the one observed; false if it has moved.
+    pub async fn mark_dead(&self, boot: &BootId, beat: u64) -> Result<bool, Error> {
+        let marked = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::edge(boot).item()))
+            .update_expression("SET dead = :true")
+            .condition_expression("beat = :beat")
+            .expression_attribute_values(":true", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+            .expression_attribute_values(":beat", n(beat))
+            .send()
+            .await;
+        held(marked)
+    }
+
+    /// Takes an edge off the list; it counts as no holder from then on.
+    pub async fn remove_edge(&self, boot: &BootId) -> Result<(), Error> {
+        self.delete(&keys::edge(boot)).await
+    }
+}

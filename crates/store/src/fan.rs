@@ -1,0 +1,132 @@
+//! Copying a thread's log into one member's inbox (P3): in order, without a hole, each once.
+
+use domain::{
+    cursor::Cursor,
+    event::Entry,
+    ids::{ThreadId, UserId},
+    limits,
+    wire::Seen,
+};
+use jiff::Timestamp;
+
+use crate::{
+    error::Error,
+    inbox, keys,
+    retry::{pause, tries},
+    rows::{HeadRow, ViewRow},
+    table::{Table, read},
+    tx::{Outcome, Tx},
+};
+
+/// One member whose inbox has got as far as it should, and whose queues may be posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Who.
+    pub user: UserId,
+    /// Where their inbox ends.
+    pub cursor: Cursor,
+    /// Whether the event in hand is the one at `cursor`; if not, the inbox has to be read.
+    pub exact: bool,
+    /// The tseq at which they left the thread, if all that they are to be told is in their inbox.
+    pub left: Option<u64>,
+}
+
+impl Table {
+    /// Makes sure that the log of `thread` up to `goal` is in the inbox of `user`, appending
+    /// whatever an earlier, crashed or slower fan-out left behind. `fresh` is the entry at `goal`
+    /// if the caller has it.
+    ///
+    /// Answers with nothing for a user who never was a member.
+    ///
+    /// # Errors
+    /// [`Error::Contended`] where the user's inbox grows too fast: the outbox row stays.
+    pub async fn fan(
+        &self,
+        user: &UserId,
+        thread: &ThreadId,
+        goal: u64,
+        fresh: Option<&Entry>,
+        now: Timestamp,
+    ) -> Result<Option<Told>, Error> {
+        let mut attempt = 0;
+        while attempt < limits::WRITE_TRIES {
+            pause(attempt).await;
+            let Some((view, head)) = self.view_and_head(user, thread).await? else { return Ok(None) };
+            let until = view.goal(goal);
+            let left = view.left.filter(|left| *left <= goal);
+            if view.fan >= until {
+                let cursor = self.cursor(&head, head.seq);
+                return Ok(Some(Told { user: user.clone(), cursor, exact: false, left }));
+            }
+            let entries = match fresh.filter(|entry| entry.tseq == until && view.fan + 1 == until) {
+                Some(entry) => vec![entry.clone()],
+                None => self.entries(thread, view.fan + 1, until, limits::APPEND_BATCH).await?,
+            };
+            let mut tx = Tx::new(self);
+            let seq = self.copy(&mut tx, user, (&view, &head), &entries, now)?;
+            match tx.commit().await {
+                Ok(Outcome::Done) if entries.last().is_some_and(|e| e.tseq == until) => {
+                    let cursor = self.cursor(&head, seq);
+                    return Ok(Some(Told { user: user.clone(), cursor, exact: until == goal, left }));
+                }
+                // More to copy: that is progress, not a lost race.
+                Ok(Outcome::Done) if !entries.is_empty() => attempt = 0,
+                // Unavailable: it may have happened; the view, read again, says.
+                Ok(_) | Err(Error::Unavailable(_)) => attempt += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Adds {inbox rows, HEAD, view} for `entries` to a transaction; answers with the last seq.
+    pub(crate) fn copy(
+        &self,
+        tx: &mut Tx<'_>,
+        user: &UserId,
+        (view, head): (&ViewRow, &HeadRow),
+        entries: &[Entry],
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let rows = entries.iter().map(|entry| self.logged_row(entry, now)).collect();
+        let seq = Self::grow(tx, user, head, rows)?;
+        view.advance(tx, user, &view.after(user, entries))?;
+        Ok(seq)
+    }
+
+    /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the
+    /// maximum.
+    pub async fn fan_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Told, Error> {
+        for attempt in tries() {
+            pause(attempt).await;
+            let head = self.head_row(user).await?;
+            let mut tx = Tx::new(self);
+            let seq = Self::grow(&mut tx, user, &head, vec![self.seen_row(seen, now)])?;
+            match tx.commit().await {
+                Ok(Outcome::Done) => {
+                    let cursor = self.cursor(&head, seq);
+                    return Ok(Told { user: user.clone(), cursor, exact: true, left: None });
+                }
+                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    async fn view_and_head(
+        &self,
+        user: &UserId,
+        thread: &ThreadId,
+    ) -> Result<Option<(ViewRow, HeadRow)>, Error> {
+        let key = keys::view(user, thread);
+        let mut found = self.get_many(&[key.clone(), keys::head(user)], true).await?;
+        let Some(view) = found.remove(&key) else { return Ok(None) };
+        let head = match inbox::head_in(&mut found, user)? {
+            Some(head) => head,
+            // HEAD is always put on its own, before the first append.
+            None => self.head_row(user).await?,
+        };
+        Ok(Some((read(&key, view)?, head)))
+    }
+}

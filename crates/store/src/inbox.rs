@@ -1,0 +1,219 @@
+//! A user's inbox: its head, its events, and how one grows (the parts of P3).
+
+use std::collections::HashMap;
+
+use domain::{
+    cursor::Cursor,
+    envelope::News,
+    event::{Entry, EventName, Inboxed},
+    ids::{ThreadId, UserId},
+    wire::Seen,
+};
+use jiff::Timestamp;
+
+use crate::{
+    error::{Error, held},
+    keys::{self, Key},
+    log,
+    rows::{HeadRow, InboxRow},
+    table::{Item, Table, read, read_all, write},
+    tx::{Tx, n, s},
+};
+
+/// Where a user's inbox ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its generation, as clients see it, and the seq of its last event.
+    pub cursor: Cursor,
+    /// The earliest `iat` that is still accepted of this user.
+    pub authv: Option<Timestamp>,
+}
+
+/// An event of an inbox, ready for a frame.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its place in the inbox.
+    pub seq: u64,
+    /// What members are told.
+    pub news: News,
+}
+
+impl Table {
+    /// Where `user`'s inbox ends, read consistently. An inbox that nobody has needed yet begins
+    /// here, with a random generation.
+    pub async fn head(&self, user: &UserId) -> Result<Head, Error> {
+        Ok(self.wire_head(&self.head_row(user).await?))
+    }
+
+    /// Where the inboxes of up to 100 users end, perhaps a moment ago. Absent ones are left out.
+    pub async fn heads(&self, users: &[UserId]) -> Result<Vec<(UserId, Head)>, Error> {
+        let keys: Vec<Key> = users.iter().map(keys::head).collect();
+        let mut found = self.get_many(&keys, false).await?;
+        let mut heads = Vec::with_capacity(found.len());
+        for (user, key) in users.iter().zip(&keys) {
+            if let Some(item) = found.remove(key) {
+                heads.push((user.clone(), self.wire_head(&read(key, item)?)));
+            }
+        }
+        Ok(heads)
+    }
+
+    /// Up to `limit` events after `seq`, consistently and in order, but perhaps with holes: an
+    /// event past its time counts as absent, and so does one not visible yet.
+    pub async fn inbox(
+        &self,
+        user: &UserId,
+        seq: u64,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Error> {
+        let found = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", s(keys::user_pk(user)))
+            .expression_attribute_values(":from", s(keys::inbox_sk(seq.saturating_add(1))))
+            .expression_attribute_values(":to", s(keys::inbox_sk(u64::MAX)))
+            .limit(i32::try_from(limit.min(100)).unwrap_or(100))
+            .consistent_read(true)
+            .send()
+            .await?;
+        let mut rows: Vec<InboxRow> = read_all(found.items)?;
+        rows.retain(|row| row.exp > now.as_second());
+        let mut entries = self.bodies(&rows).await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let seq = row.seq;
+            let news = match inboxed(row) {
+                Some(Inboxed::Seen(seen)) => Some(seen_news(&seen)),
+                Some(Inboxed::Logged { thread, tseq }) => {
+                    entries.remove(&keys::entry(&thread, tseq)).map(|entry| news(&entry))
+                }
+                None => None,
+            };
+            events.extend(news.map(|news| Event { seq, news }));
+        }
+        Ok(events)
+    }
+
+    /// The log entries that inbox rows stand for: a body lives only there.
+    async fn bodies(&self, rows: &[InboxRow]) -> Result<HashMap<Key, Entry>, Error> {
+        let wanted: HashMap<Key, &ThreadId> =
+            rows.iter().filter_map(|row| Some((keys::entry(&row.thread, row.tseq?), &row.thread))).collect();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let asked: Vec<Key> = wanted.keys().cloned().collect();
+        let mut entries = HashMap::with_capacity(asked.len());
+        for (key, item) in self.get_many(&asked, true).await? {
+            if let Some(thread) = wanted.get(&key) {
+                let entry = log::entry(thread, read(&key, item)?)?;
+                entries.insert(key, entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(crate) async fn head_row(&self, user: &UserId) -> Result<HeadRow, Error> {
+        let key = keys::head(user);
+        if let Some(row) = self.get(&key).await? {
+            return Ok(row);
+        }
+        let fresh = HeadRow { r#gen: rand::random(), seq: 0, authv: None };
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(write(&key, &fresh)?))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        if held(put)? {
+            return Ok(fresh);
+        }
+        // Somebody else began it: theirs counts.
+        self.get(&key).await?.ok_or(Error::Contended)
+    }
+
+    pub(crate) fn wire_head(&self, row: &HeadRow) -> Head {
+        let authv = row.authv.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        Head { cursor: self.cursor(row, row.seq), authv }
+    }
+
+    /// The cursor `seq` of the generation of `head`.
+    pub(crate) fn cursor(&self, head: &HeadRow, seq: u64) -> Cursor {
+        Cursor { r#gen: self.wire_gen(head.r#gen), seq }
+    }
+
+    /// Adds the growth of an inbox to a transaction: the rows that follow `head`, and HEAD itself,
+    /// only if nobody else has moved it. Answers with the seq of the last one.
+    pub(crate) fn grow(
+        tx: &mut Tx<'_>,
+        user: &UserId,
+        head: &HeadRow,
+        rows: Vec<InboxRow>,
+    ) -> Result<u64, Error> {
+        let mut seq = head.seq;
+        for row in rows {
+            seq += 1;
+            tx.put_new(&keys::inbox(user, seq), &InboxRow { seq, ..row })?;
+        }
+        tx.update(
+            &keys::head(user),
+            "SET seq = :seq",
+            Some("gen = :gen AND seq = :was"),
+            vec![(":seq", n(seq)), (":gen", n(head.r#gen)), (":was", n(head.seq))],
+        )?;
+        Ok(seq)
+    }
+
+    /// The inbox row of a logged event; its seq is given by [`Table::grow`].
+    pub(crate) fn logged_row(&self, entry: &Entry, now: Timestamp) -> InboxRow {
+        InboxRow {
+            seq: 0,
+            thread: entry.thread.clone(),
+            tseq: Some(entry.tseq),
+            reader: None,
+            number: None,
+            exp: now.as_second().saturating_add(self.inbox_seconds),
+        }
+    }
+
+    /// The inbox row of seen; its seq is given by [`Table::grow`].
+    pub(crate) fn seen_row(&self, seen: &Seen, now: Timestamp) -> InboxRow {
+        InboxRow {
+            seq: 0,
+            thread: seen.thread.clone(),
+            tseq: None,
+            reader: Some(seen.user.clone()),
+            number: Some(seen.number),
+            exp: now.as_second().saturating_add(self.inbox_seconds),
+        }
+    }
+}
+
+/// A logged event as members are told of it.
+pub fn news(entry: &Entry) -> News {
+    News::new(entry.name(), entry.data())
+}
+
+/// Seen as members are told of it.
+pub fn seen_news(seen: &Seen) -> News {
+    News::new(EventName::Seen, serde_json::to_string(seen).expect("ids and numbers always serialise"))
+}
+
+/// What an inbox row stands for; nothing, if it is of a kind that this version does not know.
+fn inboxed(row: InboxRow) -> Option<Inboxed> {
+    match (row.tseq, row.reader, row.number) {
+        (Some(tseq), None, None) => Some(Inboxed::Logged { thread: row.thread, tseq }),
+        (None, Some(user), Some(number)) => Some(Inboxed::Seen(Seen { thread: row.thread, user, number })),
+        _ => None,
+    }
+}
+
+/// HEAD out of what a batch read found.
+pub(crate) fn head_in(found: &mut HashMap<Key, Item>, user: &UserId) -> Result<Option<HeadRow>, Error> {
+    let key = keys::head(user);
+    found.remove(&key).map(|item| read(&key, item)).transpose()
+}

@@ -1,0 +1,226 @@
+//! Who belongs to a thread, and how that changes (P12).
+
+use domain::{
+    event::{Body, Change, Entry, Member, Role},
+    ids::{ThreadId, UserId},
+    limits,
+};
+use futures_util::future::{try_join, try_join3};
+
+use crate::{
+    commit::{Known, Origin, owe},
+    error::{Error, held},
+    keys,
+    retry::{pause, tries},
+    rows::{MemberRow, ThreadRow, ViewRow},
+    table::Table,
+    tx::{Outcome, Tx, n},
+};
+
+/// How a change of membership fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// In the thread log; the fan-out is owed.
+    Committed(Entry),
+    /// It had been accepted before; the fan-out may still be owed.
+    Known(Entry),
+    /// It is as asked for already.
+    Unchanged,
+    /// The key belongs to another request.
+    KeyReused,
+    /// No such thread, or none of the asker's.
+    NotMember,
+    /// Only the owner takes others out.
+    NotAllowed,
+    /// Nobody joins or leaves a direct thread.
+    Direct,
+    /// The thread has [`limits::THREAD_MEMBERS`].
+    Full,
+}
+
+/// What is known of a thread before its membership changes.
+struct Before {
+    tail: Entry,
+    thread: ThreadRow,
+    members: Vec<MemberRow>,
+}
+
+impl Table {
+    /// The members of a thread, and those who left but have not been told of it yet.
+    pub async fn members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
+        self.partition(keys::thread_pk(thread), keys::MEMBERS, 2 * limits::THREAD_MEMBERS).await
+    }
+
+    /// The members of a thread.
+    pub async fn current_members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
+        let mut members = self.members(thread).await?;
+        members.retain(|m| m.left.is_none());
+        Ok(members)
+    }
+
+    /// Whether `user` is a member of `thread` now.
+    pub async fn is_member(&self, thread: &ThreadId, user: &UserId) -> Result<bool, Error> {
+        let row: Option<MemberRow> = self.get(&keys::member(thread, user)).await?;
+        Ok(row.is_some_and(|row| row.left.is_none()))
+    }
+
+    /// Puts `user` into `thread`.
+    pub async fn add_member(
+        &self,
+        origin: &Origin,
+        thread: &ThreadId,
+        user: &UserId,
+    ) -> Result<Changed, Error> {
+        for attempt in tries() {
+            pause(attempt).await;
+            let before = match self.before(origin, thread).await? {
+                Ok(before) => before,
+                Err(answer) => return Ok(answer),
+            };
+            let current = before.members.iter().filter(|m| m.left.is_none());
+            if current.clone().any(|m| &m.user == user) {
+                return Ok(Changed::Unchanged);
+            }
+            if current.count() >= limits::THREAD_MEMBERS {
+                return Ok(Changed::Full);
+            }
+            // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
+            let old = self.view(user, thread).await?;
+            if let Some(left) = old.as_ref().and_then(|view| view.left) {
+                self.fan(user, thread, left, None, origin.now).await?;
+            }
+            let entry = before.next(origin, thread, user, Change::Added);
+            let mut tx = self.begin(origin, &entry)?;
+            owe(&mut tx, &entry, origin.now)?;
+            join(&mut tx, &before, &entry, user, old.as_ref())?;
+            match tx.commit().await {
+                Ok(Outcome::Done) => return Ok(Changed::Committed(entry)),
+                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Takes `user` out of `thread`; they are told of it, and of nothing after.
+    pub async fn remove_member(
+        &self,
+        origin: &Origin,
+        thread: &ThreadId,
+        user: &UserId,
+    ) -> Result<Changed, Error> {
+        for attempt in tries() {
+            pause(attempt).await;
+            let before = match self.before(origin, thread).await? {
+                Ok(before) => before,
+                Err(answer) => return Ok(answer),
+            };
+            let role = |who: &UserId| {
+                before.members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role)
+            };
+            if role(user).is_none() {
+                return Ok(Changed::Unchanged);
+            }
+            let change = if user == &origin.by { Change::Left } else { Change::Removed };
+            if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
+                return Ok(Changed::NotAllowed);
+            }
+            let entry = before.next(origin, thread, user, change);
+            let mut tx = self.begin(origin, &entry)?;
+            owe(&mut tx, &entry, origin.now)?;
+            for key in [keys::member(thread, user), keys::view(user, thread)] {
+                let here = "attribute_exists(pk) AND attribute_not_exists(left_at)";
+                tx.update(&key, "SET left_at = :left", Some(here), vec![(":left", n(entry.tseq))])?;
+            }
+            match tx.commit().await {
+                Ok(Outcome::Done) => return Ok(Changed::Committed(entry)),
+                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Takes one who left, and has been told so, off the list, unless they have come back.
+    pub async fn forget_member(&self, thread: &ThreadId, user: &UserId, left: u64) -> Result<(), Error> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::member(thread, user).item()))
+            .condition_expression("left_at = :left")
+            .expression_attribute_values(":left", n(left))
+            .send()
+            .await;
+        held(deleted).map(|_| ())
+    }
+
+    /// The key first, then the tail, then the members; all anew on every try.
+    async fn before(&self, origin: &Origin, thread: &ThreadId) -> Result<Result<Before, Changed>, Error> {
+        let row = keys::thread(thread);
+        let (known, tail, row) =
+            try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
+        match known {
+            Some(Known::Same { thread, tseq }) => {
+                let entry = self.entry(&thread, tseq).await?;
+                return Ok(Err(entry.map_or(Changed::NotMember, Changed::Known)));
+            }
+            Some(Known::Other) => return Ok(Err(Changed::KeyReused)),
+            None => {}
+        }
+        let Some((tail, row)) = tail.zip(row) else { return Ok(Err(Changed::NotMember)) };
+        let (members, member) = try_join(self.members(thread), self.is_member(thread, &origin.by)).await?;
+        Ok(match (member, row.pair.is_some()) {
+            (false, _) => Err(Changed::NotMember),
+            (true, true) => Err(Changed::Direct),
+            (true, false) => Ok(Before { tail, thread: row, members }),
+        })
+    }
+}
+
+impl Before {
+    fn next(&self, origin: &Origin, thread: &ThreadId, user: &UserId, change: Change) -> Entry {
+        Entry {
+            thread: thread.clone(),
+            tseq: self.tail.tseq + 1,
+            number: self.tail.number,
+            by: origin.by.clone(),
+            at: origin.now,
+            body: Body::Member { user: user.clone(), change },
+        }
+    }
+}
+
+/// Adds both rows of a new member, if membership is still as `old` says.
+fn join(
+    tx: &mut Tx<'_>,
+    before: &Before,
+    entry: &Entry,
+    user: &UserId,
+    old: Option<&ViewRow>,
+) -> Result<(), Error> {
+    let role = if &before.thread.creator == user { Role::Owner } else { Role::Member };
+    let member = MemberRow { user: user.clone(), role, joined: entry.tseq, left: None };
+    let absent = "attribute_not_exists(pk) OR attribute_exists(left_at)";
+    tx.put_if(&keys::member(&entry.thread, user), &member, absent, Vec::new())?;
+    let listed = before.members.iter().filter(|m| m.left.is_none()).take(limits::LISTED_MEMBERS);
+    let view = ViewRow {
+        thread: entry.thread.clone(),
+        kind: before.thread.kind,
+        title: before.thread.title.clone(),
+        created: before.thread.created,
+        joined: entry.tseq,
+        left: None,
+        fan: entry.tseq - 1,
+        seen: before.tail.number,
+        number: before.tail.number,
+        activity: entry.at.as_millisecond(),
+        preview: None,
+        members: listed.map(|m| Member { user: m.user.clone(), role: m.role }).collect(),
+    };
+    let key = keys::view(user, &entry.thread);
+    match old.and_then(|old| old.left) {
+        None => tx.put_new(&key, &view),
+        Some(left) => tx.put_if(&key, &view, "left_at = :left AND fan >= :left", vec![(":left", n(left))]),
+    }
+}

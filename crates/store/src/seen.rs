@@ -1,0 +1,124 @@
+//! How far a member has read: a maximum (P14).
+
+use domain::{
+    ids::{ThreadId, UserId},
+    limits,
+    wire::Seen,
+};
+use futures_util::future::try_join3;
+use jiff::Timestamp;
+
+use crate::{
+    commit::millis,
+    error::Error,
+    fan::Told,
+    inbox, keys,
+    retry::{pause, tries},
+    rows::ThreadRow,
+    table::Table,
+    tx::{Outcome, Tx, n, s},
+};
+
+/// How a mark fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Marked {
+    /// Marked, and in both inboxes of a direct thread.
+    Whole(Seen, Vec<Told>),
+    /// Marked; the members are still to be told.
+    Committed(Seen),
+    /// Marked as far, or further, before.
+    Already(Seen),
+    /// No such thread, or none of the reader's.
+    NotMember,
+}
+
+impl Table {
+    /// Marks `thread` as read by `reader` up to message `number`, at most up to its last one.
+    pub async fn mark_seen(
+        &self,
+        reader: &UserId,
+        thread: &ThreadId,
+        number: u64,
+        now: Timestamp,
+    ) -> Result<Marked, Error> {
+        for attempt in tries() {
+            pause(attempt).await;
+            let row = keys::thread(thread);
+            let (view, tail, row) =
+                try_join3(self.view(reader, thread), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
+            let (Some(view), Some(tail), Some(row)) = (view.filter(|v| v.left.is_none()), tail, row) else {
+                return Ok(Marked::NotMember);
+            };
+            let number = number.min(tail.number);
+            let seen = |number| Seen { thread: thread.clone(), user: reader.clone(), number };
+            if number <= view.seen {
+                return Ok(Marked::Already(seen(view.seen)));
+            }
+            let mut tx = Tx::new(self);
+            let forward = "seen < :seen AND attribute_not_exists(left_at)";
+            tx.update(
+                &keys::view(reader, thread),
+                "SET seen = :seen",
+                Some(forward),
+                vec![(":seen", n(number))],
+            )?;
+            let whole = match row.pair.filter(|_| attempt == 0) {
+                Some(pair) => self.seen_whole(&mut tx, &seen(number), &pair, now).await?,
+                None => None,
+            };
+            if whole.is_none() {
+                owe_seen(&mut tx, &seen(number), now)?;
+            }
+            match tx.commit().await {
+                Ok(Outcome::Done) => {
+                    let seen = seen(number);
+                    return Ok(
+                        whole.map_or(Marked::Committed(seen.clone()), |told| Marked::Whole(seen, told))
+                    );
+                }
+                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Adds seen to both inboxes of a direct thread; nothing, where one has not begun yet.
+    async fn seen_whole(
+        &self,
+        tx: &mut Tx<'_>,
+        seen: &Seen,
+        pair: &(UserId, UserId),
+        now: Timestamp,
+    ) -> Result<Option<Vec<Told>>, Error> {
+        let users = [&pair.0, &pair.1];
+        let mut found = self.get_many(&users.map(keys::head), true).await?;
+        let mut heads = Vec::with_capacity(2);
+        for user in users {
+            let Some(head) = inbox::head_in(&mut found, user)? else { return Ok(None) };
+            heads.push((user, head));
+        }
+        let mut told = Vec::with_capacity(2);
+        for (user, head) in heads {
+            let seq = Self::grow(tx, user, &head, vec![self.seen_row(seen, now)])?;
+            told.push(Told { user: user.clone(), cursor: self.cursor(&head, seq), exact: true, left: None });
+        }
+        Ok(Some(told))
+    }
+}
+
+fn owe_seen(tx: &mut Tx<'_>, seen: &Seen, now: Timestamp) -> Result<(), Error> {
+    let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
+    tx.update(
+        &keys::seen_outbox(&seen.thread, &seen.user),
+        "SET upto = :upto, thread = :thread, reader = :reader, since = if_not_exists(since, :now), due = :due",
+        None,
+        vec![
+            (":upto", n(seen.number)),
+            (":thread", s(seen.thread.as_str())),
+            (":reader", s(seen.user.as_str())),
+            (":now", n(now.as_millisecond())),
+            (":due", n(due)),
+        ],
+    )
+}

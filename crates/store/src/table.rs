@@ -1,0 +1,175 @@
+//! The table: opened, created, and read.
+
+use std::{collections::HashMap, hash::BuildHasher};
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::Config,
+    types::{
+        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes,
+        ScalarAttributeType, TimeToLiveSpecification,
+    },
+};
+use domain::cursor::Gen;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+use crate::{error::Error, keys::Key};
+
+/// A row as DynamoDB has it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The one table of a stage. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    /// Tells this table from one restored out of its backup under the same name.
+    id: String,
+    /// How long inbox events are kept, in seconds.
+    pub(crate) inbox_seconds: i64,
+}
+
+impl Table {
+    /// Opens an existing table. `inbox_days` is how long inboxes keep their events.
+    ///
+    /// # Errors
+    /// [`Error::NoTable`] if it does not exist.
+    pub async fn open(config: Config, name: &str, inbox_days: u16) -> Result<Self, Error> {
+        let client = Client::from_conf(config);
+        let described = match client.describe_table().table_name(name).send().await {
+            Ok(described) => described.table,
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => None,
+            Err(e) => return Err(e.into()),
+        };
+        let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
+        Ok(Self { client, name: name.into(), id, inbox_seconds: i64::from(inbox_days) * 86_400 })
+    }
+
+    /// Creates the table where nothing else does: in one process, and in tests. On AWS
+    /// `template.yaml` does. A table that exists already is left alone.
+    pub async fn create(config: Config, name: &str) -> Result<(), Error> {
+        let client = Client::from_conf(config);
+        let attribute = |n: &str| {
+            AttributeDefinition::builder().attribute_name(n).attribute_type(ScalarAttributeType::S).build()
+        };
+        let part = |n: &str, t| KeySchemaElement::builder().attribute_name(n).key_type(t).build();
+        let built = |e| Error::Unavailable(Box::new(e));
+        let created = client
+            .create_table()
+            .table_name(name)
+            .attribute_definitions(attribute("pk").map_err(built)?)
+            .attribute_definitions(attribute("sk").map_err(built)?)
+            .key_schema(part("pk", KeyType::Hash).map_err(built)?)
+            .key_schema(part("sk", KeyType::Range).map_err(built)?)
+            .billing_mode(BillingMode::PayPerRequest)
+            .send()
+            .await;
+        match created {
+            Ok(_) => {}
+            Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => return Ok(()),
+            Err(e) => return Err(e.into()),
+        }
+        let ttl =
+            TimeToLiveSpecification::builder().attribute_name("exp").enabled(true).build().map_err(built)?;
+        client.update_time_to_live().table_name(name).time_to_live_specification(ttl).send().await?;
+        Ok(())
+    }
+
+    /// The generation that clients see: another one as soon as the inbox or the table is another.
+    pub(crate) fn wire_gen(&self, raw: u64) -> Gen {
+        let mut hash = Sha256::new();
+        hash.update(raw.to_be_bytes());
+        hash.update(self.id.as_bytes());
+        let digest = hash.finalize();
+        Gen(u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes")))
+    }
+
+    /// One row, consistently.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .key("pk", AttributeValue::S(key.pk.clone()))
+            .key("sk", AttributeValue::S(key.sk.clone()))
+            .consistent_read(true)
+            .send()
+            .await?;
+        got.item.map(|item| read(key, item)).transpose()
+    }
+
+    /// Up to 100 rows at once; those that do not exist are left out.
+    pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, Error> {
+        let mut found = HashMap::with_capacity(keys.len());
+        let mut wanted: Vec<Item> = keys.iter().map(Key::item).collect();
+        while !wanted.is_empty() {
+            let part = KeysAndAttributes::builder()
+                .set_keys(Some(std::mem::take(&mut wanted)))
+                .consistent_read(consistent)
+                .build()
+                .map_err(|e| Error::Unavailable(Box::new(e)))?;
+            let got = self.client.batch_get_item().request_items(&self.name, part).send().await?;
+            for item in got.responses.and_then(|mut r| r.remove(&self.name)).unwrap_or_default() {
+                if let Some(key) = Key::of(&item) {
+                    found.insert(key, item);
+                }
+            }
+            let rest = got.unprocessed_keys.and_then(|mut r| r.remove(&self.name));
+            wanted = rest.map(|r| r.keys).unwrap_or_default();
+            if !wanted.is_empty() && found.is_empty() {
+                return Err(Error::Unavailable("BatchGetItem processed no key".into()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Puts a row, whatever was there.
+    pub(crate) async fn put<T: Serialize>(&self, key: &Key, row: &T) -> Result<(), Error> {
+        self.client.put_item().table_name(&self.name).set_item(Some(write(key, row)?)).send().await?;
+        Ok(())
+    }
+
+    /// Deletes a row, whether it was there or not.
+    pub(crate) async fn delete(&self, key: &Key) -> Result<(), Error> {
+        self.client.delete_item().table_name(&self.name).set_key(Some(key.item())).send().await?;
+        Ok(())
+    }
+}
+
+impl Key {
+    /// The key as DynamoDB has it.
+    pub(crate) fn item(&self) -> Item {
+        HashMap::from([
+            ("pk".into(), AttributeValue::S(self.pk.clone())),
+            ("sk".into(), AttributeValue::S(self.sk.clone())),
+        ])
+    }
+
+    fn of<S: BuildHasher>(item: &HashMap<String, AttributeValue, S>) -> Option<Self> {
+        let text = |name: &str| item.get(name)?.as_s().ok().cloned();
+        Some(Self { pk: text("pk")?, sk: text("sk")? })
+    }
+}
+
+/// A row out of what DynamoDB has.
+pub(crate) fn read<T: DeserializeOwned>(key: &Key, item: Item) -> Result<T, Error> {
+    serde_dynamo::from_item(item).map_err(|e| Error::Corrupt { key: key.to_string(), source: Box::new(e) })
+}
+
+/// A row as DynamoDB will have it.
+pub(crate) fn write<T: Serialize>(key: &Key, row: &T) -> Result<Item, Error> {
+    let mut item: Item = serde_dynamo::to_item(row)
+        .map_err(|e| Error::Corrupt { key: key.to_string(), source: Box::new(e) })?;
+    item.extend(key.item());
+    Ok(item)
+}
+
+/// All rows of a query's items.
+pub(crate) fn read_all<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Result<Vec<T>, Error> {
+    let read_one = |item: Item| {
+        let key = Key::of(&item).unwrap_or(Key { pk: String::new(), sk: String::new() });
+        read(&key, item)
+    };
+    items.unwrap_or_default().into_iter().map(read_one).collect()
+}

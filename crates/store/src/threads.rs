@@ -1,0 +1,194 @@
+//! Threads: created, and read by their members.
+
+use domain::{
+    event::{Body, Entry, Member, Role, ThreadKind},
+    ids::{ThreadId, UserId},
+    limits, wire,
+};
+use futures_util::future::try_join3;
+
+use crate::{
+    commit::{Known, Origin, owe},
+    error::Error,
+    keys,
+    retry::{pause, tries},
+    rows::{MemberRow, ThreadRow, ViewRow},
+    table::{Table, read},
+    tx::{Outcome, Tx},
+};
+
+/// How the creation of a thread fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// It is there; its first entry has to be fanned out.
+    Fresh(Entry),
+    /// It was there before; its first entry may still have to be fanned out.
+    Existing(Entry),
+    /// The key belongs to another request.
+    KeyReused,
+}
+
+impl Table {
+    /// Creates the group `id` with its creator and `others`.
+    pub async fn create_group(
+        &self,
+        origin: &Origin,
+        id: ThreadId,
+        title: Option<String>,
+        others: &[UserId],
+    ) -> Result<Created, Error> {
+        let owner = Member { user: origin.by.clone(), role: Role::Owner };
+        let others = others.iter().map(|user| Member { user: user.clone(), role: Role::Member });
+        let members: Vec<Member> = std::iter::once(owner).chain(others).collect();
+        let entry = created(origin, id, ThreadKind::Group, title, members.clone());
+        for attempt in tries() {
+            pause(attempt).await;
+            match self.known(origin).await? {
+                Some(Known::Same { thread, .. }) => return self.existing(&thread).await,
+                Some(Known::Other) => return Ok(Created::KeyReused),
+                None => {}
+            }
+            if self.found(self.begin(origin, &entry)?, origin, &entry, &members).await? {
+                return Ok(Created::Fresh(entry));
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Creates the direct thread of the sender and `other`, or finds it. There is one per pair,
+    /// so it needs no idempotency key.
+    pub async fn create_direct(&self, origin: &Origin, other: &UserId) -> Result<Created, Error> {
+        let id = ThreadId::direct(&origin.by, other);
+        let member = |user: &UserId| Member { user: user.clone(), role: Role::Member };
+        let members = vec![member(&origin.by), member(other)];
+        let entry = created(origin, id.clone(), ThreadKind::Direct, None, members.clone());
+        for attempt in tries() {
+            pause(attempt).await;
+            if let Some(entry) = self.entry(&id, 1).await? {
+                return Ok(Created::Existing(entry));
+            }
+            let mut tx = Tx::new(self);
+            tx.put_new(&keys::entry(&id, 1), &crate::log::row(&entry, origin.mark()))?;
+            if self.found(tx, origin, &entry, &members).await? {
+                return Ok(Created::Fresh(entry));
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    async fn existing(&self, thread: &ThreadId) -> Result<Created, Error> {
+        self.entry(thread, 1).await?.map(Created::Existing).ok_or(Error::Contended)
+    }
+
+    /// Adds the rows of a new thread to a transaction and commits it.
+    async fn found(
+        &self,
+        mut tx: Tx<'_>,
+        origin: &Origin,
+        entry: &Entry,
+        members: &[Member],
+    ) -> Result<bool, Error> {
+        let Body::Thread { of: kind, title, .. } = &entry.body else { return Ok(false) };
+        let pair = match (kind, members) {
+            (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
+            _ => None,
+        };
+        let row = ThreadRow {
+            kind: *kind,
+            title: title.clone(),
+            creator: origin.by.clone(),
+            created: origin.now,
+            pair,
+        };
+        tx.put_new(&keys::thread(&entry.thread), &row)?;
+        owe(&mut tx, entry, origin.now)?;
+        for member in members {
+            let user = member.user.clone();
+            let listed = MemberRow { user: user.clone(), role: member.role, joined: 1, left: None };
+            tx.put_new(&keys::member(&entry.thread, &user), &listed)?;
+            let view = ViewRow {
+                thread: entry.thread.clone(),
+                kind: *kind,
+                title: title.clone(),
+                created: origin.now,
+                joined: 1,
+                left: None,
+                fan: 0,
+                seen: 0,
+                number: 0,
+                activity: origin.now.as_millisecond(),
+                preview: None,
+                members: members.iter().take(limits::LISTED_MEMBERS).cloned().collect(),
+            };
+            tx.put_new(&keys::view(&user, &entry.thread), &view)?;
+        }
+        match tx.commit().await {
+            Ok(outcome) => Ok(matches!(outcome, Outcome::Done)),
+            Err(Error::Unavailable(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A thread as `reader` sees it: all its members, and how far each has read.
+    pub async fn thread(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<wire::Thread>, Error> {
+        let row = keys::thread(thread);
+        let (row, members, view) =
+            try_join3(self.get::<ThreadRow>(&row), self.current_members(thread), self.view(reader, thread))
+                .await?;
+        let (Some(_), Some(view)) = (row, view.filter(|view| view.left.is_none())) else { return Ok(None) };
+        let last = match &view.preview {
+            Some(preview) => self.entry(thread, preview.tseq).await?.and_then(|entry| entry.message()),
+            None => None,
+        };
+        let mut seen_by = None;
+        if members.len() <= limits::SEEN_MEMBERS {
+            let keys: Vec<_> = members.iter().map(|m| keys::view(&m.user, thread)).collect();
+            let mut found = self.get_many(&keys, true).await?;
+            let mut seen = std::collections::BTreeMap::new();
+            for (member, key) in members.iter().zip(&keys) {
+                if let Some(item) = found.remove(key) {
+                    seen.insert(member.user.clone(), read::<ViewRow>(key, item)?.seen);
+                }
+            }
+            seen_by = Some(seen);
+        }
+        let members = members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
+        Ok(Some(wire::Thread { members, last, seen_by, ..view.listed() }))
+    }
+
+    /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on.
+    pub async fn messages(
+        &self,
+        reader: &UserId,
+        thread: &ThreadId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Option<(Vec<wire::Message>, Option<u64>)>, Error> {
+        if !self.is_member(thread, reader).await? {
+            return Ok(None);
+        }
+        let mut messages = Vec::new();
+        let mut to = before.map_or(u64::MAX, |before| before.saturating_sub(1));
+        while to > 0 && messages.len() <= limit {
+            let entries = self.latest(thread, to, limit + 1).await?;
+            let Some(last) = entries.last() else { break };
+            to = last.tseq - 1;
+            messages.extend(entries.iter().filter_map(Entry::message));
+        }
+        let more = messages.len() > limit;
+        messages.truncate(limit);
+        let next = messages.last().map(|m| m.tseq).filter(|_| more);
+        Ok(Some((messages, next)))
+    }
+}
+
+fn created(
+    origin: &Origin,
+    thread: ThreadId,
+    of: ThreadKind,
+    title: Option<String>,
+    members: Vec<Member>,
+) -> Entry {
+    let body = Body::Thread { of, title, members };
+    Entry { thread, tseq: 1, number: 0, by: origin.by.clone(), at: origin.now, body }
+}

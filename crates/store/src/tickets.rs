@@ -1,0 +1,63 @@
+//! One-use passes for a stream.
+
+use aws_sdk_dynamodb::types::ReturnValue;
+use domain::{
+    ids::{TicketId, UserId},
+    limits,
+};
+use jiff::Timestamp;
+
+use crate::{
+    error::Error,
+    keys,
+    rows::TicketRow,
+    table::{Table, read},
+};
+
+/// What a ticket stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// For whom it opens a stream.
+    pub user: UserId,
+    /// When the token that asked for it was issued.
+    pub issued_at: Timestamp,
+    /// When that token, and so the stream, ends.
+    pub expires_at: Timestamp,
+}
+
+impl Table {
+    /// Puts a ticket, good for [`limits::TICKET_LIFE`].
+    pub async fn put_ticket(&self, id: &TicketId, ticket: &Ticket, now: Timestamp) -> Result<(), Error> {
+        let life = i64::try_from(limits::TICKET_LIFE.as_secs()).unwrap_or(30);
+        let row = TicketRow {
+            user: ticket.user.clone(),
+            issued: ticket.issued_at.as_second(),
+            expires: ticket.expires_at.as_second(),
+            exp: now.as_second() + life,
+        };
+        self.put(&keys::ticket(id), &row).await
+    }
+
+    /// Takes a ticket: of any number of takers, one gets it. None for one that is unknown, spent
+    /// or too old.
+    pub async fn take_ticket(&self, id: &TicketId, now: Timestamp) -> Result<Option<Ticket>, Error> {
+        let key = keys::ticket(id);
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key.item()))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await?;
+        let Some(item) = deleted.attributes.filter(|item| !item.is_empty()) else { return Ok(None) };
+        let row: TicketRow = read(&key, item)?;
+        let time = |seconds| Timestamp::from_second(seconds).ok();
+        let ticket = time(row.issued).zip(time(row.expires));
+        Ok(ticket.filter(|_| row.exp >= now.as_second()).map(|(issued_at, expires_at)| Ticket {
+            user: row.user,
+            issued_at,
+            expires_at,
+        }))
+    }
+}

@@ -1,0 +1,126 @@
+//! One `TransactWriteItems`, built item by item and answered by position.
+
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, Put, TransactWriteItem, Update},
+};
+use serde::Serialize;
+
+use crate::{
+    error::Error,
+    keys::Key,
+    table::{Table, write},
+};
+
+/// Values of an expression: `:name` and what it stands for.
+pub(crate) type Values<'a> = Vec<(&'a str, AttributeValue)>;
+
+/// A transaction under construction.
+#[derive(Debug)]
+pub(crate) struct Tx<'a> {
+    table: &'a Table,
+    items: Vec<TransactWriteItem>,
+}
+
+/// How a transaction ended, when it is known.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// All of it happened.
+    Done,
+    /// Nothing of it happened.
+    Cancelled(Cancelled),
+}
+
+/// Why a transaction was cancelled, item by item.
+#[derive(Debug)]
+pub(crate) struct Cancelled(Vec<bool>);
+
+impl Cancelled {
+    /// Whether the condition of the item at `position` failed.
+    pub(crate) fn failed(&self, position: usize) -> bool {
+        self.0.get(position).copied().unwrap_or(false)
+    }
+}
+
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(crate) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A value in the form that its rows have it in.
+pub(crate) fn value<T: Serialize>(value: &T) -> AttributeValue {
+    serde_dynamo::to_attribute_value(value).expect("ids, numbers and strings always serialise")
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(table: &'a Table) -> Self {
+        Self { table, items: Vec::with_capacity(8) }
+    }
+
+    /// Puts a row that must not exist yet.
+    pub(crate) fn put_new<T: Serialize>(&mut self, key: &Key, row: &T) -> Result<(), Error> {
+        self.put_if(key, row, "attribute_not_exists(pk)", Vec::new())
+    }
+
+    /// Puts a row on a condition.
+    pub(crate) fn put_if<T: Serialize>(
+        &mut self,
+        key: &Key,
+        row: &T,
+        condition: &str,
+        values: Values<'_>,
+    ) -> Result<(), Error> {
+        let mut put = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(write(key, row)?))
+            .condition_expression(condition);
+        for (name, value) in values {
+            put = put.expression_attribute_values(name, value);
+        }
+        let put = put.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
+        self.items.push(TransactWriteItem::builder().put(put).build());
+        Ok(())
+    }
+
+    /// Updates a row; with a `condition`, only if it holds.
+    pub(crate) fn update(
+        &mut self,
+        key: &Key,
+        update: &str,
+        condition: Option<&str>,
+        values: Values<'_>,
+    ) -> Result<(), Error> {
+        let mut built = Update::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key.item()))
+            .update_expression(update)
+            .set_condition_expression(condition.map(Into::into));
+        for (name, value) in values {
+            built = built.expression_attribute_values(name, value);
+        }
+        let built = built.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
+        self.items.push(TransactWriteItem::builder().update(built).build());
+        Ok(())
+    }
+
+    /// Commits. The SDK gives each call one `ClientRequestToken` and keeps it over its own
+    /// retries, so a retry after a lost answer does not write twice (valid for ten minutes).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: the transaction may or may not have happened.
+    pub(crate) async fn commit(self) -> Result<Outcome, Error> {
+        let sent = self.table.client.transact_write_items().set_transact_items(Some(self.items)).send().await;
+        let Err(error) = sent else { return Ok(Outcome::Done) };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                let reasons = cancelled.cancellation_reasons.iter().flatten();
+                let failed = |code: Option<&str>| code == Some("ConditionalCheckFailed");
+                Ok(Outcome::Cancelled(Cancelled(reasons.map(|r| failed(r.code())).collect())))
+            }
+            _ => Err(error.into()),
+        }
+    }
+}

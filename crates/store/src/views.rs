@@ -1,0 +1,117 @@
+//! A member's view of a thread: what a list of threads shows, and how far the member's inbox has
+//! got in the thread's log (`fan`).
+
+use domain::{
+    event::{Body, Change, Entry, Member, Role},
+    ids::{ThreadId, UserId},
+    limits,
+    wire::{self, Message},
+};
+
+use crate::{
+    error::Error,
+    keys,
+    rows::ViewRow,
+    table::Table,
+    tx::{Tx, Values, n, value},
+};
+
+impl Table {
+    /// The threads that `user` is a member of, at most [`limits::USER_THREADS`], in no order.
+    pub async fn views(&self, user: &UserId) -> Result<Vec<ViewRow>, Error> {
+        let mut views: Vec<ViewRow> =
+            self.partition(keys::user_pk(user), keys::VIEWS, limits::USER_THREADS).await?;
+        views.retain(|view| view.left.is_none());
+        Ok(views)
+    }
+
+    /// The view that `user` has, or once had, of `thread`.
+    pub async fn view(&self, user: &UserId, thread: &ThreadId) -> Result<Option<ViewRow>, Error> {
+        self.get(&keys::view(user, thread)).await
+    }
+}
+
+impl ViewRow {
+    /// The last tseq that its owner is to be told of, when the thread has got to `goal`.
+    pub(crate) fn goal(&self, goal: u64) -> u64 {
+        self.left.map_or(goal, |left| goal.min(left))
+    }
+
+    /// The view once `entries`, which follow `fan` without a hole, are in its owner's inbox.
+    pub(crate) fn after(&self, owner: &UserId, entries: &[Entry]) -> Self {
+        let mut view = self.clone();
+        for entry in entries {
+            view.fan = entry.tseq;
+            view.number = entry.number;
+            match &entry.body {
+                Body::Message { .. } => {
+                    view.activity = entry.at.as_millisecond();
+                    view.preview = entry.message().map(preview);
+                    if &entry.by == owner {
+                        view.seen = view.seen.max(entry.number);
+                    }
+                }
+                Body::Member { user, change: Change::Added } => {
+                    let listed = view.members.iter().any(|m| &m.user == user);
+                    if !listed && view.members.len() < limits::LISTED_MEMBERS {
+                        view.members.push(Member { user: user.clone(), role: Role::Member });
+                    }
+                }
+                Body::Member { user, .. } => view.members.retain(|m| &m.user != user),
+                Body::Thread { .. } => {}
+            }
+        }
+        view
+    }
+
+    /// Adds the step from this view to `next` to a transaction: only if nobody else has taken it.
+    pub(crate) fn advance(&self, tx: &mut Tx<'_>, owner: &UserId, next: &Self) -> Result<(), Error> {
+        let mut update =
+            String::from("SET fan = :fan, number = :number, activity = :activity, members = :members");
+        let mut condition = String::from("fan = :was AND joined = :joined");
+        let mut values: Values<'_> = vec![
+            (":fan", n(next.fan)),
+            (":was", n(self.fan)),
+            (":joined", n(self.joined)),
+            (":number", n(next.number)),
+            (":activity", n(next.activity)),
+            (":members", value(&next.members)),
+        ];
+        if let Some(preview) = &next.preview {
+            update.push_str(", preview = :preview");
+            values.push((":preview", value(preview)));
+        }
+        // A message implies seen by its author, computed from the view as read: seen must not go
+        // back when the author's other device has marked more in between.
+        if next.seen != self.seen {
+            update.push_str(", seen = :seen");
+            condition.push_str(" AND seen = :unseen");
+            values.push((":seen", n(next.seen)));
+            values.push((":unseen", n(self.seen)));
+        }
+        tx.update(&keys::view(owner, &self.thread), &update, Some(&condition), values)
+    }
+
+    /// The thread as its owner sees it in a list.
+    pub fn listed(self) -> wire::Thread {
+        wire::Thread {
+            id: self.thread,
+            kind: self.kind,
+            title: self.title,
+            members: self.members,
+            created_at: self.created,
+            number: self.number,
+            seen: self.seen,
+            unread: self.number.saturating_sub(self.seen),
+            last: self.preview,
+            seen_by: None,
+        }
+    }
+}
+
+fn preview(mut message: Message) -> Message {
+    let kept = wire::preview(&message.text, limits::PREVIEW_BYTES).len();
+    message.cut = kept < message.text.len();
+    message.text.truncate(kept);
+    message
+}

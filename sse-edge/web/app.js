@@ -1,0 +1,223 @@
+/** The page: wires the views to the session of whoever is signed in. */
+import { Chat } from "./chat.js";
+import { Details, drawHead } from "./details.js";
+import { $, avatar, batched, redraw, say, set, toast } from "./dom.js";
+import { listOf, threadName } from "./format.js";
+import { drawList, walkList } from "./list.js";
+import { Log } from "./log.js";
+import { SignIn, forgetSession, storedSession } from "./signin.js";
+import { StartThread } from "./start.js";
+
+/** Largest message the server takes, in bytes of UTF-8. */
+const MESSAGE_BYTES = 16 * 1024;
+const CONNECTION = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", offline: "Offline" };
+const WAITING = {
+  connecting: "Connecting…",
+  reconnecting: "Reconnecting… What you send now goes out as soon as the connection is back.",
+  offline: "You are offline. What you send now goes out as soon as you are back.",
+};
+
+/** @type {Chat|null} */
+let chat = null;
+let typingTimer;
+const drafts = new Map();
+const draw = batched(drawNow);
+
+const signIn = new SignIn(begin);
+const log = new Log({
+  retry: (key) => chat.sends.retry(key),
+  drop: (key) => chat.sends.drop(key),
+  older: () => chat?.more(),
+  moved: () => chat?.see(),
+});
+const details = new Details({ add: (user) => chat.add(user), leave: () => chat.leave() });
+const start = new StartThread(() => chat.me, (members, title, key) => chat.create(members, title, key), go);
+
+// ---- sessions --------------------------------------------------------------------------------
+
+function begin(session) {
+  chat = new Chat({
+    session,
+    looking: () => document.visibilityState === "visible",
+    reading: () => document.visibilityState === "visible" && document.hasFocus() && log.atEnd,
+    on: {
+      changed: draw,
+      notice: (text) => toast(text, { quiet: true }),
+      closed: (thread, why) => {
+        if (chat.open !== thread) return;
+        go(null);
+        if (why) toast(why);
+      },
+      signedOut: () => end("Your session has ended. Sign in again: what was not yet sent is kept."),
+    },
+  });
+  $("app").hidden = false;
+  say($("me"), chat.me);
+  redraw($("me-avatar"), chat.me, () => [avatar({ name: chat.me })]);
+  chat.start();
+  route();
+  if (!chat.open) $("side-title").focus();
+}
+
+function end(why) {
+  chat?.stop();
+  chat = null;
+  forgetSession();
+  drafts.clear();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  $("app").hidden = true;
+  set($("connection"), { "data-state": "connecting" });
+  signIn.show(why);
+}
+
+async function signOut() {
+  const waiting = chat.store.pending.length;
+  if (waiting > 0 && !confirm(`${waiting === 1 ? "A message has" : `${waiting} messages have`} not been sent yet. Sign out and lose ${waiting === 1 ? "it" : "them"}?`)) return;
+  const { client, sends } = chat;
+  sends.clear();
+  end();
+  history.replaceState(null, "", location.pathname);
+  await client.endSession().catch(() => {});
+}
+
+// ---- which thread is open: the address says ---------------------------------------------------
+
+function go(thread) {
+  if (thread) location.hash = `#${thread}`;
+  else {
+    history.pushState(null, "", location.pathname);
+    route();
+  }
+}
+
+function route() {
+  if (!chat) return;
+  const id = decodeURIComponent(location.hash.slice(1)) || null;
+  const before = chat.open;
+  if (before === id) return;
+  if (before) drafts.set(before, $("composer").value);
+  details.close();
+  log.open(id);
+  chat.openThread(id);
+  drawNow();
+  $("composer").value = drafts.get(id) ?? "";
+  fitComposer();
+  // A phone would cover the messages with its keyboard at once.
+  if (id) (matchMedia("(pointer: coarse)").matches ? $("thread-title") : $("composer")).focus({ preventScroll: true });
+  else (document.querySelector(`[data-thread="${CSS.escape(before)}"]`) ?? $("side-title")).focus();
+}
+
+// ---- drawing ---------------------------------------------------------------------------------
+
+function drawNow() {
+  if (!chat) return;
+  const { store, open } = chat;
+  const now = Date.now();
+  const online = (user) => chat.online(user);
+  drawList({ store, open, listed: chat.listed, online, now });
+  drawConnection();
+  document.body.dataset.view = open ? "thread" : "list";
+  $("nothing-open").hidden = Boolean(open);
+  $("thread").hidden = !open;
+  const thread = open && store.thread(open);
+  const unread = store.totalUnread();
+  const name = thread && !thread.stub ? threadName(thread, store.me) : "";
+  document.title = `${unread > 0 ? `(${unread}) ` : ""}${name ? `${name} · ` : ""}Runnel`;
+  drawTyping(open, now);
+  if (!thread || thread.stub) {
+    if (open) drawUnknown();
+    return;
+  }
+  drawHead({ store, thread, online });
+  details.draw({ store, thread, online });
+  log.draw({ store, loading: chat.loading, failure: chat.failure, earlierBusy: chat.earlierBusy, newAfter: chat.newAfter });
+  chat.see();
+}
+
+/** An address names a thread that has not arrived yet. */
+function drawUnknown() {
+  redraw($("thread-avatar"), "", () => []);
+  say($("thread-title"), "Loading…");
+  say($("thread-about"), "");
+  redraw($("log-top"), chat.failure, () => (chat.failure ? [chat.failure] : []));
+}
+
+function drawConnection() {
+  const state = chat.state !== "live" && !navigator.onLine ? "offline" : chat.state;
+  set($("connection"), { "data-state": state });
+  say($("connection"), CONNECTION[state]);
+  say($("waiting"), WAITING[state] ?? "");
+}
+
+function drawTyping(open, now) {
+  clearTimeout(typingTimer);
+  const typers = open ? chat.store.typers(open, now) : [];
+  const text = typers.length === 0 ? "" : typers.length > 3 ? "Several people are typing" : `${listOf(typers)} ${typers.length === 1 ? "is" : "are"} typing`;
+  say($("typing"), text);
+  $("typing").classList.toggle("on", text !== "");
+  const end = chat.store.nextTypingEnd(now);
+  if (end) typingTimer = setTimeout(draw, end - now + 20);
+}
+
+// ---- composer --------------------------------------------------------------------------------
+
+function fitComposer() {
+  const box = $("composer");
+  box.style.height = "auto";
+  box.style.height = `${box.scrollHeight}px`;
+  $("send").disabled = box.value.trim() === "";
+}
+
+function submit() {
+  const text = $("composer").value.trimEnd();
+  if (!text.trim() || !chat?.open) return;
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes > MESSAGE_BYTES) {
+    toast(`This message is too long: ${Math.ceil(bytes / 1024)} KiB, at most 16. Send it in parts.`);
+    return;
+  }
+  chat.send(text);
+  $("composer").value = "";
+  drafts.delete(chat.open);
+  fitComposer();
+  $("composer").focus();
+}
+
+$("composer").addEventListener("input", () => {
+  fitComposer();
+  chat?.typing($("composer").value.trim() !== "");
+});
+$("composer").addEventListener("keydown", (event) => {
+  // While an input method composes, Enter is its own.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  submit();
+});
+$("composer-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+
+// ---- the rest of the page --------------------------------------------------------------------
+
+$("new-thread").addEventListener("click", () => start.show());
+$("first-thread").addEventListener("click", () => start.show());
+$("details").addEventListener("click", () => details.show());
+$("sign-out").addEventListener("click", signOut);
+$("back").addEventListener("click", () => go(null));
+$("threads").addEventListener("keydown", walkList);
+$("skip").addEventListener("click", () => (chat.open ? $("composer") : $("new-thread")).focus());
+
+addEventListener("hashchange", route);
+addEventListener("popstate", route);
+addEventListener("online", () => chat?.wake(true));
+addEventListener("offline", () => chat?.wake(true));
+addEventListener("focus", () => chat?.see());
+addEventListener("pageshow", (event) => event.persisted && chat?.wake(true));
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && chat?.wake());
+// "Today" becomes "Yesterday", and what was said of presence grows old.
+setInterval(draw, 60_000);
+
+const session = storedSession();
+if (session) begin(session);
+else signIn.show();

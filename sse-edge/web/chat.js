@@ -1,0 +1,305 @@
+/**
+ * One signed-in user's session: what is asked of the server, and when. Between the client, which
+ * knows no state, and the views, which know no server.
+ */
+import { Runnel, uuid } from "./runnel.js";
+import { Sends } from "./sends.js";
+import { Store } from "./store.js";
+
+/** How often presence is asked for while the page is looked at, in milliseconds. */
+const PRESENCE_MS = 20_000;
+/** How long an answer about presence is believed, in milliseconds. */
+const PRESENCE_LIFE_MS = 60_000;
+/** At most one "typing" in this time, in milliseconds; it is shown for twice as long. */
+const TYPING_MS = 3_000;
+/** How long the reader must have a message in view before it counts as seen, in milliseconds. */
+const SEEN_MS = 300;
+/** Pause before something that failed in passing is tried again, in milliseconds. */
+const AGAIN_MS = 3_000;
+
+export class Chat {
+  #presence = new Map();
+  #toSee = new Map();
+  #asked = new Set();
+  #typed = { thread: null, at: 0 };
+  #seeTimer;
+  #interval;
+
+  /**
+   * @param {object} parts
+   * @param {{token: string, user: string}} parts.session
+   * @param {() => boolean} parts.looking whether the page is in front of its user
+   * @param {() => boolean} parts.reading whether the end of the open thread is in view
+   * @param {object} parts.on `changed()`, `notice(text)`, `closed(thread, why)`, `signedOut()`
+   */
+  constructor({ session, looking, reading, on }) {
+    this.looking = looking;
+    this.reading = reading;
+    this.on = on;
+    this.me = session.user;
+    this.open = null;
+    this.listed = false;
+    this.state = "connecting";
+    this.loading = false;
+    this.failure = null;
+    this.earlierBusy = false;
+    this.store = new Store(session.user);
+    this.client = new Runnel({
+      token: session.token,
+      on: {
+        listing: () => this.store.mark(),
+        list: (items, mark) => this.#list(items, mark),
+        event: (name, data) => this.#event(name, data),
+        reset: () => this.#reset(),
+        state: (state) => this.#state(state),
+        signedOut: () => on.signedOut(),
+      },
+    });
+    this.sends = new Sends({
+      store: this.store,
+      send: (thread, text, key) => this.client.send(thread, text, key),
+      storage: sessionStorage,
+      changed: () => on.changed(),
+    });
+  }
+
+  start() {
+    this.client.start();
+    this.sends.restore();
+    this.#interval = setInterval(() => this.looking() && this.#askPresence(), PRESENCE_MS);
+  }
+
+  stop() {
+    clearInterval(this.#interval);
+    clearTimeout(this.#seeTimer);
+    this.client.stop();
+    this.sends.stop();
+  }
+
+  /** The network or the user is back. */
+  wake(force = false) {
+    this.client.check(force);
+    this.sends.wake();
+    this.see();
+  }
+
+  // ---- what the stream says ------------------------------------------------------------------
+
+  #list(items, mark) {
+    if (!this.store.list(items, mark)) return false;
+    this.listed = true;
+    if (this.open) this.#load();
+    this.on.changed();
+    return true;
+  }
+
+  #event(name, data) {
+    const mine = name === "member" && data.user === this.me;
+    const { thread, unknown } = this.store.apply(name, data, Date.now());
+    if (unknown) this.#learn(thread);
+    if (name === "member") this.#noticeMember(data);
+    if (mine && data.change !== "added" && this.open === thread) {
+      this.on.closed(thread, data.change === "left" ? undefined : "You are no longer a member of this thread.");
+    }
+    this.on.changed();
+  }
+
+  #noticeMember(data) {
+    if (data.thread !== this.open || data.user === this.me || data.by === this.me) return;
+    const text = data.change === "added" ? `${data.by} added ${data.user}` : data.change === "left" ? `${data.user} left` : `${data.by} removed ${data.user}`;
+    this.on.notice(text);
+  }
+
+  #reset() {
+    this.store.reset();
+    this.on.changed();
+  }
+
+  #state(state) {
+    this.state = state;
+    if (state === "live") {
+      if (this.failure) this.#load();
+      this.sends.wake();
+      this.#see();
+    }
+    this.on.changed();
+  }
+
+  /** Asks for a thread that an event spoke of. */
+  async #learn(id) {
+    if (this.#asked.has(id)) return;
+    this.#asked.add(id);
+    try {
+      const mark = this.store.mark();
+      this.store.putThread(await this.client.thread(id), mark, true);
+    } catch (error) {
+      if (error.passing) setTimeout(() => this.store.thread(id)?.stub && this.#learn(id), AGAIN_MS);
+    } finally {
+      this.#asked.delete(id);
+      this.on.changed();
+    }
+  }
+
+  // ---- the open thread -----------------------------------------------------------------------
+
+  /** Opens a thread, or none. */
+  openThread(id) {
+    if (this.#typed.thread) this.typing(false);
+    this.open = id;
+    this.failure = null;
+    this.newAfter = undefined;
+    if (id && this.listed) this.#load();
+    else this.loading = Boolean(id);
+    this.on.changed();
+  }
+
+  /** Tries again what could not be loaded, or loads what came before. */
+  more() {
+    if (this.failure) return this.#load();
+    return this.#older();
+  }
+
+  async #load() {
+    const id = this.open;
+    const fetching = this.store.stale(id);
+    this.loading = fetching;
+    this.failure = null;
+    this.#divide();
+    try {
+      const mark = this.store.mark();
+      const [thread, page] = await Promise.all([this.client.thread(id), fetching && this.client.messages(id)]);
+      this.store.putThread(thread, mark, true);
+      if (page) this.store.page(id, page, mark);
+    } catch (error) {
+      if (this.open !== id) return;
+      if (error.status === 404) return this.on.closed(id, "This thread does not exist, or you are not a member of it.");
+      if (this.store.stale(id)) this.failure = error.message;
+      if (error.passing) setTimeout(() => this.open === id && this.failure && this.#load(), error.retryAfter ?? AGAIN_MS);
+    }
+    if (this.open !== id) return;
+    this.#divide();
+    // A reset came in between: its list is on the way and loads once more.
+    this.loading = this.store.stale(id) && !this.failure;
+    this.on.changed();
+    this.#askPresence();
+    this.see();
+  }
+
+  /** Remembers where the unseen part began, before looking at it makes it seen. */
+  #divide() {
+    const thread = this.store.thread(this.open);
+    if (!thread || thread.stub || this.newAfter !== undefined) return;
+    this.newAfter = this.store.unread(this.open) > 0 ? thread.seen : Infinity;
+  }
+
+  async #older() {
+    const id = this.open;
+    const before = this.store.thread(id)?.earlier;
+    if (!before || this.earlierBusy || this.store.stale(id)) return;
+    this.earlierBusy = true;
+    this.on.changed();
+    try {
+      const mark = this.store.mark();
+      this.store.page(id, await this.client.messages(id, { before }), mark, true);
+    } catch (error) {
+      this.on.notice(`Earlier messages could not be loaded. ${error.message}`);
+    } finally {
+      this.earlierBusy = false;
+      this.on.changed();
+    }
+  }
+
+  /** Looks whether the newest message is being read; call it when that may have changed. */
+  see() {
+    // Not put off by further calls: in a busy thread they never cease.
+    this.#seeTimer ??= setTimeout(() => this.#see(), SEEN_MS);
+  }
+
+  async #see() {
+    clearTimeout(this.#seeTimer);
+    this.#seeTimer = undefined;
+    const id = this.open;
+    if (id && this.reading() && !this.store.stale(id)) {
+      const newest = this.store.newest(id);
+      if (newest > (this.store.thread(id)?.seen ?? 0)) {
+        this.store.apply("seen", { thread: id, user: this.me, number: newest });
+        this.#toSee.set(id, newest);
+        this.on.changed();
+      }
+    }
+    for (const [thread, number] of this.#toSee) {
+      this.#toSee.delete(thread);
+      try {
+        await this.client.seen(thread, number);
+      } catch (error) {
+        if (!error.passing) continue;
+        this.#toSee.set(thread, Math.max(number, this.#toSee.get(thread) ?? 0));
+        this.#seeTimer ??= setTimeout(() => this.#see(), error.retryAfter ?? AGAIN_MS);
+        return;
+      }
+    }
+  }
+
+  // ---- presence and typing -------------------------------------------------------------------
+
+  async #askPresence() {
+    const id = this.open;
+    if (!id) return;
+    try {
+      const { items } = await this.client.presence(id);
+      for (const { user, online } of items) this.#presence.set(user, { online, until: Date.now() + PRESENCE_LIFE_MS });
+      this.on.changed();
+    } catch {
+      // What is not known is not shown.
+    }
+  }
+
+  /** Whether a user is online; undefined where that is not known. */
+  online(user) {
+    const known = this.#presence.get(user);
+    return known && known.until > Date.now() ? known.online : undefined;
+  }
+
+  /** Tells the others that there is, or no longer is, a text in the making. */
+  typing(is) {
+    const now = Date.now();
+    if (is) {
+      if (!this.open || (this.#typed.thread === this.open && now - this.#typed.at < TYPING_MS)) return;
+      this.#typed = { thread: this.open, at: now };
+      this.client.typing(this.open, "started").catch(() => {});
+    } else if (this.#typed.thread) {
+      this.client.typing(this.#typed.thread, "stopped").catch(() => {});
+      this.#typed = { thread: null, at: 0 };
+    }
+  }
+
+  // ---- what the user does --------------------------------------------------------------------
+
+  send(text) {
+    this.typing(false);
+    this.sends.add({ thread: this.open, key: uuid(), text, at: new Date().toISOString() });
+  }
+
+  /** Starts a thread and returns its id. */
+  async create(members, title, key) {
+    const mark = this.store.mark();
+    const thread = await this.client.createThread(members, title || undefined, key);
+    this.store.putThread(thread, mark);
+    this.on.changed();
+    return thread.id;
+  }
+
+  async add(user) {
+    await this.client.addMember(this.open, user);
+    this.store.apply("member", { thread: this.open, user, change: "added" });
+    this.on.changed();
+  }
+
+  async leave() {
+    const id = this.open;
+    await this.client.removeMember(id, this.me);
+    this.store.apply("member", { thread: id, user: this.me, change: "left" });
+    this.on.closed(id);
+    this.on.changed();
+  }
+}

@@ -1,0 +1,113 @@
+/** Who is in the open thread: its header, and the drawer where members are added and leave. */
+import { $, avatar, dot, el, match, redraw, say, set } from "./dom.js";
+import { faceName, peer, threadName } from "./format.js";
+import { closes } from "./start.js";
+
+/** Draws the header over the messages. */
+export function drawHead({ store, thread, online }) {
+  const name = threadName(thread, store.me);
+  const other = peer(thread, store.me);
+  const face = faceName(thread, store.me);
+  redraw($("thread-avatar"), [face, thread.kind, other && online(other)], () => [avatar({ name: face, kind: thread.kind, online: other && online(other) })]);
+  say($("thread-title"), name);
+  say($("thread-about"), about({ store, thread, online }));
+}
+
+function about({ store, thread, online }) {
+  const other = peer(thread, store.me);
+  if (other) return { true: "Online", false: "Offline" }[online(other)] ?? "Direct thread";
+  const others = thread.members.map((member) => member.user).filter((user) => user !== store.me);
+  const count = thread.full ? `${thread.members.length} ${thread.members.length === 1 ? "member" : "members"}` : "Group";
+  const here = others.filter((user) => online(user)).length;
+  return here > 0 ? `${count}, ${here} online` : count;
+}
+
+function memberLine({ user, me, role, online }, group) {
+  const parts = [
+    avatar({ name: user }),
+    el("span", { class: "member-name" }, user, me && el("span", { class: "you" }, "You")),
+    group && role === "owner" && el("span", { class: "role" }, "Owner"),
+    online !== undefined && dot(online),
+  ];
+  return parts.filter(Boolean);
+}
+
+export class Details {
+  /** @param {{add: (user: string) => Promise<void>, leave: () => Promise<void>}} on */
+  constructor(on) {
+    this.on = on;
+    this.dialog = $("details-dialog");
+    closes(this.dialog);
+    $("add-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#add();
+    });
+    $("leave").addEventListener("click", () => this.#sure(true));
+    $("leave-no").addEventListener("click", () => this.#sure(false));
+    $("leave-yes").addEventListener("click", () => this.#leave());
+  }
+
+  show() {
+    $("add-user").value = "";
+    say($("add-error"), "");
+    this.#sure(false, false);
+    this.dialog.showModal();
+  }
+
+  close() {
+    this.dialog.close();
+  }
+
+  draw({ store, thread, online }) {
+    const name = threadName(thread, store.me);
+    const face = faceName(thread, store.me);
+    redraw($("details-avatar"), [face, thread.kind], () => [avatar({ name: face, kind: thread.kind, large: true })]);
+    say($("details-title"), name);
+    say($("details-about"), thread.kind === "direct" ? "A direct thread: nobody joins it, nobody leaves it." : about({ store, thread, online }));
+    $("add-form").hidden = thread.kind === "direct";
+    $("leave-part").hidden = thread.kind === "direct";
+    const members = thread.members
+      .map(({ user, role }) => ({ user, role, me: user === store.me, online: user === store.me ? true : online(user) }))
+      .sort((a, b) => Number(b.me) - Number(a.me) || (a.user < b.user ? -1 : 1));
+    match($("members-list"), members, {
+      key: (member) => member.user,
+      make: () => el("li"),
+      update: (node, member) => node.replaceChildren(...memberLine(member, thread.kind === "group")),
+    });
+  }
+
+  #sure(asking, focus = true) {
+    $("leave").hidden = asking;
+    $("leave-sure").hidden = !asking;
+    if (focus) (asking ? $("leave-no") : $("leave")).focus();
+  }
+
+  async #add() {
+    const user = $("add-user").value.trim();
+    if (!user) return say($("add-error"), "Enter a name first.");
+    await this.#busy($("add-form").querySelector("button"), async () => {
+      await this.on.add(user);
+      $("add-user").value = "";
+    });
+    return $("add-user").focus();
+  }
+
+  #leave() {
+    return this.#busy($("leave-yes"), async () => {
+      await this.on.leave();
+      this.close();
+    });
+  }
+
+  async #busy(button, work) {
+    set(button, { disabled: true });
+    say($("add-error"), "");
+    try {
+      await work();
+    } catch (error) {
+      say($("add-error"), error.message);
+    } finally {
+      set(button, { disabled: false });
+    }
+  }
+}

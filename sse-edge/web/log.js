@@ -1,0 +1,184 @@
+/** The messages of the open thread: rows, day separators, seen marks, and where the reader is. */
+import { $, avatar, el, icon, match, redraw, say, set } from "./dom.js";
+import { dayOf, faceName, momentOf, pieces, sameDay, seenText, threadName, timeOf } from "./format.js";
+
+/** Messages of one author within this time stand together, in milliseconds. */
+const TOGETHER_MS = 5 * 60_000;
+/** Nearer to the end than this, in CSS pixels, the log follows new messages. */
+const END_PX = 48;
+
+export class Log {
+  /**
+   * @param {{retry: (key: string) => void, drop: (key: string) => void, older: () => void,
+   *   moved: () => void}} on what the reader asks for
+   */
+  constructor(on) {
+    this.on = on;
+    this.box = $("log");
+    /** Whether the reader is at the end, and so follows what arrives. */
+    this.atEnd = true;
+    this.thread = null;
+    this.box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.atEnd && this.toEnd()).observe(this.box);
+    $("to-newest").addEventListener("click", () => {
+      this.toEnd();
+      this.box.focus({ preventScroll: true });
+    });
+  }
+
+  /** Starts on another thread. */
+  open(thread) {
+    this.thread = thread;
+    this.newestAtEnd = Infinity;
+    this.atEnd = true;
+    this.first = undefined;
+    this.lastEnd = undefined;
+    this.box.scrollTop = 0;
+  }
+
+  toEnd() {
+    this.box.scrollTop = this.box.scrollHeight;
+    this.#scrolled();
+  }
+
+  /**
+   * Draws the open thread. `loading`: its newest page is on its way; `failure`: why it is not here;
+   * `newAfter`: the number up to which it had been seen when it was opened.
+   */
+  draw({ store, loading, failure, earlierBusy, newAfter }) {
+    const thread = store.thread(this.thread);
+    if (!thread) return;
+    const rows = store.rows(this.thread);
+    const items = this.#items({ store, thread, rows, newAfter });
+    const { scrollHeight, scrollTop } = this.box;
+    const first = this.first;
+    this.first = rows[0]?.tseq;
+    const grewUp = first !== undefined && this.first < first;
+    // Neither the first page nor an older one is news.
+    set(this.box, { "aria-busy": String(loading), "aria-live": loading || grewUp ? "off" : "polite" });
+    this.#top({ store, thread, loading, failure, earlierBusy, empty: rows.length === 0 });
+    match($("rows"), items, { key: (item) => item.id, make: makeRow, update: (node, item) => updateRow(node, item, this.on) });
+    const end = rows.at(-1);
+    const own = end && end.from === store.me && (end.key ?? end.tseq) !== this.lastEnd;
+    if (this.lastEnd !== undefined && own && end.state === "sending") this.atEnd = true;
+    this.lastEnd = end && (end.key ?? end.tseq);
+    if (this.atEnd) this.toEnd();
+    else if (grewUp) this.box.scrollTop = scrollTop + this.box.scrollHeight - scrollHeight;
+    this.#newer(store);
+  }
+
+  #items({ store, thread, rows, newAfter }) {
+    const items = [];
+    let previous;
+    let marked = false;
+    for (const row of rows) {
+      const day = !previous || !sameDay(previous.at, row.at);
+      const fresh = !marked && row.number > newAfter && row.from !== store.me;
+      if (day) items.push({ id: `day ${new Date(row.at).toDateString()} ${row.key ?? row.tseq}`, label: dayOf(row.at), at: row.at.slice(0, 10) });
+      if (fresh) items.push({ id: "new", label: "New" });
+      marked ||= fresh;
+      const joined = previous && !day && !fresh && previous.from === row.from && Date.parse(row.at) - Date.parse(previous.at) < TOGETHER_MS;
+      if (joined) items.at(-1).last = false;
+      items.push({ ...row, epoch: undefined, id: row.key ?? `tseq ${row.tseq}`, own: row.from === store.me, first: !joined, last: true, named: thread.kind === "group" });
+      previous = row;
+    }
+    this.#marks({ store, thread, items });
+    return items;
+  }
+
+  /** Every own message knows who has seen it; it is written out only where that changes. */
+  #marks({ store, thread, items }) {
+    let told = -1;
+    for (const item of items.toReversed()) {
+      if (!item.own) continue;
+      const seers = item.state === "sent" ? store.seers(thread.id, item.number) : [];
+      item.seers = seers.length;
+      item.mark = { sending: "Sending…", failed: "Not sent" }[item.state] ?? seenText(thread, seers, store.me);
+      item.tell = item.state === "failed" || seers.length > told;
+      if (item.state !== "failed") told = Math.max(told, seers.length);
+    }
+  }
+
+  #top({ store, thread, loading, failure, earlierBusy, empty }) {
+    const name = threadName(thread, store.me);
+    const face = faceName(thread, store.me);
+    const state = failure ? "failure" : loading && empty ? "loading" : thread.earlier ? "earlier" : loading ? "" : "start";
+    redraw($("log-top"), [state, failure, earlierBusy, name, face, empty, thread.kind], () => {
+      if (state === "failure") return [el("p", {}, failure), this.#button("Try again")];
+      if (state === "loading") return [el("div", { class: "ghost-log", "aria-hidden": "true" }, el("i"), el("i", { class: "own" }), el("i"), el("i", { class: "own" })), el("p", { class: "sr" }, "Loading messages")];
+      if (state === "earlier") return [this.#button(earlierBusy ? "Loading…" : "Load earlier messages")];
+      if (state === "") return [];
+      const about = empty ? "Say hello: your message arrives at once." : "This is where it began.";
+      return [el("div", { class: "beginning" }, avatar({ name: face, kind: thread.kind, large: true }), el("h3", {}, name), el("p", {}, about))];
+    });
+  }
+
+  #button(label) {
+    const button = el("button", { type: "button", class: "quiet", "data-testid": "earlier" }, label);
+    button.addEventListener("click", () => this.on.older());
+    return button;
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.box;
+    this.atEnd = scrollHeight - scrollTop - clientHeight < END_PX;
+    if (this.atEnd) $("to-newest").hidden = true;
+    if (scrollTop < 120 && scrollHeight > clientHeight && !this.atEnd) this.on.older();
+    this.on.moved();
+  }
+
+  /** The way back to the end, with how much arrived since the reader left it. */
+  #newer(store) {
+    const newest = store.newest(this.thread);
+    if (this.atEnd) this.newestAtEnd = newest;
+    const count = Math.max(0, newest - this.newestAtEnd);
+    $("to-newest").hidden = this.atEnd;
+    say($("to-newest").lastElementChild, count === 0 ? "Newest" : count === 1 ? "1 new message" : `${count} new messages`);
+  }
+}
+
+function makeRow(item) {
+  if (item.label) return el("li", { class: item.id === "new" ? "new-mark" : "day" }, el("span", {}));
+  return el("li", { class: "message", "data-testid": "message" },
+    el("span", { class: "gutter" }),
+    el("div", { class: "column" },
+      el("span", { class: "author" }),
+      el("div", { class: "bubble" },
+        el("span", { class: "text", "data-testid": "text" }),
+        el("span", { class: "meta" }, el("time"), el("span", { class: "tick" }))),
+      el("div", { class: "status" })));
+}
+
+function updateRow(node, item, on) {
+  if (item.label) return say(node.firstChild, item.label);
+  node.className = `message${item.own ? " own" : ""}${item.first ? " first" : ""}${item.last ? " last" : ""}`;
+  set(node, { "data-tseq": item.tseq, "data-key": item.key, "data-state": item.state });
+  const [gutter, column] = node.children;
+  const [author, bubble, status] = column.children;
+  const [text, meta] = bubble.children;
+  const [time, tick] = meta.children;
+  redraw(gutter, !item.own && item.last && item.from, () => (!item.own && item.last ? [avatar({ name: item.from })] : []));
+  say(author, item.own ? "You" : item.from);
+  // Shown above the first of a group; always there for those who hear the log.
+  author.classList.toggle("sr", item.own || !item.first || !item.named);
+  redraw(text, item.text, () => pieces(item.text).map((piece) => piece.url
+    ? el("a", { href: piece.url, target: "_blank", rel: "noopener noreferrer" }, piece.text) : piece.text));
+  say(time, timeOf(item.at));
+  set(time, { datetime: item.at, title: momentOf(item.at) });
+  if (!item.own) return undefined;
+  const sign = item.state === "sent" ? (item.seers > 0 ? "seen" : "sent") : item.state;
+  redraw(tick, sign, () => [icon(sign)]);
+  tick.className = `tick ${sign}`;
+  redraw(status, [item.mark, item.tell, item.detail], () => statusOf(item, on));
+  return undefined;
+}
+
+function statusOf(item, on) {
+  const mark = el("span", { class: item.tell ? "seen" : "seen sr", "data-testid": "seen" }, item.mark);
+  if (item.state !== "failed") return [mark];
+  const retry = el("button", { type: "button", class: "link", "data-testid": "retry" }, "Retry");
+  const drop = el("button", { type: "button", class: "link", "data-testid": "drop" }, "Delete");
+  retry.addEventListener("click", () => on.retry(item.key));
+  drop.addEventListener("click", () => on.drop(item.key));
+  return [mark, item.detail ? `: ${item.detail}` : "", el("div", { class: "again" }, retry, drop)];
+}

@@ -1,0 +1,340 @@
+/**
+ * What the page knows: threads, messages, seen numbers, sends on their way. Pure: no DOM, no
+ * network, no clock of its own.
+ *
+ * Everything here is an upsert or a maximum, so an event may arrive twice, late, or after the
+ * snapshot that already contains it. Unread is computed (`number - seen`), never counted up.
+ */
+
+/** A list names at most this many members; a shorter one is therefore complete. */
+const LISTED_MEMBERS = 8;
+
+export class Store {
+  /** @param {string} me the signed-in user */
+  constructor(me) {
+    this.me = me;
+    /** @type {Map<string, object>} thread id → thread, with `seenBy` and `messages` */
+    this.map = new Map();
+    /** Sends without a final answer, in the order they were made. */
+    this.pending = [];
+    /** `thread/tseq` → key of the send it came from: a row keeps its identity when it is sent. */
+    this.keys = new Map();
+    /** Counts resets: what carries an older epoch is shown until its replacement has arrived. */
+    this.epoch = 0;
+    /** Orders requests against events: an answer never undoes an event that came after its request. */
+    this.stamp = 0;
+    /** Events since the last reset, while its list has not arrived: they belong on top of it. */
+    this.late = null;
+    this.left = new Map();
+    this.typing = new Map();
+  }
+
+  // ---- snapshots -----------------------------------------------------------------------------
+
+  /** Call before a request; hand the result to `list`, `putThread` or `page` with its answer. */
+  mark() {
+    return { epoch: this.epoch, stamp: ++this.stamp };
+  }
+
+  /** The stream lost its place: everything known is out of date until a new list has arrived. */
+  reset() {
+    this.epoch += 1;
+    this.late = [];
+    this.keys.clear();
+    this.typing.clear();
+    for (const send of this.pending) {
+      send.tseq = undefined;
+      send.after = 0;
+    }
+  }
+
+  /** A thread whose newest page has to be fetched before what it shows is whole. */
+  stale(id) {
+    return this.map.get(id)?.loadedEpoch !== this.epoch;
+  }
+
+  /** A complete list of threads, all of its pages. Threads of before the last reset go. */
+  list(items, mark) {
+    if (mark.epoch !== this.epoch) return false;
+    for (const shape of items) this.putThread(shape, mark);
+    for (const [id, thread] of this.map) {
+      if (thread.epoch !== this.epoch) this.map.delete(id);
+    }
+    const late = this.late ?? [];
+    this.late = null;
+    for (const [name, data] of late) this.apply(name, data);
+    return true;
+  }
+
+  /** One thread as the API shows it. `full`: it names all members, not only the first few. */
+  putThread(shape, mark = this.mark(), full = false) {
+    if (mark.epoch !== this.epoch || (this.left.get(shape.id) ?? 0) > mark.stamp) return undefined;
+    const old = this.map.get(shape.id);
+    const fresh = !old || old.epoch !== this.epoch;
+    const thread = old ?? blankThread(shape.id);
+    if (fresh) {
+      Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: {}, last: null, full: false, changes: [] });
+    }
+    thread.kind = shape.kind;
+    thread.title = shape.title ?? null;
+    thread.createdAt = shape.created_at;
+    thread.stub = false;
+    thread.number = Math.max(thread.number, shape.number ?? 0);
+    thread.seen = Math.max(thread.seen, shape.seen ?? 0);
+    for (const [user, number] of Object.entries(shape.seen_by ?? {})) this.#seen(thread, user, number);
+    if (shape.last && shape.last.tseq > (thread.last?.tseq ?? 0)) thread.last = shape.last;
+    const complete = full || (shape.members ?? []).length < LISTED_MEMBERS;
+    if (complete || !thread.full) {
+      thread.members = (shape.members ?? []).map((member) => ({ ...member }));
+      thread.full = complete;
+      for (const change of thread.changes) if (change.stamp > mark.stamp) this.#change(thread, change);
+    }
+    this.map.set(shape.id, thread);
+    return thread;
+  }
+
+  /** A page of messages. `older`: it continues a loaded thread; otherwise it is the newest page. */
+  page(id, { items, next }, mark, older = false) {
+    const thread = this.map.get(id);
+    if (!thread || mark.epoch !== this.epoch) return false;
+    if (!older) {
+      for (const [tseq, message] of thread.messages) {
+        if (message.epoch !== this.epoch) thread.messages.delete(tseq);
+      }
+    }
+    for (const message of items) this.#message(thread, message);
+    if (older || thread.loadedEpoch !== this.epoch) thread.earlier = next ?? null;
+    thread.loadedEpoch = this.epoch;
+    return true;
+  }
+
+  // ---- events --------------------------------------------------------------------------------
+
+  /**
+   * Takes one event of the stream.
+   * @returns {{thread?: string, unknown?: boolean}} the thread it is about; `unknown` when the
+   *   thread itself has still to be asked for.
+   */
+  apply(name, data, now = 0) {
+    this.stamp += 1;
+    if (name !== "typing") this.late?.push([name, data]);
+    if (name === "thread") {
+      const old = this.map.get(data.thread.id);
+      // The event says how the thread began or was renamed; of the rest, what is known is newer.
+      if (!old || old.epoch !== this.epoch || old.stub) this.putThread(data.thread);
+      else old.title = data.thread.title ?? null;
+      return { thread: data.thread.id };
+    }
+    if (name === "message") {
+      const thread = this.#known(data.thread);
+      this.#message(thread, data);
+      this.#typers(data.thread).delete(data.from);
+      return { thread: data.thread, unknown: thread.stub };
+    }
+    if (name === "member") return this.#member(data);
+    if (name === "seen") {
+      const thread = this.map.get(data.thread);
+      if (thread) this.#seen(thread, data.user, data.number);
+      return { thread: data.thread };
+    }
+    if (name === "typing") {
+      const typers = this.#typers(data.thread);
+      if (data.state === "started" && data.user !== this.me) typers.set(data.user, now + data.ttl_ms);
+      else typers.delete(data.user);
+      return { thread: data.thread };
+    }
+    return {};
+  }
+
+  #member(data) {
+    const known = this.map.get(data.thread);
+    if (data.user === this.me && data.change !== "added") {
+      this.map.delete(data.thread);
+      this.left.set(data.thread, this.stamp);
+      return { thread: data.thread };
+    }
+    if (!known && data.user !== this.me) return { thread: data.thread };
+    this.left.delete(data.thread);
+    const thread = known ?? this.#known(data.thread);
+    const change = { stamp: this.stamp, user: data.user, change: data.change };
+    thread.changes.push(change);
+    this.#change(thread, change);
+    return { thread: data.thread, unknown: thread.stub };
+  }
+
+  #change(thread, { user, change }) {
+    thread.members = thread.members.filter((member) => member.user !== user);
+    if (change === "added") thread.members.push({ user, role: "member" });
+  }
+
+  #known(id) {
+    let thread = this.map.get(id);
+    if (!thread) {
+      thread = { ...blankThread(id), epoch: this.epoch };
+      this.map.set(id, thread);
+    }
+    return thread;
+  }
+
+  #message(thread, message) {
+    const old = thread.messages.get(message.tseq);
+    if (!old || old.epoch !== this.epoch) {
+      thread.messages.set(message.tseq, { ...message, epoch: this.epoch });
+      if (message.from === this.me) this.#link(message);
+    }
+    if (thread.epoch !== this.epoch) return;
+    thread.number = Math.max(thread.number, message.number);
+    if (message.tseq > (thread.last?.tseq ?? 0)) thread.last = message;
+    this.#seen(thread, message.from, message.number);
+  }
+
+  #seen(thread, user, number) {
+    thread.seenBy[user] = Math.max(thread.seenBy[user] ?? 0, number);
+    if (user === this.me) thread.seen = Math.max(thread.seen, number);
+  }
+
+  // ---- sends ---------------------------------------------------------------------------------
+
+  /** A message that this page is sending. It is shown at once, under its key. */
+  send({ thread, key, text, at }) {
+    const known = this.map.get(thread);
+    const newest = Math.max(known?.last?.tseq ?? 0, ...(known?.messages.keys() ?? []));
+    const send = { thread, key, text, at, after: newest, state: "sending" };
+    this.pending.push(send);
+    return send;
+  }
+
+  /** The answer to a send: from here on the message is an ordinary one. */
+  sent(key, message) {
+    const at = this.pending.findIndex((send) => send.key === key);
+    if (at >= 0) {
+      const [send] = this.pending.splice(at, 1);
+      // Another window of this user sent the same text: that one was taken for ours until now.
+      if (send.tseq && send.tseq !== message.tseq) this.keys.delete(place(send.thread, send.tseq));
+    }
+    this.keys.set(place(message.thread, message.tseq), key);
+    const thread = this.map.get(message.thread);
+    if (thread) this.#message(thread, message);
+  }
+
+  /** A send was refused for good; `detail` says why. */
+  failed(key, detail) {
+    const send = this.find(key);
+    if (send) Object.assign(send, { state: "failed", detail });
+  }
+
+  /** Puts a refused send back in line, under the same key. */
+  retry(key) {
+    const send = this.find(key);
+    if (send) Object.assign(send, { state: "sending", detail: undefined });
+    return send;
+  }
+
+  /** Forgets a refused send. */
+  drop(key) {
+    this.pending = this.pending.filter((send) => send.key !== key);
+  }
+
+  find(key) {
+    return this.pending.find((send) => send.key === key);
+  }
+
+  /** The event may come before the answer: then it is taken for the send it looks like. */
+  #link(message) {
+    const here = place(message.thread, message.tseq);
+    if (this.keys.has(here)) return;
+    const send = this.pending.find(
+      (send) =>
+        send.thread === message.thread && send.state === "sending" && !send.tseq &&
+        send.text === message.text && message.tseq > send.after,
+    );
+    if (!send) return;
+    send.tseq = message.tseq;
+    this.keys.set(here, send.key);
+  }
+
+  // ---- questions -----------------------------------------------------------------------------
+
+  thread(id) {
+    return this.map.get(id);
+  }
+
+  /** Threads worth showing, the latest activity first. */
+  threads() {
+    return [...this.map.values()]
+      .filter((thread) => !thread.stub)
+      .sort((a, b) => Date.parse(activity(b)) - Date.parse(activity(a)) || (a.id < b.id ? -1 : 1));
+  }
+
+  unread(id) {
+    const thread = this.map.get(id);
+    return thread ? Math.max(0, thread.number - thread.seen) : 0;
+  }
+
+  totalUnread() {
+    return this.threads().reduce((sum, thread) => sum + this.unread(thread.id), 0);
+  }
+
+  /** What a thread shows, in order: its messages by tseq, then sends that have no tseq yet. */
+  rows(id) {
+    const thread = this.map.get(id);
+    const messages = [...(thread?.messages.values() ?? [])].sort((a, b) => a.tseq - b.tseq);
+    const rows = messages.map((message) => ({
+      ...message, key: this.keys.get(place(id, message.tseq)), state: "sent",
+    }));
+    for (const send of this.pending) {
+      if (send.thread !== id || send.tseq) continue;
+      rows.push({ thread: id, key: send.key, from: this.me, text: send.text, at: send.at, state: send.state, detail: send.detail });
+    }
+    return rows;
+  }
+
+  /** The largest message number that is loaded, which is what a reader at the bottom has seen. */
+  newest(id) {
+    let newest = 0;
+    for (const message of this.map.get(id)?.messages.values() ?? []) {
+      if (message.epoch === this.epoch) newest = Math.max(newest, message.number);
+    }
+    return newest;
+  }
+
+  /** Other members who have seen message `number` of a thread. */
+  seers(id, number) {
+    const thread = this.map.get(id);
+    return (thread?.members ?? [])
+      .map((member) => member.user)
+      .filter((user) => user !== this.me && (thread.seenBy[user] ?? 0) >= number);
+  }
+
+  /** Who is typing in a thread at `now`, in milliseconds on the clock given to `apply`. */
+  typers(id, now) {
+    return [...this.#typers(id)].filter(([, until]) => until > now).map(([user]) => user);
+  }
+
+  /** When the next one who is typing stops being shown; undefined when nobody is typing. */
+  nextTypingEnd(now) {
+    const ends = [...this.typing.values()].flatMap((typers) => [...typers.values()]).filter((until) => until > now);
+    return ends.length > 0 ? Math.min(...ends) : undefined;
+  }
+
+  #typers(id) {
+    if (!this.typing.has(id)) this.typing.set(id, new Map());
+    return this.typing.get(id);
+  }
+}
+
+function blankThread(id) {
+  return {
+    id, epoch: -1, stub: true, kind: "group", title: null, createdAt: null, members: [], full: false,
+    changes: [], number: 0, seen: 0, seenBy: {}, last: null, messages: new Map(),
+    loadedEpoch: -1, earlier: null,
+  };
+}
+
+function activity(thread) {
+  return thread.last?.at ?? thread.createdAt ?? new Date(0).toISOString();
+}
+
+function place(thread, tseq) {
+  return `${thread}/${tseq}`;
+}

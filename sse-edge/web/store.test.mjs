@@ -1,0 +1,268 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Sends } from "./sends.js";
+import { Store } from "./store.js";
+
+const T = "t_1";
+const AT = "2026-11-24T10:00:00.000Z";
+
+function shape(more = {}) {
+  return {
+    id: T, kind: "group", title: null, members: [{ user: "alice", role: "owner" }, { user: "bob", role: "member" }],
+    created_at: AT, number: 0, seen: 0, unread: 0, last: null, ...more,
+  };
+}
+
+function message(tseq, more = {}) {
+  return { thread: T, tseq, number: tseq - 1, from: "bob", text: `m${tseq}`, at: AT, ...more };
+}
+
+function aliceWith(more) {
+  const store = new Store("alice");
+  store.list([shape(more)], store.mark());
+  return store;
+}
+
+const texts = (store) => store.rows(T).map((row) => row.text);
+
+test("an event that comes twice is shown once", () => {
+  const store = aliceWith();
+  store.apply("message", message(2));
+  store.apply("message", message(2));
+  assert.deepEqual(texts(store), ["m2"]);
+  assert.equal(store.unread(T), 1);
+});
+
+test("messages stand in tseq order however they arrive", () => {
+  const store = aliceWith();
+  for (const tseq of [4, 2, 5, 3]) store.apply("message", message(tseq));
+  store.page(T, { items: [message(5), message(3), message(1)], next: null }, store.mark());
+  assert.deepEqual(texts(store), ["m1", "m2", "m3", "m4", "m5"]);
+  assert.equal(store.thread(T).last.tseq, 5);
+});
+
+test("unread is number less seen, whatever was counted before", () => {
+  const store = aliceWith({ number: 7, seen: 4, unread: 3 });
+  assert.equal(store.unread(T), 3);
+  store.apply("message", message(9, { number: 8 }));
+  assert.equal(store.unread(T), 4);
+  store.apply("seen", { thread: T, user: "alice", number: 8 });
+  assert.equal(store.unread(T), 0);
+});
+
+test("an own message implies that all before it was seen", () => {
+  const store = aliceWith({ number: 7, seen: 4 });
+  store.apply("message", message(9, { number: 8, from: "alice" }));
+  assert.equal(store.unread(T), 0);
+});
+
+test("seen is a maximum: an older one that comes late changes nothing", () => {
+  const store = aliceWith({ number: 7 });
+  store.apply("seen", { thread: T, user: "bob", number: 5 });
+  store.apply("seen", { thread: T, user: "bob", number: 3 });
+  assert.deepEqual(store.seers(T, 5), ["bob"]);
+  assert.deepEqual(store.seers(T, 6), []);
+  store.apply("seen", { thread: T, user: "alice", number: 6 });
+  store.apply("seen", { thread: T, user: "alice", number: 2 });
+  assert.equal(store.unread(T), 1);
+});
+
+test("a list's shortened last message never replaces the text of a message", () => {
+  const store = aliceWith();
+  store.apply("message", message(2, { text: "the whole text" }));
+  store.list([shape({ number: 1, last: message(2, { text: "the wh", cut: true }) })], store.mark());
+  assert.deepEqual(texts(store), ["the whole text"]);
+});
+
+test("an older list answer does not take back what an event has said", () => {
+  const store = aliceWith();
+  const mark = store.mark();
+  store.apply("message", message(2));
+  store.apply("member", { thread: T, user: "carol", change: "added", by: "bob", tseq: 3, at: AT });
+  store.list([shape()], mark);
+  assert.equal(store.unread(T), 1);
+  assert.deepEqual(store.thread(T).members.map((member) => member.user), ["alice", "bob", "carol"]);
+});
+
+test("a thread that one has left does not come back with an answer that was under way", () => {
+  const store = aliceWith();
+  const mark = store.mark();
+  store.apply("member", { thread: T, user: "alice", change: "removed", by: "bob", tseq: 3, at: AT });
+  store.putThread(shape(), mark, true);
+  assert.equal(store.thread(T), undefined);
+  const { unknown } = store.apply("member", { thread: T, user: "alice", change: "added", by: "bob", tseq: 4, at: AT });
+  assert.equal(unknown, true);
+  store.putThread(shape(), store.mark(), true);
+  assert.equal(store.threads().length, 1);
+});
+
+test("a message of an unknown thread asks for the thread and is kept until it is there", () => {
+  const store = new Store("alice");
+  const { unknown } = store.apply("message", message(2));
+  assert.equal(unknown, true);
+  assert.equal(store.threads().length, 0);
+  store.putThread(shape({ number: 1 }), store.mark(), true);
+  assert.deepEqual(texts(store), ["m2"]);
+  assert.equal(store.unread(T), 1);
+});
+
+function sending(store, key = "k1", text = "hi") {
+  store.send({ thread: T, key, text, at: AT });
+}
+
+test("a send is shown at once, and once when answer then event arrive", () => {
+  const store = aliceWith();
+  sending(store);
+  assert.deepEqual(store.rows(T).map((row) => [row.key, row.state]), [["k1", "sending"]]);
+  store.sent("k1", message(2, { from: "alice", text: "hi" }));
+  store.apply("message", message(2, { from: "alice", text: "hi" }));
+  assert.deepEqual(store.rows(T).map((row) => [row.key, row.tseq, row.state]), [["k1", 2, "sent"]]);
+});
+
+test("a send is shown once when event then answer arrive", () => {
+  const store = aliceWith();
+  sending(store);
+  store.apply("message", message(2, { from: "alice", text: "hi" }));
+  assert.deepEqual(store.rows(T).map((row) => [row.key, row.tseq]), [["k1", 2]]);
+  store.sent("k1", message(2, { from: "alice", text: "hi" }));
+  assert.deepEqual(store.rows(T).map((row) => [row.key, row.tseq, row.state]), [["k1", 2, "sent"]]);
+  assert.equal(store.pending.length, 0);
+});
+
+test("the same text sent from another window is not lost behind one's own", () => {
+  const store = aliceWith();
+  sending(store);
+  store.apply("message", message(2, { from: "alice", text: "hi" }));
+  store.sent("k1", message(3, { from: "alice", text: "hi" }));
+  store.apply("message", message(3, { from: "alice", text: "hi" }));
+  assert.deepEqual(store.rows(T).map((row) => [row.tseq, row.key]), [[2, undefined], [3, "k1"]]);
+});
+
+test("the same text sent twice is shown twice", () => {
+  const store = aliceWith();
+  sending(store, "k1");
+  sending(store, "k2");
+  store.apply("message", message(2, { from: "alice", text: "hi" }));
+  store.apply("message", message(3, { from: "alice", text: "hi" }));
+  store.sent("k1", message(2, { from: "alice", text: "hi" }));
+  store.sent("k2", message(3, { from: "alice", text: "hi" }));
+  assert.deepEqual(store.rows(T).map((row) => row.key), ["k1", "k2"]);
+});
+
+test("an older message of the same text is not taken for the send", () => {
+  const store = aliceWith();
+  store.apply("message", message(2, { from: "alice", text: "hi" }));
+  sending(store);
+  store.page(T, { items: [message(2, { from: "alice", text: "hi" })], next: null }, store.mark());
+  assert.equal(store.rows(T).length, 2);
+});
+
+test("a refused send stays, can be tried again under its key, or dropped", () => {
+  const store = aliceWith();
+  sending(store);
+  store.failed("k1", "too long");
+  assert.deepEqual(store.rows(T).map((row) => [row.state, row.detail]), [["failed", "too long"]]);
+  assert.equal(store.retry("k1").state, "sending");
+  store.failed("k1", "too long");
+  store.drop("k1");
+  assert.deepEqual(store.rows(T), []);
+});
+
+test("after a reset the list replaces what was known, also by smaller numbers", () => {
+  const store = aliceWith({ number: 9, seen: 9 });
+  store.list([shape({ id: "t_gone" })], store.mark());
+  store.page(T, { items: [message(9), message(10)], next: "older" }, store.mark());
+  sending(store);
+  const stale = store.mark();
+  store.reset();
+  assert.equal(store.stale(T), true);
+  assert.deepEqual(texts(store), ["m9", "m10", "hi"], "shown until the new list is there");
+  assert.equal(store.list([shape({ number: 99 })], stale), false, "a list asked for before the reset");
+  store.apply("message", message(4));
+  store.list([shape({ number: 2, seen: 1, last: message(3) })], store.mark());
+  assert.deepEqual(store.threads().map((thread) => thread.id), [T]);
+  assert.equal(store.page(T, { items: [message(9)], next: null }, stale), false);
+  store.page(T, { items: [message(3), message(2)], next: null }, store.mark());
+  assert.deepEqual(texts(store), ["m2", "m3", "m4", "hi"]);
+  assert.equal(store.unread(T), 2);
+  assert.equal(store.thread(T).earlier, null);
+  assert.equal(store.stale(T), false);
+});
+
+test("typing ends by itself, with a message, and with a stop", () => {
+  const store = aliceWith();
+  const typing = (state) => store.apply("typing", { thread: T, user: "bob", state, ttl_ms: 6000 }, 1000);
+  typing("started");
+  assert.deepEqual(store.typers(T, 6999), ["bob"]);
+  assert.equal(store.nextTypingEnd(1000), 7000);
+  assert.deepEqual(store.typers(T, 7000), []);
+  store.apply("message", message(2), 2000);
+  assert.deepEqual(store.typers(T, 2000), []);
+  typing("started");
+  typing("stopped");
+  assert.deepEqual(store.typers(T, 1000), []);
+});
+
+// ---- sends -----------------------------------------------------------------------------------
+
+function memory(items = {}) {
+  return {
+    items, getItem: (name) => items[name] ?? null,
+    setItem: (name, value) => { items[name] = value; }, removeItem: (name) => { delete items[name]; },
+  };
+}
+
+/** A server that answers each request as the test says. */
+function server() {
+  const asked = [];
+  let arrived = () => {};
+  return {
+    asked,
+    send: (thread, text, key) => new Promise((answer, refuse) => {
+      asked.push({ thread, text, key, answer, refuse });
+      arrived();
+    }),
+    /** Resolves when `count` requests have arrived. */
+    async has(count) {
+      while (asked.length < count) await new Promise((resolve) => { arrived = resolve; });
+    },
+  };
+}
+
+const passing = { passing: true, status: 503, retryAfter: 0, message: "busy" };
+const refusal = { passing: false, status: 413, message: "too long" };
+const settled = () => new Promise((resolve) => { setImmediate(resolve); });
+
+test("sends of one thread go one after another, and a busy server gets the same key again", async () => {
+  const store = aliceWith();
+  const remote = server();
+  const sends = new Sends({ store, send: remote.send, storage: memory(), changed() {} });
+  sends.add({ thread: T, key: "k1", text: "a", at: AT });
+  sends.add({ thread: T, key: "k2", text: "b", at: AT });
+  await settled();
+  assert.equal(remote.asked.length, 1);
+  remote.asked[0].refuse(passing);
+  await remote.has(2);
+  assert.equal(remote.asked[1].key, "k1");
+  remote.asked[1].answer(message(2, { from: "alice", text: "a" }));
+  await remote.has(3);
+  assert.equal(remote.asked[2].key, "k2");
+  remote.asked[2].refuse(refusal);
+  await settled();
+  assert.deepEqual(store.rows(T).map((row) => [row.text, row.state]), [["a", "sent"], ["b", "failed"]]);
+});
+
+test("a reload sends what waits, under the same key", async () => {
+  const storage = memory();
+  const before = server();
+  new Sends({ store: aliceWith(), send: before.send, storage, changed() {} }).add({ thread: T, key: "k1", text: "a", at: AT });
+  const after = server();
+  const store = aliceWith();
+  new Sends({ store, send: after.send, storage, changed() {} }).restore();
+  await after.has(1);
+  assert.equal(after.asked[0].key, "k1");
+  after.asked[0].answer(message(2, { from: "alice", text: "a" }));
+  await settled();
+  assert.deepEqual(texts(store), ["a"]);
+  assert.equal(storage.items["runnel.sends.alice"], "[]");
+});
