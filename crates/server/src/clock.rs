@@ -23,10 +23,13 @@ impl Clock {
         Self(Source::Fixed(at))
     }
 
-    /// The time of day, to the nanosecond.
+    /// The time of day, in whole milliseconds: what is stored and shown has no more.
     pub fn now(&self) -> Timestamp {
         match self.0 {
-            Source::System => Timestamp::now(),
+            Source::System => {
+                let now = Timestamp::now();
+                Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+            }
             Source::Fixed(at) => at,
         }
     }

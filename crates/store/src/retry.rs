@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use domain::limits;
-use rand::RngExt as _;
 
 /// Waits before try number `attempt` (0 is the first and does not wait): full jitter over a
 /// doubling span, which keeps many writers of one row from meeting again and again
@@ -11,7 +10,7 @@ use rand::RngExt as _;
 pub async fn pause(attempt: u32) {
     if attempt > 0 {
         let span = Duration::from_millis(10 << attempt.min(6));
-        tokio::time::sleep(span.mul_f64(rand::rng().random::<f64>())).await;
+        tokio::time::sleep(span.mul_f64(rand::random::<f64>())).await;
     }
 }
 

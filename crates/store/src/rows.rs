@@ -111,7 +111,8 @@ pub struct ViewRow {
     pub fan: u64,
     /// The message number up to which they have read.
     pub seen: u64,
-    /// Messages as of `fan`.
+    /// Messages as of `fan`. (`NUMBER` is a reserved word of DynamoDB's expressions.)
+    #[serde(rename = "messages")]
     pub number: u64,
     /// The latest message or the creation, in milliseconds since 1970: orders the list of threads.
     pub activity: i64,

@@ -67,7 +67,7 @@ impl ViewRow {
     /// Adds the step from this view to `next` to a transaction: only if nobody else has taken it.
     pub(crate) fn advance(&self, tx: &mut Tx<'_>, owner: &UserId, next: &Self) -> Result<(), Error> {
         let mut update =
-            String::from("SET fan = :fan, number = :number, activity = :activity, members = :members");
+            String::from("SET fan = :fan, messages = :number, activity = :activity, members = :members");
         let mut condition = String::from("fan = :was AND joined = :joined");
         let mut values: Values<'_> = vec![
             (":fan", n(next.fan)),

@@ -1,0 +1,34 @@
+//! Where the failures of the write side become HTTP: one `match`.
+
+use server::problem::{Kind, Problem};
+use store::error::Error;
+
+/// When a client may come back after a failure that passes, in seconds.
+const RETRY_S: u32 = 1;
+
+/// The problem that a failed operation on the table is to the client. Logged here, once.
+pub fn failed(error: Error) -> Problem {
+    let source = std::error::Error::source(&error).map(|source| format!(": {source:?}")).unwrap_or_default();
+    match error {
+        Error::Contended => Problem::new(
+            Kind::Unavailable(RETRY_S),
+            "too many writers at once; send it again with the same `Idempotency-Key`",
+        ),
+        Error::Unavailable(_) => {
+            tracing::warn!("{error}{source}");
+            Problem::new(
+                Kind::Unavailable(RETRY_S),
+                "the service cannot reach its table; send it again with the same `Idempotency-Key`",
+            )
+        }
+        Error::Corrupt { .. } | Error::NoTable(_) => {
+            tracing::error!("{error}{source}");
+            Problem::internal()
+        }
+    }
+}
+
+/// The refusal of a key that another request has used.
+pub fn key_reused() -> Problem {
+    Problem::new(Kind::KeyReused, "this `Idempotency-Key` belongs to another request; use a new one")
+}

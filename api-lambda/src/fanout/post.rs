@@ -1,0 +1,52 @@
+//! The word to the queues: one envelope per queue, with all its recipients (P7).
+
+use std::collections::HashMap;
+
+use domain::{
+    envelope::{Envelope, News, Recipient},
+    ids::UserId,
+    limits,
+};
+use futures_util::future::{join, join_all};
+use store::{fan::Told, leases::Lease};
+
+use super::drive::Fanout;
+
+/// Whom to tell, and the place in their inbox.
+type To<'a> = Vec<(&'a UserId, Option<&'a Told>)>;
+
+impl Fanout {
+    /// Tells members how far their inboxes are: those for whom `news` is the last event get it,
+    /// the others only learn that there is something to read.
+    pub(super) async fn post(&self, told: &[Told], news: Option<&News>) {
+        let of = |exact: bool| told.iter().filter(|t| t.exact == exact).map(|t| (&t.user, Some(t))).collect();
+        join(self.post_to(of(true), news), self.post_to(of(false), None)).await;
+    }
+
+    /// Reads the leases, after whatever was appended, and posts to every row with a holder. A
+    /// post that fails is only a delay: the edge compares with HEAD.
+    pub(super) async fn post_to(&self, to: To<'_>, news: Option<&News>) {
+        let leases = join_all(to.iter().map(|(user, _)| self.table.leases(user))).await;
+        let mut queues: HashMap<String, Vec<Recipient>> = HashMap::new();
+        for ((user, told), leases) in to.into_iter().zip(leases) {
+            let leases = leases.unwrap_or_else(|error| {
+                tracing::warn!(user.id = %user, "could not look up queues, so nobody is told: {error}");
+                Vec::new()
+            });
+            for Lease { url, .. } in leases.into_iter().filter(|lease| lease.holder.is_some()) {
+                let place = told.map(|told| (told.cursor.r#gen, told.cursor.seq));
+                queues.entry(url).or_default().push(Recipient { user: user.clone(), place });
+            }
+        }
+        let mut posts = Vec::with_capacity(queues.len());
+        for (url, to) in &queues {
+            for to in to.chunks(limits::ENVELOPE_RECIPIENTS) {
+                let envelope = Envelope { to: to.to_vec(), news: news.cloned() };
+                posts.push(self.queues.post(url, envelope.encode()));
+            }
+        }
+        for failure in join_all(posts).await.into_iter().filter_map(Result::err) {
+            tracing::warn!("could not post, so readers hear of it later: {failure}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The handlers, one file a noun.
+
+pub mod health;
+pub mod members;
+pub mod messages;
+pub mod page;
+pub mod presence;
+pub mod seen;
+pub mod session;
+pub mod threads;
+pub mod typing;
+pub mod write;

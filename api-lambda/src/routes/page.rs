@@ -1,0 +1,43 @@
+//! Pages of lists: how many items, and from where.
+
+use data_encoding::BASE64URL_NOPAD;
+use domain::limits;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use server::problem::Problem;
+
+/// The query of a list.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paging {
+    /// Items wanted: 1 to [`limits::PAGE_ITEMS_MAX`].
+    limit: Option<usize>,
+    /// The token of an earlier page.
+    #[serde(alias = "before")]
+    after: Option<String>,
+}
+
+impl Paging {
+    /// Items to return.
+    pub fn limit(&self) -> Result<usize, Problem> {
+        match self.limit.unwrap_or(limits::PAGE_ITEMS) {
+            limit @ 1..=limits::PAGE_ITEMS_MAX => Ok(limit),
+            _ => Err(Problem::invalid("limit", format!("`limit` must be 1 to {}", limits::PAGE_ITEMS_MAX))),
+        }
+    }
+
+    /// Where the page begins: nowhere, for the first one.
+    pub fn place<T: DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
+        let Some(token) = &self.after else { return Ok(None) };
+        let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok();
+        let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        place
+            .map(Some)
+            .ok_or_else(|| Problem::invalid("after", "this is no `next` of this list; begin without it"))
+    }
+}
+
+/// The token of the page that begins at `place`. It names only places that its reader may see:
+/// a forged one opens nothing.
+pub fn token(place: &impl Serialize) -> String {
+    BASE64URL_NOPAD.encode(&serde_json::to_vec(place).expect("ids and numbers always serialise"))
+}

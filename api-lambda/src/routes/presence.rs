@@ -1,0 +1,28 @@
+//! Who of a thread has a stream open.
+
+use axum::{Json as Answer, extract::State};
+use domain::{
+    ids::{ThreadId, UserId},
+    wire::{Page, Presence},
+};
+use server::{auth::bearer::Bearer, clock::Clock, json::Path, problem::Problem};
+use store::table::Table;
+
+use crate::answer::failed;
+
+/// `GET /v1/threads/{t}/presence`: all members, on one page.
+pub async fn list(
+    State(table): State<Table>,
+    State(clock): State<Clock>,
+    Bearer(reader): Bearer,
+    Path(thread): Path<ThreadId>,
+) -> Result<Answer<Page<Presence>>, Problem> {
+    let members = table.current_members(&thread).await.map_err(failed)?;
+    if !members.iter().any(|member| member.user == reader.user) {
+        return Err(Problem::not_found());
+    }
+    let (users, at): (Vec<UserId>, _) = (members.into_iter().map(|m| m.user).collect(), clock.now());
+    let online = table.online(&users, at).await.map_err(failed)?;
+    let presence = |user: UserId| Presence { online: online.contains(&user), user, at };
+    Ok(Answer(Page { items: users.into_iter().map(presence).collect(), next: None }))
+}

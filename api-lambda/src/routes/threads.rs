@@ -1,0 +1,113 @@
+//! Threads: created, listed, read.
+
+use std::collections::BTreeSet;
+
+use axum::{Json as Answer, extract::State};
+use domain::{
+    cursor::Cursor,
+    ids::{ThreadId, UserId},
+    limits,
+    wire::{Page, Thread},
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use server::{
+    auth::bearer::Bearer,
+    json::{Json, Path, Query},
+    problem::{Kind, Problem},
+};
+use store::{table::Table, threads::Created};
+
+use super::{
+    page::{Paging, token},
+    write::Write,
+};
+use crate::{
+    answer::{failed, key_reused},
+    fanout::drive::Fanout,
+};
+
+/// A thread to create: with one other member and no title it is the direct thread of both.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewThread {
+    members: BTreeSet<UserId>,
+    title: Option<String>,
+}
+
+/// The list of threads, with the cursor to open the stream at.
+#[derive(Debug, Serialize)]
+pub struct Threads {
+    #[serde(flatten)]
+    page: Page<Thread>,
+    cursor: Cursor,
+}
+
+/// `POST /v1/threads`: 201 with the thread, or 200 if it was there.
+pub async fn create(
+    State(fanout): State<Fanout>,
+    write: Write,
+    Json(mut new): Json<NewThread>,
+) -> Result<(StatusCode, Answer<Thread>), Problem> {
+    new.title = new.title.map(|title| title.trim().to_owned()).filter(|title| !title.is_empty());
+    if new
+        .title
+        .as_ref()
+        .is_some_and(|title| title.len() > limits::TITLE_BYTES || title.contains(char::is_control))
+    {
+        let detail =
+            format!("`title` may have at most {} bytes, and no control characters", limits::TITLE_BYTES);
+        return Err(Problem::invalid("title", detail));
+    }
+    let origin = write.of(&("thread", &new));
+    new.members.remove(&origin.by);
+    let others: Vec<UserId> = new.members.into_iter().collect();
+    if !(1..=limits::CREATE_MEMBERS).contains(&others.len()) {
+        let detail = format!("`members` must name 1 to {} users besides yourself", limits::CREATE_MEMBERS);
+        return Err(Problem::invalid("members", detail));
+    }
+    let table = &fanout.table;
+    let created = match (others.as_slice(), &new.title) {
+        ([other], None) => table.create_direct(&origin, other).await,
+        _ => table.create_group(&origin, ThreadId::group(rand::random()), new.title, &others).await,
+    };
+    let (status, entry) = match created.map_err(failed)? {
+        Created::Fresh(entry) => (StatusCode::CREATED, entry),
+        Created::Existing(entry) => (StatusCode::OK, entry),
+        Created::KeyReused => return Err(key_reused()),
+    };
+    fanout.logged(&entry).await;
+    let thread = table.thread(&origin.by, &entry.thread).await.map_err(failed)?;
+    Ok((status, Answer(thread.ok_or_else(Problem::not_found)?)))
+}
+
+/// `GET /v1/threads`: the one with the latest activity first. The cursor is read before the list,
+/// so a stream opened there misses nothing (P13); with several pages the first one's counts.
+pub async fn list(
+    State(table): State<Table>,
+    Bearer(reader): Bearer,
+    Query(paging): Query<Paging>,
+) -> Result<Answer<Threads>, Problem> {
+    let (limit, place) = (paging.limit()?, paging.place::<(i64, ThreadId)>()?);
+    let cursor = table.head(&reader.user).await.map_err(failed)?.cursor;
+    let mut views = table.views(&reader.user).await.map_err(failed)?;
+    if let Some((activity, id)) = place {
+        views.retain(|view| (view.activity, &view.thread) < (activity, &id));
+    }
+    views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
+    let more = views.len() > limit;
+    views.truncate(limit);
+    let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));
+    let items = views.into_iter().map(|view| view.listed()).collect();
+    Ok(Answer(Threads { page: Page { items, next }, cursor }))
+}
+
+/// `GET /v1/threads/{t}`.
+pub async fn read(
+    State(table): State<Table>,
+    Bearer(reader): Bearer,
+    Path(thread): Path<ThreadId>,
+) -> Result<Answer<Thread>, Problem> {
+    let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;
+    thread.map(Answer).ok_or_else(|| Problem::new(Kind::NotFound, "no such thread, or none of yours"))
+}

@@ -1,0 +1,141 @@
+//! The folder of one installation: its database, its secret, its lock.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use secrecy::SecretString;
+
+/// The folder. Its lock is held as long as the value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl DataDir {
+    /// Opens the folder for commands that only need the secret, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// One sentence that says what to do.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.with_context(|| {
+            format!("cannot use `{}`: choose a folder that you may write to with --data-dir", path.display())
+        })?;
+        Ok(Self { path: path.into(), _lock: None })
+    }
+
+    /// Opens the folder for the one process that may serve from it.
+    ///
+    /// # Errors
+    /// One sentence that says what to do.
+    pub fn lock(path: &Path) -> anyhow::Result<Self> {
+        let folder = Self::open(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"));
+        let file = file.with_context(|| {
+            format!("cannot write to `{}`: choose another folder with --data-dir", path.display())
+        })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _lock: Some(file), ..folder }),
+            Err(fs::TryLockError::WouldBlock) => {
+                bail!(
+                    "another Runnel serves from `{}`: stop it, or choose another folder with --data-dir",
+                    path.display()
+                )
+            }
+            Err(fs::TryLockError::Error(error)) => Err(error).context("the folder cannot be locked"),
+        }
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("runnel.db")
+    }
+
+    /// The secret that signs development tokens, made by whichever command comes first.
+    pub fn secret(&self) -> anyhow::Result<SecretString> {
+        let path = self.path.join("secret");
+        for _ in 0..2 {
+            match fs::read_to_string(&path) {
+                Ok(secret) if secret.len() >= 32 => return Ok(secret.into()),
+                Ok(_) => bail!("`{}` is damaged: delete it, and sign in anew", path.display()),
+                Err(error) if error.kind() == ErrorKind::NotFound => self.make_secret(&path)?,
+                Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+            }
+        }
+        bail!("`{}` vanishes as soon as it is made", path.display())
+    }
+
+    /// Written whole under another name, then linked: of two commands at once, one's counts.
+    fn make_secret(&self, path: &Path) -> anyhow::Result<()> {
+        let draft = self.path.join(format!("secret.{:016x}", rand::random::<u64>()));
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            file.write_all(fresh_secret().as_bytes())?;
+            file.sync_all()
+        };
+        let linked = write().and_then(|()| fs::hard_link(&draft, path));
+        // The draft is of no use, whoever won.
+        let _ = fs::remove_file(&draft);
+        match linked {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error).with_context(|| {
+                format!("cannot write to `{}`: choose another folder with --data-dir", self.path.display())
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// 256 random bits as text.
+pub fn fresh_secret() -> String {
+    format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn folder() -> PathBuf {
+        std::env::temp_dir().join(format!("runnel-{:016x}", rand::random::<u64>()))
+    }
+
+    #[test]
+    fn a_second_process_is_told_to_choose_another_folder() {
+        let path = folder();
+        let first = DataDir::lock(&path).unwrap();
+        let error = DataDir::lock(&path).unwrap_err().to_string();
+        assert!(error.contains("--data-dir"), "{error}");
+        drop(first);
+        DataDir::lock(&path).unwrap();
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn commands_that_race_for_the_secret_agree() {
+        let path = folder();
+        let secrets: Vec<String> = std::thread::scope(|scope| {
+            let each = || DataDir::open(&path).unwrap().secret().unwrap().expose_secret().to_owned();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(each)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(secrets.iter().all(|secret| secret == &secrets[0]));
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let path = folder();
+        fs::write(&path, "").unwrap();
+        let error = DataDir::lock(&path).unwrap_err().to_string();
+        assert!(error.contains("--data-dir"), "{error}");
+        fs::remove_file(path).unwrap();
+    }
+}

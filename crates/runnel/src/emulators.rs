@@ -1,0 +1,36 @@
+//! DynamoDB and SQS on loopback, in this process.
+
+use std::path::PathBuf;
+
+use server::aws::Endpoints;
+
+pub mod dynamodb;
+pub mod front;
+pub mod sqs;
+
+/// Both emulators, until they are shut down.
+#[derive(Debug)]
+pub struct Emulators {
+    dynamodb: dynamodb::DynamoDb,
+    sqs: sqs::Sqs,
+}
+
+impl Emulators {
+    /// Starts both. Without a `file` all is in memory; the queues always are.
+    ///
+    /// # Errors
+    /// One sentence that says what to do: a damaged file, no free port.
+    pub async fn start(file: Option<PathBuf>) -> anyhow::Result<Self> {
+        Ok(Self { dynamodb: dynamodb::DynamoDb::start(file)?, sqs: sqs::Sqs::start().await? })
+    }
+
+    /// Where clients find them.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints { dynamodb: Some(self.dynamodb.url()), sqs: Some(self.sqs.url()) }
+    }
+
+    /// Stops both; when this returns, the file is closed.
+    pub fn stop(self) {
+        self.dynamodb.stop();
+    }
+}

@@ -1,0 +1,33 @@
+//! `runnel`: see `--help`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use runnel::{
+    cli::{Cli, Command},
+    processes, serve,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve::serve(cli.serve).await,
+        Some(Command::Token { user, data_dir, hours }) => processes::token(&user, &data_dir, hours),
+        Some(Command::Emulators { listen, data_dir }) => processes::emulators(listen, &data_dir).await,
+        Some(Command::Api { listen, store, auth, endpoints }) => {
+            processes::api(listen, store, auth, endpoints).await
+        }
+        Some(Command::Fanout { store, endpoints }) => processes::fanout(store, endpoints).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command to the person who gave it")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("runnel: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,100 @@
+//! The parts of the service as processes of their own.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use api_lambda::{
+    config::{self, StoreArgs},
+    fanout::drive::Fanout,
+    router::router,
+    state::ApiState,
+};
+use domain::ids::UserId;
+use queue::queues::Queues;
+use server::{
+    auth::{AuthConfig, Verifier, mint::Minter},
+    aws::{self, Endpoints},
+    clock::Clock,
+    listener, shutdown,
+    telemetry::{self, LogFormat},
+};
+use store::table::Table;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    banner,
+    data_dir::DataDir,
+    emulators::{dynamodb::DynamoDb, front},
+    serve::SWEEP,
+};
+
+/// `runnel token`.
+pub fn token(user: &UserId, data_dir: &Path, hours: u64) -> anyhow::Result<()> {
+    let secret = DataDir::open(data_dir)?.secret()?;
+    let minter = Minter::new(&AuthConfig { secret: Some(secret), ..AuthConfig::default() })?;
+    banner::token(&minter.mint(user, Duration::from_secs(hours * 3_600), Clock::system().now()));
+    Ok(())
+}
+
+/// `runnel emulators`.
+pub async fn emulators(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<()> {
+    telemetry::init(LogFormat::Text);
+    let stopping = shutdown::signal()?;
+    let folder = DataDir::lock(data_dir)?;
+    let dynamodb = DynamoDb::start(Some(folder.database()))?;
+    // What `template.yaml` does on AWS.
+    let endpoints = Endpoints { dynamodb: Some(dynamodb.url()), sqs: None };
+    Table::create((&aws::configs(&endpoints).await.dynamodb).into(), config::TABLE).await?;
+    let served = tokio::select! {
+        served = front::serve(listen, &dynamodb) => served,
+        _ = stopping => Ok(()),
+    };
+    dynamodb.stop();
+    served
+}
+
+/// `runnel api`.
+pub async fn api(
+    listen: SocketAddr,
+    store: StoreArgs,
+    auth: AuthConfig,
+    endpoints: Endpoints,
+) -> anyhow::Result<()> {
+    telemetry::init(LogFormat::Text);
+    let stopping = shutdown::signal()?;
+    let verifier = Verifier::new(&auth)?;
+    let bound = listener::bind(listen, None)?;
+    let fanout = fanout_of(&store, &endpoints).await?;
+    tracing::info!("api listens on http://{}", bound.addr());
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let router = router(ApiState { verifier, fanout });
+    let serving = listener::serve(bound, router, listener::Options::default(), stop.clone(), &tracker);
+    let stopped = async {
+        stopping.await;
+        stop.cancel();
+    };
+    tokio::join!(serving, stopped);
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}
+
+/// `runnel fanout`.
+pub async fn fanout(store: StoreArgs, endpoints: Endpoints) -> anyhow::Result<()> {
+    telemetry::init(LogFormat::Text);
+    let stopping = shutdown::signal()?;
+    let fanout = fanout_of(&store, &endpoints).await?;
+    let stop = CancellationToken::new();
+    let stopped = async {
+        stopping.await;
+        stop.cancel();
+    };
+    tokio::join!(fanout.sweep_every(SWEEP, stop.clone()), stopped);
+    Ok(())
+}
+
+async fn fanout_of(store: &StoreArgs, endpoints: &Endpoints) -> anyhow::Result<Fanout> {
+    let aws = aws::configs(endpoints).await;
+    let table = Table::open((&aws.dynamodb).into(), &store.table, store.inbox_days).await?;
+    let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &store.stage);
+    Ok(Fanout { table, queues, clock: Clock::system() })
+}

@@ -1,0 +1,104 @@
+//! Everything in one process: emulators, API, stream, page, sweeper.
+
+use std::time::Duration;
+
+use api_lambda::{config::TABLE, fanout::drive::Fanout, router as api, state::ApiState};
+use axum::Router;
+use queue::queues::Queues;
+use secrecy::SecretString;
+use server::{
+    auth::{AuthConfig, Verifier, mint::Minter},
+    aws::{self, Endpoints},
+    clock::Clock,
+    json, layers, listener, shutdown,
+    telemetry::{self, LogFormat},
+};
+use sse_edge::{
+    config::EdgeArgs,
+    edge::{Edge, Parts},
+    pages,
+};
+use store::table::Table;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    banner,
+    cli::ServeArgs,
+    data_dir::{DataDir, fresh_secret},
+    dev,
+    emulators::Emulators,
+};
+
+/// The stage of the one process.
+const STAGE: &str = "local";
+/// Time between two sweeps of the outbox.
+pub const SWEEP: Duration = Duration::from_secs(5);
+/// The longest that the end of streams is spread over when the one process stops.
+const DRAIN_S: u64 = 1;
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// One sentence that says what to do.
+pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    telemetry::init(LogFormat::Text);
+    let stopping = shutdown::signal()?;
+    let bound = listener::bind(args.listen, None)?;
+    let folder = if args.ephemeral { None } else { Some(DataDir::lock(&args.data_dir)?) };
+    let secret: SecretString = match &folder {
+        Some(folder) => folder.secret()?,
+        None => fresh_secret().into(),
+    };
+    let auth = AuthConfig { secret: Some(secret), ..AuthConfig::default() };
+    let emulators = Emulators::start(folder.as_ref().map(DataDir::database)).await?;
+
+    let address = bound.addr();
+    let dev = address.ip().is_loopback();
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let config = EdgeArgs { drain_seconds: args.edge.drain_seconds.min(DRAIN_S), ..args.edge };
+    let (edge, router) =
+        assemble(&emulators.endpoints(), &auth, args.inbox_days, config, (&tracker, &stop), dev).await?;
+    let serving =
+        listener::serve(bound, layers::wrap(router), listener::Options::default(), stop.clone(), &tracker);
+    banner::serving(address, dev);
+
+    let stopped = async {
+        tracing::info!("{}: stopping", stopping.await);
+        edge.drain().await;
+        stop.cancel();
+    };
+    tokio::join!(serving, stopped);
+    tracker.close();
+    tracker.wait().await;
+    emulators.stop();
+    Ok(())
+}
+
+/// Both sides over one pair of endpoints, and the sweeper.
+async fn assemble(
+    endpoints: &Endpoints,
+    auth: &AuthConfig,
+    inbox_days: u16,
+    config: EdgeArgs,
+    (tracker, stop): (&TaskTracker, &CancellationToken),
+    dev: bool,
+) -> anyhow::Result<(Edge, Router)> {
+    let aws = aws::configs(endpoints).await;
+    Table::create((&aws.dynamodb).into(), TABLE).await?;
+    let table = Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?;
+    // The queues of the process before this one died with it.
+    table.forget_queues().await?;
+    let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE);
+    let (verifier, clock) = (Verifier::new(auth)?, Clock::system());
+    let fanout = Fanout { table: table.clone(), queues: queues.clone(), clock: clock.clone() };
+    let sweeper = fanout.clone();
+    let end = stop.clone();
+    tracker.spawn(async move { sweeper.sweep_every(SWEEP, end).await });
+    let parts = Parts { table, queues, verifier: verifier.clone(), clock: clock.clone(), config };
+    let edge = Edge::start(parts, tracker, stop);
+    let mut router = edge.router().merge(pages::router()).merge(api::routes(ApiState { verifier, fanout }));
+    if dev {
+        router = router.merge(dev::router(Minter::new(auth)?, clock));
+    }
+    Ok((edge, router.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method)))
+}

@@ -1,0 +1,115 @@
+//! An edge as a value: several may run in one process.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use axum::Router;
+use domain::ids::BootId;
+use queue::queues::Queues;
+use server::{auth::Verifier, clock::Clock};
+use store::table::Table;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    beat,
+    config::EdgeArgs,
+    drain,
+    edges::{self, Edges},
+    fresh::Fresh,
+    hub::Hub,
+    metrics::Meters,
+    own_queue::OwnQueue,
+    rounds, routes,
+    shared::{Allowance, Shared, TENDING_CALLS},
+};
+
+/// What an edge is built from.
+#[derive(Debug)]
+pub struct Parts {
+    /// The truth.
+    pub table: Table,
+    /// The hints.
+    pub queues: Queues,
+    /// Judges the tokens of those who open streams.
+    pub verifier: Verifier,
+    /// The time of day.
+    pub clock: Clock,
+    /// The settings.
+    pub config: EdgeArgs,
+}
+
+/// A running edge. Clones are the same edge.
+#[derive(Clone)]
+pub struct Edge(Arc<Shared>);
+
+impl Edge {
+    /// Starts an edge: it beats, and watches the others. Its streams come in by [`Edge::router`].
+    ///
+    /// All of its tasks run on `tracker`, and end after [`Edge::drain`]. Cancelling `shutdown`
+    /// ends them and all streams at once, without a word and with nothing given back, as a crash
+    /// would.
+    pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
+        let Parts { table, queues, verifier, clock, config } = parts;
+        let shared = Arc::new(Shared {
+            table,
+            queues,
+            verifier,
+            clock,
+            config,
+            hub: Hub::default(),
+            fresh: Fresh::new(BootId::made(rand::random())),
+            edges: Edges::default(),
+            own_queue: OwnQueue::default(),
+            meters: Meters::new(),
+            tracker: tracker.clone(),
+            stop: shutdown.child_token(),
+            calls: Semaphore::new(TENDING_CALLS),
+            creates: Allowance::new(Instant::now()),
+            draining: AtomicBool::new(false),
+        });
+        tracker.spawn(beat::beat(shared.clone()));
+        tracker.spawn(edges::observe(shared.clone()));
+        tracker.spawn(rounds::rounds(shared.clone()));
+        tracker.spawn(cut_at_the_end(shared.clone()));
+        Self(shared)
+    }
+
+    /// The routes of this edge: the stream, and what says how it fares.
+    pub fn router(&self) -> Router {
+        routes::router(self.0.clone())
+    }
+
+    /// Waits until the edge counts: its first beat is confirmed.
+    pub async fn ready(&self) {
+        self.0.fresh.sometime().await;
+    }
+
+    /// Ends the edge in good order; returns when its leases are given back.
+    pub async fn drain(&self) {
+        drain::drain(&self.0).await;
+    }
+
+    /// The name of this run of the edge. It changes if others take the edge for dead.
+    pub fn boot(&self) -> BootId {
+        self.0.fresh.boot()
+    }
+
+    /// Open streams.
+    pub fn streams(&self) -> usize {
+        self.0.hub.streams()
+    }
+}
+
+async fn cut_at_the_end(shared: Arc<Shared>) {
+    shared.stop.cancelled().await;
+    shared.hub.all().iter().flat_map(|user| user.handles()).for_each(|handle| handle.cut());
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("boot", &self.boot()).field("streams", &self.streams()).finish()
+    }
+}

@@ -1,0 +1,139 @@
+//! Which users have streams on this edge.
+//!
+//! One `std` mutex over the map, held for a lookup and never across an `.await`. Whoever holds it
+//! may take a user's own lock, never the other way round.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use domain::ids::UserId;
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{handle::Handle, tend::Ask, user_streams::UserStreams};
+
+/// The map user → streams.
+#[derive(Debug, Default)]
+pub(crate) struct Hub {
+    users: Mutex<HashMap<UserId, Arc<UserStreams>>>,
+    streams: AtomicUsize,
+    /// Rings whenever a user or a stream goes.
+    gone: Notify,
+}
+
+impl Hub {
+    fn users(&self) -> MutexGuard<'_, HashMap<UserId, Arc<UserStreams>>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a stream of `user`; none if the user has too many here.
+    pub(crate) fn join(
+        &self,
+        user: &UserId,
+        handle: Arc<Handle>,
+        now: Instant,
+    ) -> Option<(Arc<UserStreams>, Ask)> {
+        let mut users = self.users();
+        let streams =
+            users.entry(user.clone()).or_insert_with(|| Arc::new(UserStreams::new(user.clone(), now)));
+        let ask = streams.join(handle)?;
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        Some((streams.clone(), ask))
+    }
+
+    /// Unregisters a stream.
+    pub(crate) fn leave(&self, user: &UserStreams, handle: &Arc<Handle>, now: Instant) {
+        user.leave(handle, now);
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+        self.gone.notify_waiters();
+    }
+
+    pub(crate) fn get(&self, user: &UserId) -> Option<Arc<UserStreams>> {
+        self.users().get(user).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<UserStreams>> {
+        self.users().values().cloned().collect()
+    }
+
+    /// Open streams.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    /// Forgets a user who has nothing here any more.
+    pub(crate) fn forget_if_idle(&self, user: &UserStreams) {
+        let mut users = self.users();
+        // Under the hub's lock no stream can join meanwhile.
+        if users
+            .get(&user.user)
+            .is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), user) && known.is_idle())
+        {
+            users.remove(&user.user);
+            self.gone.notify_waiters();
+        }
+    }
+
+    /// Waits until there is no stream.
+    pub(crate) async fn without_streams(&self) {
+        self.until(|| self.streams() == 0).await;
+    }
+
+    /// Waits until there is no user.
+    pub(crate) async fn empty(&self) {
+        self.until(|| self.users().is_empty()).await;
+    }
+
+    async fn until(&self, done: impl Fn() -> bool) {
+        loop {
+            let gone = self.gone.notified();
+            if done() {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::limits;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn handle() -> Arc<Handle> {
+        Arc::new(Handle::new(Timestamp::UNIX_EPOCH))
+    }
+
+    #[tokio::test]
+    async fn a_user_without_streams_and_lease_is_forgotten() {
+        let (hub, alice, now) = (Hub::default(), UserId::parse("alice").unwrap(), Instant::now());
+        let one = handle();
+        let (user, ask) = hub.join(&alice, one.clone(), now).unwrap();
+        assert_eq!(ask, Ask::LEASE);
+        hub.forget_if_idle(&user);
+        assert!(hub.get(&alice).is_some());
+        hub.leave(&user, &one, now);
+        hub.without_streams().await;
+        hub.forget_if_idle(&user);
+        assert!(hub.get(&alice).is_none());
+        hub.empty().await;
+    }
+
+    #[test]
+    fn the_ninth_stream_of_a_user_is_refused_and_others_are_not() {
+        let (hub, now) = (Hub::default(), Instant::now());
+        let [alice, bob] = ["alice", "bob"].map(|name| UserId::parse(name).unwrap());
+        for _ in 0..limits::USER_STREAMS {
+            assert!(hub.join(&alice, handle(), now).is_some());
+        }
+        assert!(hub.join(&alice, handle(), now).is_none());
+        assert!(hub.join(&bob, handle(), now).is_some());
+        assert_eq!(hub.streams(), limits::USER_STREAMS + 1);
+    }
+}

@@ -1,0 +1,119 @@
+//! Taking and giving back a user's lease. Which of these runs when is decided in [`crate::tend`],
+//! one at a time for each user.
+
+use std::sync::Arc;
+
+use domain::ids::{BootId, QueueId, UserId};
+use tokio::time::Instant;
+
+use crate::{config::Topology, own_queue, shared::Shared};
+
+/// A queue that this edge receives from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) queue: QueueId,
+    pub(crate) url: String,
+}
+
+/// Why there is no lease. The stream goes on without one, and compares with HEAD instead.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoLease {
+    /// Too many queues are being created.
+    #[error("no queue may be created just now")]
+    Throttled,
+    /// DynamoDB.
+    #[error(transparent)]
+    Table(#[from] store::error::Error),
+    /// SQS.
+    #[error(transparent)]
+    Queue(#[from] queue::error::Error),
+}
+
+/// Takes a lease for `user` as `me`; the same one as before wherever possible, and never two.
+/// `held` is the queue that is held as far as this edge knows.
+pub(crate) async fn take(
+    shared: &Arc<Shared>,
+    user: &UserId,
+    me: &BootId,
+    held: Option<&QueueId>,
+) -> Result<Lease, NoLease> {
+    match shared.config.queues {
+        Topology::PerUser => take_users(shared, user, me).await,
+        Topology::PerEdge => {
+            let lease = shared.own_queue.get(shared).await?;
+            shared.table.put_lease(user, &lease.queue, &lease.url, me).await?;
+            if let Some(old) = held.filter(|held| **held != lease.queue) {
+                shared.table.drop_lease(user, old, me).await?;
+            }
+            Ok(lease)
+        }
+    }
+}
+
+/// The row that this edge holds already, else one without a living holder, else a new queue.
+async fn take_users(shared: &Arc<Shared>, user: &UserId, me: &BootId) -> Result<Lease, NoLease> {
+    let rows = shared.table.leases(user).await?;
+    let mut own = rows.iter().filter(|row| row.holder.as_ref() == Some(me));
+    if let Some(row) = own.next() {
+        // A second one can only be left from a take whose answer was lost.
+        for double in own {
+            shared.table.give_lease(user, &double.queue, me).await?;
+        }
+        return Ok(Lease { queue: row.queue.clone(), url: row.url.clone() });
+    }
+    for row in rows.iter().filter(|row| !own_queue::is_edges(&row.queue)) {
+        let free = match &row.holder {
+            None => true,
+            Some(holder) => !shared.edges.is_living(shared, holder).await?,
+        };
+        if free && shared.table.take_lease(user, row, me).await? {
+            return Ok(Lease { queue: row.queue.clone(), url: row.url.clone() });
+        }
+    }
+    if !shared.creates.take(Instant::now()) {
+        return Err(NoLease::Throttled);
+    }
+    let lease = Lease::create(shared, QueueId::made(rand::random()), Some(user)).await?;
+    shared.table.put_lease(user, &lease.queue, &lease.url, me).await?;
+    Ok(lease)
+}
+
+impl Lease {
+    /// Creates a queue. It is in the registry first, so that the reaper finds it whatever happens.
+    pub(crate) async fn create(
+        shared: &Shared,
+        queue: QueueId,
+        of: Option<&UserId>,
+    ) -> Result<Self, NoLease> {
+        shared.table.register_queue(&queue, of, shared.clock.now()).await?;
+        let url = shared.queues.create(&queue).await?;
+        Ok(Self { queue, url })
+    }
+}
+
+/// Gives a lease back: others may take the queue.
+pub(crate) async fn give(
+    shared: &Shared,
+    user: &UserId,
+    queue: &QueueId,
+    me: &BootId,
+) -> Result<(), store::error::Error> {
+    match shared.config.queues {
+        Topology::PerUser => shared.table.give_lease(user, queue, me).await?,
+        Topology::PerEdge => shared.table.drop_lease(user, queue, me).await?,
+    };
+    Ok(())
+}
+
+/// Drops the row of a queue that is gone, and what the registry has of it.
+pub(crate) async fn drop_queue(
+    shared: &Shared,
+    user: &UserId,
+    queue: &QueueId,
+    me: &BootId,
+) -> Result<(), store::error::Error> {
+    if shared.table.drop_lease(user, queue, me).await? {
+        shared.table.unregister_queue(queue).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The edge as a process of its own: opens the table and the queues, listens, drains.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use clap::Parser;
+use domain::limits;
+use queue::queues::Queues;
+use server::{
+    auth::{AuthConfig, Verifier},
+    aws,
+    clock::Clock,
+    json, layers, listener, shutdown,
+    telemetry::{self, LogFormat},
+};
+use sse_edge::{
+    config::EdgeArgs,
+    edge::{Edge, Parts},
+    pages,
+};
+use store::table::Table;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What the kernel keeps for a stream whose reader is slow, in bytes; Linux doubles it.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
+
+/// The push side of Runnel: holds the open streams.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Where to listen.
+    #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8081")]
+    listen: SocketAddr,
+    /// The DynamoDB table.
+    #[arg(long, env = "RUNNEL_TABLE")]
+    table: String,
+    /// The stage: queues of other stages are never touched.
+    #[arg(long, env = "RUNNEL_STAGE")]
+    stage: String,
+    /// The shape of a log line.
+    #[arg(long, env = "RUNNEL_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+    #[command(flatten)]
+    edge: EdgeArgs,
+    #[command(flatten)]
+    auth: AuthConfig,
+    #[command(flatten)]
+    endpoints: aws::Endpoints,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    telemetry::init(args.log_format);
+    let verifier = Verifier::new(&args.auth)?;
+    let configs = aws::configs(&args.endpoints).await;
+    let table = Table::open((&configs.dynamodb).into(), &args.table, limits::INBOX_DAYS).await?;
+    let queues = Queues::new((&configs.sqs).into(), (&configs.sqs_receive).into(), &args.stage);
+    let stopping = shutdown::signal()?;
+    let bound = listener::bind(args.listen, Some(SEND_BUFFER_BYTES))?;
+    let addr = bound.addr();
+
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let parts = Parts { table, queues, verifier, clock: Clock::system(), config: args.edge };
+    let edge = Edge::start(parts, &tracker, &shutdown);
+    let routes: Router = edge.router().merge(pages::router());
+    let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);
+    let options = listener::Options::default();
+    let serving = listener::serve(bound, layers::wrap(routes), options, shutdown.clone(), &tracker);
+    tracing::info!(edge.id = %edge.boot(), "edge listens on http://{addr}");
+
+    let draining = async {
+        let signal = stopping.await;
+        tracing::info!("{signal}: draining");
+        edge.drain().await;
+        shutdown.cancel();
+    };
+    tokio::join!(serving, draining);
+    tracker.close();
+    tracker.wait().await;
+    Ok(())
+}

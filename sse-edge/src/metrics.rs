@@ -1,0 +1,158 @@
+//! What an edge counts, and under which names. All of them on this page.
+//!
+//! Each edge has a recorder of its own instead of the process's, so that several edges in one
+//! process do not add up, and so that counting costs no lookup.
+
+use std::fmt;
+
+use metrics::{Counter, Gauge, Histogram, with_local_recorder};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::{frames::Bye, splice::Reset};
+
+/// Open streams.
+pub const STREAMS: &str = "edge_streams";
+/// Frames handed to a socket, pings and all.
+pub const FRAMES: &str = "edge_frames_total";
+/// Envelopes received.
+pub const ENVELOPES: &str = "edge_envelopes_total";
+/// Envelopes that were of another version or none.
+pub const BAD_ENVELOPES: &str = "edge_bad_envelopes_total";
+/// From the post of an envelope to the hand-over to a socket, in seconds.
+pub const LAG: &str = "edge_lag_seconds";
+/// Reads of an inbox, for one stream or for the ring.
+pub const REPLAYS: &str = "edge_replays_total";
+/// Streams told to list again, by `reason`.
+pub const RESETS: &str = "edge_resets_total";
+/// Holes of an inbox that lasted and were given up.
+pub const HOLES: &str = "edge_holes_total";
+/// Ends of streams, by `reason`.
+pub const CLOSES: &str = "edge_closes_total";
+/// Typing events that came too often or too late.
+pub const TYPING_SHED: &str = "edge_typing_shed_total";
+/// Leases taken, also again.
+pub const LEASE_TAKES: &str = "edge_lease_takes_total";
+/// Head checks that found a user behind.
+pub const BEHIND: &str = "edge_behind_total";
+/// Calls to DynamoDB or SQS that failed for good.
+pub const FAILED_CALLS: &str = "edge_failed_calls_total";
+
+/// Upper ends of the lag's buckets, in seconds: 5 ms is a good day, 60 s the head check.
+const LAG_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0];
+
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// The client went away, or its socket broke.
+    Gone,
+    /// The edge said bye.
+    Said(Bye),
+}
+
+impl Close {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Said(bye) => bye.as_str(),
+        }
+    }
+}
+
+/// The counters of one edge.
+pub(crate) struct Meters {
+    handle: PrometheusHandle,
+    pub(crate) streams: Gauge,
+    pub(crate) frames: Counter,
+    pub(crate) envelopes: Counter,
+    pub(crate) bad_envelopes: Counter,
+    pub(crate) lag: Histogram,
+    pub(crate) replays: Counter,
+    pub(crate) holes: Counter,
+    pub(crate) typing_shed: Counter,
+    pub(crate) lease_takes: Counter,
+    pub(crate) behind: Counter,
+    pub(crate) failed_calls: Counter,
+    resets: [(Reset, Counter); Reset::ALL.len()],
+    closes: [(Bye, Counter); Bye::ALL.len()],
+    gone: Counter,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(LAG.to_owned()), &LAG_BUCKETS)
+            .expect("there are buckets")
+            .build_recorder();
+        with_local_recorder(&recorder, || Self {
+            handle: recorder.handle(),
+            streams: metrics::gauge!(STREAMS),
+            frames: metrics::counter!(FRAMES),
+            envelopes: metrics::counter!(ENVELOPES),
+            bad_envelopes: metrics::counter!(BAD_ENVELOPES),
+            lag: metrics::histogram!(LAG),
+            replays: metrics::counter!(REPLAYS),
+            holes: metrics::counter!(HOLES),
+            typing_shed: metrics::counter!(TYPING_SHED),
+            lease_takes: metrics::counter!(LEASE_TAKES),
+            behind: metrics::counter!(BEHIND),
+            failed_calls: metrics::counter!(FAILED_CALLS),
+            resets: Reset::ALL.map(|why| (why, metrics::counter!(RESETS, "reason" => why.as_str()))),
+            closes: Bye::ALL.map(|why| (why, metrics::counter!(CLOSES, "reason" => why.as_str()))),
+            gone: metrics::counter!(CLOSES, "reason" => Close::Gone.as_str()),
+        })
+    }
+
+    pub(crate) fn reset(&self, why: Reset) {
+        self.resets.iter().filter(|(each, _)| *each == why).for_each(|(_, counter)| counter.increment(1));
+    }
+
+    pub(crate) fn close(&self, why: Close) {
+        match why {
+            Close::Gone => self.gone.increment(1),
+            Close::Said(bye) => {
+                self.closes.iter().filter(|(each, _)| *each == bye).for_each(|(_, c)| c.increment(1));
+            }
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what the histogram has gathered; otherwise it grows until somebody reads it.
+    pub(crate) fn fold(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meters")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_edge_counts_for_itself_and_every_reason_is_there_from_the_start() {
+        let (one, other) = (Meters::new(), Meters::new());
+        one.frames.increment(3);
+        one.close(Close::Said(Bye::Drain));
+        one.reset(Reset::Hole);
+        one.lag.record(0.02);
+        let text = one.render();
+        for line in [
+            "edge_frames_total 3",
+            "edge_closes_total{reason=\"drain\"} 1",
+            "edge_closes_total{reason=\"gone\"} 0",
+            "edge_resets_total{reason=\"hole\"} 1",
+            "edge_lag_seconds_bucket{le=\"0.025\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(other.render().contains("edge_frames_total 0"));
+    }
+}

@@ -1,0 +1,82 @@
+//! The edge's one queue, where queues are per edge.
+
+use std::sync::Arc;
+
+use domain::ids::QueueId;
+use tokio::sync::Mutex;
+
+use crate::{
+    leases::{Lease, NoLease},
+    pump::Pump,
+    shared::Shared,
+    tend::{self, Ask},
+};
+
+/// The letters in front of an edge's queue id. No user may ever take such a queue: it carries
+/// what others are to be told.
+const PREFIX: &str = "edge";
+
+/// The queue, once it is needed. A tokio mutex, since it is held while the queue is created.
+#[derive(Debug, Default)]
+pub(crate) struct OwnQueue(Mutex<Option<Open>>);
+
+#[derive(Debug)]
+struct Open {
+    lease: Lease,
+    pump: Pump,
+}
+
+/// Whether a queue is an edge's and not a user's.
+pub(crate) fn is_edges(queue: &QueueId) -> bool {
+    queue.as_str().len() > PREFIX.len() + 22 && queue.as_str().starts_with(PREFIX)
+}
+
+fn new_id() -> QueueId {
+    let made = QueueId::made(rand::random());
+    QueueId::parse(&format!("{PREFIX}{made}")).expect("30 of a-z 0-9")
+}
+
+impl OwnQueue {
+    /// The queue; created and received from at first need, and anew when it is gone.
+    pub(crate) async fn get(&self, shared: &Arc<Shared>) -> Result<Lease, NoLease> {
+        let mut open = self.0.lock().await;
+        if let Some(open) = open.as_ref().filter(|open| open.pump.is_running()) {
+            return Ok(open.lease.clone());
+        }
+        let lease = Lease::create(shared, new_id(), None).await?;
+        let own = shared.clone();
+        let gone = move || {
+            own.hub.all().iter().for_each(|user| tend::ask(&own, user, Ask::AGAIN));
+        };
+        let pump = Pump::of_edge(shared, lease.url.clone(), gone);
+        *open = Some(Open { lease: lease.clone(), pump });
+        Ok(lease)
+    }
+
+    /// Ends the queue, row first: nothing is posted to it any more.
+    pub(crate) async fn close(&self, shared: &Shared) {
+        let Some(Open { lease, pump }) = self.0.lock().await.take() else { return };
+        pump.stop().await;
+        if let Err(error) = shared.table.unregister_queue(&lease.queue).await {
+            // The reaper finds it by its row.
+            return shared.failed("unregister the edge's queue", &error);
+        }
+        if let Err(error) = shared.queues.delete(&lease.url).await {
+            shared.failed("delete the edge's queue", &error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edges_queue_is_told_from_a_users_even_one_that_begins_alike() {
+        assert!(is_edges(&new_id()));
+        for random in [0, 7, u128::MAX] {
+            assert!(!is_edges(&QueueId::made(random)));
+        }
+        assert!(!is_edges(&QueueId::parse(&format!("edge{}", "a".repeat(22))).unwrap()));
+    }
+}

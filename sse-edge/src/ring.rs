@@ -1,0 +1,136 @@
+//! The last frames of a user, shared by all of the user's streams.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use domain::{
+    cursor::{Cursor, Gen},
+    envelope::News,
+    limits,
+};
+use jiff::Timestamp;
+
+use crate::frames;
+
+/// Frames of one generation, contiguous, with the present at their end.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    generation: Gen,
+    /// The last seq known to have happened and to have been here.
+    end: u64,
+    /// The frames up to `end`.
+    frames: VecDeque<Shown>,
+    /// What comes after this seq was given up.
+    hole_after: Option<u64>,
+}
+
+/// A frame, encoded once.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) bytes: Bytes,
+    /// When its envelope was posted; absent if it came out of the inbox.
+    pub(crate) sent_at: Option<Timestamp>,
+}
+
+/// Where a ring stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingView {
+    /// The inbox generation that it counts in.
+    pub generation: Gen,
+    /// The seq of the first frame held; `end + 1` if none is.
+    pub start: u64,
+    /// The last seq.
+    pub end: u64,
+    /// What comes after this seq cannot be had: whoever stands here is reset.
+    pub hole_after: Option<u64>,
+}
+
+impl RingView {
+    /// The present.
+    pub fn cursor(&self) -> Cursor {
+        Cursor { r#gen: self.generation, seq: self.end }
+    }
+
+    /// Whether `cursor` is not above the present.
+    pub fn reaches(&self, cursor: Cursor) -> bool {
+        cursor.r#gen == self.generation && cursor.seq <= self.end
+    }
+}
+
+impl Ring {
+    /// A ring without frames whose present is `head`.
+    pub(crate) fn at(head: Cursor) -> Self {
+        Self { generation: head.r#gen, end: head.seq, frames: VecDeque::new(), hole_after: None }
+    }
+
+    /// The same, where what lies between the old end and `head` cannot be had.
+    pub(crate) fn past_hole(&self, head: Cursor) -> Self {
+        Self { hole_after: Some(self.end), ..Self::at(head) }
+    }
+
+    pub(crate) fn view(&self) -> RingView {
+        let start = self.end + 1 - self.frames.len() as u64;
+        RingView { generation: self.generation, start, end: self.end, hole_after: self.hole_after }
+    }
+
+    /// Takes the event if it is the next one.
+    pub(crate) fn push(&mut self, seq: u64, news: &News, sent_at: Option<Timestamp>) -> bool {
+        if seq != self.end + 1 {
+            return false;
+        }
+        if self.frames.len() == limits::RING_FRAMES {
+            self.frames.pop_front();
+        }
+        let at = Cursor { r#gen: self.generation, seq };
+        self.frames.push_back(Shown { bytes: frames::event(news, at), sent_at });
+        self.end = seq;
+        true
+    }
+
+    /// The frame of an event, if it is held.
+    pub(crate) fn frame(&self, seq: u64) -> Option<&Shown> {
+        let index = seq.checked_sub(self.view().start)?;
+        self.frames.get(usize::try_from(index).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::event::EventName;
+
+    use super::*;
+
+    fn news() -> News {
+        News::new(EventName::Message, "{}".into())
+    }
+
+    #[test]
+    fn only_the_next_event_is_taken() {
+        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 5 });
+        assert!(!ring.push(5, &news(), None));
+        assert!(!ring.push(7, &news(), None));
+        assert!(ring.push(6, &news(), None));
+        assert!(ring.frame(5).is_none() && ring.frame(6).is_some() && ring.frame(7).is_none());
+    }
+
+    #[test]
+    fn it_keeps_the_last_frames_and_knows_where_they_begin() {
+        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 0 });
+        assert_eq!((ring.view().start, ring.view().end), (1, 0));
+        let all = limits::RING_FRAMES as u64 + 10;
+        for seq in 1..=all {
+            assert!(ring.push(seq, &news(), None));
+        }
+        assert_eq!((ring.view().start, ring.view().end), (11, all));
+        assert!(ring.frame(10).is_none());
+        let first = String::from_utf8(ring.frame(11).unwrap().bytes.to_vec()).unwrap();
+        assert!(first.ends_with(".11\n\n"), "{first}");
+    }
+
+    #[test]
+    fn past_a_hole_it_remembers_where_the_hole_began() {
+        let ring = Ring::at(Cursor { r#gen: Gen(1), seq: 5 });
+        let view = ring.past_hole(Cursor { r#gen: Gen(1), seq: 9 }).view();
+        assert_eq!((view.start, view.end, view.hole_after), (10, 9, Some(5)));
+    }
+}

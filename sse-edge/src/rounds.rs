@@ -1,0 +1,84 @@
+//! What time asks for: leases that nobody needs any more, leases still to be had, and the
+//! comparison of every cursor with HEAD. One task for all users.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::{
+    shared::Shared,
+    tend::{self, Ask},
+    user_streams::UserStreams,
+};
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+/// A round that comes this late follows a pause of the process, or of its machine.
+const PAUSED: Duration = Duration::from_secs(5);
+/// HEADs read at once (`BatchGetItem`).
+const BATCH: usize = 100;
+
+/// Goes round until the edge stops.
+pub(crate) async fn rounds(shared: Arc<Shared>) {
+    let mut ticks = interval(ROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let now = Instant::now();
+        round(&shared, now, now - last > PAUSED);
+        last = now;
+        shared.meters.fold();
+    }
+}
+
+fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
+    let mut due = Vec::new();
+    for user in shared.hub.all() {
+        if paused {
+            user.check_soon(now);
+        }
+        let round = user.round(now, shared.config.head_check());
+        // While draining, leases go only when all streams have ended.
+        if !shared.is_draining() {
+            tend::ask(shared, &user, round.ask);
+        }
+        if round.check {
+            due.push(user);
+        }
+    }
+    for batch in due.chunks(BATCH) {
+        shared.tracker.spawn(check(shared.clone(), batch.to_vec()));
+    }
+}
+
+async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
+    let ids: Vec<_> = users.iter().map(|user| user.user.clone()).collect();
+    let heads = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        heads = async {
+            let _permit = shared.calls.acquire().await;
+            shared.table.heads(&ids).await
+        } => heads,
+    };
+    let heads = match heads {
+        Ok(heads) => heads,
+        Err(error) => {
+            shared.failed("compare with the inboxes' heads", &error);
+            let soon = Instant::now() + 2 * ROUND;
+            return users.iter().for_each(|user| user.check_soon(soon));
+        }
+    };
+    for user in users {
+        let head = heads.iter().find(|(id, _)| *id == user.user);
+        // A HEAD that is gone is another table: reading it makes it anew.
+        let ask = head.map_or(Ask::HEAD, |(_, head)| user.compare(head));
+        if ask != Ask::NOTHING {
+            shared.meters.behind.increment(1);
+            tend::ask(&shared, &user, ask);
+        }
+    }
+}

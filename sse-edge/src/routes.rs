@@ -1,0 +1,44 @@
+//! Every route of an edge, but for the page's files ([`crate::pages`]).
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::header;
+use server::problem::{Kind, Problem};
+
+use crate::{open, shared::Shared};
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/events", get(open::events))
+        .route("/v1/health", get(health))
+        .route("/v1/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(shared)
+}
+
+/// Alive, whatever else.
+async fn health() -> Json<serde_json::Value> {
+    Json(serde_json::json!({"status": "ok"}))
+}
+
+/// Whether new streams should come here.
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.is_draining() {
+        Problem::new(Kind::Unavailable(5), "this edge is draining; open streams elsewhere").into_response()
+    } else if shared.fresh.now().is_none() {
+        Problem::new(Kind::Unavailable(5), "this edge's beat is not confirmed; see its log").into_response()
+    } else {
+        Json(serde_json::json!({"status": "ready"})).into_response()
+    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.meters.render())
+        .into_response()
+}

@@ -1,0 +1,288 @@
+//! One open stream: does what [`crate::splice`] says, keeps time, and ends.
+//!
+//! It is polled by whoever owns the socket, and only when the socket takes more: a slow reader
+//! costs nothing but its cursor. Dropping it unregisters the stream.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use domain::{cursor::Cursor, frame, limits};
+use rand::RngExt as _;
+use server::auth::Identity;
+use store::{
+    error::Error,
+    inbox::{Event, Head},
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{
+    brought::Brought,
+    config::jittered,
+    frames::{self, Bye, Status},
+    handle::{Asked, Handle},
+    metrics::Close,
+    ring::Shown,
+    shared::Shared,
+    splice::{Splice, Step},
+    tend,
+    user_streams::{Next, UserStreams},
+};
+
+/// For how long tokens are honoured beyond their `exp`, since clocks differ.
+const EXPIRY_GRACE: Duration = Duration::from_secs(30);
+
+/// An open stream.
+pub(crate) struct Stream {
+    shared: Arc<Shared>,
+    user: Arc<UserStreams>,
+    handle: Arc<Handle>,
+    splice: Splice,
+    status: Status,
+    said: Said,
+    /// Read of the inbox, still to be shipped.
+    page: VecDeque<Event>,
+    reading: Option<Reading>,
+    /// The version of the last typing event shown.
+    shown: u64,
+    ping_at: Instant,
+    /// When the stream ends by itself, and why.
+    end: (Instant, Bye),
+    timer: Pin<Box<Sleep>>,
+    opened_at: Instant,
+    frames: u64,
+    close: Close,
+}
+
+/// What the client has heard so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Opening,
+    Hello,
+    Bye,
+}
+
+type Reading = Pin<Box<dyn Future<Output = Read> + Send>>;
+
+enum Read {
+    Head(Result<Head, Error>),
+    Page(Result<Vec<Event>, Error>),
+}
+
+impl Stream {
+    /// A stream that is registered already. `head` is HEAD if it was read while opening.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        (user, handle): (Arc<UserStreams>, Arc<Handle>),
+        identity: &Identity,
+        brought: Brought,
+        head: Option<Cursor>,
+    ) -> Self {
+        let now = Instant::now();
+        let left = identity.expires_at.duration_since(shared.clock.now());
+        let expires_at = now + Duration::try_from(left).unwrap_or_default() + EXPIRY_GRACE;
+        let old_at = now + jittered(limits::STREAM_AGE);
+        shared.meters.streams.increment(1.0);
+        let mut splice = Splice::new(brought);
+        if let Some(head) = head {
+            splice.head(head, now);
+        }
+        Self {
+            // Spread from the first on: a fleet of streams that opened together does not ping together.
+            ping_at: now + shared.config.ping().mul_f64(rand::rng().random_range(0.05..=1.0)),
+            end: if expires_at < old_at { (expires_at, Bye::Expired) } else { (old_at, Bye::Age) },
+            status: if brought == Brought::Nothing { Status::Fresh } else { Status::Resumed },
+            timer: Box::pin(sleep_until(now)),
+            shared,
+            user,
+            handle,
+            splice,
+            said: Said::Nothing,
+            page: VecDeque::new(),
+            reading: None,
+            shown: 0,
+            opened_at: now,
+            frames: 0,
+            close: Close::Gone,
+        }
+    }
+
+    /// The next frame, once there is one; none when the stream has ended.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        // Before anything is looked at, so that no change is missed.
+        self.handle.waker.register(cx.waker());
+        loop {
+            let now = Instant::now();
+            if let Poll::Ready(last) = self.last(now) {
+                return Poll::Ready(last);
+            }
+            let wait = match self.advance(cx, now) {
+                Ok(frame) => {
+                    self.frames += 1;
+                    self.shared.meters.frames.increment(1);
+                    return Poll::Ready(Some(frame));
+                }
+                Err(wait) => wait,
+            };
+            let deadlines = [Some(self.end.0), wait, (self.said == Said::Hello).then_some(self.ping_at)];
+            let soonest = deadlines.into_iter().flatten().min().unwrap_or(self.end.0);
+            if self.timer.deadline() != soonest {
+                self.timer.as_mut().reset(soonest);
+            }
+            std::task::ready!(self.timer.as_mut().poll(cx));
+        }
+    }
+
+    /// Ready with the last frame, and then the end, if the stream has to end.
+    fn last(&mut self, now: Instant) -> Poll<Option<Bytes>> {
+        if self.said == Said::Bye {
+            return Poll::Ready(None);
+        }
+        let why = match self.handle.asked() {
+            Asked::Bye(why) => why,
+            Asked::Nothing if now >= self.end.0 => self.end.1,
+            Asked::Nothing => return Poll::Pending,
+            Asked::Cut => return Poll::Ready(None),
+        };
+        let opening = if self.said == Said::Nothing { frame::OPENING } else { "" };
+        self.said = Said::Bye;
+        self.close = Close::Said(why);
+        let retry_ms = self.shared.config.retry_ms.draw();
+        Poll::Ready(Some(frames::bye(opening, why, retry_ms, self.splice.id())))
+    }
+
+    /// The next frame, or when to look again at the latest.
+    fn advance(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Bytes, Option<Instant>> {
+        if self.said != Said::Hello
+            && let Some(greeting) = self.greet()
+        {
+            return Ok(greeting);
+        }
+        let wait = loop {
+            if let Some(reading) = &mut self.reading {
+                let Poll::Ready(read) = reading.as_mut().poll(cx) else { break None };
+                self.reading = None;
+                self.take(read, now);
+                if self.said != Said::Hello
+                    && let Some(greeting) = self.greet()
+                {
+                    return Ok(greeting);
+                }
+            }
+            if let Some(event) = self.page.pop_front() {
+                self.splice.shipped(event.seq);
+                let at = self.splice.id().0.expect("a stream that ships has a cursor");
+                return Ok(frames::event(&event.news, at));
+            }
+            match self.user.next(&mut self.splice, &mut self.shown, now) {
+                Next::Shown(shown) => return Ok(self.show(shown)),
+                Next::Typing(frame) => return Ok(frame),
+                Next::Step(Step::Reset { to, why }) => {
+                    self.shared.meters.reset(why);
+                    return Ok(frames::reset(why, to));
+                }
+                Next::Step(Step::ReadHead) => self.reading = Some(self.read_head()),
+                Next::Step(Step::ReadInbox { after }) => self.reading = Some(self.read_inbox(after)),
+                Next::Step(Step::WaitUntil(until)) => break Some(until),
+                Next::Step(Step::Wait | Step::Ship(_)) => break None,
+            }
+        };
+        if self.said == Said::Hello && now >= self.ping_at {
+            self.ping_at = now + self.shared.config.ping();
+            return Ok(frames::ping(self.splice.id()));
+        }
+        Err(wait)
+    }
+
+    fn greet(&mut self) -> Option<Bytes> {
+        let opening = if self.said == Said::Nothing { frame::OPENING } else { "" };
+        if self.splice.may_greet() {
+            self.said = Said::Hello;
+            let config = &self.shared.config;
+            let retry_ms = config.retry_ms.draw();
+            Some(frames::hello(opening, self.status, config.ping_seconds, retry_ms, self.splice.id()))
+        } else if self.said == Said::Nothing {
+            self.said = Said::Opening;
+            Some(Bytes::from_static(opening.as_bytes()))
+        } else {
+            None
+        }
+    }
+
+    fn show(&self, shown: Shown) -> Bytes {
+        if let Some(sent_at) = shown.sent_at {
+            self.shared
+                .meters
+                .lag
+                .record(self.shared.clock.now().duration_since(sent_at).as_secs_f64().max(0.0));
+        }
+        shown.bytes
+    }
+
+    fn read_head(&self) -> Reading {
+        let (shared, user) = (self.shared.clone(), self.user.user.clone());
+        Box::pin(async move { Read::Head(shared.table.head(&user).await) })
+    }
+
+    fn read_inbox(&self, after: u64) -> Reading {
+        self.shared.meters.replays.increment(1);
+        let (shared, user) = (self.shared.clone(), self.user.user.clone());
+        Box::pin(async move {
+            let now = shared.clock.now();
+            Read::Page(shared.table.inbox(&user, after, limits::REPLAY_PAGE, now).await)
+        })
+    }
+
+    fn take(&mut self, read: Read, now: Instant) {
+        match read {
+            Read::Head(Ok(head)) => {
+                if head.authv.is_some_and(|authv| self.handle.issued_at < authv) {
+                    // Ends at the next turn, which this wakes.
+                    return self.handle.bye(Bye::Revoked);
+                }
+                self.splice.head(head.cursor, now);
+                tend::ask(&self.shared, &self.user, self.user.saw(head.cursor));
+            }
+            Read::Page(Ok(mut events)) => {
+                events.truncate(self.splice.page(events.iter().map(|event| event.seq), now));
+                self.page = events.into();
+            }
+            Read::Head(Err(error)) | Read::Page(Err(error)) => {
+                self.shared.failed("read an inbox for a stream", &error);
+                self.splice.failed(now, rand::rng().random());
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.shared.hub.leave(&self.user, &self.handle, Instant::now());
+        self.shared.meters.streams.decrement(1.0);
+        self.shared.meters.close(self.close);
+        tracing::info!(
+            user.id = %self.user.user,
+            stream.frames = self.frames,
+            stream.seconds = self.opened_at.elapsed().as_secs(),
+            stream.reason = self.close.as_str(),
+            "a stream ended: {}", self.close.as_str(),
+        );
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("user", &self.user.user)
+            .field("splice", &self.splice)
+            .field("said", &self.said)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,363 @@
+//! One user's open streams on this edge, and what they share: the ring, who types, the lease.
+//!
+//! Everything lies behind one `std` mutex, held for a few lookups and never across an `.await`.
+//! Whoever holds the hub's lock may take this one; never the other way round. Streams are woken
+//! while it is held: a woken task only runs later.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use domain::{
+    cursor::{Cursor, Gen},
+    envelope::News,
+    ids::{QueueId, UserId},
+    limits,
+    wire::Typing,
+};
+use jiff::Timestamp;
+use store::inbox::{Event, Head};
+use tokio::time::Instant;
+
+use crate::{
+    config::jittered,
+    frames::{self, Bye},
+    handle::Handle,
+    pump::Pump,
+    ring::{Ring, Shown},
+    splice::{Splice, Step},
+    tend::Ask,
+    typing::Typings,
+};
+
+#[cfg(test)]
+mod tests;
+pub(crate) mod turns;
+
+/// A user with streams here, or with one that ended less than [`limits::LINGER`] ago.
+#[derive(Debug)]
+pub(crate) struct UserStreams {
+    pub(crate) user: UserId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    streams: Vec<Arc<Handle>>,
+    /// Absent until HEAD was read behind the lease.
+    ring: Option<Ring>,
+    /// The furthest place that anybody spoke of.
+    hinted: Option<Cursor>,
+    typings: Typings,
+    lease: Option<Held>,
+    lease_tries: u32,
+    lease_due: Instant,
+    check_at: Instant,
+    empty_since: Option<Instant>,
+    asked: Ask,
+    /// Whether a task tends the user; there is never more than one.
+    tended: bool,
+}
+
+/// A lease that this edge holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) queue: QueueId,
+    pub(crate) receiving: Receiving,
+}
+
+/// Who receives from a lease's queue.
+#[derive(Debug)]
+pub(crate) enum Receiving {
+    /// Its own pump.
+    Own(Pump),
+    /// The pump of the edge's one queue.
+    Edges,
+    /// Nobody any more: the lease is to be given back.
+    Nobody,
+}
+
+impl Receiving {
+    /// Aborts the receive, soon.
+    pub(crate) fn cancel(&self) {
+        if let Self::Own(pump) = self {
+            pump.cancel();
+        }
+    }
+
+    /// Aborts the receive, and returns when that is done.
+    pub(crate) async fn stop(self) {
+        if let Self::Own(pump) = self {
+            pump.stop().await;
+        }
+    }
+}
+
+/// What a stream gets when it asks for more.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A frame of the ring.
+    Shown(Shown),
+    /// A typing frame.
+    Typing(Bytes),
+    /// Something else is to be done.
+    Step(Step),
+}
+
+impl UserStreams {
+    pub(crate) fn new(user: UserId, now: Instant) -> Self {
+        let state = State {
+            streams: Vec::with_capacity(1),
+            ring: None,
+            hinted: None,
+            typings: Typings::default(),
+            lease: None,
+            lease_tries: 0,
+            lease_due: now,
+            check_at: now + limits::FIRST_CHECK,
+            empty_since: Some(now),
+            asked: Ask::NOTHING,
+            tended: false,
+        };
+        Self { user, state: Mutex::new(state) }
+    }
+
+    /// A panic elsewhere leaves nothing half done that matters: the inbox is the truth.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- streams -------------------------------------------------------------------------
+
+    /// Adds a stream, and says what that asks for; nothing is added above the limit.
+    pub(crate) fn join(&self, handle: Arc<Handle>) -> Option<Ask> {
+        let mut state = self.state();
+        if state.streams.len() >= limits::USER_STREAMS {
+            return None;
+        }
+        state.streams.push(handle);
+        state.empty_since = None;
+        Some(match (&state.lease, &state.ring) {
+            (Some(_), Some(_)) if state.is_behind().is_none() => Ask::NOTHING,
+            (Some(_), Some(_)) => Ask::CATCH_UP,
+            _ => Ask::LEASE,
+        })
+    }
+
+    /// Takes a stream out.
+    pub(crate) fn leave(&self, handle: &Arc<Handle>, now: Instant) {
+        let mut state = self.state();
+        state.streams.retain(|each| !Arc::ptr_eq(each, handle));
+        if state.streams.is_empty() {
+            state.empty_since = Some(now);
+        }
+    }
+
+    /// The open streams.
+    pub(crate) fn handles(&self) -> Vec<Arc<Handle>> {
+        self.state().streams.clone()
+    }
+
+    /// What a stream does next. `shown` is the version of the last typing event that it has shown.
+    pub(crate) fn next(&self, splice: &mut Splice, shown: &mut u64, now: Instant) -> Next {
+        let state = self.state();
+        let view = state.ring.as_ref().map(Ring::view);
+        match splice.step(view, now) {
+            Step::Ship(seq) => {
+                let frame = state.ring.as_ref().and_then(|ring| ring.frame(seq));
+                Next::Shown(frame.expect("the ring holds what its view says").clone())
+            }
+            Step::Wait if splice.is_live(view) => match state.typings.after(*shown, now) {
+                Some((version, data)) => {
+                    *shown = version;
+                    Next::Typing(frames::typing(data, splice.id()))
+                }
+                None => Next::Step(Step::Wait),
+            },
+            step => Next::Step(step),
+        }
+    }
+
+    // ---- news ----------------------------------------------------------------------------
+
+    /// Takes an envelope's word for an event at a place of the inbox.
+    pub(crate) fn deliver(&self, place: (Gen, u64), news: Option<&News>, sent_at: Option<Timestamp>) -> Ask {
+        let at = Cursor { r#gen: place.0, seq: place.1 };
+        let mut state = self.state();
+        let Some(ring) = &mut state.ring else {
+            state.hint(at);
+            return Ask::NOTHING;
+        };
+        let view = ring.view();
+        if view.generation != at.r#gen {
+            return Ask::HEAD;
+        }
+        if at.seq <= view.end {
+            return Ask::NOTHING;
+        }
+        if news.is_some_and(|news| ring.push(at.seq, news, sent_at)) {
+            state.wake();
+        } else {
+            state.hint(at);
+        }
+        if state.is_behind().is_some() { Ask::CATCH_UP } else { Ask::NOTHING }
+    }
+
+    /// Takes a typing event; false if it is shed.
+    pub(crate) fn typing(&self, typing: &Typing, data: &str, now: Instant, expires_at: Instant) -> bool {
+        let mut state = self.state();
+        let taken = state.typings.take(typing, data, now, expires_at);
+        if taken {
+            state.wake();
+        }
+        taken
+    }
+
+    // ---- HEAD and inbox ------------------------------------------------------------------
+
+    /// Takes HEAD as read behind the lease.
+    pub(crate) fn settle(&self, head: &Head) {
+        let mut state = self.state();
+        state.revoke(head);
+        let cursor = head.cursor;
+        let far = |end: u64| cursor.seq.saturating_sub(end) > limits::REPLAY_EVENTS;
+        match state.ring.as_ref().map(Ring::view) {
+            Some(view) if view.generation == cursor.r#gen && !far(view.end) => state.hint(cursor),
+            // Nobody is to be shown what lies between: new here, another inbox, or too far behind.
+            _ => state.ring = Some(Ring::at(cursor)),
+        }
+        state.wake();
+    }
+
+    /// Takes HEAD as read for one stream.
+    pub(crate) fn saw(&self, head: Cursor) -> Ask {
+        let mut state = self.state();
+        if state.ring.as_ref().is_some_and(|ring| ring.view().generation != head.r#gen) {
+            return Ask::HEAD;
+        }
+        state.hint(head);
+        if state.is_behind().is_some() { Ask::CATCH_UP } else { Ask::NOTHING }
+    }
+
+    /// Compares with HEAD as read in passing, perhaps a little old; says what that asks for.
+    pub(crate) fn compare(&self, head: &Head) -> Ask {
+        let state = self.state();
+        state.revoke(head);
+        match state.ring.as_ref().map(Ring::view) {
+            Some(view) if view.generation != head.cursor.r#gen || head.cursor.seq > view.end => Ask::AGAIN,
+            None if !state.streams.is_empty() => Ask::AGAIN,
+            _ => Ask::NOTHING,
+        }
+    }
+
+    /// Takes what was read of the inbox behind the ring; false if the next event was not there.
+    pub(crate) fn extend(&self, events: &[Event]) -> bool {
+        let mut state = self.state();
+        let Some(ring) = &mut state.ring else { return true };
+        // An envelope may have been faster, which is as good.
+        let before = ring.view().end;
+        let pushed = events.iter().filter(|event| ring.push(event.seq, &event.news, None)).count();
+        let moved = pushed > 0 || events.first().is_some_and(|event| event.seq <= before);
+        state.wake();
+        moved
+    }
+
+    /// Gives up what lies between the ring and HEAD, or a hint that HEAD does not bear out.
+    /// True if there was a hole.
+    pub(crate) fn give_up(&self, after: Cursor, head: &Head) -> bool {
+        let mut state = self.state();
+        let Some(ring) = &state.ring else { return false };
+        if ring.view().cursor() != after {
+            return false;
+        }
+        let past = ring.past_hole(head.cursor);
+        state.hinted = None;
+        if head.cursor.r#gen == after.r#gen && head.cursor.seq <= after.seq {
+            return false;
+        }
+        state.ring = Some(past);
+        state.wake();
+        true
+    }
+
+    // ---- the lease -----------------------------------------------------------------------
+
+    /// Which queue is held, if its envelopes are received.
+    pub(crate) fn held(&self) -> Option<QueueId> {
+        let state = self.state();
+        let held = state.lease.as_ref()?;
+        let receiving = match &held.receiving {
+            Receiving::Own(pump) => pump.is_running(),
+            Receiving::Edges => true,
+            Receiving::Nobody => false,
+        };
+        receiving.then(|| held.queue.clone())
+    }
+
+    /// Takes note of a lease; answers with the one it replaces. `certain` is asked under the lock
+    /// whether the lease still counts.
+    pub(crate) fn hold(&self, held: Held, now: Instant, certain: impl FnOnce() -> bool) -> Option<Held> {
+        let mut state = self.state();
+        if !certain() {
+            return Some(held);
+        }
+        state.lease_tries = 0;
+        state.check_at = state.check_at.min(now + limits::FIRST_CHECK);
+        state.lease.replace(held)
+    }
+
+    /// The lease is held as before.
+    pub(crate) fn still_held(&self, now: Instant) {
+        let mut state = self.state();
+        state.lease_tries = 0;
+        state.check_at = state.check_at.min(now + limits::FIRST_CHECK);
+    }
+
+    /// No lease could be had; the next try comes later each time.
+    pub(crate) fn no_lease(&self, now: Instant) {
+        let mut state = self.state();
+        let wait = std::time::Duration::from_secs(1 << state.lease_tries.min(4));
+        state.lease_tries += 1;
+        state.lease_due = now + jittered(wait);
+    }
+
+    /// Forgets the lease, which others may have by now.
+    pub(crate) fn lose_lease(&self) -> Option<Held> {
+        self.state().lease.take()
+    }
+
+    /// Takes the lease out for giving it back, and the ring with it: a stream that arrives from
+    /// now on waits until a lease is taken anew. If one has arrived already, all stays as it is.
+    pub(crate) fn release(&self) -> Option<Held> {
+        let mut state = self.state();
+        if !state.streams.is_empty() {
+            return None;
+        }
+        state.ring = None;
+        state.lease.take()
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        self.streams.iter().for_each(|handle| handle.waker.wake());
+    }
+
+    fn hint(&mut self, at: Cursor) {
+        let further = self.hinted.is_none_or(|known| known.r#gen != at.r#gen || known.seq < at.seq);
+        if further {
+            self.hinted = Some(at);
+        }
+    }
+
+    /// Where the ring ends, if there is more to be had.
+    fn is_behind(&self) -> Option<Cursor> {
+        let end = self.ring.as_ref()?.view().cursor();
+        let hinted = self.hinted.filter(|hinted| hinted.r#gen == end.r#gen && hinted.seq > end.seq);
+        hinted.map(|_| end)
+    }
+
+    fn revoke(&self, head: &Head) {
+        let Some(authv) = head.authv else { return };
+        self.streams.iter().filter(|s| s.issued_at < authv).for_each(|s| s.bye(Bye::Revoked));
+    }
+}

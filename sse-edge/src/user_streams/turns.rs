@@ -1,0 +1,117 @@
+//! Whose turn it is: what the task that tends a user does next, and what time asks for.
+
+use std::time::Duration;
+
+use domain::{cursor::Cursor, limits};
+use tokio::time::Instant;
+
+use super::{State, UserStreams};
+use crate::{config::jittered, tend::Ask};
+
+/// Time between two comparisons with HEAD while there is no lease: nothing else tells of news.
+const UNLEASED_CHECK: Duration = Duration::from_secs(1);
+
+/// What a user needs as time goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Round {
+    pub(crate) ask: Ask,
+    /// The cursor is to be compared with HEAD.
+    pub(crate) check: bool,
+}
+
+/// The next thing for the task that tends a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// The queue is gone: drop its row.
+    DropQueue,
+    /// Nobody is here any more: give the lease back.
+    Release,
+    /// Take a lease, or see that it is still held.
+    TakeLease,
+    /// Read HEAD.
+    ReadHead,
+    /// Read the inbox behind the ring.
+    CatchUp(Cursor),
+}
+
+impl UserStreams {
+    /// Asks for something; true if a task has to be started for it.
+    pub(crate) fn ask(&self, what: Ask) -> bool {
+        let mut state = self.state();
+        state.asked = state.asked.and(what);
+        // Whether there is something to catch up with is seen from the ring itself.
+        state.asked.take(Ask::CATCH_UP);
+        if !state.streams.is_empty() {
+            state.asked.take(Ask::RELEASE);
+        }
+        let start = !state.tended && state.has_job();
+        state.tended |= start;
+        start
+    }
+
+    /// The next thing to do for the user; none ends the task.
+    pub(crate) fn next_job(&self) -> Option<Job> {
+        let mut state = self.state();
+        let job = state.job();
+        state.tended = job.is_some();
+        job
+    }
+
+    /// What the time asks for.
+    pub(crate) fn round(&self, now: Instant, head_check: Duration) -> Round {
+        let mut state = self.state();
+        if let Some(since) = state.empty_since {
+            let over = now >= since + limits::LINGER;
+            return Round { ask: if over { Ask::RELEASE } else { Ask::NOTHING }, check: false };
+        }
+        let check = now >= state.check_at;
+        let leased = state.lease.is_some();
+        if check {
+            let pause = if leased { jittered(head_check) } else { UNLEASED_CHECK };
+            state.check_at = now + pause;
+        }
+        let ask = if !leased && now >= state.lease_due { Ask::LEASE } else { Ask::NOTHING };
+        Round { ask, check }
+    }
+
+    /// Has the cursor compared with HEAD in the next round.
+    pub(crate) fn check_soon(&self, now: Instant) {
+        self.state().check_at = now;
+    }
+
+    /// Whether nothing would be lost by forgetting the user.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.streams.is_empty() && state.lease.is_none() && !state.tended
+    }
+}
+
+impl State {
+    fn has_job(&self) -> bool {
+        self.asked.has(Ask::DROP_QUEUE.and(Ask::AGAIN))
+            || (self.asked.has(Ask::RELEASE) && self.streams.is_empty())
+            || (!self.streams.is_empty() && (self.ring.is_none() || self.is_behind().is_some()))
+    }
+
+    fn job(&mut self) -> Option<Job> {
+        let release = self.asked.take(Ask::RELEASE) && self.streams.is_empty();
+        if self.asked.take(Ask::DROP_QUEUE) {
+            Some(Job::DropQueue)
+        } else if release {
+            Some(Job::Release)
+        } else if self.streams.is_empty() {
+            if self.asked.has(Ask::AGAIN) {
+                // The ring is in doubt: whoever comes next waits until HEAD was read.
+                self.ring = None;
+            }
+            self.asked = Ask::NOTHING;
+            None
+        } else if self.asked.take(Ask::LEASE) {
+            Some(Job::TakeLease)
+        } else if self.asked.take(Ask::HEAD) || self.ring.is_none() {
+            Some(Job::ReadHead)
+        } else {
+            self.is_behind().map(Job::CatchUp)
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A writer that dies between its commit and the fan-out.
+
+use std::time::Duration;
+
+use domain::ids::{IdempotencyKey, ThreadId, UserId};
+use serde_json::json;
+use server::clock::Clock;
+use sse_edge::config::Topology;
+use store::{commit::Origin, messages::Sent};
+use tests::world::World;
+
+#[tokio::test]
+async fn the_sweeper_finishes_what_a_dead_writer_left() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "three"})).await;
+    let mut bob = world.open(0, "bob", None).await;
+    bob.expect("hello").await;
+    let now = Clock::system().now();
+    let origin = Origin {
+        by: UserId::parse("alice").unwrap(),
+        key: IdempotencyKey::parse("a-key").unwrap(),
+        hash: "a hash".into(),
+        now,
+    };
+    let id = ThreadId::parse(&thread).unwrap();
+    // The commit, and then nothing: the writer is dead.
+    assert!(matches!(world.table.send(&origin, &id, "left behind").await.unwrap(), Sent::Committed(_)));
+    world.fanout(Clock::fixed(now)).sweep().await;
+    assert_eq!(bob_number(&world).await, 0, "not due yet: the writer may be at it");
+    world.fanout(Clock::fixed(now + Duration::from_secs(6))).sweep().await;
+    assert_eq!(bob.expect("message").await.data["text"], "left behind");
+    assert_eq!(bob_number(&world).await, 1);
+    // The row is gone, so a later sweep has nothing to do.
+    for shard in 0..store::keys::SHARDS {
+        let due = world.table.due(shard, now + Duration::from_hours(1)).await.unwrap();
+        assert!(due.is_empty(), "{due:?}");
+    }
+}
+
+async fn bob_number(world: &World) -> u64 {
+    world.as_user("bob").get("/v1/threads").await.body["items"][0]["number"].as_u64().unwrap()
+}

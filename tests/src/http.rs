@@ -1,0 +1,92 @@
+//! A plain HTTP client: one connection a request, status and JSON back.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
+
+/// The API, as one user uses it.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Whom it speaks for.
+    pub token: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, if it is JSON.
+    pub body: Value,
+}
+
+impl Api {
+    /// Sends a request with a JSON body.
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        if !bytes.is_empty() && !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::new(bytes)).unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
+        TaskTracker::new().spawn(connection);
+        let response = sender.send_request(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, None, &[]).await
+    }
+
+    /// POST of JSON.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call("POST", path, Some(body), &[]).await
+    }
+
+    /// Creates a thread and answers with its id.
+    pub async fn thread(&self, body: Value) -> String {
+        let made = self.post("/v1/threads", body).await;
+        assert!(made.status.is_success(), "{made:?}");
+        made.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Says something, and answers with the message.
+    pub async fn say(&self, thread: &str, text: &str) -> Value {
+        let said =
+            self.post(&format!("/v1/threads/{thread}/messages"), serde_json::json!({"text": text})).await;
+        assert_eq!(said.status, StatusCode::CREATED, "{said:?}");
+        said.body
+    }
+}

@@ -1,0 +1,8 @@
+//! The harness: the real service on loopback, over the embedded emulators, with as many APIs and
+//! edges as a test wants; and plain clients that see what a browser would see.
+
+#![expect(clippy::unwrap_used, reason = "a harness fails by panicking, as tests do")]
+
+pub mod http;
+pub mod sse;
+pub mod world;

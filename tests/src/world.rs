@@ -1,0 +1,139 @@
+//! One deployment: emulators, one API, some edges.
+
+use std::{net::SocketAddr, time::Duration};
+
+use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
+use axum::Router;
+use domain::{ids::UserId, limits};
+use queue::queues::Queues;
+use runnel::emulators::Emulators;
+use server::{
+    auth::{AuthConfig, Verifier, mint::Minter},
+    aws,
+    clock::Clock,
+    layers, listener,
+};
+use sse_edge::{
+    config::{EdgeArgs, Topology},
+    edge::{Edge, Parts},
+};
+use store::table::Table;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{http::Api, sse::Stream};
+
+/// The longest that anything may take before a test says that it does not come.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running deployment. Dropping it ends everything as a crash would.
+#[derive(Debug)]
+pub struct World {
+    _emulators: Emulators,
+    /// The table, for what no public door shows.
+    pub table: Table,
+    /// The queues.
+    pub queues: Queues,
+    /// The API's address.
+    pub api: SocketAddr,
+    /// The edges.
+    pub edges: Vec<RunningEdge>,
+    auth: AuthConfig,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// One edge of a world.
+#[derive(Debug)]
+pub struct RunningEdge {
+    /// The edge.
+    pub edge: Edge,
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl RunningEdge {
+    /// Ends the edge without a word, and nothing given back.
+    pub fn kill(&self) {
+        self.stop.cancel();
+    }
+}
+
+impl World {
+    /// Starts a world with `edges` edges.
+    pub async fn start(topology: Topology, edges: usize) -> Self {
+        let emulators = Emulators::start(None).await.unwrap();
+        let aws = aws::configs(&emulators.endpoints()).await;
+        Table::create((&aws.dynamodb).into(), "test").await.unwrap();
+        let table = Table::open((&aws.dynamodb).into(), "test", limits::INBOX_DAYS).await.unwrap();
+        let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), "test");
+        let auth = AuthConfig {
+            secret: Some("a secret of more than 32 characters".into()),
+            ..AuthConfig::default()
+        };
+        let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+        let fanout = Fanout { table: table.clone(), queues: queues.clone(), clock: Clock::system() };
+        let verifier = Verifier::new(&auth).unwrap();
+        let api = listen(router(ApiState { verifier, fanout }), &stop, &tracker);
+        let mut world =
+            Self { _emulators: emulators, table, queues, api, edges: Vec::new(), auth, tracker, stop };
+        for _ in 0..edges {
+            world.add_edge(topology).await;
+        }
+        world
+    }
+
+    /// Starts one more edge.
+    pub async fn add_edge(&mut self, topology: Topology) {
+        let stop = self.stop.child_token();
+        let config =
+            EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() };
+        let parts = Parts {
+            table: self.table.clone(),
+            queues: self.queues.clone(),
+            verifier: Verifier::new(&self.auth).unwrap(),
+            clock: Clock::system(),
+            config,
+        };
+        let edge = Edge::start(parts, &self.tracker, &stop);
+        edge.ready().await;
+        let address = listen(layers::wrap(edge.router()), &stop, &self.tracker);
+        self.edges.push(RunningEdge { edge, address, stop });
+    }
+
+    /// A token for `user`.
+    pub fn token(&self, user: &str) -> String {
+        let user = UserId::parse(user).unwrap();
+        Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), Clock::system().now())
+    }
+
+    /// The API as `user` uses it.
+    pub fn as_user(&self, user: &str) -> Api {
+        Api { address: self.api, token: Some(self.token(user)) }
+    }
+
+    /// Opens a stream of `user` on an edge, with the cursor that the client brings.
+    pub async fn open(&self, edge: usize, user: &str, cursor: Option<&str>) -> Stream {
+        Stream::open(self.edges[edge].address, &self.token(user), cursor).await
+    }
+
+    /// A stream that is known to be live: its queue is held, and a message to it has come.
+    pub fn fanout(&self, clock: Clock) -> Fanout {
+        Fanout { table: self.table.clone(), queues: self.queues.clone(), clock }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn listen(router: Router, stop: &CancellationToken, tracker: &TaskTracker) -> SocketAddr {
+    let bound = listener::bind(([127, 0, 0, 1], 0).into(), Some(8 * 1024)).unwrap();
+    let (address, stop, inner) = (bound.addr(), stop.clone(), tracker.clone());
+    tracker.spawn(async move {
+        listener::serve(bound, router, listener::Options::default(), stop, &inner).await;
+    });
+    address
+}
