@@ -110,10 +110,13 @@ impl Seen {
 
 /// Looks every [`limits::BEAT_PERIOD`], until the edge stops.
 pub(crate) async fn observe(shared: Arc<Shared>) {
+    let mut failing = false;
     loop {
-        if let Err(error) = shared.edges.look(&shared).await {
-            shared.failed("look at the other edges", &error);
+        let looked = shared.edges.look(&shared).await;
+        if let Some(error) = looked.as_ref().err().filter(|_| !failing) {
+            shared.failed("look at the other edges", error);
         }
+        failing = looked.is_err();
         if !shared.sleep(limits::BEAT_PERIOD).await {
             return;
         }

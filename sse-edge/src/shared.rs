@@ -51,8 +51,9 @@ impl Shared {
     /// Logs and counts a call that failed for good. The caller goes on without it.
     pub(crate) fn failed(&self, what: &str, error: &dyn std::error::Error) {
         self.meters.failed_calls.increment(1);
-        let cause = error.source().map(|source| format!(": {source:?}")).unwrap_or_default();
-        tracing::warn!("could not {what}: {error}{cause}");
+        let causes = std::iter::successors(error.source(), |error| error.source());
+        let causes = causes.fold(String::new(), |all, cause| all + ": " + &cause.to_string());
+        tracing::warn!("could not {what}: {error}{causes}");
     }
 
     /// Sleeps; false if the edge stops meanwhile.

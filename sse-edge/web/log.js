@@ -18,8 +18,14 @@ export class Log {
     /** Whether the reader is at the end, and so follows what arrives. */
     this.atEnd = true;
     this.thread = null;
-    this.box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    new ResizeObserver(() => this.atEnd && this.toEnd()).observe(this.box);
+    // While the box changes its size it is the browser that scrolls, not the reader: that must not
+    // take the log off its end. The observer looks right afterwards.
+    this.box.addEventListener("scroll", () => this.size === sizeOf(this.box) && this.#scrolled(), { passive: true });
+    new ResizeObserver(() => {
+      this.size = sizeOf(this.box);
+      if (this.atEnd) this.toEnd();
+      else this.#scrolled();
+    }).observe(this.box);
     $("to-newest").addEventListener("click", () => {
       this.toEnd();
       this.box.focus({ preventScroll: true });
@@ -122,7 +128,7 @@ export class Log {
   #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.box;
     this.atEnd = scrollHeight - scrollTop - clientHeight < END_PX;
-    if (this.atEnd) $("to-newest").hidden = true;
+    $("to-newest").hidden = this.atEnd;
     if (scrollTop < 120 && scrollHeight > clientHeight && !this.atEnd) this.on.older();
     this.on.moved();
   }
@@ -135,6 +141,10 @@ export class Log {
     $("to-newest").hidden = this.atEnd;
     say($("to-newest").lastElementChild, count === 0 ? "Newest" : count === 1 ? "1 new message" : `${count} new messages`);
   }
+}
+
+function sizeOf(box) {
+  return `${box.clientWidth} ${box.clientHeight}`;
 }
 
 function makeRow(item) {

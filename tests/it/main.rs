@@ -1,7 +1,11 @@
 //! The service through its public doors: HTTP in, frames out, on real sockets and the embedded
 //! emulators.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod api;
+mod cost;
 mod members;
 mod stream;
 mod sweep;
+mod wire;

@@ -108,7 +108,7 @@ async fn a_cursor_that_is_of_no_use_is_reset(topology: Topology) {
     let thread = alice.thread(json!({"members": ["bob"]})).await;
     alice.say(&thread, "one").await;
     let head = world.as_user("bob").get("/v1/threads").await.body["cursor"].as_str().unwrap().to_owned();
-    let above = format!("{}9", head);
+    let above = format!("{head}9");
     for (cursor, id, reason) in [
         ("nonsense", "0.0", "unreadable"),
         ("0000000000000.1", "0000000000000.1", "generation"),
@@ -205,7 +205,7 @@ async fn a_drained_edge_says_bye_and_gives_its_leases_back(topology: Topology) {
     bob.expect("hello").await;
     alice.say(&thread, "hi").await;
     let last = bob.expect("message").await;
-    let (_, bye) = tokio::join!(world.edges[0].edge.drain(), bob.next());
+    let ((), bye) = tokio::join!(world.edges[0].edge.drain(), bob.next());
     assert_eq!((bye.event.as_str(), bye.data["reason"].as_str(), &bye.id), ("bye", Some("drain"), &last.id));
     assert!(bob.any().await.is_none(), "bye is the last frame");
     let leases = world.table.leases(&domain::ids::UserId::parse("bob").unwrap()).await.unwrap();

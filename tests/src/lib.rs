@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a harness fails by panicking, as tests do")]
 
+pub mod calls;
 pub mod http;
 pub mod sse;
 pub mod world;

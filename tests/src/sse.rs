@@ -105,7 +105,7 @@ impl Stream {
 }
 
 /// Reads a block that holds exactly one frame, its id last.
-fn parse(block: &str) -> Frame {
+pub fn parse(block: &str) -> Frame {
     let block = block.strip_suffix("\n\n").expect("a frame ends with a blank line");
     let mut frame = Frame { event: String::new(), data: Value::Null, id: String::new(), retry: None };
     let lines: Vec<&str> = block.split('\n').collect();

@@ -20,7 +20,7 @@ use sse_edge::{
 use store::table::Table;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{http::Api, sse::Stream};
+use crate::{calls::Calls, http::Api, sse::Stream};
 
 /// The longest that anything may take before a test says that it does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,6 +33,8 @@ pub struct World {
     pub table: Table,
     /// The queues.
     pub queues: Queues,
+    /// What the API asks of AWS.
+    pub calls: Calls,
     /// The API's address.
     pub api: SocketAddr,
     /// The edges.
@@ -72,11 +74,17 @@ impl World {
             ..AuthConfig::default()
         };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let fanout = Fanout { table: table.clone(), queues: queues.clone(), clock: Clock::system() };
+        let calls = Calls::default();
+        let counted =
+            aws_sdk_dynamodb::config::Builder::from(&aws.dynamodb).interceptor(calls.clone()).build();
+        let counted_table = Table::open(counted, "test", limits::INBOX_DAYS).await.unwrap();
+        let counted = aws_sdk_sqs::config::Builder::from(&aws.sqs).interceptor(calls.clone()).build();
+        let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), "test");
+        let fanout = Fanout { table: counted_table, queues: counted_queues, clock: Clock::system() };
         let verifier = Verifier::new(&auth).unwrap();
         let api = listen(router(ApiState { verifier, fanout }), &stop, &tracker);
         let mut world =
-            Self { _emulators: emulators, table, queues, api, edges: Vec::new(), auth, tracker, stop };
+            Self { _emulators: emulators, table, queues, calls, api, edges: Vec::new(), auth, tracker, stop };
         for _ in 0..edges {
             world.add_edge(topology).await;
         }
@@ -117,7 +125,7 @@ impl World {
         Stream::open(self.edges[edge].address, &self.token(user), cursor).await
     }
 
-    /// A stream that is known to be live: its queue is held, and a message to it has come.
+    /// The fan-out as another process would run it, at another time.
     pub fn fanout(&self, clock: Clock) -> Fanout {
         Fanout { table: self.table.clone(), queues: self.queues.clone(), clock }
     }

@@ -19,13 +19,13 @@ pub fn serving(address: SocketAddr, dev: bool) {
     let thread = ThreadId::direct(&alice, &bob);
     let token = |user: &str| {
         format!(
-            "$(curl -s http://{address}/dev/session --json '{{\"user\":\"{user}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\).*/\\1/')"
+            "$(curl -s http://{address}/dev/session -H content-type:application/json -d '{{\"user\":\"{user}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\).*/\\1/')"
         )
     };
     println!(
         "\nOpen it in two browser windows and sign in by two names; or paste, the last line in another terminal:\n\n\
-         curl -s http://{address}/v1/threads -H \"Authorization: Bearer {alice}\" --json '{{\"members\":[\"bob\"]}}'\n\
-         curl -s http://{address}/v1/threads/{thread}/messages -H \"Authorization: Bearer {alice}\" --json '{{\"text\":\"hello\"}}'\n\
+         curl -s http://{address}/v1/threads -H \"Authorization: Bearer {alice}\" -H content-type:application/json -d '{{\"members\":[\"bob\"]}}'\n\
+         curl -s http://{address}/v1/threads/{thread}/messages -H \"Authorization: Bearer {alice}\" -H content-type:application/json -d '{{\"text\":\"hello\"}}'\n\
          curl -sN http://{address}/v1/events -H \"Authorization: Bearer {bob}\"\n",
         alice = token("alice"),
         bob = token("bob"),

@@ -65,10 +65,34 @@ async fn sign_in(
 }
 
 fn is_loopback(headers: &HeaderMap) -> bool {
+    // A proxy on this machine brings strangers here.
+    if ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name)) {
+        return false;
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
     let Some(host) = host else { return false };
     let name = host.host().trim_matches(['[', ']']);
     let local = name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
     let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
     local && origin.is_none_or(|origin| origin == format!("http://{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_this_machine_signs_in_by_name() {
+        let asked = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            is_loopback(&pairs.collect::<HeaderMap>())
+        };
+        assert!(asked(&[("host", "127.0.0.1:8080")]));
+        assert!(asked(&[("host", "[::1]:8080"), ("origin", "http://[::1]:8080")]));
+        assert!(asked(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")]));
+        assert!(!asked(&[]));
+        assert!(!asked(&[("host", "evil.example:8080")]));
+        assert!(!asked(&[("host", "localhost:8080"), ("origin", "http://evil.example")]));
+        assert!(!asked(&[("host", "127.0.0.1:8080"), ("x-forwarded-for", "203.0.113.7")]));
+    }
 }

@@ -28,6 +28,6 @@ async fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "the last word of a command to the person who gave it")]
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("runnel: {error}");
+    eprintln!("runnel: {error:#}");
     ExitCode::FAILURE
 }

@@ -42,7 +42,7 @@ pub async fn emulators(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<()
     let folder = DataDir::lock(data_dir)?;
     let dynamodb = DynamoDb::start(Some(folder.database()))?;
     // What `template.yaml` does on AWS.
-    let endpoints = Endpoints { dynamodb: Some(dynamodb.url()), sqs: None };
+    let endpoints = Endpoints { dynamodb: Some(dynamodb.url()), sqs: Some(dynamodb.url()) };
     Table::create((&aws::configs(&endpoints).await.dynamodb).into(), config::TABLE).await?;
     let served = tokio::select! {
         served = front::serve(listen, &dynamodb) => served,

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged when neither `RUNNEL_LOG` nor `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info,hyper=warn,aws=warn";
+const DEFAULT_FILTER: &str = "info,hyper=warn,dynoxide=error,rustack_sqs_core=warn,aws=warn";
 
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -20,7 +20,7 @@ pub enum LogFormat {
 
 /// Sends the logs of this process to stderr. A second call does nothing, so tests may call it freely.
 ///
-/// The filter is `RUNNEL_LOG`, else `RUST_LOG`, else `info,hyper=warn,aws=warn`; one that cannot be read is reported and replaced by the last.
+/// The filter is `RUNNEL_LOG`, else `RUST_LOG`, else a quiet `info`; one that cannot be read is reported and replaced by the last.
 pub fn init(format: LogFormat) {
     let (filter, complaint) = filter(["RUNNEL_LOG", "RUST_LOG"].map(|name| env::var(name).ok()));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);

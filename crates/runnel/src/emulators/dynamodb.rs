@@ -3,7 +3,12 @@
 //! Every commit is synced to the disk, on the thread that serves the socket: on a runtime shared
 //! with others it would stop their timers.
 
-use std::{net::TcpListener, path::PathBuf, thread::JoinHandle, time::Duration};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use dynoxide::Database;
@@ -34,7 +39,7 @@ impl DynamoDb {
                 })?
             }
         };
-        let listener = TcpListener::bind("127.0.0.1:0").context("no free port on 127.0.0.1")?;
+        let listener = hidden_listener().context("no free port on loopback")?;
         listener.set_nonblocking(true)?;
         let url = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
@@ -60,6 +65,15 @@ impl DynamoDb {
     }
 }
 
+/// The emulator answers any page that a browser has open (it allows every origin), and checks no
+/// signature: an address that nobody guesses keeps pages out. Where the system has only
+/// 127.0.0.1, that has to do.
+fn hidden_listener() -> std::io::Result<TcpListener> {
+    let [a, b, c, _] = rand::random::<u32>().to_be_bytes();
+    let guessless = TcpListener::bind((Ipv4Addr::new(127, a, b, c.max(2)), 0));
+    guessless.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+}
+
 async fn serve(listener: TcpListener, database: Database, stop: CancellationToken) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -68,8 +82,12 @@ async fn serve(listener: TcpListener, database: Database, stop: CancellationToke
     let sweeps = async {
         let mut ticks = tokio::time::interval(SWEEP);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            if let Err(error) = database.sweep_ttl() {
-                tracing::warn!("could not delete expired rows: {error}");
+            // Elsewhere: it gives way to requests between pages, if they can run meanwhile.
+            let database = database.clone();
+            match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!("could not delete expired rows: {error}"),
+                Err(error) => tracing::warn!("the deletion of expired rows broke off: {error}"),
             }
         }
     };

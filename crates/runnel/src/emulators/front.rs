@@ -44,6 +44,10 @@ pub async fn serve(listen: SocketAddr, dynamodb: &DynamoDb) -> anyhow::Result<()
 }
 
 async fn forward(State(front): State<Front>, mut request: Request) -> Response {
+    // Only a browser sends it, and no page has any business here.
+    if request.headers().contains_key(http::header::ORIGIN) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default();
     if !target.starts_with("DynamoDB") {
         return front.sqs.oneshot(request).await.into_response();

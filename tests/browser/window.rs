@@ -1,0 +1,196 @@
+//! One browser window, driven and read as a person would: by what the page shows.
+
+use anyhow::{Context, Result};
+use fantoccini::{Client, Locator, key::Key};
+use serde_json::Value;
+
+use crate::wait::until;
+
+/// Remembers that this is still the first load, and every text that ever stood there twice.
+const WATCH: &str = r#"
+    window.firstLoad = true;
+    window.doubled = [];
+    new MutationObserver(() => {
+        const texts = [...document.querySelectorAll('[data-testid="text"]')].map((node) => node.textContent);
+        window.doubled.push(...texts.filter((text, at) => text && texts.indexOf(text) !== at));
+    }).observe(document.body, { subtree: true, childList: true, characterData: true });
+"#;
+const MESSAGES: &str = r#"
+    return [...document.querySelectorAll('[data-testid="message"]')].map((node) => [
+        node.dataset.tseq ?? "", node.dataset.state ?? "", node.querySelector('[data-testid="text"]').textContent,
+    ]);
+"#;
+
+/// A message as it stands on the page.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Its place in the thread; empty while it is being sent.
+    pub(crate) tseq: String,
+    /// `sending`, `sent` or `failed`.
+    pub(crate) state: String,
+    /// What it says.
+    pub(crate) text: String,
+}
+
+/// A browser with one user.
+pub(crate) struct Window {
+    pub(crate) client: Client,
+}
+
+impl Window {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Loads the page, once: nothing here reloads it.
+    pub(crate) async fn visit(&self, address: &str) -> Result<()> {
+        self.client.goto(&format!("http://{address}/")).await?;
+        self.script(WATCH).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn sign_in(&self, name: &str) -> Result<()> {
+        self.type_into("name", name).await?;
+        self.click("sign-in").await?;
+        self.is_live().await
+    }
+
+    /// Fills in the form for the direct thread with `user`.
+    pub(crate) async fn fill_in_thread(&self, user: &str) -> Result<()> {
+        self.click("new-thread").await?;
+        self.type_into("members", user).await
+    }
+
+    /// Starts the thread that was filled in, which opens it.
+    pub(crate) async fn start_thread(&self) -> Result<()> {
+        self.click("create").await
+    }
+
+    pub(crate) async fn open_details(&self) -> Result<()> {
+        self.click("details").await
+    }
+
+    /// Closes them as a keyboard does.
+    pub(crate) async fn close_details(&self) -> Result<()> {
+        let focused = self.client.active_element().await?;
+        Ok(focused.send_keys(&char::from(Key::Escape).to_string()).await?)
+    }
+
+    pub(crate) async fn open_newest_thread(&self) -> Result<()> {
+        self.click("thread").await
+    }
+
+    pub(crate) async fn send(&self, text: &str) -> Result<()> {
+        self.type_into("composer", text).await?;
+        self.click("send").await
+    }
+
+    /// Waits until exactly these messages are shown, sent, in this order.
+    pub(crate) async fn shows(&self, texts: &[&str]) -> Result<()> {
+        until("the messages are shown", async || {
+            let messages = self.messages().await?;
+            let same = messages.iter().map(|message| message.text.as_str()).eq(texts.iter().copied());
+            let sent = messages.iter().all(|message| message.state == "sent");
+            Ok(if same && sent { Ok(()) } else { Err(format!("{messages:?}, not {texts:?}")) })
+        })
+        .await
+    }
+
+    /// Waits until one message `text` is shown, in that state.
+    pub(crate) async fn shows_as(&self, text: &str, state: &str) -> Result<()> {
+        until("the message is shown in its state", async || {
+            let messages = self.messages().await?;
+            let found: Vec<_> = messages.iter().filter(|message| message.text == text).collect();
+            let good = matches!(found.as_slice(), [one] if one.state == state);
+            Ok(if good { Ok(()) } else { Err(format!("{messages:?}, not `{text}` as `{state}`")) })
+        })
+        .await
+    }
+
+    /// Waits until the list says that this many messages are unread.
+    pub(crate) async fn has_unread(&self, count: u32) -> Result<()> {
+        self.reads("unread", |text| text == count.to_string()).await
+    }
+
+    /// Waits until the newest own message is marked as seen.
+    pub(crate) async fn is_told_seen(&self) -> Result<()> {
+        self.reads("seen", |text| text.starts_with("Seen")).await
+    }
+
+    pub(crate) async fn is_live(&self) -> Result<()> {
+        self.reads("connection", |text| text == "Live").await
+    }
+
+    pub(crate) async fn is_not_live(&self) -> Result<()> {
+        self.reads("connection", |text| text != "Live").await
+    }
+
+    /// Waits until the log stands at its end.
+    pub(crate) async fn has_newest_in_view(&self) -> Result<()> {
+        let script = r#"
+            const log = document.querySelector('[role="log"]');
+            return log.scrollHeight - log.scrollTop - log.clientHeight;
+        "#;
+        until("the newest message is in view", async || {
+            let below = self.script(script).await?.as_f64().unwrap_or(f64::MAX);
+            Ok(if below < 2.0 { Ok(()) } else { Err(format!("{below} pixels below what is in view")) })
+        })
+        .await
+    }
+
+    pub(crate) async fn messages(&self) -> Result<Vec<Message>> {
+        let rows: Vec<(String, String, String)> = serde_json::from_value(self.script(MESSAGES).await?)?;
+        Ok(rows.into_iter().map(|(tseq, state, text)| Message { tseq, state, text }).collect())
+    }
+
+    pub(crate) async fn was_never_reloaded(&self) -> Result<bool> {
+        Ok(self.script("return window.firstLoad === true").await? == true)
+    }
+
+    /// Texts that stood there twice at any moment.
+    pub(crate) async fn ever_doubled(&self) -> Result<Vec<String>> {
+        Ok(serde_json::from_value(self.script("return window.doubled").await?)?)
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        self.client.close().await.context("cannot close the browser")
+    }
+
+    async fn reads(&self, testid: &str, right: impl Fn(&str) -> bool) -> Result<()> {
+        let script =
+            format!(r#"return [...document.querySelectorAll('{}')].at(-1)?.textContent ?? """#, hook(testid));
+        until(&format!("`{testid}` reads as it should"), async || {
+            let value = self.script(&script).await?;
+            let text = value.as_str().unwrap_or_default();
+            Ok(if right(text) { Ok(()) } else { Err(format!("`{text}`")) })
+        })
+        .await
+    }
+
+    async fn type_into(&self, testid: &str, text: &str) -> Result<()> {
+        let field = self.client.wait().for_element(Locator::Css(&hook(testid))).await?;
+        self.visible(testid).await?;
+        Ok(field.send_keys(text).await?)
+    }
+
+    async fn click(&self, testid: &str) -> Result<()> {
+        self.visible(testid).await?;
+        Ok(self.client.find(Locator::Css(&hook(testid))).await?.click().await?)
+    }
+
+    async fn visible(&self, testid: &str) -> Result<()> {
+        let script = format!("return document.querySelector('{}')?.checkVisibility() === true", hook(testid));
+        until(&format!("`{testid}` is visible"), async || {
+            Ok(if self.script(&script).await? == true { Ok(()) } else { Err("nothing visible".to_owned()) })
+        })
+        .await
+    }
+
+    async fn script(&self, script: &str) -> Result<Value> {
+        Ok(self.client.execute(script, Vec::new()).await?)
+    }
+}
+
+fn hook(testid: &str) -> String {
+    format!(r#"[data-testid="{testid}"]"#)
+}

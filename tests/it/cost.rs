@@ -1,0 +1,46 @@
+//! What each operation asks of AWS; `docs/COST.md` holds the table, which may only go down.
+
+use serde_json::json;
+use sse_edge::config::Topology;
+use tests::{calls::Counted, world::World};
+
+/// A row of the table.
+fn row(operation: &str, counted: &Counted) -> String {
+    let of = |names: &[&str]| names.iter().filter_map(|name| counted.requests.get(*name)).sum::<u64>();
+    let reads = of(&["GetItem", "BatchGetItem", "Query"]);
+    let writes = of(&["TransactWriteItems", "PutItem", "UpdateItem", "DeleteItem"]);
+    let posts = of(&["SendMessage"]);
+    format!("| {operation} | {reads} | {writes} | {} | {posts} |", counted.write_units)
+}
+
+#[tokio::test]
+async fn every_operation_costs_what_the_docs_say() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let direct = alice.thread(json!({"members": ["bob"]})).await;
+    let group = alice.thread(json!({"members": ["bob"], "title": "two"})).await;
+    for user in ["alice", "bob"] {
+        let mut stream = world.open(0, user, None).await;
+        stream.expect("hello").await;
+        alice.say(&direct, "here?").await;
+        stream.expect("message").await;
+        // Its queue stays held for a while.
+    }
+    let mut table = Vec::new();
+    world.calls.take();
+    alice.say(&direct, "hi").await;
+    table.push(row("message in a direct thread, two queues held", &world.calls.take()));
+    alice.say(&group, "hi").await;
+    table.push(row("message in a group of two, two queues held", &world.calls.take()));
+    bob.post(&format!("/v1/threads/{direct}/seen"), json!({"number": 3})).await;
+    table.push(row("seen in a direct thread", &world.calls.take()));
+    bob.post(&format!("/v1/threads/{direct}/typing"), json!({"state": "started"})).await;
+    table.push(row("typing in a direct thread", &world.calls.take()));
+    alice.get("/v1/threads").await;
+    table.push(row("list of threads", &world.calls.take()));
+    alice.get(&format!("/v1/threads/{direct}/messages")).await;
+    table.push(row("list of messages", &world.calls.take()));
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/COST.md")).unwrap();
+    let told: Vec<&str> = docs.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert_eq!(told, table, "docs/COST.md should read\n{}", table.join("\n"));
+}

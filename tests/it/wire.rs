@@ -1,0 +1,92 @@
+//! `docs/WIRE.md` says what the service says.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sse_edge::config::Topology;
+use tests::{
+    sse::{Frame, parse},
+    world::World,
+};
+
+/// A value with its scalars replaced by the names of their types, and a list by its first item.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("null"),
+        Value::Bool(_) => json!("bool"),
+        Value::Number(_) => json!("number"),
+        Value::String(_) => json!("text"),
+        Value::Array(items) => items.first().map_or(json!([]), |first| json!([shape(first)])),
+        Value::Object(fields) => Value::Object(
+            fields.iter().map(|(name, value)| (name.clone(), shape(value))).collect::<Map<_, _>>(),
+        ),
+    }
+}
+
+/// The examples of the page, by the name in the comment before each.
+fn examples(kind: &str) -> BTreeMap<String, String> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/WIRE.md")).unwrap();
+    let mark = format!("<!-- {kind}: ");
+    page.split(&mark)
+        .skip(1)
+        .map(|part| {
+            let (name, rest) = part.split_once(" -->\n```").unwrap();
+            let block = rest.split_once('\n').unwrap().1.split_once("```").unwrap().0;
+            (name.to_owned(), block.to_owned())
+        })
+        .collect()
+}
+
+fn same_frame(examples: &mut BTreeMap<String, String>, seen: &Frame) {
+    let Some(example) = examples.remove(&seen.event) else { return };
+    let example = parse(&format!("{example}\n"));
+    assert_eq!(shape(&example.data), shape(&seen.data), "{seen:?}");
+    assert_eq!(example.retry.is_some(), seen.retry.is_some(), "{seen:?}");
+}
+
+#[tokio::test]
+async fn every_frame_in_the_docs_has_the_form_of_a_real_one() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let mut examples = examples("frame");
+    let mut stream = world.open(0, "bob", Some("0000000000000.1")).await;
+    same_frame(&mut examples, &stream.expect("hello").await);
+    same_frame(&mut examples, &stream.expect("reset").await);
+    let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
+    same_frame(&mut examples, &stream.expect("thread").await);
+    alice.say(&thread, "hi").await;
+    same_frame(&mut examples, &stream.expect("message").await);
+    alice.call("PUT", &format!("/v1/threads/{thread}/members/carol"), None, &[]).await;
+    same_frame(&mut examples, &stream.expect("member").await);
+    bob.post(&format!("/v1/threads/{thread}/seen"), json!({"number": 1})).await;
+    same_frame(&mut examples, &stream.expect("seen").await);
+    alice.post(&format!("/v1/threads/{thread}/typing"), json!({"state": "started"})).await;
+    same_frame(&mut examples, &stream.expect("typing").await);
+    let ((), bye) = tokio::join!(world.edges[0].edge.drain(), stream.next());
+    same_frame(&mut examples, &bye);
+    assert!(examples.is_empty(), "never seen: {examples:?}");
+}
+
+#[tokio::test]
+async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let mut examples = examples("body");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
+    let path = format!("/v1/threads/{thread}");
+    let answers = [
+        ("message", alice.post(&format!("{path}/messages"), json!({"text": "hi"})).await),
+        ("thread", alice.get(&path).await),
+        ("threads", alice.get("/v1/threads").await),
+        ("seen", alice.post(&format!("{path}/seen"), json!({"number": 1})).await),
+        ("presence", alice.get(&format!("{path}/presence")).await),
+        ("ticket", alice.post("/v1/tickets", json!({})).await),
+        ("problem", alice.get("/v1/threads/t_none").await),
+    ];
+    for (name, answer) in answers {
+        let example = examples.remove(name).expect("an example of every body");
+        let example: Value = serde_json::from_str(&example).unwrap();
+        assert_eq!(shape(&example), shape(&answer.body), "{name}");
+    }
+    assert!(examples.is_empty(), "never seen: {examples:?}");
+}
