@@ -14,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use domain::{cursor::Cursor, frame, limits};
+use jiff::SignedDuration;
 use rand::RngExt as _;
 use server::auth::Identity;
 use store::{
@@ -36,7 +37,7 @@ use crate::{
 };
 
 /// For how long tokens are honoured beyond their `exp`, since clocks differ.
-const EXPIRY_GRACE: Duration = Duration::from_secs(30);
+const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(30);
 
 /// An open stream.
 pub(crate) struct Stream {
@@ -86,8 +87,10 @@ impl Stream {
         head: Option<Cursor>,
     ) -> Self {
         let now = Instant::now();
-        let left = identity.expires_at.duration_since(shared.clock.now());
-        let expires_at = now + Duration::try_from(left).unwrap_or_default() + EXPIRY_GRACE;
+        let left = identity.expires_at.duration_since(shared.clock.now()).saturating_add(EXPIRY_GRACE);
+        // No further than the stream could ever live: a token may be good for centuries.
+        let left = Duration::try_from(left).unwrap_or_default().min(2 * limits::STREAM_AGE);
+        let expires_at = now + left;
         let old_at = now + jittered(limits::STREAM_AGE);
         shared.meters.streams.increment(1.0);
         let mut splice = Splice::new(brought);

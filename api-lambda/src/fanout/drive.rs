@@ -29,7 +29,7 @@ impl Fanout {
     /// Drives a committed entry into the inboxes of all members.
     pub async fn logged(&self, entry: &Entry) {
         if let Err(error) = self.drive(&entry.thread, entry.tseq, Some(entry)).await {
-            tracing::warn!(thread.id = %entry.thread, "fan-out of `{}` is left to the sweeper: {error}", entry.tseq);
+            left(&entry.thread, &error);
         }
     }
 
@@ -41,7 +41,7 @@ impl Fanout {
     /// Drives seen into the inboxes of all members.
     pub async fn seen(&self, seen: &Seen) {
         if let Err(error) = self.drive_seen(seen).await {
-            tracing::warn!(thread.id = %seen.thread, "fan-out of seen is left to the sweeper: {error}");
+            left(&seen.thread, &error);
         }
     }
 
@@ -110,4 +110,9 @@ fn sift(fanned: impl IntoIterator<Item = Result<Told, Error>>) -> (Vec<Told>, Op
         }
     }
     (told, failure)
+}
+
+fn left(thread: &ThreadId, error: &Error) {
+    let cause = error as &dyn std::error::Error;
+    tracing::warn!(thread.id = %thread, error = cause, "a fan-out in `{thread}` is left to the sweeper");
 }

@@ -43,9 +43,6 @@ pub(crate) enum Known {
     Other,
 }
 
-/// The position of the idempotency row in every P1 transaction: it decides first.
-pub(crate) const KEY_POSITION: usize = 0;
-
 impl Origin {
     /// hash(sender, key), as log entries carry it.
     pub(crate) fn mark(&self) -> String {

@@ -48,7 +48,7 @@ impl Table {
         fresh: Option<&Entry>,
         now: Timestamp,
     ) -> Result<Option<Told>, Error> {
-        let mut attempt = 0;
+        let (mut attempt, mut failure) = (0, Error::Contended);
         while attempt < limits::WRITE_TRIES {
             pause(attempt).await;
             let Some((view, head)) = self.view_and_head(user, thread).await? else { return Ok(None) };
@@ -71,12 +71,13 @@ impl Table {
                 }
                 // More to copy: that is progress, not a lost race.
                 Ok(Outcome::Done) if !entries.is_empty() => attempt = 0,
-                // Unavailable: it may have happened; the view, read again, says.
-                Ok(_) | Err(Error::Unavailable(_)) => attempt += 1,
+                Ok(_) => attempt += 1,
+                // It may have happened; the view, read again, says.
+                Err(error @ Error::Unavailable(_)) => (attempt, failure) = (attempt + 1, error),
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Err(failure)
     }
 
     /// Adds {inbox rows, HEAD, view} for `entries` to a transaction; answers with the last seq.
@@ -97,6 +98,7 @@ impl Table {
     /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the
     /// maximum.
     pub async fn fan_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Told, Error> {
+        let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
             let head = self.head_row(user).await?;
@@ -107,11 +109,12 @@ impl Table {
                     let cursor = self.cursor(&head, seq);
                     return Ok(Told { user: user.clone(), cursor, exact: true, left: None });
                 }
-                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Ok(Outcome::Cancelled) => {}
+                Err(error @ Error::Unavailable(_)) => failure = error,
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Err(failure)
     }
 
     async fn view_and_head(

@@ -71,6 +71,7 @@ impl Table {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Changed, Error> {
+        let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
             let before = match self.before(origin, thread).await? {
@@ -95,11 +96,12 @@ impl Table {
             join(&mut tx, &before, &entry, user, old.as_ref())?;
             match tx.commit().await {
                 Ok(Outcome::Done) => return Ok(Changed::Committed(entry)),
-                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Ok(Outcome::Cancelled) => {}
+                Err(error @ Error::Unavailable(_)) => failure = error,
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Err(failure)
     }
 
     /// Takes `user` out of `thread`; they are told of it, and of nothing after.
@@ -109,6 +111,7 @@ impl Table {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Changed, Error> {
+        let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
             let before = match self.before(origin, thread).await? {
@@ -134,11 +137,12 @@ impl Table {
             }
             match tx.commit().await {
                 Ok(Outcome::Done) => return Ok(Changed::Committed(entry)),
-                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Ok(Outcome::Cancelled) => {}
+                Err(error @ Error::Unavailable(_)) => failure = error,
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Err(failure)
     }
 
     /// Takes one who left, and has been told so, off the list, unless they have come back.

@@ -7,7 +7,7 @@ use domain::{
 use futures_util::future::try_join3;
 
 use crate::{
-    commit::{KEY_POSITION, Known, Origin, owe},
+    commit::{Known, Origin, owe},
     error::Error,
     fan::Told,
     inbox, keys,
@@ -136,14 +136,9 @@ impl Table {
             let cursor = self.cursor(&head, seq);
             told.push(Told { user: user.clone(), cursor, exact: true, left: None });
         }
-        match tx.commit().await? {
-            Outcome::Done => Ok(Whole::Done(told)),
-            Outcome::Cancelled(why) => {
-                // The key row or another: either way the next try reads everything anew, the key
-                // first.
-                let _ = why.failed(KEY_POSITION);
-                Ok(Whole::Lost)
-            }
-        }
+        Ok(match tx.commit().await? {
+            Outcome::Done => Whole::Done(told),
+            Outcome::Cancelled => Whole::Lost,
+        })
     }
 }

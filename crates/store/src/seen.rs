@@ -41,6 +41,7 @@ impl Table {
         number: u64,
         now: Timestamp,
     ) -> Result<Marked, Error> {
+        let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
             let row = keys::thread(thread);
@@ -76,11 +77,12 @@ impl Table {
                         whole.map_or(Marked::Committed(seen.clone()), |told| Marked::Whole(seen, told))
                     );
                 }
-                Ok(Outcome::Cancelled(_)) | Err(Error::Unavailable(_)) => {}
+                Ok(Outcome::Cancelled) => {}
+                Err(error @ Error::Unavailable(_)) => failure = error,
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Err(failure)
     }
 
     /// Adds seen to both inboxes of a direct thread; nothing, where one has not begun yet.

@@ -27,19 +27,9 @@ pub(crate) struct Tx<'a> {
 pub(crate) enum Outcome {
     /// All of it happened.
     Done,
-    /// Nothing of it happened.
-    Cancelled(Cancelled),
-}
-
-/// Why a transaction was cancelled, item by item.
-#[derive(Debug)]
-pub(crate) struct Cancelled(Vec<bool>);
-
-impl Cancelled {
-    /// Whether the condition of the item at `position` failed.
-    pub(crate) fn failed(&self, position: usize) -> bool {
-        self.0.get(position).copied().unwrap_or(false)
-    }
+    /// Nothing of it happened. Which condition failed is not asked: whoever lost a race reads
+    /// everything anew, the idempotency row first.
+    Cancelled,
 }
 
 pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
@@ -115,11 +105,7 @@ impl<'a> Tx<'a> {
         let sent = self.table.client.transact_write_items().set_transact_items(Some(self.items)).send().await;
         let Err(error) = sent else { return Ok(Outcome::Done) };
         match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                let reasons = cancelled.cancellation_reasons.iter().flatten();
-                let failed = |code: Option<&str>| code == Some("ConditionalCheckFailed");
-                Ok(Outcome::Cancelled(Cancelled(reasons.map(|r| failed(r.code())).collect())))
-            }
+            Some(TransactWriteItemsError::TransactionCanceledException(_)) => Ok(Outcome::Cancelled),
             _ => Err(error.into()),
         }
     }
