@@ -61,18 +61,21 @@ impl Fanout {
         // After the goal is known: whoever the entry concerns is in the list by now.
         let members = self.table.members(thread).await?;
         let news = fresh.map(inbox::news);
+        // One member's failure must not keep the others waiting; it only keeps the row.
+        let mut failed = None;
         for part in members.chunks(limits::INLINE_MEMBERS) {
             let now = self.clock.now();
             let fans = part.iter().map(|member| self.table.fan(&member.user, thread, goal, fresh, now));
             let (told, failure) = sift(join_all(fans).await.into_iter().filter_map(Result::transpose));
             self.post(&told, news.as_ref()).await;
-            failure.map_or(Ok(()), Err)?;
+            failed = failed.or(failure);
             for gone in &told {
                 if let Some(left) = gone.left {
-                    self.table.forget_member(thread, &gone.user, left).await?;
+                    failed = failed.or(self.table.forget_member(thread, &gone.user, left).await.err());
                 }
             }
         }
+        failed.map_or(Ok(()), Err)?;
         self.table.finish(&keys::outbox(thread), goal).await
     }
 

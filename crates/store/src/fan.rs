@@ -55,6 +55,8 @@ impl Table {
             let until = view.goal(goal);
             let left = view.left.filter(|left| *left <= goal);
             if view.fan >= until {
+                // Read again: the HEAD that came with the view may be the older of the two.
+                let head = self.head_row(user).await?;
                 let cursor = self.cursor(&head, head.seq);
                 return Ok(Some(Told { user: user.clone(), cursor, exact: false, left }));
             }

@@ -35,7 +35,8 @@ impl Table {
         Ok(rows.into_iter().map(|r| Lease { queue: r.queue, url: r.url, holder: r.holder }).collect())
     }
 
-    /// Makes `me` the holder of a lease, if it still is as it was read.
+    /// Makes `me` the holder of a lease, if it still is as it was read (or has become `me`'s by an
+    /// earlier attempt whose answer was lost).
     pub async fn take_lease(&self, user: &UserId, lease: &Lease, me: &BootId) -> Result<bool, Error> {
         let key = keys::lease(user, &lease.queue);
         let taken = self
@@ -47,9 +48,11 @@ impl Table {
             .expression_attribute_values(":me", s(me.as_str()));
         let taken = match &lease.holder {
             Some(holder) => taken
-                .condition_expression("holder = :holder")
+                .condition_expression("holder = :holder OR holder = :me")
                 .expression_attribute_values(":holder", s(holder.as_str())),
-            None => taken.condition_expression("attribute_exists(pk) AND attribute_not_exists(holder)"),
+            None => taken.condition_expression(
+                "attribute_exists(pk) AND (attribute_not_exists(holder) OR holder = :me)",
+            ),
         };
         held(taken.send().await)
     }

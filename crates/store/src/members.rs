@@ -48,7 +48,7 @@ struct Before {
 impl Table {
     /// The members of a thread, and those who left but have not been told of it yet.
     pub async fn members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
-        self.partition(keys::thread_pk(thread), keys::MEMBERS, 2 * limits::THREAD_MEMBERS).await
+        self.partition(keys::thread_pk(thread), keys::MEMBERS, usize::MAX).await
     }
 
     /// The members of a thread.

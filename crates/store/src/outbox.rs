@@ -24,7 +24,7 @@ impl OutboxRow {
 impl Table {
     /// The rows of one shard that are due.
     pub async fn due(&self, shard: u8, now: Timestamp) -> Result<Vec<OutboxRow>, Error> {
-        let mut rows: Vec<OutboxRow> = self.partition(keys::outbox_pk(shard), "", 10_000).await?;
+        let mut rows: Vec<OutboxRow> = self.partition(keys::outbox_pk(shard), "", usize::MAX).await?;
         rows.retain(|row| row.due <= now.as_millisecond());
         Ok(rows)
     }

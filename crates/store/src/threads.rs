@@ -164,9 +164,6 @@ impl Table {
         before: Option<u64>,
         limit: usize,
     ) -> Result<Option<(Vec<wire::Message>, Option<u64>)>, Error> {
-        if !self.is_member(thread, reader).await? {
-            return Ok(None);
-        }
         let mut messages = Vec::new();
         let mut to = before.map_or(u64::MAX, |before| before.saturating_sub(1));
         while to > 0 && messages.len() <= limit {
@@ -174,6 +171,10 @@ impl Table {
             let Some(last) = entries.last() else { break };
             to = last.tseq - 1;
             messages.extend(entries.iter().filter_map(Entry::message));
+        }
+        // After the read: who is a member still may see all of it.
+        if !self.is_member(thread, reader).await? {
+            return Ok(None);
         }
         let more = messages.len() > limit;
         messages.truncate(limit);

@@ -17,10 +17,10 @@ use crate::{
 };
 
 impl Table {
-    /// The threads that `user` is a member of, at most [`limits::USER_THREADS`], in no order.
+    /// The threads that `user` is a member of, in no order.
     pub async fn views(&self, user: &UserId) -> Result<Vec<ViewRow>, Error> {
-        let mut views: Vec<ViewRow> =
-            self.partition(keys::user_pk(user), keys::VIEWS, limits::USER_THREADS).await?;
+        // The views of threads that were left are still there, and must not crowd others out.
+        let mut views: Vec<ViewRow> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
         views.retain(|view| view.left.is_none());
         Ok(views)
     }
@@ -80,6 +80,10 @@ impl ViewRow {
         if let Some(preview) = &next.preview {
             update.push_str(", preview = :preview");
             values.push((":preview", value(preview)));
+        }
+        // Whoever has left meanwhile is told no more.
+        if self.left.is_none() {
+            condition.push_str(" AND attribute_not_exists(left_at)");
         }
         // A message implies seen by its author, computed from the view as read: seen must not go
         // back when the author's other device has marked more in between.
