@@ -73,7 +73,7 @@ async fn main() {
         all.lost += one.lost;
         all.doubled += one.doubled;
         all.reordered += one.reordered;
-        one.latencies.iter().for_each(|l| histogram.saturating_record(u64::try_from(l.as_micros()).unwrap()));
+        one.latencies.iter().for_each(|l| histogram.record(u64::try_from(l.as_micros()).unwrap()).unwrap());
     }
     let ms = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile)).as_secs_f64() * 1e3;
     println!(
