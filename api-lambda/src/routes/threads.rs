@@ -94,7 +94,6 @@ pub async fn list(
     if let Some((activity, id)) = place {
         views.retain(|view| (view.activity, &view.thread) < (activity, &id));
     }
-    views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
     let more = views.len() > limit;
     views.truncate(limit);
     let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));

@@ -17,11 +17,14 @@ use crate::{
 };
 
 impl Table {
-    /// The threads that `user` is a member of, in no order.
+    /// The threads that `user` is a member of, the one with the latest activity first; at most
+    /// [`limits::USER_THREADS`], the latest.
     pub async fn views(&self, user: &UserId) -> Result<Vec<ViewRow>, Error> {
         // The views of threads that were left are still there, and must not crowd others out.
         let mut views: Vec<ViewRow> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
         views.retain(|view| view.left.is_none());
+        views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
+        views.truncate(limits::USER_THREADS);
         Ok(views)
     }
 
