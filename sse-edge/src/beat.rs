@@ -51,7 +51,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
 /// Others have taken this edge for dead and may have its leases: it drops them all, then takes
 /// another name, then takes them anew.
 fn rename(shared: &Arc<Shared>, old: &BootId) {
-    let boot = BootId::made(rand::random());
+    let boot = BootId::made(chance::random());
     tracing::warn!(edge.id = %boot, "edge `{old}` was taken for dead; going on as `{boot}`");
     let users = shared.hub.all();
     let drop_leases = || {

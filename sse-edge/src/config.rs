@@ -4,7 +4,6 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use domain::limits;
-use rand::RngExt as _;
 
 /// Least milliseconds of `retry`: below, Firefox rounds up and a fleet of clients hammers.
 const RETRY_MS_MIN: u32 = 100;
@@ -89,7 +88,7 @@ impl RetryRange {
 
     /// One `retry`, in milliseconds.
     pub fn draw(self) -> u32 {
-        rand::rng().random_range(self.min..=self.max)
+        chance::between(self.min..=self.max)
     }
 }
 
@@ -112,7 +111,7 @@ impl FromStr for RetryRange {
 
 /// `around`, up to 20 % shorter or longer at random, so that a fleet spreads.
 pub(crate) fn jittered(around: Duration) -> Duration {
-    around.mul_f64(rand::rng().random_range(0.8..=1.2))
+    around.mul_f64(chance::between(0.8..=1.2))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::{
@@ -48,7 +47,7 @@ pub(crate) async fn drain(shared: &Arc<Shared>) {
 async fn end_streams(shared: &Shared) {
     let mut handles: Vec<_> = shared.hub.all().iter().flat_map(|user| user.handles()).collect();
     // The tabs of one user should not end together.
-    handles.shuffle(&mut rand::rng());
+    chance::shuffle(&mut handles);
     let start = Instant::now();
     let many = u32::try_from(handles.len()).unwrap_or(u32::MAX).max(1);
     for (place, handle) in (0_u32..).zip(&handles) {

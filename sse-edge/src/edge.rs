@@ -60,7 +60,7 @@ impl Edge {
             clock,
             config,
             hub: Hub::default(),
-            fresh: Fresh::new(BootId::made(rand::random())),
+            fresh: Fresh::new(BootId::made(chance::random())),
             edges: Edges::default(),
             own_queue: OwnQueue::default(),
             meters: Meters::new(),

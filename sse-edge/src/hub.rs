@@ -4,7 +4,7 @@
 //! may take a user's own lock, never the other way round.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -19,14 +19,14 @@ use crate::{handle::Handle, tend::Ask, user_streams::UserStreams};
 /// The map user → streams.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    users: Mutex<HashMap<UserId, Arc<UserStreams>>>,
+    users: Mutex<BTreeMap<UserId, Arc<UserStreams>>>,
     streams: AtomicUsize,
     /// Rings whenever a user or a stream goes.
     gone: Notify,
 }
 
 impl Hub {
-    fn users(&self) -> MutexGuard<'_, HashMap<UserId, Arc<UserStreams>>> {
+    fn users(&self) -> MutexGuard<'_, BTreeMap<UserId, Arc<UserStreams>>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -73,7 +73,7 @@ async fn take_users(shared: &Arc<Shared>, user: &UserId, me: &BootId) -> Result<
     if !shared.creates.take(Instant::now()) {
         return Err(NoLease::Throttled);
     }
-    let lease = Lease::create(shared, QueueId::made(rand::random()), Some(user)).await?;
+    let lease = Lease::create(shared, QueueId::made(chance::random()), Some(user)).await?;
     shared.table.put_lease(user, &lease.queue, &lease.url, me).await?;
     Ok(lease)
 }

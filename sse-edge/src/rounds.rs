@@ -25,6 +25,7 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
     let mut last = Instant::now();
     loop {
         tokio::select! {
+            biased;
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
@@ -58,6 +59,7 @@ fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
 async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
     let ids: Vec<_> = users.iter().map(|user| user.user.clone()).collect();
     let heads = tokio::select! {
+        biased;
         () = shared.stop.cancelled() => return,
         heads = async {
             let _permit = shared.calls.acquire().await;

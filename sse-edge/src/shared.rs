@@ -10,7 +10,6 @@ use std::{
 
 use domain::limits;
 use queue::queues::Queues;
-use rand::RngExt as _;
 use server::{auth::Verifier, clock::Clock};
 use store::table::Table;
 use tokio::{sync::Semaphore, time::Instant};
@@ -59,6 +58,7 @@ impl Shared {
     /// Sleeps; false if the edge stops meanwhile.
     pub(crate) async fn sleep(&self, length: Duration) -> bool {
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep(length) => true,
         }
@@ -68,7 +68,7 @@ impl Shared {
 /// The pause after `failures` failures in a row: doubling up to `most`, and half of it random.
 pub(crate) fn backoff(failures: u32, most: Duration) -> Duration {
     let full = Duration::from_millis(200 << failures.min(10)).min(most);
-    full.mul_f64(rand::rng().random_range(0.5..=1.0))
+    full.mul_f64(chance::between(0.5..=1.0))
 }
 
 /// How many queues may be created now: [`limits::QUEUE_CREATES_PER_SECOND`], saved up for a second.

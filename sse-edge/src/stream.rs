@@ -15,7 +15,6 @@ use std::{
 use bytes::Bytes;
 use domain::{cursor::Cursor, frame, limits};
 use jiff::SignedDuration;
-use rand::RngExt as _;
 use server::auth::Identity;
 use store::{
     error::Error,
@@ -99,7 +98,7 @@ impl Stream {
         }
         Self {
             // Spread from the first on: a fleet of streams that opened together does not ping together.
-            ping_at: now + shared.config.ping().mul_f64(rand::rng().random_range(0.05..=1.0)),
+            ping_at: now + shared.config.ping().mul_f64(chance::between(0.05..=1.0)),
             end: if expires_at < old_at { (expires_at, Bye::Expired) } else { (old_at, Bye::Age) },
             status: if brought == Brought::Nothing { Status::Fresh } else { Status::Resumed },
             timer: Box::pin(sleep_until(now)),
@@ -259,7 +258,7 @@ impl Stream {
             }
             Read::Head(Err(error)) | Read::Page(Err(error)) => {
                 self.shared.failed("read an inbox for a stream", &error);
-                self.splice.failed(now, rand::rng().random());
+                self.splice.failed(now, chance::random());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The word to the queues: one envelope per queue, with all its recipients (P7).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use domain::{
     envelope::{Envelope, News, Recipient},
@@ -27,7 +27,7 @@ impl Fanout {
     /// post that fails is only a delay: the edge compares with HEAD.
     pub(super) async fn post_to(&self, to: To<'_>, news: Option<&News>) {
         let leases = join_all(to.iter().map(|(user, _)| self.table.leases(user))).await;
-        let mut queues: HashMap<String, Vec<Recipient>> = HashMap::new();
+        let mut queues: BTreeMap<String, Vec<Recipient>> = BTreeMap::new();
         for ((user, told), leases) in to.into_iter().zip(leases) {
             let leases = leases.unwrap_or_else(|error| {
                 tracing::warn!(user.id = %user, "could not look up queues, so nobody is told: {error}");

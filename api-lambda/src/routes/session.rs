@@ -51,7 +51,7 @@ pub async fn ticket(
     State(clock): State<Clock>,
     Bearer(identity): Bearer,
 ) -> Result<(StatusCode, Answer<NewTicket>), Problem> {
-    let id = TicketId::made(rand::random());
+    let id = TicketId::made(chance::random());
     let ticket =
         Ticket { user: identity.user, issued_at: identity.issued_at, expires_at: identity.expires_at };
     table.put_ticket(&id, &ticket, clock.now()).await.map_err(failed)?;

@@ -69,7 +69,7 @@ pub async fn create(
     let table = &fanout.table;
     let created = match (others.as_slice(), &new.title) {
         ([other], None) => table.create_direct(&origin, other).await,
-        _ => table.create_group(&origin, ThreadId::group(rand::random()), new.title, &others).await,
+        _ => table.create_group(&origin, ThreadId::group(chance::random()), new.title, &others).await,
     };
     let (status, entry) = match created.map_err(failed)? {
         Created::Fresh(entry) => (StatusCode::CREATED, entry),

@@ -37,7 +37,7 @@ where
         let Bearer(identity) = Bearer::from_request_parts(parts, state).await?;
         let mut keys = parts.headers.get_all("idempotency-key").iter();
         let key = match (keys.next(), keys.next()) {
-            (None, _) => IdempotencyKey::made(rand::random()),
+            (None, _) => IdempotencyKey::made(chance::random()),
             (Some(key), None) => IdempotencyKey::parse(key.to_str().unwrap_or_default())
                 .map_err(|bad| Problem::new(Kind::BadRequest, bad.to_string()))?,
             (Some(_), Some(_)) => return Err(Problem::new(Kind::BadRequest, "send one `Idempotency-Key`")),

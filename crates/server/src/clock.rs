@@ -1,6 +1,9 @@
 //! The one place that reads the wall clock.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 /// Where the time of day comes from. Durations are measured with tokio's `Instant`, never with this.
 #[derive(Clone, Debug)]
@@ -10,6 +13,7 @@ pub struct Clock(Source);
 enum Source {
     System,
     Fixed(Timestamp),
+    Tokio { start: Timestamp, at: Instant },
 }
 
 impl Clock {
@@ -23,6 +27,11 @@ impl Clock {
         Self(Source::Fixed(at))
     }
 
+    /// A clock that shows `start` now and moves with tokio's, which a simulation drives.
+    pub fn tokio(start: Timestamp) -> Self {
+        Self(Source::Tokio { start, at: Instant::now() })
+    }
+
     /// The time of day, in whole milliseconds: what is stored and shown has no more.
     pub fn now(&self) -> Timestamp {
         match self.0 {
@@ -31,6 +40,9 @@ impl Clock {
                 Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
             }
             Source::Fixed(at) => at,
+            Source::Tokio { start, at } => {
+                start + Duration::from_millis(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+            }
         }
     }
 }
@@ -45,6 +57,14 @@ mod tests {
         let clock = Clock::fixed(at);
         assert_eq!(clock.now(), at);
         assert_eq!(clock.clone().now(), at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tokio_clock_moves_with_tokios() {
+        let start = Timestamp::from_second(1_000).unwrap();
+        let clock = Clock::tokio(start);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(clock.now(), Timestamp::from_second(1_005).unwrap());
     }
 
     #[test]

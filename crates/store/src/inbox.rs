@@ -1,6 +1,6 @@
 //! A user's inbox: its head, its events, and how one grows (the parts of P3).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     cursor::Cursor,
@@ -99,7 +99,7 @@ impl Table {
 
     /// The log entries that inbox rows stand for: a body lives only there.
     async fn bodies(&self, rows: &[InboxRow]) -> Result<HashMap<Key, Entry>, Error> {
-        let wanted: HashMap<Key, &ThreadId> =
+        let wanted: BTreeMap<Key, &ThreadId> =
             rows.iter().filter_map(|row| Some((keys::entry(&row.thread, row.tseq?), &row.thread))).collect();
         if wanted.is_empty() {
             return Ok(HashMap::new());
@@ -120,7 +120,7 @@ impl Table {
         if let Some(row) = self.get(&key).await? {
             return Ok(row);
         }
-        let fresh = HeadRow { r#gen: rand::random(), seq: 0, authv: None };
+        let fresh = HeadRow { r#gen: chance::random(), seq: 0, authv: None };
         let put = self
             .client
             .put_item()

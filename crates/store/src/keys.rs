@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 pub const SHARDS: u8 = 16;
 
 /// The key of one row.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// Partition key.
     pub pk: String,

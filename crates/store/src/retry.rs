@@ -10,7 +10,7 @@ use domain::limits;
 pub async fn pause(attempt: u32) {
     if attempt > 0 {
         let span = Duration::from_millis(10 << attempt.min(6));
-        tokio::time::sleep(span.mul_f64(rand::random::<f64>())).await;
+        tokio::time::sleep(span.mul_f64(chance::random::<f64>())).await;
     }
 }
 

@@ -1,0 +1,177 @@
+//! A user at the API: asks over a network that breaks, and asks again with the same key.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use domain::ids::UserId;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::time::{Duration, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    deployment::Deployment,
+    history::{History, Said},
+};
+
+/// A user at the API.
+#[derive(Clone)]
+pub(crate) struct Actor {
+    /// Who.
+    pub(crate) user: UserId,
+    deployment: Arc<Deployment>,
+    history: Arc<History>,
+    calm: CancellationToken,
+    rng: Arc<Mutex<StdRng>>,
+}
+
+/// What came back, or that nothing did.
+type Got = Option<(StatusCode, Value)>;
+
+impl Actor {
+    /// An actor whose luck follows from `seed`, until `calm`.
+    pub(crate) fn new(
+        user: UserId,
+        deployment: Arc<Deployment>,
+        history: Arc<History>,
+        calm: CancellationToken,
+        seed: u64,
+    ) -> Self {
+        Self { user, deployment, history, calm, rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+    }
+
+    fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>, key: Option<&str>) -> Got {
+        let api = self.draw(|rng| rng.random_range(0..self.deployment.apis()));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {}", self.deployment.token(&self.user)));
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        let response = self.deployment.ask_api(api, request.body(body).expect("a request")).await?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await.ok()?.to_bytes();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            self.history.wrong(format!("{method} {path} is answered with 500"));
+        }
+        let lost = !self.calm.is_cancelled() && self.draw(|rng| rng.random_bool(0.02));
+        if lost { None } else { Some((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))) }
+    }
+
+    /// Asks with one key until there is an answer that is no fault, or patience ends.
+    async fn insist(&self, method: &str, path: &str, body: Option<Value>) -> Got {
+        let key = self.draw(|rng| format!("k{:032x}", rng.random::<u128>()));
+        let tries = self.draw(|rng| rng.random_range(1..6));
+        for _ in 0..tries {
+            match self.ask(method, path, body.clone(), Some(&key)).await {
+                Some((status, body)) if !status.is_server_error() => return Some((status, body)),
+                _ => {}
+            }
+            sleep(Duration::from_millis(self.draw(|rng| rng.random_range(10..4_000)))).await;
+        }
+        None
+    }
+
+    /// Reads something: nothing, if it is not there for this user.
+    pub(crate) async fn get(&self, path: &str) -> Result<Option<Value>, ()> {
+        match self.ask("GET", path, None, None).await {
+            Some((StatusCode::OK, body)) => Ok(Some(body)),
+            Some((StatusCode::NOT_FOUND, _)) => Ok(None),
+            _ => Err(()),
+        }
+    }
+
+    /// The cursor and the ids of all threads.
+    pub(crate) async fn threads(&self) -> Option<(String, Vec<String>)> {
+        let (mut cursor, mut ids, mut path) = (None, Vec::new(), "/v1/threads?limit=100".to_owned());
+        loop {
+            let page = self.get(&path).await.ok()??;
+            cursor = cursor.or_else(|| page["cursor"].as_str().map(str::to_owned));
+            ids.extend(page["items"].as_array()?.iter().filter_map(|t| t["id"].as_str().map(str::to_owned)));
+            match page["next"].as_str() {
+                Some(next) => path = format!("/v1/threads?limit=100&after={next}"),
+                None => return Some((cursor?, ids)),
+            }
+        }
+    }
+
+    /// Says something that nobody else says.
+    pub(crate) async fn say(&self, thread: &str, text: &str) {
+        let said = Said { thread: thread.into(), tseq: None };
+        self.history.known().said.insert(text.into(), said);
+        let path = format!("/v1/threads/{thread}/messages");
+        if let Some((status, message)) = self.insist("POST", &path, Some(json!({ "text": text }))).await
+            && status.is_success()
+        {
+            let mut known = self.history.known();
+            let tseq = message["tseq"].as_u64();
+            let said = known.said.get_mut(text).expect("just put there");
+            said.tseq = tseq;
+            if message["text"] != text {
+                known.wrong.push(format!("`{text}` is answered with {message}"));
+            }
+        }
+    }
+
+    /// Creates a thread.
+    pub(crate) async fn create(&self, body: Value) {
+        if let Some((status, thread)) = self.insist("POST", "/v1/threads", Some(body)).await
+            && status.is_success()
+            && let Some(id) = thread["id"].as_str()
+        {
+            let mut known = self.history.known();
+            let members = thread["members"].as_array().into_iter().flatten();
+            let members = members.filter_map(|m| UserId::parse(m["user"].as_str()?).ok()).collect();
+            known.members.insert(id.to_owned(), members);
+            if !known.threads.iter().any(|thread| thread == id) {
+                known.threads.push(id.to_owned());
+            }
+        }
+    }
+
+    /// Puts a member in, or takes one out.
+    pub(crate) async fn change(&self, thread: &str, user: &UserId, added: bool) {
+        let method = if added { "PUT" } else { "DELETE" };
+        let path = format!("/v1/threads/{thread}/members/{}", user.as_str());
+        if let Some((StatusCode::NO_CONTENT, _)) = self.insist(method, &path, None).await {
+            let mut known = self.history.known();
+            let members = known.members.entry(thread.to_owned()).or_default();
+            if added {
+                members.insert(user.clone());
+            } else {
+                members.remove(user);
+            }
+        }
+    }
+
+    /// Marks a thread as seen, as far as it goes or some way back.
+    pub(crate) async fn mark(&self, thread: &str, number: u64) {
+        let path = format!("/v1/threads/{thread}/seen");
+        let answer = self.insist("POST", &path, Some(json!({ "number": number }))).await;
+        if let Some((StatusCode::OK, seen)) = answer {
+            let marked = seen["number"].as_u64().unwrap_or(0);
+            let mut known = self.history.known();
+            let before = known.seen.entry((thread.to_owned(), self.user.as_str().to_owned())).or_default();
+            *before = marked.max(*before);
+        }
+    }
+
+    /// Types.
+    pub(crate) async fn types(&self, thread: &str) {
+        self.ask("POST", &format!("/v1/threads/{thread}/typing"), Some(json!({"state": "started"})), None).await;
+    }
+}

@@ -1,0 +1,293 @@
+//! The cloud: DynamoDB and SQS in memory, below the AWS SDK, and a network that fails.
+//!
+//! The code above it is the code that ships. A process of the deployment reaches the cloud by a
+//! [`Network`] of its own, so that it can die, or be cut off, alone.
+
+pub(crate) mod expression;
+pub(crate) mod queues;
+pub(crate) mod rows;
+pub(crate) mod weather;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::Value;
+use server::clock::Clock;
+use tokio::{
+    sync::oneshot,
+    time::{Duration, Instant, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{queues::Queues, rows::Answer, rows::Rows, weather::Weather};
+
+/// The longest that a receive waits (API reference, `ReceiveMessage`).
+const WAIT: Duration = Duration::from_secs(20);
+
+/// All that the cloud holds.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    state: Mutex<State>,
+    clock: Clock,
+    tracker: TaskTracker,
+}
+
+/// What lies in the cloud, and how it behaves just now.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// DynamoDB.
+    pub(crate) rows: Rows,
+    /// SQS.
+    pub(crate) queues: Queues,
+    /// How both behave.
+    pub(crate) weather: Weather,
+    /// Requests served so far.
+    pub(crate) requests: u64,
+    /// A digest of all requests and answers: equal, if two runs were.
+    pub(crate) digest: u64,
+    /// All requests and answers, if somebody wants to read them.
+    pub(crate) trace: Option<Vec<String>>,
+    rng: StdRng,
+}
+
+impl Cloud {
+    /// An empty cloud whose misfortunes follow from `seed`.
+    pub(crate) fn new(seed: u64, clock: Clock, tracker: TaskTracker) -> Arc<Self> {
+        let state = State {
+            rows: Rows::default(),
+            queues: Queues::default(),
+            weather: Weather::CALM,
+            requests: 0,
+            digest: 0,
+            trace: None,
+            rng: StdRng::seed_from_u64(seed),
+        };
+        Arc::new(Self { state: Mutex::new(state), clock, tracker })
+    }
+
+    /// What lies in it.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds this")
+    }
+
+    /// TTL deletes some of what is over.
+    pub(crate) fn expire(&self) {
+        let seconds = self.clock.now().as_second();
+        let State { rows, rng, .. } = &mut *self.state();
+        rows.expire(seconds, rng);
+    }
+
+    /// Somebody deletes a queue.
+    pub(crate) fn delete_a_queue(&self) {
+        let State { queues, rng, .. } = &mut *self.state();
+        queues.delete_any(rng);
+    }
+
+    /// Somebody puts rubbish into queues.
+    pub(crate) fn litter(&self, body: &str) {
+        let now_ms = self.clock.now().as_millisecond();
+        let State { queues, rng, .. } = &mut *self.state();
+        queues.litter(body, rng, now_ms);
+    }
+
+    fn serve(&self, service: Service, operation: &str, request: &Value) -> Answer {
+        let now_ms = self.clock.now().as_millisecond();
+        let State { rows, queues, weather, rng, .. } = &mut *self.state();
+        match service {
+            Service::Rows => rows.answer(operation, request, weather, rng),
+            Service::Queues => queues.answer(operation, request, weather, rng, now_ms),
+        }
+    }
+
+    /// A receive waits. One whose caller has gone may still take messages, which are then hidden
+    /// from others for a while.
+    async fn receive(&self, request: &Value, answer: &oneshot::Sender<Answer>) -> Option<Answer> {
+        let until = Instant::now() + WAIT;
+        let haunts = self.state().rng.random_bool(0.3);
+        loop {
+            let (changed, next) = {
+                let State { queues, rng, .. } = &mut *self.state();
+                match queues.receive(request, rng) {
+                    Ok(answer) => return Some(answer),
+                    Err(wait) => wait,
+                }
+            };
+            let wake = next.map_or(until, |next| next.min(until));
+            tokio::select! {
+                biased;
+                () = changed.notified() => {}
+                () = tokio::time::sleep_until(wake) => {}
+                () = closed(answer), if !haunts => return None,
+            }
+            if Instant::now() >= until {
+                return Some(Answer::ok(serde_json::json!({})));
+            }
+        }
+    }
+
+    fn note(&self, operation: &str, asked: &str, answer: &Answer, body: &str) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        state.requests += 1;
+        let status = answer.status;
+        if let Some(trace) = &mut state.trace {
+            trace.push(format!("{now} {operation} {asked} -> {status} {body}"));
+        }
+        let text = [operation.as_bytes(), &status.to_be_bytes(), body.as_bytes()];
+        // FNV-1a: a digest, not a secret.
+        for byte in text.into_iter().flatten() {
+            state.digest = (state.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+async fn closed(answer: &oneshot::Sender<Answer>) {
+    while !answer.is_closed() {
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Service {
+    Rows,
+    Queues,
+}
+
+/// One process's way to the cloud.
+#[derive(Clone)]
+pub(crate) struct Network {
+    cloud: Arc<Cloud>,
+    /// Cancelled when the process dies: from then on it neither asks nor hears anything.
+    pub(crate) dead: CancellationToken,
+    cut_until: Arc<Mutex<Instant>>,
+}
+
+impl Network {
+    /// The way of a process that lives until `dead`.
+    pub(crate) fn new(cloud: Arc<Cloud>, dead: CancellationToken) -> Self {
+        Self { cloud, dead, cut_until: Arc::new(Mutex::new(Instant::now())) }
+    }
+
+    /// Nothing goes out or comes in until then.
+    pub(crate) fn cut(&self, until: Instant) {
+        *self.cut_until.lock().expect("nothing panics while it holds this") = until;
+    }
+
+    /// Waits while the process is cut off, and for ever once it is dead.
+    async fn passes(&self) {
+        loop {
+            let until = *self.cut_until.lock().expect("nothing panics while it holds this");
+            if self.dead.is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    async fn call(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
+        let (service, operation) = match target.split_once('.').expect("a target") {
+            ("AmazonSQS", operation) => (Service::Queues, operation.to_owned()),
+            (_, operation) => (Service::Rows, operation.to_owned()),
+        };
+        let body = request.body().bytes().expect("a body in memory");
+        let body: Value = serde_json::from_slice(body).expect("a body of JSON");
+        let (there, back, fate) = self.draw();
+        self.passes().await;
+        sleep(there).await;
+        if fate == Fate::Error {
+            return Err(ConnectorError::io("the connection was reset".into()));
+        }
+        self.passes().await;
+        let (answer, answered) = oneshot::channel();
+        // The cloud goes on with it whatever becomes of the caller.
+        let (cloud, named) = (self.cloud.clone(), operation.clone());
+        let asked = if self.cloud.state().trace.is_some() {
+            // The SDK draws its tokens elsewhere, and nothing but their being equal matters.
+            let mut shown = body.clone();
+            shown.as_object_mut().and_then(|shown| shown.remove("ClientRequestToken"));
+            shown.to_string()
+        } else {
+            String::new()
+        };
+        self.cloud.tracker.spawn(async move {
+            let served = if named == "ReceiveMessage" {
+                cloud.receive(&body, &answer).await
+            } else {
+                Some(cloud.serve(service, &named, &body))
+            };
+            if let Some(served) = served {
+                sleep(served.after).await;
+                let _ = answer.send(served);
+            }
+        });
+        let answer = answered.await.map_err(|gone| ConnectorError::io(gone.into()))?;
+        sleep(back).await;
+        self.passes().await;
+        if fate == Fate::Lost {
+            return Err(ConnectorError::io("the connection broke before the answer".into()));
+        }
+        let text = answer.body.to_string();
+        self.cloud.note(&operation, &asked, &answer, &text);
+        let status = StatusCode::try_from(answer.status).expect("a status");
+        let mut response = HttpResponse::new(status, SdkBody::from(text));
+        response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+        Ok(response)
+    }
+
+    fn draw(&self) -> (Duration, Duration, Fate) {
+        let State { weather, rng, .. } = &mut *self.cloud.state();
+        let mut leg = || {
+            let slow = rng.random_bool(weather.slow);
+            Duration::from_micros(if slow { rng.random_range(0..4_000_000) } else { rng.random_range(200..3_000) })
+        };
+        let (there, back) = (leg(), leg());
+        let fate = match rng.random::<f64>() {
+            x if x < weather.error => Fate::Error,
+            x if x < weather.error + weather.lost => Fate::Lost,
+            _ => Fate::Fine,
+        };
+        (there, back, fate)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Fine,
+    Error,
+    Lost,
+}
+
+impl HttpConnector for Network {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.clone().call(request))
+    }
+}
+
+impl HttpClient for Network {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}

@@ -1,0 +1,269 @@
+//! DynamoDB's expression language, as far as Runnel speaks it (developer guide, "Condition
+//! expressions" and "Update expressions"). Whatever else it meets, it panics: the model is to grow
+//! with the code that it judges.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// A row: attribute names and values in DynamoDB's JSON.
+pub(crate) type Item = BTreeMap<String, Value>;
+
+/// What `:names` and `#names` of a request stand for.
+#[derive(Debug)]
+pub(crate) struct Names<'a> {
+    /// `ExpressionAttributeValues`.
+    pub(crate) values: &'a Value,
+    /// `ExpressionAttributeNames`.
+    pub(crate) names: &'a Value,
+}
+
+impl<'a> Names<'a> {
+    /// Those of a request, or of one part of a transaction.
+    pub(crate) fn of(request: &'a Value) -> Self {
+        Self { values: &request["ExpressionAttributeValues"], names: &request["ExpressionAttributeNames"] }
+    }
+
+    fn path(&self, token: &str) -> String {
+        match token.strip_prefix('#') {
+            Some(_) => self.names[token].as_str().unwrap_or_else(|| panic!("no name `{token}`")).to_owned(),
+            None => token.to_owned(),
+        }
+    }
+
+    fn value(&self, token: &str) -> Value {
+        let value = &self.values[token];
+        assert!(!value.is_null(), "no value `{token}`");
+        value.clone()
+    }
+}
+
+/// Whether a condition holds of a row, which may be absent.
+pub(crate) fn holds(condition: &str, item: Option<&Item>, names: &Names<'_>) -> bool {
+    let empty = Item::new();
+    let mut parser = Parser { tokens: tokens(condition), at: 0, item: item.unwrap_or(&empty), names };
+    let held = parser.any();
+    assert_eq!(parser.at, parser.tokens.len(), "unread rest of `{condition}`");
+    held
+}
+
+/// A row after an update; `key` makes an absent one.
+pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Names<'_>) -> Item {
+    let before = item.cloned().unwrap_or_else(|| key.clone());
+    let mut after = before.clone();
+    let mut clause = "";
+    let mut parser = Parser { tokens: tokens(update), at: 0, item: &before, names };
+    while let Some(token) = parser.peek() {
+        match token {
+            "SET" | "REMOVE" => {
+                clause = if token == "SET" { "SET" } else { "REMOVE" };
+                parser.at += 1;
+            }
+            "," => parser.at += 1,
+            path => {
+                let path = names.path(path);
+                parser.at += 1;
+                if clause == "REMOVE" {
+                    after.remove(&path);
+                } else {
+                    parser.expect("=");
+                    let value = parser.operand().unwrap_or_else(|| panic!("`{update}` sets an absent value"));
+                    after.insert(path, value);
+                }
+            }
+        }
+    }
+    after
+}
+
+fn tokens(text: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let word = rest.find(|c: char| !(c.is_alphanumeric() || "_:#".contains(c))).unwrap_or(rest.len());
+        let length = match word {
+            0 if ["<=", ">=", "<>"].iter().any(|two| rest.starts_with(two)) => 2,
+            0 => 1,
+            word => word,
+        };
+        tokens.push(&rest[..length]);
+        rest = rest[length..].trim_start();
+    }
+    tokens
+}
+
+struct Parser<'a> {
+    tokens: Vec<&'a str>,
+    at: usize,
+    item: &'a Item,
+    names: &'a Names<'a>,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<&'a str> {
+        self.tokens.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> &'a str {
+        self.at += 1;
+        self.tokens[self.at - 1]
+    }
+
+    fn expect(&mut self, token: &str) {
+        assert_eq!(self.next(), token);
+    }
+
+    fn takes(&mut self, token: &str) -> bool {
+        let takes = self.peek() == Some(token);
+        self.at += usize::from(takes);
+        takes
+    }
+
+    fn any(&mut self) -> bool {
+        let mut held = self.all();
+        while self.takes("OR") {
+            held |= self.all();
+        }
+        held
+    }
+
+    fn all(&mut self) -> bool {
+        let mut held = self.one();
+        while self.takes("AND") {
+            held &= self.one();
+        }
+        held
+    }
+
+    fn one(&mut self) -> bool {
+        if self.takes("NOT") {
+            return !self.one();
+        }
+        if self.takes("(") {
+            let held = self.any();
+            self.expect(")");
+            return held;
+        }
+        match self.peek() {
+            Some("attribute_exists") => self.has(),
+            Some("attribute_not_exists") => !self.has(),
+            Some("begins_with") => {
+                let (text, prefix) = self.two();
+                text.zip(prefix).is_some_and(|(text, prefix)| {
+                    text["S"].as_str().unwrap_or_default().starts_with(prefix["S"].as_str().unwrap_or("\0"))
+                })
+            }
+            _ => self.compared(),
+        }
+    }
+
+    fn has(&mut self) -> bool {
+        self.at += 1;
+        self.expect("(");
+        let path = self.names.path(self.next());
+        self.expect(")");
+        self.item.contains_key(&path)
+    }
+
+    fn two(&mut self) -> (Option<Value>, Option<Value>) {
+        self.at += 1;
+        self.expect("(");
+        let first = self.operand();
+        self.expect(",");
+        let second = self.operand();
+        self.expect(")");
+        (first, second)
+    }
+
+    fn compared(&mut self) -> bool {
+        let left = self.operand();
+        let operator = self.next();
+        let right = self.operand();
+        if operator == "BETWEEN" {
+            self.expect("AND");
+            let most = self.operand();
+            return order(left.as_ref(), right.as_ref()).is_some_and(|o| o.is_ge())
+                && order(left.as_ref(), most.as_ref()).is_some_and(|o| o.is_le());
+        }
+        let Some(order) = order(left.as_ref(), right.as_ref()) else { return false };
+        match operator {
+            "=" => order.is_eq(),
+            "<>" => order.is_ne(),
+            "<" => order.is_lt(),
+            "<=" => order.is_le(),
+            ">" => order.is_gt(),
+            ">=" => order.is_ge(),
+            other => panic!("no operator `{other}`"),
+        }
+    }
+
+    fn operand(&mut self) -> Option<Value> {
+        match self.next() {
+            "if_not_exists" => {
+                self.at -= 1;
+                let (there, otherwise) = self.two();
+                there.or(otherwise)
+            }
+            token if token.starts_with(':') => Some(self.names.value(token)),
+            token => self.item.get(&self.names.path(token)).cloned(),
+        }
+    }
+}
+
+/// How two values of one type compare; nothing, where one is absent or of another type.
+fn order(left: Option<&Value>, right: Option<&Value>) -> Option<std::cmp::Ordering> {
+    let (left, right) = (left?, right?);
+    let number = |v: &Value| v["N"].as_str().map(|n| n.parse::<i128>().expect("whole numbers only"));
+    match (number(left), number(right)) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => match (left["S"].as_str(), right["S"].as_str()) {
+            (Some(a), Some(b)) => Some(a.cmp(b)),
+            _ => match (left["BOOL"].as_bool(), right["BOOL"].as_bool()) {
+                (Some(a), Some(b)) => Some(a.cmp(&b)),
+                _ => None,
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn item(pairs: &[(&str, i64)]) -> Item {
+        pairs.iter().map(|(name, n)| ((*name).to_owned(), json!({"N": n.to_string()}))).collect()
+    }
+
+    #[test]
+    fn conditions_hold_as_dynamodb_says() {
+        let request = json!({"ExpressionAttributeValues": {":a": {"N": "10"}, ":b": {"N": "9"}}});
+        let names = Names::of(&request);
+        let row = item(&[("x", 10), ("y", 9)]);
+        for (condition, expected) in [
+            ("x = :a", true),
+            ("x < :b", false),
+            ("x = :b OR y = :b", true),
+            ("x = :b OR y = :b AND x = :b", false),
+            ("(x = :b OR y = :b) AND x = :a", true),
+            ("attribute_not_exists(z) AND NOT attribute_exists(z)", true),
+            ("z = :a", false),
+            ("x BETWEEN :b AND :a", true),
+        ] {
+            assert_eq!(holds(condition, Some(&row), &names), expected, "{condition}");
+        }
+        assert!(holds("attribute_not_exists(x)", None, &names));
+        assert!(!holds("x >= :b", None, &names));
+    }
+
+    #[test]
+    fn updates_set_and_remove() {
+        let request = json!({"ExpressionAttributeValues": {":a": {"N": "1"}, ":b": {"N": "2"}},
+            "ExpressionAttributeNames": {"#at": "at"}});
+        let names = Names::of(&request);
+        let update = "SET #at = :a, x = if_not_exists(x, :b), y = if_not_exists(y, :b) REMOVE z";
+        let after = updated(update, Some(&item(&[("x", 7), ("z", 8)])), &Item::new(), &names);
+        assert_eq!(after, item(&[("at", 1), ("x", 7), ("y", 2)]));
+    }
+}

@@ -1,0 +1,174 @@
+//! SQS at its worst: standard queues that lose, double, delay and reorder, forget an ack, and let
+//! a receive that was given up take messages all the same.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
+use serde_json::{Value, json};
+use tokio::{
+    sync::Notify,
+    time::{Duration, Instant},
+};
+
+use super::{rows::Answer, weather::Weather};
+
+/// The name of a deleted queue may not be used again for so long (API reference, `DeleteQueue`).
+const NAME_REST: Duration = Duration::from_secs(60);
+const GONE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
+
+/// All queues.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    queues: BTreeMap<String, Queue>,
+    deleted: BTreeMap<String, Instant>,
+    receipts: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: Vec<Message>,
+    changed: Arc<Notify>,
+    visibility: Duration,
+    retention: Duration,
+}
+
+#[derive(Debug, Clone)]
+struct Message {
+    body: Value,
+    sent: Instant,
+    sent_ms: i64,
+    visible: Instant,
+    receipt: u64,
+}
+
+impl Queues {
+    /// Answers a request that does not wait.
+    pub(crate) fn answer(
+        &mut self,
+        operation: &str,
+        request: &Value,
+        weather: &Weather,
+        rng: &mut StdRng,
+        now_ms: i64,
+    ) -> Answer {
+        let now = Instant::now();
+        let url = request["QueueUrl"].as_str().unwrap_or_default().to_owned();
+        match operation {
+            "CreateQueue" => self.create(request, weather, rng, now),
+            "DeleteQueue" => match self.queues.remove(&url) {
+                Some(queue) => {
+                    queue.changed.notify_waiters();
+                    self.deleted.insert(url, now);
+                    Answer::ok(json!({}))
+                }
+                None => Answer::refused(GONE),
+            },
+            "SendMessage" => {
+                let Some(queue) = self.queues.get_mut(&url) else { return Answer::refused(GONE) };
+                queue.send(&request["MessageBody"], weather, rng, now, now_ms);
+                Answer::ok(json!({"MessageId": "one", "MD5OfMessageBody": ""}))
+            }
+            "DeleteMessageBatch" => {
+                let Some(queue) = self.queues.get_mut(&url) else { return Answer::refused(GONE) };
+                let entries = request["Entries"].as_array().expect("entries");
+                assert!(entries.len() <= 10, "a batch of {} acks", entries.len());
+                for entry in entries {
+                    let receipt = entry["ReceiptHandle"].as_str().and_then(|r| r.parse().ok());
+                    if !rng.random_bool(weather.lose) {
+                        queue.messages.retain(|message| Some(message.receipt) != receipt);
+                    }
+                }
+                Answer::ok(json!({"Successful": [], "Failed": []}))
+            }
+            other => panic!("the model knows no `{other}`"),
+        }
+    }
+
+    /// Messages for a receive; nothing yet, if it has to wait: for what, and at most until when.
+    pub(crate) fn receive(
+        &mut self,
+        request: &Value,
+        rng: &mut StdRng,
+    ) -> Result<Answer, (Arc<Notify>, Option<Instant>)> {
+        let now = Instant::now();
+        let url = request["QueueUrl"].as_str().unwrap_or_default();
+        let Some(queue) = self.queues.get_mut(url) else { return Ok(Answer::refused(GONE)) };
+        queue.messages.retain(|message| now < message.sent + queue.retention);
+        queue.messages.shuffle(rng);
+        let most = rng.random_range(1..=request["MaxNumberOfMessages"].as_u64().unwrap_or(1));
+        let mut taken = Vec::new();
+        for message in queue.messages.iter_mut().filter(|message| message.visible <= now) {
+            if taken.len() as u64 == most {
+                break;
+            }
+            self.receipts += 1;
+            message.receipt = self.receipts;
+            message.visible = now + queue.visibility;
+            taken.push(json!({
+                "Body": message.body,
+                "ReceiptHandle": message.receipt.to_string(),
+                "Attributes": {"SentTimestamp": message.sent_ms.to_string()},
+            }));
+        }
+        if taken.is_empty() {
+            let next = queue.messages.iter().map(|message| message.visible).min();
+            return Err((queue.changed.clone(), next));
+        }
+        Ok(Answer::ok(json!({ "Messages": taken })))
+    }
+
+    /// Deletes a queue that somebody uses, as an operator might; the urls there are.
+    pub(crate) fn delete_any(&mut self, rng: &mut StdRng) {
+        if self.queues.is_empty() {
+            return;
+        }
+        let at = rng.random_range(0..self.queues.len());
+        let url = self.queues.keys().nth(at).expect("in range").clone();
+        if let Some(queue) = self.queues.remove(&url) {
+            queue.changed.notify_waiters();
+            self.deleted.insert(url, Instant::now());
+        }
+    }
+
+    /// Puts something into a queue that no Runnel wrote.
+    pub(crate) fn litter(&mut self, body: &str, rng: &mut StdRng, now_ms: i64) {
+        let now = Instant::now();
+        for queue in self.queues.values_mut() {
+            if rng.random_bool(0.5) {
+                queue.send(&json!(body), &Weather::CALM, rng, now, now_ms);
+            }
+        }
+    }
+
+    fn create(&mut self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+        if rng.random_bool(weather.throttle) {
+            return Answer::refused("com.amazonaws.sqs#RequestThrottled");
+        }
+        let url = format!("http://sqs/{}", request["QueueName"].as_str().expect("a name"));
+        if self.deleted.get(&url).is_some_and(|at| now < *at + NAME_REST) {
+            return Answer::refused("com.amazonaws.sqs#QueueDeletedRecently");
+        }
+        let seconds = |name: &str| {
+            let text = request["Attributes"][name].as_str().expect("every queue says how it is to be");
+            Duration::from_secs(text.parse().expect("seconds"))
+        };
+        let (visibility, retention) = (seconds("VisibilityTimeout"), seconds("MessageRetentionPeriod"));
+        self.queues.entry(url.clone()).or_insert_with(|| Queue { visibility, retention, ..Queue::default() });
+        Answer::ok(json!({ "QueueUrl": url }))
+    }
+}
+
+impl Queue {
+    fn send(&mut self, body: &Value, weather: &Weather, rng: &mut StdRng, now: Instant, now_ms: i64) {
+        if rng.random_bool(weather.lose) {
+            return;
+        }
+        let copies = if rng.random_bool(weather.double) { 2 } else { 1 };
+        for _ in 0..copies {
+            let late = if rng.random_bool(weather.delay) { rng.random_range(0..30_000) } else { rng.random_range(0..20) };
+            let visible = now + Duration::from_millis(late);
+            self.messages.push(Message { body: body.clone(), sent: now, sent_ms: now_ms, visible, receipt: 0 });
+        }
+        self.changed.notify_waiters();
+    }
+}

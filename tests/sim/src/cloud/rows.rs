@@ -1,0 +1,268 @@
+//! DynamoDB as it is at its worst and still within its contract: transactions that are atomic to
+//! writers, but whose items readers see one by one; reads that are stale unless asked not to be;
+//! conflicts, throttling, short pages, keys left unprocessed; TTL that deletes late, in any order.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rand::{RngExt as _, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::time::{Duration, Instant};
+
+use super::{
+    expression::{Item, Names, holds, updated},
+    weather::Weather,
+};
+
+/// How long an eventually consistent read may be behind.
+const STALE: Duration = Duration::from_secs(1);
+/// How long a `ClientRequestToken` is known (API reference, `TransactWriteItems`).
+const TOKEN_LIFE: Duration = Duration::from_mins(10);
+
+type Key = (String, String);
+
+/// The rows of the one table.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    rows: BTreeMap<Key, Row>,
+    tokens: HashMap<String, Instant>,
+}
+
+#[derive(Debug)]
+struct Row {
+    item: Option<Item>,
+    before: Option<Item>,
+    changed: Instant,
+    /// Until then readers still see `before`.
+    visible: Instant,
+    /// Until then other writers get a conflict.
+    busy: Instant,
+}
+
+/// An answer, and how long it takes until it may be given.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The body.
+    pub(crate) body: Value,
+    /// Nothing is answered before.
+    pub(crate) after: Duration,
+}
+
+impl Answer {
+    /// 200.
+    pub(crate) fn ok(body: Value) -> Self {
+        Self { status: 200, body, after: Duration::ZERO }
+    }
+
+    /// 400 with the name of an exception.
+    pub(crate) fn refused(exception: &str) -> Self {
+        Self { status: 400, body: json!({"__type": exception, "message": "the model says so"}), after: Duration::ZERO }
+    }
+}
+
+enum Write<'a> {
+    Put(&'a Value),
+    Update(&'a str),
+    Delete,
+    Check,
+}
+
+impl Rows {
+    /// Answers one request.
+    pub(crate) fn answer(&mut self, operation: &str, request: &Value, weather: &Weather, rng: &mut StdRng) -> Answer {
+        let now = Instant::now();
+        if operation != "DescribeTable" && rng.random_bool(weather.throttle) {
+            return Answer::refused("ProvisionedThroughputExceededException");
+        }
+        match operation {
+            "DescribeTable" => Answer::ok(json!({"Table": {
+                "TableName": request["TableName"], "TableId": "the-one", "TableStatus": "ACTIVE"}})),
+            "GetItem" => {
+                let item = self.read(&key(&request["Key"]), request, weather, rng, now);
+                Answer::ok(item.map_or_else(|| json!({}), |item| json!({ "Item": item })))
+            }
+            "BatchGetItem" => self.batch_get(request, weather, rng, now),
+            "Query" => self.query(request, weather, rng, now),
+            "PutItem" => self.single(&key(&request["Item"]), &Write::Put(&request["Item"]), request, now),
+            "UpdateItem" => {
+                let update = request["UpdateExpression"].as_str().expect("an update");
+                self.single(&key(&request["Key"]), &Write::Update(update), request, now)
+            }
+            "DeleteItem" => self.single(&key(&request["Key"]), &Write::Delete, request, now),
+            "TransactWriteItems" => self.transact(request, weather, rng, now),
+            other => panic!("the model knows no `{other}`"),
+        }
+    }
+
+    /// Deletes some of the rows whose `exp` is over.
+    pub(crate) fn expire(&mut self, seconds: i64, rng: &mut StdRng) {
+        let now = Instant::now();
+        for row in self.rows.values_mut().filter(|row| now >= row.busy) {
+            let exp = row.item.as_ref().and_then(|item| item.get("exp")?["N"].as_str()?.parse::<i64>().ok());
+            if exp.is_some_and(|exp| exp < seconds) && rng.random_bool(0.5) {
+                (row.before, row.item) = (None, None);
+            }
+        }
+    }
+
+    /// Every row that is there, for the judges at the end.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
+        self.rows.iter().filter_map(|(key, row)| Some((key, row.item.as_ref()?)))
+    }
+
+    fn read(&self, key: &Key, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Option<Item> {
+        let row = self.rows.get(key)?;
+        let consistent = request["ConsistentRead"].as_bool().unwrap_or(false);
+        let stale = !consistent && now < row.changed + STALE && rng.random_bool(weather.stale);
+        if now < row.visible || stale { row.before.clone() } else { row.item.clone() }
+    }
+
+    fn batch_get(&self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+        let (mut responses, mut unprocessed) = (json!({}), json!({}));
+        for (table, part) in request["RequestItems"].as_object().expect("tables") {
+            let keys = part["Keys"].as_array().expect("keys");
+            assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
+            let most = if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
+            let found: Vec<Item> =
+                keys[..most].iter().filter_map(|k| self.read(&key(k), part, weather, rng, now)).collect();
+            responses[table] = json!(found);
+            if most < keys.len() {
+                let mut rest = part.clone();
+                rest["Keys"] = json!(keys[most..]);
+                unprocessed[table] = rest;
+            }
+        }
+        Answer::ok(json!({"Responses": responses, "UnprocessedKeys": unprocessed}))
+    }
+
+    fn query(&self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+        let (from, to) = sort_range(request);
+        let pk = request["ExpressionAttributeValues"][":pk"]["S"].as_str().expect("a partition").to_owned();
+        let forward = request["ScanIndexForward"].as_bool().unwrap_or(true);
+        let start = request["ExclusiveStartKey"].as_object().map(|_| key(&request["ExclusiveStartKey"]));
+        let mut limit = request["Limit"].as_u64().map_or(usize::MAX, |n| usize::try_from(n).expect("small"));
+        if rng.random_bool(weather.short) {
+            limit = limit.min(rng.random_range(1..=3));
+        }
+        let mut keys: Vec<&Key> = self.rows.range((pk.clone(), from)..=(pk, to)).map(|(key, _)| key).collect();
+        if !forward {
+            keys.reverse();
+        }
+        let (mut items, mut last) = (Vec::new(), None);
+        for key in keys {
+            if start.as_ref().is_some_and(|start| if forward { key <= start } else { key >= start }) {
+                continue;
+            }
+            if items.len() == limit {
+                last = items.last().map(|item: &Item| json!({"pk": item["pk"], "sk": item["sk"]}));
+                break;
+            }
+            items.extend(self.read(key, request, weather, rng, now));
+        }
+        let mut body = json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items});
+        if let Some(last) = last {
+            body["LastEvaluatedKey"] = last;
+        }
+        Answer::ok(body)
+    }
+
+    fn single(&mut self, key: &Key, write: &Write<'_>, request: &Value, now: Instant) -> Answer {
+        if self.rows.get(key).is_some_and(|row| now < row.busy) {
+            return Answer::refused("TransactionConflictException");
+        }
+        if !self.condition_holds(key, request) {
+            return Answer::refused("ConditionalCheckFailedException");
+        }
+        self.write(key, write, request, now, now, now);
+        Answer::ok(json!({}))
+    }
+
+    fn transact(&mut self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+        let token = request["ClientRequestToken"].as_str().unwrap_or_default().to_owned();
+        if self.tokens.get(&token).is_some_and(|at| now < *at + TOKEN_LIFE) {
+            return Answer::ok(json!({}));
+        }
+        let mut writes = Vec::new();
+        for item in request["TransactItems"].as_array().expect("items") {
+            let (kind, part) = item.as_object().and_then(|o| o.iter().next()).expect("one action");
+            let (target, write) = match kind.as_str() {
+                "Put" => (&part["Item"], Write::Put(&part["Item"])),
+                "Update" => (&part["Key"], Write::Update(part["UpdateExpression"].as_str().expect("an update"))),
+                "Delete" => (&part["Key"], Write::Delete),
+                _ => (&part["Key"], Write::Check),
+            };
+            writes.push((key(target), write, part));
+        }
+        let mut keys: Vec<&Key> = writes.iter().map(|(key, ..)| key).collect();
+        keys.sort();
+        keys.dedup();
+        if writes.len() > 100 || keys.len() != writes.len() {
+            return Answer::refused("ValidationException");
+        }
+        let reason = |code: &str| json!({ "Code": code });
+        let reasons: Vec<Value> = writes
+            .iter()
+            .map(|(key, _, part)| {
+                let busy = self.rows.get(key).is_some_and(|row| now < row.busy);
+                if busy || rng.random_bool(weather.conflict) {
+                    reason("TransactionConflict")
+                } else if self.condition_holds(key, part) {
+                    reason("None")
+                } else {
+                    reason("ConditionalCheckFailed")
+                }
+            })
+            .collect();
+        if reasons.iter().any(|reason| reason["Code"] != "None") {
+            let mut answer = Answer::refused("TransactionCanceledException");
+            answer.body["CancellationReasons"] = json!(reasons);
+            return answer;
+        }
+        let spread = Duration::from_millis(rng.random_range(0..=weather.spread_ms));
+        for (key, write, part) in &writes {
+            let visible = now + spread.mul_f64(rng.random::<f64>());
+            self.write(key, write, part, now, visible, now + spread);
+        }
+        self.tokens.insert(token, now);
+        Answer { after: spread, ..Answer::ok(json!({})) }
+    }
+
+    fn condition_holds(&self, key: &Key, part: &Value) -> bool {
+        let item = self.rows.get(key).and_then(|row| row.item.as_ref());
+        part["ConditionExpression"].as_str().is_none_or(|condition| holds(condition, item, &Names::of(part)))
+    }
+
+    fn write(&mut self, key: &Key, write: &Write<'_>, part: &Value, now: Instant, visible: Instant, busy: Instant) {
+        let before = self.rows.get(key).and_then(|row| row.item.clone());
+        let item = match write {
+            Write::Put(item) => Some(serde_json::from_value((*item).clone()).expect("a row")),
+            Write::Update(update) => {
+                let own = Item::from([("pk".into(), json!({"S": key.0})), ("sk".into(), json!({"S": key.1}))]);
+                Some(updated(update, before.as_ref(), &own, &Names::of(part)))
+            }
+            Write::Delete => None,
+            Write::Check => before.clone(),
+        };
+        self.rows.insert(key.clone(), Row { item, before, changed: now, visible, busy });
+    }
+}
+
+/// Between which sort keys a query looks.
+fn sort_range(request: &Value) -> (String, String) {
+    let value = |name: &str| {
+        let value = &request["ExpressionAttributeValues"][name]["S"];
+        value.as_str().unwrap_or_else(|| panic!("no `{name}`")).to_owned()
+    };
+    match request["KeyConditionExpression"].as_str().expect("a key condition") {
+        "pk = :pk" => (String::new(), char::MAX.to_string()),
+        "pk = :pk AND begins_with(sk, :prefix)" => (value(":prefix"), value(":prefix") + &char::MAX.to_string()),
+        "pk = :pk AND sk BETWEEN :from AND :to" => (value(":from"), value(":to")),
+        other => panic!("the model knows no key condition `{other}`"),
+    }
+}
+
+fn key(item: &Value) -> Key {
+    let text = |name: &str| item[name]["S"].as_str().expect("a key of two strings").to_owned();
+    (text("pk"), text("sk"))
+}

@@ -1,0 +1,73 @@
+//! How badly the cloud behaves at a time. Every number is a probability, but for the spread.
+
+/// A kind of weather.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weather {
+    /// A request never arrives.
+    pub(crate) error: f64,
+    /// A request is served and its answer lost.
+    pub(crate) lost: f64,
+    /// A request or its answer takes seconds.
+    pub(crate) slow: f64,
+    /// Too many requests, says the service.
+    pub(crate) throttle: f64,
+    /// Milliseconds within which the items of a transaction become visible.
+    pub(crate) spread_ms: u64,
+    /// An eventually consistent read is behind.
+    pub(crate) stale: f64,
+    /// A transaction meets another one, item by item.
+    pub(crate) conflict: f64,
+    /// A page or batch is short.
+    pub(crate) short: f64,
+    /// A message, or its ack, is lost.
+    pub(crate) lose: f64,
+    /// A message is there twice.
+    pub(crate) double: f64,
+    /// A message is late.
+    pub(crate) delay: f64,
+}
+
+impl Weather {
+    /// All that can go right does, but transactions are as they are.
+    pub(crate) const CALM: Self = Self {
+        error: 0.0,
+        lost: 0.0,
+        slow: 0.0,
+        throttle: 0.0,
+        spread_ms: 10,
+        stale: 0.3,
+        conflict: 0.0,
+        short: 0.0,
+        lose: 0.0,
+        double: 0.0,
+        delay: 0.0,
+    };
+    /// A day like any other in a large account.
+    pub(crate) const FAIR: Self = Self {
+        error: 0.002,
+        lost: 0.002,
+        slow: 0.002,
+        throttle: 0.002,
+        spread_ms: 60,
+        stale: 0.5,
+        conflict: 0.005,
+        short: 0.05,
+        lose: 0.02,
+        double: 0.03,
+        delay: 0.02,
+    };
+    /// An outage is near.
+    pub(crate) const STORM: Self = Self {
+        error: 0.06,
+        lost: 0.06,
+        slow: 0.04,
+        throttle: 0.06,
+        spread_ms: 800,
+        stale: 0.9,
+        conflict: 0.05,
+        short: 0.3,
+        lose: 0.3,
+        double: 0.2,
+        delay: 0.2,
+    };
+}

@@ -1,0 +1,257 @@
+//! A deployment in the simulated cloud: APIs, edges and a sweeper, each a process that can die.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
+use aws_smithy_runtime::client::retries::RetryPartition;
+use aws_smithy_types::retry::RetryConfig;
+use axum::{Router, body::Body, response::Response};
+use domain::{ids::UserId, limits};
+use http::Request;
+use queue::queues::Queues;
+use server::{
+    auth::{AuthConfig, Verifier, mint::Minter},
+    aws::Configs,
+    clock::Clock,
+    layers,
+};
+use sse_edge::{
+    config::{EdgeArgs, Topology},
+    edge::{Edge, Parts},
+};
+use store::table::Table;
+use tokio::time::{Duration, Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+use crate::cloud::{Cloud, Network};
+
+const TABLE: &str = "sim";
+const SWEEP: Duration = Duration::from_secs(10);
+/// The longest that a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What every process of the deployment is started with.
+pub(crate) struct Deployment {
+    /// Where everything lies.
+    pub(crate) cloud: Arc<Cloud>,
+    /// The time of day, which moves with tokio's.
+    pub(crate) clock: Clock,
+    /// On which everything runs.
+    pub(crate) tracker: TaskTracker,
+    topology: Topology,
+    base: Configs,
+    auth: AuthConfig,
+    verifier: Verifier,
+    minter: Minter,
+    processes: Mutex<Processes>,
+}
+
+struct Processes {
+    apis: Vec<Process>,
+    edges: Vec<EdgeProcess>,
+    sweeper: Network,
+}
+
+/// A process that answers requests.
+#[derive(Clone)]
+pub(crate) struct Process {
+    router: Router,
+    /// Its way to the cloud; dying is part of it.
+    pub(crate) network: Network,
+}
+
+#[derive(Clone)]
+struct EdgeProcess {
+    process: Process,
+    edge: Edge,
+}
+
+impl Deployment {
+    /// Starts `apis` APIs, `edges` edges and a sweeper.
+    pub(crate) async fn start(
+        cloud: Arc<Cloud>,
+        (clock, tracker): (Clock, TaskTracker),
+        base: &Configs,
+        topology: Topology,
+        (apis, edges): (usize, usize),
+    ) -> Arc<Self> {
+        let auth = AuthConfig {
+            secret: Some("a secret of more than 32 characters".into()),
+            ..AuthConfig::default()
+        };
+        let sweeper = Network::new(cloud.clone(), CancellationToken::new());
+        let deployment = Arc::new(Self {
+            cloud,
+            clock,
+            tracker,
+            topology,
+            base: base.clone(),
+            verifier: Verifier::new(&auth).expect("a good secret"),
+            minter: Minter::new(&auth).expect("a good secret"),
+            auth,
+            processes: Mutex::new(Processes { apis: Vec::new(), edges: Vec::new(), sweeper }),
+        });
+        for _ in 0..apis {
+            let api = deployment.api().await;
+            deployment.processes().apis.push(api);
+        }
+        for _ in 0..edges {
+            let edge = deployment.edge().await;
+            deployment.processes().edges.push(edge);
+        }
+        deployment.restart_sweeper().await;
+        deployment
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Processes> {
+        self.processes.lock().expect("nothing panics while it holds this")
+    }
+
+    /// A table and queues as a process with this network reaches them.
+    pub(crate) async fn reach(&self, network: &Network) -> (Table, Queues) {
+        // What one process has spent of its retries is no other one's affair.
+        let own = RetryPartition::custom("own").build();
+        // The SDK's own jitter follows from no seed.
+        let retries = RetryConfig::standard().with_use_static_exponential_base(true);
+        let rows = aws_sdk_dynamodb::config::Builder::from(&self.base.dynamodb)
+            .http_client(network.clone())
+            .retry_config(retries.clone())
+            .retry_partition(own.clone());
+        let table = loop {
+            // A process that cannot start is started again.
+            if let Ok(table) = Table::open(rows.clone().build(), TABLE, limits::INBOX_DAYS).await {
+                break table;
+            }
+        };
+        let calls = aws_sdk_sqs::config::Builder::from(&self.base.sqs)
+            .http_client(network.clone())
+            .retry_config(retries.clone())
+            .retry_partition(own.clone());
+        let receives = aws_sdk_sqs::config::Builder::from(&self.base.sqs_receive)
+            .http_client(network.clone())
+            .retry_config(retries)
+            .retry_partition(own);
+        (table, Queues::new(calls.build(), receives.build(), TABLE))
+    }
+
+    fn network(&self) -> Network {
+        Network::new(self.cloud.clone(), CancellationToken::new())
+    }
+
+    async fn api(&self) -> Process {
+        let network = self.network();
+        let (table, queues) = self.reach(&network).await;
+        let fanout = Fanout { table, queues, clock: self.clock.clone() };
+        Process { router: router(ApiState { verifier: self.verifier.clone(), fanout }), network }
+    }
+
+    async fn edge(&self) -> EdgeProcess {
+        let network = self.network();
+        let (table, queues) = self.reach(&network).await;
+        let parts = Parts {
+            table,
+            queues,
+            verifier: Verifier::new(&self.auth).expect("a good secret"),
+            clock: self.clock.clone(),
+            config: EdgeArgs { queues: self.topology, drain_seconds: 10, ..EdgeArgs::default() },
+        };
+        let edge = Edge::start(parts, &self.tracker, &network.dead);
+        EdgeProcess { process: Process { router: layers::wrap(edge.router()), network }, edge }
+    }
+
+    /// How many edges there are.
+    pub(crate) fn edges(&self) -> usize {
+        self.processes().edges.len()
+    }
+
+    /// How many APIs there are.
+    pub(crate) fn apis(&self) -> usize {
+        self.processes().apis.len()
+    }
+
+    /// An API dies with all its requests, and another one takes its place.
+    pub(crate) async fn kill_api(&self, at: usize) {
+        self.processes().apis[at].network.dead.cancel();
+        let api = self.api().await;
+        self.processes().apis[at] = api;
+    }
+
+    /// An edge dies; another one takes its place after a while.
+    pub(crate) async fn kill_edge(&self, at: usize, after: Duration) {
+        self.processes().edges[at].process.network.dead.cancel();
+        tokio::time::sleep(after).await;
+        let edge = self.edge().await;
+        self.processes().edges[at] = edge;
+    }
+
+    /// An edge is replaced in good order: the new one first.
+    pub(crate) async fn replace_edge(&self, at: usize) {
+        let new = self.edge().await;
+        let old = std::mem::replace(&mut self.processes().edges[at], new);
+        old.edge.drain().await;
+        old.process.network.dead.cancel();
+    }
+
+    /// The sweeper dies, and is started again.
+    pub(crate) async fn restart_sweeper(&self) {
+        self.processes().sweeper.dead.cancel();
+        let network = self.network();
+        let (table, queues) = self.reach(&network).await;
+        let fanout = Fanout { table, queues, clock: self.clock.clone() };
+        let dead = network.dead.clone();
+        self.processes().sweeper = network;
+        self.tracker.spawn(async move { fanout.sweep_every(SWEEP, dead).await });
+    }
+
+    /// One process hears nothing from the cloud for a while, nor the cloud from it.
+    pub(crate) fn cut(&self, at: usize, length: Duration) {
+        let processes = self.processes();
+        let networks = processes.apis.iter().map(|api| &api.network);
+        let networks = networks.chain(processes.edges.iter().map(|edge| &edge.process.network));
+        let networks: Vec<&Network> = networks.chain([&processes.sweeper]).collect();
+        networks[at % networks.len()].cut(Instant::now() + length);
+    }
+
+    /// Ends everything at once.
+    pub(crate) fn stop(&self) {
+        let processes = self.processes();
+        processes.apis.iter().for_each(|api| api.network.dead.cancel());
+        processes.edges.iter().for_each(|edge| edge.process.network.dead.cancel());
+        processes.sweeper.dead.cancel();
+    }
+
+    /// The boot ids of the edges that live.
+    pub(crate) fn boots(&self) -> Vec<domain::ids::BootId> {
+        self.processes().edges.iter().map(|edge| edge.edge.boot()).collect()
+    }
+
+    /// A token for `user`, good for an hour from now.
+    pub(crate) fn token(&self, user: &UserId) -> String {
+        self.minter.mint(user, Duration::from_hours(1), self.clock.now())
+    }
+
+    /// What an API answers; nothing, if it dies meanwhile or takes too long.
+    pub(crate) async fn ask_api(&self, at: usize, request: Request<Body>) -> Option<Response> {
+        let process = self.processes().apis[at].clone();
+        process.ask(request).await
+    }
+
+    /// What an edge answers, and how to know that it has died.
+    pub(crate) async fn ask_edge(&self, at: usize, request: Request<Body>) -> Option<(Response, CancellationToken)> {
+        let process = self.processes().edges[at].process.clone();
+        let dead = process.network.dead.clone();
+        Some((process.ask(request).await?, dead))
+    }
+}
+
+impl Process {
+    async fn ask(self, request: Request<Body>) -> Option<Response> {
+        let answer = self.router.oneshot(request);
+        tokio::select! {
+            biased;
+            () = self.network.dead.cancelled() => None,
+            answer = tokio::time::timeout(PATIENCE, answer) => answer.ok()?.ok(),
+        }
+    }
+}

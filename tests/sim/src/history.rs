@@ -1,0 +1,59 @@
+//! What happened, as far as somebody outside of the service can know, and what was wrong with it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard},
+};
+
+use domain::ids::UserId;
+use serde_json::Value;
+
+/// Shared by all actors of a run.
+#[derive(Debug, Default)]
+pub(crate) struct History(Mutex<Known>);
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Ids of threads that somebody got to know.
+    pub(crate) threads: Vec<String>,
+    /// Who belongs to them, as far as the answers say.
+    pub(crate) members: BTreeMap<String, BTreeSet<UserId>>,
+    /// Messages by their text, which is said once in a run.
+    pub(crate) said: BTreeMap<String, Said>,
+    /// The furthest that a user has marked a thread as seen, and was told so.
+    pub(crate) seen: BTreeMap<(String, String), u64>,
+    /// What streams showed at a place of a user's inbox: (user, id) → (event, data).
+    pub(crate) shown: BTreeMap<(String, String), (String, Value)>,
+    /// Resets that clients were given, by reason.
+    pub(crate) resets: BTreeMap<String, u64>,
+    /// Operations tried.
+    pub(crate) operations: u64,
+    /// Faults caused.
+    pub(crate) faults: u64,
+    /// Frames shown.
+    pub(crate) frames: u64,
+    /// What must not be.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// A message as its sender knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    /// Where.
+    pub(crate) thread: String,
+    /// Its place, if it was accepted.
+    pub(crate) tseq: Option<u64>,
+}
+
+impl History {
+    /// What is known.
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Something is wrong.
+    pub(crate) fn wrong(&self, what: impl Into<String>) {
+        self.known().wrong.push(what.into());
+    }
+}

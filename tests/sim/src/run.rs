@@ -1,0 +1,207 @@
+//! One run: users who talk while things break, then peace, then the verdict. All of it follows
+//! from a seed.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::ids::UserId;
+use jiff::Timestamp;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::json;
+use server::{aws::Configs, clock::Clock};
+use sse_edge::config::Topology;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    actor::Actor,
+    cloud::{Cloud, weather::Weather},
+    deployment::Deployment,
+    device::Device,
+    history::History,
+    judge::judge,
+};
+
+/// Operations of a run.
+const OPERATIONS: usize = 200;
+/// Faults of a run, besides the weather.
+const FAULTS: usize = 24;
+/// How long the users talk.
+const TALK: Duration = Duration::from_secs(60);
+/// How long the service may need once nothing breaks any more: a head check (60 s and a fifth),
+/// a reconnect after a silence, and what the sweeper holds for 30 s.
+const REST: Duration = Duration::from_secs(150);
+const USERS: usize = 4;
+
+/// How a run went.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// What must not be.
+    pub(crate) wrong: Vec<String>,
+    /// A digest of all that the cloud was asked and answered.
+    pub(crate) digest: u64,
+    /// Requests that the cloud served.
+    pub(crate) requests: u64,
+    /// Operations that users tried.
+    pub(crate) operations: u64,
+    /// Faults.
+    pub(crate) faults: u64,
+    /// Frames that devices were shown.
+    pub(crate) frames: u64,
+    /// All requests and answers, if they were asked for.
+    pub(crate) trace: Vec<String>,
+}
+
+/// Runs `seed`, and keeps all requests and answers if `traced`.
+pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
+    chance::seed(seed);
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without I/O");
+    let outcome = runtime.block_on(Run::simulate(seed, base, traced));
+    runtime.shutdown_background();
+    outcome
+}
+
+struct Run {
+    deployment: Arc<Deployment>,
+    history: Arc<History>,
+    actors: Vec<Actor>,
+    rng: StdRng,
+    aged: bool,
+}
+
+impl Run {
+    async fn simulate(seed: u64, base: &Configs, traced: bool) -> Outcome {
+        let tracker = TaskTracker::new();
+        let start = Timestamp::from_second(1_800_000_000).expect("a time");
+        let clock = Clock::tokio(start);
+        let cloud = Cloud::new(seed, clock.clone(), tracker.clone());
+        cloud.state().trace = traced.then(Vec::new);
+        let topology = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
+        let deployment =
+            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3)).await;
+        let (history, calm, stop) = (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
+        let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
+        let (mut actors, mut devices) = (Vec::new(), Vec::new());
+        for n in 0..USERS {
+            let user = UserId::parse(&format!("user{n}")).expect("a user");
+            let actor =
+                Actor::new(user.clone(), deployment.clone(), history.clone(), calm.clone(), rng.random());
+            for d in 0..rng.random_range(1..=2) {
+                let name = format!("user{n}/{d}");
+                let device =
+                    Device::new(user.clone(), name, actor.clone(), deployment.clone(), history.clone());
+                devices.push(Arc::new(device));
+            }
+            actors.push(actor);
+        }
+        for device in &devices {
+            tracker.spawn(device.clone().run(rng.random(), calm.clone(), stop.clone()));
+        }
+        let mut run = Self { deployment, history, actors, rng, aged: false };
+        run.talk(&tracker).await;
+        calm.cancel();
+        cloud.state().weather = Weather::CALM;
+        sleep(REST).await;
+        judge(&run.deployment, &devices, &run.history, run.aged);
+        stop.cancel();
+        run.deployment.stop();
+        let (digest, requests, trace) = {
+            let mut state = cloud.state();
+            (state.digest, state.requests, state.trace.take().unwrap_or_default())
+        };
+        let known = std::mem::take(&mut *run.history.known());
+        Outcome {
+            wrong: known.wrong,
+            digest,
+            requests,
+            operations: known.operations,
+            faults: known.faults,
+            frames: known.frames,
+            trace,
+        }
+    }
+
+    /// Operations and faults at random times.
+    async fn talk(&mut self, tracker: &TaskTracker) {
+        self.deployment.cloud.state().weather = Weather::FAIR;
+        let begin = Instant::now();
+        let span = u64::try_from(TALK.as_millis()).unwrap_or(u64::MAX);
+        let mut plan: Vec<(u64, bool)> = Vec::new();
+        plan.extend((0..OPERATIONS).map(|_| (self.rng.random_range(0..span), true)));
+        plan.extend((0..FAULTS).map(|_| (self.rng.random_range(1_000..span), false)));
+        plan.sort_unstable();
+        let mut late = Duration::ZERO;
+        for (n, (at, operation)) in plan.into_iter().enumerate() {
+            sleep_until(begin + late + Duration::from_millis(at)).await;
+            if operation {
+                self.history.known().operations += 1;
+                self.operate(n, tracker);
+            } else {
+                self.history.known().faults += 1;
+                late += self.fault(tracker);
+            }
+        }
+        // Those who still ask again, and processes that are still away.
+        sleep(Duration::from_secs(40)).await;
+    }
+
+    fn operate(&mut self, n: usize, tracker: &TaskTracker) {
+        let actor = self.actors[self.rng.random_range(0..self.actors.len())].clone();
+        let other = self.actors[self.rng.random_range(0..self.actors.len())].user.clone();
+        let mut threads = self.history.known().threads.clone();
+        let kind = if threads.len() < 2 { 0 } else { self.rng.random_range(0..100) };
+        if self.rng.random_bool(0.95) {
+            // Mostly of those where the user belongs.
+            let known = self.history.known();
+            threads.retain(|thread| known.members.get(thread).is_some_and(|m| m.contains(&actor.user)));
+        }
+        if kind < 4 || threads.is_empty() {
+            let group = self.rng.random_bool(0.7);
+            let rest: Vec<&str> = self.actors.iter().map(|a| a.user.as_str()).collect();
+            let most = self.rng.random_range(1..rest.len());
+            let members: Vec<&str> = rest.into_iter().filter(|u| *u != actor.user.as_str()).take(most).collect();
+            let body = if group { json!({"members": members, "title": "all"}) } else { json!({"members": [members[0]]}) };
+            tracker.spawn(async move { actor.create(body).await });
+            return;
+        }
+        let thread = threads[self.rng.random_range(0..threads.len())].clone();
+        let number = self.rng.random_range(0..60);
+        tracker.spawn(async move {
+            match kind {
+                4..70 => actor.say(&thread, &format!("words {n}")).await,
+                70..84 => actor.mark(&thread, number).await,
+                84..90 => actor.types(&thread).await,
+                90..95 => actor.change(&thread, &other, true).await,
+                95..98 => actor.change(&thread, &other, false).await,
+                _ => actor.change(&thread, &actor.user, false).await,
+            }
+        });
+    }
+
+    /// Breaks something; answers with how much longer that makes the run.
+    fn fault(&mut self, tracker: &TaskTracker) -> Duration {
+        let deployment = self.deployment.clone();
+        let (api, edge) =
+            (self.rng.random_range(0..deployment.apis()), self.rng.random_range(0..deployment.edges()));
+        let short = Duration::from_millis(self.rng.random_range(0..20_000));
+        match self.rng.random_range(0..100) {
+            0..20 => drop(tracker.spawn(async move { deployment.kill_api(api).await })),
+            20..36 => drop(tracker.spawn(async move { deployment.kill_edge(edge, short).await })),
+            36..46 => drop(tracker.spawn(async move { deployment.replace_edge(edge).await })),
+            46..52 => drop(tracker.spawn(async move { deployment.restart_sweeper().await })),
+            52..70 => deployment.cut(self.rng.random_range(0..64), short * 2),
+            70..88 => {
+                deployment.cloud.state().weather = Weather::STORM;
+                tracker.spawn(async move {
+                    sleep(short / 3).await;
+                    deployment.cloud.state().weather = Weather::FAIR;
+                });
+            }
+            88..94 => deployment.cloud.delete_a_queue(),
+            94..97 => deployment.cloud.litter("{\"v\":99}"),
+            _ => deployment.cloud.litter("rubbish"),
+        }
+        Duration::ZERO
+    }
+}
