@@ -55,6 +55,16 @@ pub(crate) struct Shown {
     streamed: BTreeSet<u64>,
 }
 
+impl Shown {
+    /// Shows a message, which its author has read.
+    fn say(&mut self, tseq: u64, message: &Value) {
+        let (from, number) = (message["from"].as_str().unwrap_or_default(), message["number"].as_u64().unwrap_or(0));
+        let seen = self.seen.entry(from.to_owned()).or_default();
+        *seen = number.max(*seen);
+        self.messages.insert(tseq, message.clone());
+    }
+}
+
 /// How a connection is to end, unless the service ends it.
 struct Line {
     cut_at: Instant,
@@ -254,10 +264,7 @@ impl Device {
             self.wrong(&format!("{event} {tseq} of {thread:?} is shown twice"));
         }
         if event == "message" {
-            let (from, number) = (data["from"].as_str().unwrap_or_default(), data["number"].as_u64().unwrap_or(0));
-            let seen = shown.seen.entry(from.to_owned()).or_default();
-            *seen = number.max(*seen);
-            shown.messages.insert(tseq, data.clone());
+            shown.say(tseq, data);
         }
     }
 
@@ -285,7 +292,7 @@ impl Device {
             let path = format!("/v1/threads/{id}/messages?limit=100{next}");
             let Some(page) = self.actor.get(&path).await? else { return Ok(None) };
             for message in page["items"].as_array().into_iter().flatten() {
-                shown.messages.insert(message["tseq"].as_u64().unwrap_or(0), message.clone());
+                shown.say(message["tseq"].as_u64().unwrap_or(0), message);
             }
             match page["next"].as_str() {
                 Some(token) => next = format!("&after={token}"),
