@@ -111,19 +111,22 @@ impl Actor {
 
     /// Says something that nobody else says.
     pub(crate) async fn say(&self, thread: &str, text: &str) {
-        let said = Said { thread: thread.into(), tseq: None };
+        let from = self.user.as_str().into();
+        let said = Said { thread: thread.into(), from, tseq: None, refused: false };
         self.history.known().said.insert(text.into(), said);
         let path = format!("/v1/threads/{thread}/messages");
-        if let Some((status, message)) = self.insist("POST", &path, Some(json!({ "text": text }))).await
-            && status.is_success()
-        {
-            let mut known = self.history.known();
-            let tseq = message["tseq"].as_u64();
-            let said = known.said.get_mut(text).expect("just put there");
-            said.tseq = tseq;
+        let Some((status, message)) = self.insist("POST", &path, Some(json!({ "text": text }))).await else {
+            return;
+        };
+        let mut known = self.history.known();
+        let said = known.said.get_mut(text).expect("just put there");
+        if status.is_success() {
+            said.tseq = message["tseq"].as_u64();
             if message["text"] != text {
                 known.wrong.push(format!("`{text}` is answered with {message}"));
             }
+        } else {
+            said.refused = true;
         }
     }
 

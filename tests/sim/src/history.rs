@@ -42,8 +42,12 @@ pub(crate) struct Known {
 pub(crate) struct Said {
     /// Where.
     pub(crate) thread: String,
+    /// By whom.
+    pub(crate) from: String,
     /// Its place, if it was accepted.
     pub(crate) tseq: Option<u64>,
+    /// Whether it was refused for good.
+    pub(crate) refused: bool,
 }
 
 impl History {

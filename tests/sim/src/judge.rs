@@ -1,7 +1,10 @@
 //! The verdict at the end: what clients show against what the table says, and the table against
 //! itself.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -173,7 +176,8 @@ fn acknowledged(truth: &Truth, history: &History) {
         let found = places.get(text.as_str()).map_or(&[][..], Vec::as_slice);
         match (said.tseq, found) {
             (Some(tseq), [(thread, at)]) if *thread == said.thread && *at == tseq => {}
-            (None, [] | [_]) => {}
+            (None, []) => {}
+            (None, [_]) if !said.refused => {}
             (accepted, found) => wrong.push(format!("`{text}` was accepted at {accepted:?} and is at {found:?}")),
         }
     }
@@ -184,6 +188,15 @@ fn acknowledged(truth: &Truth, history: &History) {
             && self::number(view, "seen").unwrap_or(0) < *number
         {
             wrong.push(format!("{user} marked {number} of {thread} as seen, and it is not"));
+        }
+    }
+    let spoken = known.said.values().map(|said| (&said.thread, &said.from));
+    let spoken: BTreeSet<(&String, &String)> = spoken.collect();
+    for (thread, from) in spoken {
+        let Some(log) = truth.logs.get(thread) else { continue };
+        let told = told_of(from, log);
+        for (tseq, _) in log.iter().filter(|(tseq, entry)| entry.by == *from && !told[*tseq]) {
+            wrong.push(format!("{from} wrote {tseq} of {thread} without belonging there"));
         }
     }
     known.wrong.extend(wrong);

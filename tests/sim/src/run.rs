@@ -30,6 +30,8 @@ const TALK: Duration = Duration::from_secs(60);
 /// How long the service may need once nothing breaks any more: a head check (60 s and a fifth),
 /// a reconnect after a silence, and what the sweeper holds for 30 s.
 const REST: Duration = Duration::from_secs(150);
+/// Longer than an inbox keeps its events.
+const AGE: Duration = Duration::from_hours(8 * 24);
 const USERS: usize = 4;
 
 /// How a run went.
@@ -131,15 +133,25 @@ impl Run {
         plan.extend((0..OPERATIONS).map(|_| (self.rng.random_range(0..span), true)));
         plan.extend((0..FAULTS).map(|_| (self.rng.random_range(1_000..span), false)));
         plan.sort_unstable();
+        let ages = self.rng.random_bool(0.25).then(|| self.rng.random_range(0..plan.len()));
         let mut late = Duration::ZERO;
         for (n, (at, operation)) in plan.into_iter().enumerate() {
             sleep_until(begin + late + Duration::from_millis(at)).await;
+            if Some(n) == ages {
+                // Nobody does anything for days, and TTL eats what is over.
+                self.aged = true;
+                tokio::time::advance(AGE).await;
+                late += AGE;
+                for _ in 0..3 {
+                    self.deployment.cloud.expire();
+                }
+            }
             if operation {
                 self.history.known().operations += 1;
                 self.operate(n, tracker);
             } else {
                 self.history.known().faults += 1;
-                late += self.fault(tracker);
+                self.fault(tracker);
             }
         }
         // Those who still ask again, and processes that are still away.
@@ -179,8 +191,8 @@ impl Run {
         });
     }
 
-    /// Breaks something; answers with how much longer that makes the run.
-    fn fault(&mut self, tracker: &TaskTracker) -> Duration {
+    /// Breaks something.
+    fn fault(&mut self, tracker: &TaskTracker) {
         let deployment = self.deployment.clone();
         let (api, edge) =
             (self.rng.random_range(0..deployment.apis()), self.rng.random_range(0..deployment.edges()));
@@ -202,6 +214,5 @@ impl Run {
             94..97 => deployment.cloud.litter("{\"v\":99}"),
             _ => deployment.cloud.litter("rubbish"),
         }
-        Duration::ZERO
     }
 }
