@@ -12,6 +12,7 @@ mod deployment;
 mod device;
 mod history;
 mod judge;
+mod mistakes;
 mod run;
 
 use std::{
@@ -43,6 +44,15 @@ struct Args {
     /// With `--seed`: where to write all requests and answers of both runs, to `PATH.1` and `PATH.2`.
     #[arg(long, value_name = "PATH")]
     trace: Option<String>,
+    /// End as soon as something is wrong.
+    #[arg(long)]
+    until_wrong: bool,
+    /// Plant mistakes in a copy of the code, and show that each is caught by one of the seeds.
+    #[arg(long, conflicts_with_all = ["seed", "trace"])]
+    mistakes: bool,
+    /// With `--mistakes`: this one alone.
+    #[arg(long, value_name = "NAME", requires = "mistakes")]
+    mistake: Option<String>,
     /// Threads that run seeds.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -50,6 +60,16 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if args.mistakes {
+        return match mistakes::catch_all(args.mistake.as_deref(), args.seeds, args.threads) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(why) => {
+                println!("{why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let base = base();
     match args.seed {
         Some(seed) => replay(seed, &base, args.trace.as_deref()),
@@ -91,7 +111,7 @@ fn many(args: &Args, base: &Configs) -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= args.from + args.seeds {
+                    if seed >= args.from + args.seeds || (args.until_wrong && bad.load(Ordering::Relaxed) > 0) {
                         return;
                     }
                     let outcome = thread::scope(|own| own.spawn(|| run::run(seed, base, false)).join());
