@@ -5,6 +5,7 @@ pub mod members;
 pub mod messages;
 pub mod page;
 pub mod presence;
+pub mod reactions;
 pub mod seen;
 pub mod session;
 pub mod threads;

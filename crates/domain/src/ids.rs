@@ -1,4 +1,5 @@
-//! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key.
+//! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key;
+//! a reaction, which is part of no key, may.
 
 use std::{fmt, sync::Arc};
 
@@ -86,6 +87,11 @@ id!(
     |t| all(t, limits::KEY_BYTES, |b| b.is_ascii_alphanumeric() || b"_.:+=~-".contains(&b))
 );
 id!(
+    /// A reaction: an emoji, or whatever short text clients agree on.
+    Emoji, "emoji", "1 to 32 bytes of UTF-8 without blanks and control characters",
+    |t| !t.is_empty() && t.len() <= limits::EMOJI_BYTES && !t.contains(|c: char| c.is_whitespace() || c.is_control())
+);
+id!(
     /// One run of one edge process; a holder of leases.
     BootId, "boot id", "1 to 40 of a-z 0-9", |t| all(t, 40, lower_alnum)
 );
@@ -167,6 +173,16 @@ mod tests {
         }
         for good in ["alice", "auth0|5f7c8ec7c33c6c004bbafe82", "a@b.c", "A:b+c=~-"] {
             assert_eq!(UserId::parse(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn a_reaction_is_short_and_visible() {
+        for bad in ["", " ", "a b", "\u{7}", "\u{2028}", &"x".repeat(33)] {
+            assert!(Emoji::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["👍🏽", "#️⃣", "❤️", "👩‍👩‍👧‍👦", "+1"] {
+            assert_eq!(Emoji::parse(good).unwrap().as_str(), good);
         }
     }
 

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Change, Member, ThreadKind},
-    ids::{ThreadId, UserId},
+    event::{Change, Member, ReactionState, ThreadKind},
+    ids::{Emoji, ThreadId, UserId},
+    said::Reactions,
 };
 
 /// A thread as its reader sees it.
@@ -48,10 +49,24 @@ pub struct Message {
     pub number: u64,
     /// Who said it.
     pub from: UserId,
-    /// What was said.
-    pub text: String,
+    /// What was said; absent once the message is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Whether it has been deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// When, by the server's clock.
     pub at: Timestamp,
+    /// When the text was last changed by its author; absent if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<Timestamp>,
+    /// Who has reacted, by reaction, the earliest first; absent without any.
+    #[serde(default, skip_serializing_if = "Reactions::is_empty")]
+    pub reactions: Reactions,
+    /// The tseq of the latest event that changed it: of two copies the one with the larger
+    /// `changed` is the newer. Absent if it never was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<u64>,
     /// The text is a preview and goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
@@ -111,14 +126,39 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// `data` of a `message` frame: a [`Message`] without a copy of its text.
+/// `data` of an `edit` frame. The text is the one that the message has now.
 #[derive(Debug, Serialize)]
-pub(crate) struct MessageData<'a> {
+pub(crate) struct EditData<'a> {
     pub(crate) thread: &'a ThreadId,
     pub(crate) tseq: u64,
-    pub(crate) number: u64,
+    pub(crate) message: u64,
     pub(crate) from: &'a UserId,
-    pub(crate) text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) deleted: bool,
+    pub(crate) at: Timestamp,
+}
+
+/// `data` of a `delete` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeleteData<'a> {
+    pub(crate) thread: &'a ThreadId,
+    pub(crate) tseq: u64,
+    pub(crate) message: u64,
+    pub(crate) from: &'a UserId,
+    pub(crate) at: Timestamp,
+}
+
+/// `data` of a `reaction` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReactionData<'a> {
+    pub(crate) thread: &'a ThreadId,
+    pub(crate) tseq: u64,
+    pub(crate) message: u64,
+    pub(crate) from: &'a UserId,
+    pub(crate) emoji: &'a Emoji,
+    pub(crate) state: ReactionState,
     pub(crate) at: Timestamp,
 }
 
@@ -133,14 +173,43 @@ pub(crate) struct MemberData<'a> {
     pub(crate) at: Timestamp,
 }
 
-/// `data` of a `thread` frame.
+/// `data` of a `thread` frame for a thread that was created.
 #[derive(Debug, Serialize)]
 pub(crate) struct ThreadData {
     pub(crate) thread: Thread,
     pub(crate) tseq: u64,
 }
 
+/// `data` of a `thread` frame for a thread with a new title: of the thread only what changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct TitleData<'a> {
+    pub(crate) thread: Titled<'a>,
+    pub(crate) tseq: u64,
+    pub(crate) by: &'a UserId,
+    pub(crate) at: Timestamp,
+}
+
+/// What a new title changes of a thread.
+#[derive(Debug, Serialize)]
+pub(crate) struct Titled<'a> {
+    pub(crate) id: &'a ThreadId,
+    pub(crate) title: &'a str,
+}
+
+impl Message {
+    /// The message as a list of threads shows it: its text perhaps cut.
+    #[must_use]
+    pub fn preview(mut self) -> Self {
+        if let Some(text) = &mut self.text {
+            let kept = preview(text, crate::limits::PREVIEW_BYTES).len();
+            self.cut = kept < text.len();
+            text.truncate(kept);
+        }
+        self
+    }
+}
+
 /// The beginning of a text, at most `bytes` long and never cut inside a character.
-pub fn preview(text: &str, bytes: usize) -> &str {
+fn preview(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
