@@ -7,7 +7,7 @@ use axum::{
 use server::json::{no_such_method, no_such_route};
 
 use crate::{
-    routes::{health, members, messages, presence, reactions, seen, session, threads, typing},
+    routes::{health, members, messages, openapi, presence, reactions, seen, session, threads, typing},
     state::ApiState,
 };
 
@@ -29,6 +29,7 @@ pub fn routes(state: ApiState) -> Router {
         .route("/v1/threads/{thread}/typing", post(typing::tell))
         .route("/v1/threads/{thread}/seen", post(seen::mark))
         .route("/v1/threads/{thread}/presence", get(presence::list))
+        .route("/v1/openapi.json", get(openapi::read))
         .with_state(state)
 }
 

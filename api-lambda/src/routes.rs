@@ -3,6 +3,7 @@
 pub mod health;
 pub mod members;
 pub mod messages;
+pub mod openapi;
 pub mod page;
 pub mod presence;
 pub mod reactions;

@@ -7,6 +7,7 @@ mod api;
 mod changes;
 mod cost;
 mod members;
+mod openapi;
 mod stream;
 mod sweep;
 mod wire;

@@ -15,6 +15,7 @@ use server::{
     problem::{Kind, Problem},
 };
 use store::{changes::Asked, table::Table};
+use utoipa::ToSchema;
 
 use super::{
     page::{Paging, token},
@@ -23,9 +24,10 @@ use super::{
 use crate::{answer::failed, fanout::drive::Fanout};
 
 /// A message to send, or another text for one.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
+    /// 1 byte to 16 KiB of UTF-8, not only blanks.
     text: String,
 }
 

@@ -17,6 +17,7 @@ use server::{
     problem::{Kind, Problem},
 };
 use store::{changes::Asked, table::Table, threads::Created};
+use utoipa::ToSchema;
 
 use super::{
     page::{Paging, token},
@@ -28,18 +29,22 @@ use crate::{
 };
 
 /// A thread to create: with one other member and no title it is the direct thread of both.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewThread {
+    /// 1 to 40 users besides yourself.
     members: BTreeSet<UserId>,
+    /// At most 200 bytes of UTF-8.
     title: Option<String>,
 }
 
 /// The list of threads, with the cursor to open the stream at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Threads {
     #[serde(flatten)]
     page: Page<Thread>,
+    /// Where to open the stream: it was read before the list.
+    #[schema(value_type = String)]
     cursor: Cursor,
 }
 
@@ -106,9 +111,10 @@ pub async fn read(
 }
 
 /// Another title for a group.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTitle {
+    /// 1 to 200 bytes of UTF-8.
     title: String,
 }
 

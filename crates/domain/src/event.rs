@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     ids::{Emoji, ThreadId, UserId},
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// The name of an SSE event. Never `open` or `error`: `EventSource` raises those itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventName {
     /// First of every stream.
@@ -130,7 +131,7 @@ pub enum Body {
 }
 
 /// What became of a reaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReactionState {
     /// It was put there.
@@ -140,7 +141,7 @@ pub enum ReactionState {
 }
 
 /// How a membership changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// Somebody else (or the user) put them in.
@@ -152,7 +153,7 @@ pub enum Change {
 }
 
 /// The two kinds of thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ThreadKind {
     /// Of two users, one per pair; nobody joins or leaves.
@@ -162,7 +163,7 @@ pub enum ThreadKind {
 }
 
 /// A member of a thread.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Member {
     /// Who.
     pub user: UserId,
@@ -171,7 +172,7 @@ pub struct Member {
 }
 
 /// What a member may do besides reading and writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Created the thread; may take others out.

@@ -6,6 +6,7 @@ use std::{fmt, sync::Arc};
 use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize, de};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::limits;
 
@@ -22,8 +23,9 @@ pub struct BadId {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
         #[serde(transparent)]
+        #[schema(value_type = String)]
         pub struct $name(Arc<str>);
 
         impl $name {

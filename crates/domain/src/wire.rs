@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
     event::{Change, Member, ReactionState, ThreadKind},
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// A thread as its reader sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Thread {
     /// Its id.
     pub id: ThreadId,
@@ -20,9 +21,10 @@ pub struct Thread {
     pub kind: ThreadKind,
     /// Its title; direct threads have none.
     pub title: Option<String>,
-    /// Its members; at most [`crate::limits::LISTED_MEMBERS`] in a list of threads.
+    /// Its members; in a list of threads only the first eight.
     pub members: Vec<Member>,
     /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// How many messages it has.
     pub number: u64,
@@ -32,14 +34,14 @@ pub struct Thread {
     pub unread: u64,
     /// Its latest message; in a list of threads the text may be cut.
     pub last: Option<Message>,
-    /// How far each member has seen it; only where one thread is read, and only up to
-    /// [`crate::limits::SEEN_MEMBERS`] members.
+    /// How far each member has seen it; only where one thread is read, and only up to 64 members.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, u64>>, nullable = false)]
     pub seen_by: Option<BTreeMap<UserId, u64>>,
 }
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     /// The thread.
     pub thread: ThreadId,
@@ -51,21 +53,26 @@ pub struct Message {
     pub from: UserId,
     /// What was said; absent once the message is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub text: Option<String>,
     /// Whether it has been deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// When, by the server's clock.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     /// When the text was last changed by its author; absent if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub edited_at: Option<Timestamp>,
     /// Who has reacted, by reaction, the earliest first; absent without any.
     #[serde(default, skip_serializing_if = "Reactions::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<UserId>>)]
     pub reactions: Reactions,
     /// The tseq of the latest event that changed it: of two copies the one with the larger
     /// `changed` is the newer. Absent if it never was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub changed: Option<u64>,
     /// The text is a preview and goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -73,7 +80,7 @@ pub struct Message {
 }
 
 /// How far a member has read a thread; clients take the maximum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Seen {
     /// The thread.
     pub thread: ThreadId,
@@ -84,7 +91,7 @@ pub struct Seen {
 }
 
 /// Somebody types, or has stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Typing {
     /// The thread.
     pub thread: ThreadId,
@@ -97,7 +104,7 @@ pub struct Typing {
 }
 
 /// Whether somebody types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TypingState {
     /// Typing now.
@@ -107,18 +114,19 @@ pub enum TypingState {
 }
 
 /// Whether a user has an open stream somewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Presence {
     /// The user.
     pub user: UserId,
     /// Whether some edge holds a stream of theirs.
     pub online: bool,
     /// When this was looked up.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// What is on the page.
     pub items: Vec<T>,

@@ -89,17 +89,6 @@ enum Also {
     Title(String),
 }
 
-/// What comes of a write, before it is tried.
-#[derive(Debug)]
-pub(crate) enum Drafted {
-    /// There is something to commit.
-    Draft(Draft),
-    /// It is as asked for already.
-    Unchanged,
-    /// It may not be.
-    Refused(Refusal),
-}
-
 impl Draft {
     /// Adds what changes along with the log to its transaction.
     pub(crate) fn add_to(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
@@ -124,24 +113,24 @@ impl Draft {
 
 impl Table {
     /// Turns a write into what there is to commit behind `tail`, which was read before: the
-    /// message that it changes is read here.
+    /// message that it changes is read here. Nothing, if all is as asked for already.
     pub(crate) async fn draft(
         &self,
         origin: &Origin,
         row: &ThreadRow,
         tail: &Entry,
         asked: Asked<'_>,
-    ) -> Result<Drafted, Error> {
+    ) -> Result<Result<Option<Draft>, Refusal>, Error> {
         let tseq = tail.tseq + 1;
         let (message, body) = match asked {
             Asked::Message { text } => {
-                return Ok(drafted(origin, tail, Body::Message(Said::new(text)), Also::Nothing));
+                return Ok(Ok(Some(draft(origin, tail, Body::Message(Said::new(text)), Also::Nothing))));
             }
-            Asked::Title { .. } if row.pair.is_some() => return Ok(Drafted::Refused(Refusal::Direct)),
-            Asked::Title { title } if row.title.as_deref() == Some(title) => return Ok(Drafted::Unchanged),
+            Asked::Title { .. } if row.pair.is_some() => return Ok(Err(Refusal::Direct)),
+            Asked::Title { title } if row.title.as_deref() == Some(title) => return Ok(Ok(None)),
             Asked::Title { title } => {
                 let body = Body::Title { title: title.into() };
-                return Ok(drafted(origin, tail, body, Also::Title(title.into())));
+                return Ok(Ok(Some(draft(origin, tail, body, Also::Title(title.into())))));
             }
             Asked::Edit { message, text } => (message, Body::Edit { message, text: Some(text.into()) }),
             Asked::Delete { message } => (message, Body::Delete { message }),
@@ -150,18 +139,16 @@ impl Table {
             }
         };
         let Some(found) = self.get::<EntryRow>(&keys::entry(&tail.thread, message)).await? else {
-            return Ok(Drafted::Refused(Refusal::NoMessage));
+            return Ok(Err(Refusal::NoMessage));
         };
         let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
-        let Body::Message(said) = &target.body else { return Ok(Drafted::Refused(Refusal::NoMessage)) };
-        Ok(match change(origin, (&target.by, said), asked, tseq) {
-            Ok(Some(next)) => {
+        let Body::Message(said) = &target.body else { return Ok(Err(Refusal::NoMessage)) };
+        Ok(change(origin, (&target.by, said), asked, tseq).map(|next| {
+            next.map(|next| {
                 let also = Also::Message { tseq: message, was, now: json(&Body::Message(next)) };
-                drafted(origin, tail, body, also)
-            }
-            Ok(None) => Drafted::Unchanged,
-            Err(refusal) => Drafted::Refused(refusal),
-        })
+                draft(origin, tail, body, also)
+            })
+        }))
     }
 }
 
@@ -187,9 +174,9 @@ fn change(
     }
 }
 
-fn drafted(origin: &Origin, tail: &Entry, body: Body, also: Also) -> Drafted {
+fn draft(origin: &Origin, tail: &Entry, body: Body, also: Also) -> Draft {
     let number = tail.number + u64::from(matches!(body, Body::Message(_)));
     let thread: ThreadId = tail.thread.clone();
     let entry = Entry { thread, tseq: tail.tseq + 1, number, by: origin.by.clone(), at: origin.now, body };
-    Drafted::Draft(Draft { entry, also })
+    Draft { entry, also }
 }

@@ -7,7 +7,7 @@ use domain::{
 use futures_util::future::try_join3;
 
 use crate::{
-    changes::{Asked, Draft, Drafted, Refusal},
+    changes::{Asked, Draft, Refusal},
     commit::{Known, Origin, owe},
     error::Error,
     fan::Told,
@@ -81,9 +81,9 @@ impl Table {
                 return Ok(Sent::NotMember);
             }
             let draft = match self.draft(origin, &row, &tail, asked).await? {
-                Drafted::Draft(draft) => draft,
-                Drafted::Unchanged => return Ok(Sent::Unchanged),
-                Drafted::Refused(refusal) => return Ok(Sent::Refused(refusal)),
+                Ok(Some(draft)) => draft,
+                Ok(None) => return Ok(Sent::Unchanged),
+                Err(refusal) => return Ok(Sent::Refused(refusal)),
             };
             let outcome = match row.pair.filter(|_| attempt == 0) {
                 Some(pair) => self.commit_whole(origin, &draft, &pair).await.map(|whole| match whole {
