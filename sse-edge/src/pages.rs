@@ -40,6 +40,7 @@ files! {
     "list.js" JS,
     "log.js" JS,
     "menu.js" JS,
+    "message.js" JS,
     "runnel.js" JS,
     "sends.js" JS,
     "signin.js" JS,

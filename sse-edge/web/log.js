@@ -169,7 +169,7 @@ function makeRow(item) {
       el("span", { class: "author" }),
       el("div", { class: "bubble" },
         el("span", { class: "text", "data-testid": "text" }),
-        el("span", { class: "meta" }, el("span", { class: "edited", "data-testid": "edited" }), el("time"), el("span", { class: "tick" })),
+        el("span", { class: "meta" }, el("span", { class: "edited" }), el("time"), el("span", { class: "tick" })),
         el("button", { type: "button", class: "icon more", "data-testid": "menu", "aria-label": "Message menu", "aria-haspopup": "menu", "aria-expanded": "false", title: "React, edit, delete" }, icon("more"))),
       el("div", { class: "chips" }),
       el("div", { class: "status" })));
@@ -191,7 +191,7 @@ function updateRow(node, item, on) {
   redraw(text, item.text ?? null, () => item.deleted ? ["Message deleted"] : pieces(item.text).map((piece) => piece.url
     ? el("a", { href: piece.url, target: "_blank", rel: "noopener noreferrer" }, piece.text) : piece.text));
   say(edited, item.edited_at ? "edited" : "");
-  set(edited, { title: item.edited_at && momentOf(item.edited_at) });
+  set(edited, { "data-testid": item.edited_at && "edited", title: item.edited_at && momentOf(item.edited_at) });
   more.hidden = item.state !== "sent" || Boolean(item.deleted);
   set(more, { tabindex: item.stop ? "0" : "-1" });
   redraw(chips, item.reactions ?? {}, () => Object.entries(item.reactions ?? {}).map((entry) => chip(entry, item.me)));

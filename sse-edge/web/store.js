@@ -6,6 +6,8 @@
  * snapshot that already contains it. Unread is computed (`number - seen`), never counted up.
  */
 
+import { erased, touched, version } from "./message.js";
+
 /** A list names at most this many members; a shorter one is therefore complete. */
 const LISTED_MEMBERS = 8;
 
@@ -378,28 +380,6 @@ function blankThread(id) {
     changes: [], early: new Map(), titleStamp: 0, number: 0, seen: 0, seenBy: {}, last: null, messages: new Map(),
     loadedEpoch: -1, earlier: null,
   };
-}
-
-/** The tseq of the latest event that is in a copy of a message: the larger is the newer. */
-function version(message) {
-  return message?.changed ?? message?.tseq ?? 0;
-}
-
-/** A message after an event about it; one that is in it already changes nothing. */
-function touched(message, name, data) {
-  if (data.tseq <= version(message)) return message;
-  const next = { ...message, changed: data.tseq };
-  // Of a message that was edited and then deleted, a late edit says only that it is deleted.
-  if (name === "delete" || data.deleted) return erased(next);
-  if (name === "edit") return { ...next, text: data.text, edited_at: data.at, cut: undefined };
-  const users = (message.reactions?.[data.emoji] ?? []).filter((user) => user !== data.from);
-  if (data.state === "added") users.push(data.from);
-  const { [data.emoji]: _, ...others } = message.reactions ?? {};
-  return { ...next, reactions: users.length > 0 ? { ...others, [data.emoji]: users } : others };
-}
-
-function erased({ text, edited_at, reactions, cut, ...rest }) {
-  return { ...rest, deleted: true };
 }
 
 function activity(thread) {
