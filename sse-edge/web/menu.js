@@ -17,6 +17,10 @@ export class MessageMenu {
     this.on = on;
     this.menu = $("message-menu");
     this.menu.addEventListener("keydown", (event) => this.#walk(event));
+    // It stays with its message when the window or the log moves.
+    const follow = () => this.menu.matches(":popover-open") && this.#place();
+    addEventListener("resize", follow);
+    addEventListener("scroll", follow, { capture: true, passive: true });
     this.menu.addEventListener("toggle", (event) => {
       if (event.newState === "open" || !this.button) return;
       set(this.button, { "aria-expanded": "false" });
