@@ -39,11 +39,11 @@ async fn bytes_until(stream: &mut Stream, last: &str) -> String {
 #[tokio::test]
 async fn an_edit_is_told_listed_and_counts_as_no_message() {
     for members in [json!({"members": ["bob"]}), json!({"members": ["bob"], "title": "two"})] {
-        let world = World::start(Topology::PerUser, 1).await;
+        let world = World::start(Topology::PerUser, 2).await;
         let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
         let thread = alice.thread(members).await;
         let mut stream = world.open(0, "bob", None).await;
-        stream.expect("hello").await;
+        let cursor = stream.expect("hello").await.id;
         let said = alice.say(&thread, "helo").await;
         stream.expect("message").await;
         let edited = edit(&alice, &said, "hello").await;
@@ -66,6 +66,12 @@ async fn an_edit_is_told_listed_and_counts_as_no_message() {
         assert_eq!(edit(&alice, &said, "hello").await.body, now);
         let next = alice.say(&thread, "next").await;
         assert_eq!((&next["tseq"], &next["number"]), (&json!(4), &json!(2)));
+        // Who comes late is told of both as they are now.
+        edit(&alice, &said, "hello!").await;
+        let mut late = world.open(1, "bob", Some(&cursor)).await;
+        late.expect("hello").await;
+        assert_eq!(late.expect("message").await.data["text"], "hello!");
+        assert_eq!(late.expect("edit").await.data["text"], "hello!");
     }
 }
 
@@ -280,6 +286,25 @@ async fn reactions_beyond_the_limit_are_refused() {
     let page = alice.get(&format!("/v1/threads/{thread}/messages?limit=2")).await;
     let numbers: Vec<&Value> = page.body["items"].as_array().unwrap().iter().map(|m| &m["number"]).collect();
     assert_eq!(numbers, [&json!(2), &json!(1)]);
+}
+
+#[tokio::test]
+async fn who_joins_while_a_group_is_renamed_knows_its_title() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "old"})).await;
+    let path = format!("/v1/threads/{thread}");
+    for n in 0..12 {
+        let (user, title) = (format!("user{n}"), format!("title {n}"));
+        let member = format!("{path}/members/{user}");
+        let (renamed, added) = tokio::join!(
+            alice.call("PATCH", &path, Some(json!({"title": title})), &[]),
+            alice.call("PUT", &member, None, &[]),
+        );
+        assert_eq!((renamed.status.as_u16(), added.status.as_u16()), (200, 204));
+        let listed = world.as_user(&user).get("/v1/threads").await;
+        assert_eq!(listed.body["items"][0]["title"], title);
+    }
 }
 
 #[tokio::test]

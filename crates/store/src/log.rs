@@ -181,3 +181,40 @@ pub(crate) fn entry(thread: &ThreadId, row: EntryRow) -> Result<Entry, Error> {
     })?;
     Ok(Entry { thread: thread.clone(), tseq: row.tseq, number: row.number, by: row.by, at: row.at, body })
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{ids::UserId, said::Said};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn at(tseq: u64, body: Body) -> Entry {
+        let by = UserId::parse("alice").unwrap();
+        let thread = ThreadId::parse("t_a").unwrap();
+        Entry { thread, tseq, number: 1, by, at: Timestamp::UNIX_EPOCH, body }
+    }
+
+    #[test]
+    fn an_edit_is_told_with_the_text_of_now_and_not_before_that_is_there() {
+        let before = Said::new("before");
+        let now = before.edited("now", 3, Timestamp::UNIX_EPOCH);
+        let later = now.edited("later", 4, Timestamp::UNIX_EPOCH);
+        let told = |said: Said| {
+            let mut edit = at(3, Body::Edit { message: 2, text: None });
+            let good = retell(&mut edit, Some(&at(2, Body::Message(said))));
+            let Body::Edit { text, .. } = edit.body else { panic!("{edit:?}") };
+            (good, text)
+        };
+        assert!(!told(before).0, "the message is still as it was");
+        assert_eq!(told(now), (true, Some("now".into())));
+        assert_eq!(told(later), (true, Some("later".into())));
+        assert_eq!(told(Said::deleted(4)), (true, None));
+    }
+
+    #[test]
+    fn an_edit_is_stored_without_its_text() {
+        let row = row(&at(3, Body::Edit { message: 2, text: Some("secret".into()) }), "o".into());
+        assert_eq!(row.body, r#"{"kind":"edit","message":2}"#);
+    }
+}
