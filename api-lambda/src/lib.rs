@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod config;
 pub mod fanout;
+pub mod openapi;
 pub mod router;
 pub mod routes;
 pub mod state;

@@ -2,12 +2,12 @@
 
 use axum::{
     Router,
-    routing::{get, post, put},
+    routing::{get, patch, post, put},
 };
 use server::json::{no_such_method, no_such_route};
 
 use crate::{
-    routes::{health, members, messages, presence, seen, session, threads, typing},
+    routes::{health, members, messages, openapi, presence, reactions, seen, session, threads, typing},
     state::ApiState,
 };
 
@@ -18,12 +18,18 @@ pub fn routes(state: ApiState) -> Router {
         .route("/v1/session", post(session::create).delete(session::delete))
         .route("/v1/tickets", post(session::ticket))
         .route("/v1/threads", post(threads::create).get(threads::list))
-        .route("/v1/threads/{thread}", get(threads::read))
+        .route("/v1/threads/{thread}", get(threads::read).patch(threads::rename))
         .route("/v1/threads/{thread}/members/{user}", put(members::add).delete(members::remove))
         .route("/v1/threads/{thread}/messages", get(messages::list).post(messages::send))
+        .route("/v1/threads/{thread}/messages/{tseq}", patch(messages::edit).delete(messages::delete))
+        .route(
+            "/v1/threads/{thread}/messages/{tseq}/reactions/{emoji}",
+            put(reactions::add).delete(reactions::remove),
+        )
         .route("/v1/threads/{thread}/typing", post(typing::tell))
         .route("/v1/threads/{thread}/seen", post(seen::mark))
         .route("/v1/threads/{thread}/presence", get(presence::list))
+        .route("/v1/openapi.json", get(openapi::read))
         .with_state(state)
 }
 

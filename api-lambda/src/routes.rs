@@ -3,8 +3,10 @@
 pub mod health;
 pub mod members;
 pub mod messages;
+pub mod openapi;
 pub mod page;
 pub mod presence;
+pub mod reactions;
 pub mod seen;
 pub mod session;
 pub mod threads;

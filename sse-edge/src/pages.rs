@@ -39,6 +39,8 @@ files! {
     "format.js" JS,
     "list.js" JS,
     "log.js" JS,
+    "menu.js" JS,
+    "message.js" JS,
     "runnel.js" JS,
     "sends.js" JS,
     "signin.js" JS,

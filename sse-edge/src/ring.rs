@@ -6,6 +6,7 @@ use bytes::Bytes;
 use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
+    event::EventName,
     limits,
 };
 use jiff::Timestamp;
@@ -81,6 +82,11 @@ impl Ring {
         if self.frames.len() == limits::RING_FRAMES {
             self.frames.pop_front();
         }
+        // A frame from before may hold the text that this event takes away, and would be shown to
+        // whoever resumes before it: they read the inbox, which has only what is left.
+        if matches!(news.event, EventName::Edit | EventName::Delete) {
+            self.frames.clear();
+        }
         let at = Cursor { r#gen: self.generation, seq };
         self.frames.push_back(Shown { bytes: frames::event(news, at), sent_at });
         self.end = seq;
@@ -96,8 +102,6 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use domain::event::EventName;
-
     use super::*;
 
     fn news() -> News {
@@ -125,6 +129,17 @@ mod tests {
         assert!(ring.frame(10).is_none());
         let first = String::from_utf8(ring.frame(11).unwrap().bytes.to_vec()).unwrap();
         assert!(first.ends_with(".11\n\n"), "{first}");
+    }
+
+    #[test]
+    fn what_a_deletion_takes_away_is_held_no_longer() {
+        for event in [EventName::Edit, EventName::Delete] {
+            let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 0 });
+            ring.push(1, &news(), None);
+            ring.push(2, &News::new(event, "{}".into()), None);
+            assert!(ring.frame(1).is_none() && ring.frame(2).is_some());
+            assert_eq!((ring.view().start, ring.view().end), (2, 2));
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ import { $, avatar, batched, redraw, say, set, toast } from "./dom.js";
 import { listOf, threadName } from "./format.js";
 import { drawList, walkList } from "./list.js";
 import { Log } from "./log.js";
+import { MessageMenu } from "./menu.js";
+import { uuid } from "./runnel.js";
 import { SignIn, forgetSession, storedSession } from "./signin.js";
 import { StartThread } from "./start.js";
 
@@ -20,6 +22,8 @@ const WAITING = {
 /** @type {Chat|null} */
 let chat = null;
 let typingTimer;
+/** The message that the composer holds the text of, with the key of its last try. */
+let editing = null;
 const drafts = new Map();
 const draw = batched(drawNow);
 
@@ -29,8 +33,15 @@ const log = new Log({
   drop: (key) => chat.sends.drop(key),
   older: () => chat?.more(),
   moved: () => chat?.see(),
+  menu: (button, item) => menu.show(button, item, chat.me),
+  react,
 });
-const details = new Details({ add: (user) => chat.add(user), leave: () => chat.leave() });
+const menu = new MessageMenu({
+  react,
+  edit: startEdit,
+  remove: (item) => chat.deleteMessage(item).catch((error) => toast(`The message was not deleted. ${error.message}`)),
+});
+const details = new Details({ add: (user) => chat.add(user), leave: () => chat.leave(), rename: (title) => chat.rename(title) });
 const start = new StartThread(() => chat.me, (members, title, key) => chat.create(members, title, key), go);
 
 // ---- sessions --------------------------------------------------------------------------------
@@ -63,7 +74,9 @@ function end(why) {
   chat?.stop();
   chat = null;
   forgetSession();
+  stopEdit();
   drafts.clear();
+  menu.close();
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
   $("app").hidden = true;
   set($("connection"), { "data-state": "connecting" });
@@ -95,7 +108,9 @@ function route() {
   const id = decodeURIComponent(location.hash.slice(1)) || null;
   const before = chat.open;
   if (before === id) return;
+  stopEdit();
   if (before) drafts.set(before, $("composer").value);
+  menu.close();
   details.close();
   log.open(id);
   chat.openThread(id);
@@ -168,12 +183,56 @@ function fitComposer() {
   $("send").disabled = box.value.trim() === "";
 }
 
+function react(item, emoji, is) {
+  chat.react(item, emoji, is).catch((error) => toast(error.message));
+}
+
+function startEdit(item) {
+  if (!editing) drafts.set(chat.open, $("composer").value);
+  editing = { item, text: null, key: null };
+  say($("editing-text"), item.text.replace(/\s+/g, " "));
+  $("editing").hidden = false;
+  $("composer").value = item.text;
+  fitComposer();
+  $("composer").focus();
+}
+
+/** Back to what was being written before. */
+function stopEdit() {
+  if (!editing) return;
+  editing = null;
+  $("editing").hidden = true;
+  $("composer").value = drafts.get(chat?.open) ?? "";
+  fitComposer();
+}
+
+async function saveEdit(text) {
+  const now = editing;
+  // One key for all tries of one text: an answer that got lost is no second edit.
+  if (now.text !== text) Object.assign(now, { text, key: uuid() });
+  try {
+    await chat.edit(now.item, text, now.key);
+    if (editing === now) stopEdit();
+  } catch (error) {
+    toast(`The message was not changed. ${error.message}`);
+  }
+}
+
+/** The latest own message that can be edited. */
+function ownLast() {
+  return chat?.store.rows(chat.open).findLast((row) => row.from === chat.me && row.state === "sent" && !row.deleted);
+}
+
 function submit() {
   const text = $("composer").value.trimEnd();
   if (!text.trim() || !chat?.open) return;
   const bytes = new TextEncoder().encode(text).length;
   if (bytes > MESSAGE_BYTES) {
     toast(`This message is too long: ${Math.ceil(bytes / 1024)} KiB, at most 16. Send it in parts.`);
+    return;
+  }
+  if (editing) {
+    saveEdit(text);
     return;
   }
   chat.send(text);
@@ -185,13 +244,18 @@ function submit() {
 
 $("composer").addEventListener("input", () => {
   fitComposer();
-  chat?.typing($("composer").value.trim() !== "");
+  if (!editing) chat?.typing($("composer").value.trim() !== "");
 });
 $("composer").addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && editing) return stopEdit();
+  if (event.key === "ArrowUp" && $("composer").value === "" && ownLast()) {
+    event.preventDefault();
+    return startEdit(ownLast());
+  }
   // While an input method composes, Enter is its own.
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return undefined;
   event.preventDefault();
-  submit();
+  return submit();
 });
 $("composer-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -202,6 +266,10 @@ $("composer-form").addEventListener("submit", (event) => {
 
 $("new-thread").addEventListener("click", () => start.show());
 $("first-thread").addEventListener("click", () => start.show());
+$("editing-off").addEventListener("click", () => {
+  stopEdit();
+  $("composer").focus();
+});
 $("details").addEventListener("click", () => details.show());
 $("sign-out").addEventListener("click", signOut);
 $("back").addEventListener("click", () => go(null));

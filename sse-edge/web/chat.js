@@ -289,6 +289,30 @@ export class Chat {
     return thread.id;
   }
 
+  /** Gives an own message another text. */
+  async edit({ thread, tseq }, text, key) {
+    this.store.put(await this.client.edit(thread, tseq, text, key));
+    this.on.changed();
+  }
+
+  async deleteMessage({ thread, tseq }) {
+    await this.client.deleteMessage(thread, tseq);
+    this.store.erase(thread, tseq);
+    this.on.changed();
+  }
+
+  /** Puts an own reaction under a message, or takes it away. */
+  async react({ thread, tseq }, emoji, is) {
+    this.store.put(await this.client.react(thread, tseq, emoji, is));
+    this.on.changed();
+  }
+
+  async rename(title) {
+    const mark = this.store.mark();
+    this.store.putThread(await this.client.rename(this.open, title), mark, true);
+    this.on.changed();
+  }
+
   async add(user) {
     await this.client.addMember(this.open, user);
     this.store.apply("member", { thread: this.open, user, change: "added" });

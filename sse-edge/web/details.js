@@ -33,7 +33,10 @@ function memberLine({ user, me, role, online }, group) {
 }
 
 export class Details {
-  /** @param {{add: (user: string) => Promise<void>, leave: () => Promise<void>}} on */
+  /**
+   * @param {{add: (user: string) => Promise<void>, leave: () => Promise<void>,
+   *   rename: (title: string) => Promise<void>}} on
+   */
   constructor(on) {
     this.on = on;
     this.dialog = $("details-dialog");
@@ -42,6 +45,10 @@ export class Details {
       event.preventDefault();
       this.#add();
     });
+    $("rename-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#rename();
+    });
     $("leave").addEventListener("click", () => this.#sure(true));
     $("leave-no").addEventListener("click", () => this.#sure(false));
     $("leave-yes").addEventListener("click", () => this.#leave());
@@ -49,7 +56,9 @@ export class Details {
 
   show() {
     $("add-user").value = "";
+    $("rename").value = this.title ?? "";
     say($("add-error"), "");
+    say($("rename-error"), "");
     this.#sure(false, false);
     this.dialog.showModal();
   }
@@ -64,6 +73,8 @@ export class Details {
     redraw($("details-avatar"), [face, thread.kind], () => [avatar({ name: face, kind: thread.kind, large: true })]);
     say($("details-title"), name);
     say($("details-about"), thread.kind === "direct" ? "A direct thread: nobody joins it, nobody leaves it." : about({ store, thread, online }));
+    this.title = thread.title;
+    $("rename-form").hidden = thread.kind === "direct";
     $("add-form").hidden = thread.kind === "direct";
     $("leave-part").hidden = thread.kind === "direct";
     const members = thread.members
@@ -80,6 +91,13 @@ export class Details {
     $("leave").hidden = asking;
     $("leave-sure").hidden = !asking;
     if (focus) (asking ? $("leave-no") : $("leave")).focus();
+  }
+
+  async #rename() {
+    const title = $("rename").value.trim();
+    if (!title) return say($("rename-error"), "Enter a title first.");
+    await this.#busy($("rename-form").querySelector("button"), () => this.on.rename(title), $("rename-error"));
+    return $("rename").focus();
   }
 
   async #add() {
@@ -99,13 +117,13 @@ export class Details {
     });
   }
 
-  async #busy(button, work) {
+  async #busy(button, work, told = $("add-error")) {
     set(button, { disabled: true });
-    say($("add-error"), "");
+    say(told, "");
     try {
       await work();
     } catch (error) {
-      say($("add-error"), error.message);
+      say(told, error.message);
     } finally {
       set(button, { disabled: false });
     }

@@ -45,7 +45,7 @@ function preview({ thread, newest, typers, sends, me }) {
   if (!newest) return "No messages yet";
   const from = newest.from ?? me;
   // Line breaks would show as one long run of blanks.
-  const text = newest.text.replace(/\s+/g, " ");
+  const text = newest.deleted ? "Message deleted" : newest.text.replace(/\s+/g, " ");
   if (from === me) return `You: ${text}`;
   return thread.kind === "direct" ? text : `${from}: ${text}`;
 }

@@ -1,6 +1,6 @@
 /** The messages of the open thread: rows, day separators, seen marks, and where the reader is. */
 import { $, avatar, el, icon, match, redraw, say, set } from "./dom.js";
-import { dayOf, faceName, momentOf, pieces, sameDay, seenText, threadName, timeOf } from "./format.js";
+import { dayOf, faceName, listOf, momentOf, pieces, sameDay, seenText, threadName, timeOf } from "./format.js";
 
 /** Messages of one author within this time stand together, in milliseconds. */
 const TOGETHER_MS = 5 * 60_000;
@@ -10,7 +10,8 @@ const END_PX = 48;
 export class Log {
   /**
    * @param {{retry: (key: string) => void, drop: (key: string) => void, older: () => void,
-   *   moved: () => void}} on what the reader asks for
+   *   moved: () => void, menu: (button: HTMLElement, item: object) => void,
+   *   react: (item: object, emoji: string, is: boolean) => void}} on what the reader asks for
    */
   constructor(on) {
     this.on = on;
@@ -26,6 +27,8 @@ export class Log {
       if (this.atEnd) this.toEnd();
       else this.#scrolled();
     }).observe(this.box);
+    $("rows").addEventListener("click", (event) => this.#clicked(event));
+    $("rows").addEventListener("keydown", walkMenus);
     $("to-newest").addEventListener("click", () => {
       this.toEnd();
       this.box.focus({ preventScroll: true });
@@ -73,6 +76,14 @@ export class Log {
     this.#newer(store);
   }
 
+  #clicked(event) {
+    const button = event.target.closest("button");
+    const item = button?.closest(".message")?.item;
+    if (!item) return;
+    if (button.classList.contains("more")) this.on.menu(button, item);
+    if (button.classList.contains("chip")) this.on.react(item, button.dataset.emoji, button.getAttribute("aria-pressed") !== "true");
+  }
+
   #items({ store, thread, rows, newAfter }) {
     const items = [];
     let previous;
@@ -85,9 +96,12 @@ export class Log {
       marked ||= fresh;
       const joined = previous && !day && !fresh && previous.from === row.from && Date.parse(row.at) - Date.parse(previous.at) < TOGETHER_MS;
       if (joined) items.at(-1).last = false;
-      items.push({ ...row, epoch: undefined, id: row.key ?? `tseq ${row.tseq}`, own: row.from === store.me, first: !joined, last: true, named: thread.kind === "group" });
+      items.push({ ...row, epoch: undefined, id: row.key ?? `tseq ${row.tseq}`, own: row.from === store.me, first: !joined, last: true, named: thread.kind === "group", me: store.me });
       previous = row;
     }
+    // One stop of the Tab key for all menus; the arrow keys walk them.
+    const end = items.findLast((item) => item.state === "sent" && !item.deleted);
+    if (end) end.stop = true;
     this.#marks({ store, thread, items });
     return items;
   }
@@ -155,24 +169,32 @@ function makeRow(item) {
       el("span", { class: "author" }),
       el("div", { class: "bubble" },
         el("span", { class: "text", "data-testid": "text" }),
-        el("span", { class: "meta" }, el("time"), el("span", { class: "tick" }))),
+        el("span", { class: "meta" }, el("span", { class: "edited" }), el("time"), el("span", { class: "tick" })),
+        el("button", { type: "button", class: "icon more", "data-testid": "menu", "aria-label": "Message menu", "aria-haspopup": "menu", "aria-expanded": "false", title: "React, edit, delete" }, icon("more"))),
+      el("div", { class: "chips" }),
       el("div", { class: "status" })));
 }
 
 function updateRow(node, item, on) {
   if (item.label) return say(node.firstChild, item.label);
-  node.className = `message${item.own ? " own" : ""}${item.first ? " first" : ""}${item.last ? " last" : ""}`;
+  node.item = item;
+  node.className = `message${item.deleted ? " deleted" : ""}${item.own ? " own" : ""}${item.first ? " first" : ""}${item.last ? " last" : ""}`;
   set(node, { "data-tseq": item.tseq, "data-key": item.key, "data-state": item.state });
   const [gutter, column] = node.children;
-  const [author, bubble, status] = column.children;
-  const [text, meta] = bubble.children;
-  const [time, tick] = meta.children;
+  const [author, bubble, chips, status] = column.children;
+  const [text, meta, more] = bubble.children;
+  const [edited, time, tick] = meta.children;
   redraw(gutter, !item.own && item.last && item.from, () => (!item.own && item.last ? [avatar({ name: item.from })] : []));
   say(author, item.own ? "You" : item.from);
   // Shown above the first of a group; always there for those who hear the log.
   author.classList.toggle("sr", item.own || !item.first || !item.named);
-  redraw(text, item.text, () => pieces(item.text).map((piece) => piece.url
+  redraw(text, item.text ?? null, () => item.deleted ? ["Message deleted"] : pieces(item.text).map((piece) => piece.url
     ? el("a", { href: piece.url, target: "_blank", rel: "noopener noreferrer" }, piece.text) : piece.text));
+  say(edited, item.edited_at ? "edited" : "");
+  set(edited, { "data-testid": item.edited_at && "edited", title: item.edited_at && momentOf(item.edited_at) });
+  more.hidden = item.state !== "sent" || Boolean(item.deleted);
+  set(more, { tabindex: item.stop ? "0" : "-1" });
+  redraw(chips, item.reactions ?? {}, () => Object.entries(item.reactions ?? {}).map((entry) => chip(entry, item.me)));
   say(time, timeOf(item.at));
   set(time, { datetime: item.at, title: momentOf(item.at) });
   if (!item.own) return undefined;
@@ -181,6 +203,25 @@ function updateRow(node, item, on) {
   tick.className = `tick ${sign}`;
   redraw(status, [item.mark, item.tell, item.detail], () => statusOf(item, on));
   return undefined;
+}
+
+function chip([emoji, users], me) {
+  const mine = users.includes(me);
+  const names = listOf(users.map((user) => (user === me ? "you" : user)));
+  return el("button", {
+    type: "button", class: "chip", "data-testid": "reaction", "data-emoji": emoji, "aria-pressed": String(mine), title: names, "aria-label": `${emoji} by ${names}`,
+  }, emoji, el("span", { class: "chip-count" }, String(users.length)));
+}
+
+/** Arrow keys, Home and End walk the messages' menus. */
+function walkMenus(event) {
+  if (!event.target.classList.contains("more")) return;
+  const menus = [...$("rows").querySelectorAll(".more:not([hidden])")];
+  const here = menus.indexOf(event.target);
+  const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: menus.length - 1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  menus[Math.min(Math.max(to, 0), menus.length - 1)].focus();
 }
 
 function statusOf(item, on) {

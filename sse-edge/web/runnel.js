@@ -6,7 +6,7 @@
  * const runnel = new Runnel({ token, on: {
  *   listing() {},                // a list is about to be asked for; what it returns is `mark` below
  *   list(threads, mark) {},      // the complete list: replace what you have (false: ask again)
- *   event(name, data) {},        // message, member, thread, seen, typing: upsert them
+ *   event(name, data) {},        // message, edit, delete, reaction, member, thread, seen, typing: upsert them
  *   reset() {},                  // what you have is out of date; a list follows by itself
  *   state(state) {},             // connecting | live | reconnecting
  *   signedOut(error) {},         // the token is no longer accepted
@@ -258,6 +258,26 @@ export class Runnel {
   /** Sends a message. Repeat it with the same `key` until it is answered: it is sent once. */
   send(thread, text, key) {
     return this.#call("POST", at(thread, "messages"), { body: { text }, key });
+  }
+
+  /** Gives an own message another text, and resolves with the message. */
+  edit(thread, tseq, text, key = uuid()) {
+    return this.#call("PATCH", at(thread, "messages", tseq), { body: { text }, key });
+  }
+
+  /** Deletes an own message. */
+  deleteMessage(thread, tseq, key = uuid()) {
+    return this.#call("DELETE", at(thread, "messages", tseq), { key });
+  }
+
+  /** Puts a reaction under a message, or takes it away; resolves with the message. */
+  react(thread, tseq, emoji, is = true, key = uuid()) {
+    return this.#call(is ? "PUT" : "DELETE", at(thread, "messages", tseq, "reactions", emoji), { key });
+  }
+
+  /** Gives a group another title, and resolves with the thread. */
+  rename(thread, title, key = uuid()) {
+    return this.#call("PATCH", at(thread), { body: { title }, key });
   }
 
   /** Says that the signed-in user has seen the thread up to message `number`. */

@@ -6,6 +6,8 @@
  * snapshot that already contains it. Unread is computed (`number - seen`), never counted up.
  */
 
+import { erased, touched, version } from "./message.js";
+
 /** A list names at most this many members; a shorter one is therefore complete. */
 const LISTED_MEMBERS = 8;
 
@@ -73,16 +75,16 @@ export class Store {
     const fresh = !old || old.epoch !== this.epoch;
     const thread = old ?? blankThread(shape.id);
     if (fresh) {
-      Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: {}, last: null, full: false, changes: [] });
+      Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: {}, last: null, full: false, changes: [], early: new Map(), titleStamp: 0 });
     }
     thread.kind = shape.kind;
-    thread.title = shape.title ?? null;
+    if (thread.titleStamp <= mark.stamp) thread.title = shape.title ?? null;
     thread.createdAt = shape.created_at;
     thread.stub = false;
     thread.number = Math.max(thread.number, shape.number ?? 0);
     thread.seen = Math.max(thread.seen, shape.seen ?? 0);
     for (const [user, number] of Object.entries(shape.seen_by ?? {})) this.#seen(thread, user, number);
-    if (shape.last && shape.last.tseq > (thread.last?.tseq ?? 0)) thread.last = shape.last;
+    if (shape.last) this.#last(thread, shape.last);
     const complete = full || (shape.members ?? []).length < LISTED_MEMBERS;
     if (complete || !thread.full) {
       thread.members = (shape.members ?? []).map((member) => ({ ...member }));
@@ -120,11 +122,13 @@ export class Store {
     if (name !== "typing") this.late?.push([name, data]);
     if (name === "thread") {
       const old = this.map.get(data.thread.id);
-      // The event says how the thread began or was renamed; of the rest, what is known is newer.
+      // A renamed thread comes with nothing but its title.
+      if (!data.thread.kind) return this.#renamed(data.thread);
+      // The event says how the thread began; what is known is newer.
       if (!old || old.epoch !== this.epoch || old.stub) this.putThread(data.thread);
-      else old.title = data.thread.title ?? null;
       return { thread: data.thread.id };
     }
+    if (name === "edit" || name === "delete" || name === "reaction") return this.#touch(name, data);
     if (name === "message") {
       const thread = this.#known(data.thread);
       this.#message(thread, data);
@@ -144,6 +148,52 @@ export class Store {
       return { thread: data.thread };
     }
     return {};
+  }
+
+  #renamed({ id, title }) {
+    const thread = this.#known(id);
+    thread.title = title;
+    thread.titleStamp = this.stamp;
+    return { thread: id, unknown: thread.stub };
+  }
+
+  /** Something has become of a message. */
+  #touch(name, data) {
+    const thread = this.map.get(data.thread);
+    if (!thread) return { thread: data.thread };
+    const old = thread.messages.get(data.message);
+    if (old) thread.messages.set(data.message, touched(old, name, data));
+    // A page that was read before this may still be on its way.
+    if (old?.epoch !== this.epoch) {
+      if (!thread.early.has(data.message)) thread.early.set(data.message, []);
+      thread.early.get(data.message).push([name, data]);
+    }
+    if (thread.last?.tseq === data.message) thread.last = touched(thread.last, name, data);
+    return { thread: data.thread };
+  }
+
+  /** A message with all that became of it before it was here. */
+  #caughtUp(thread, message) {
+    return (thread.early.get(message.tseq) ?? []).reduce((now, [name, data]) => touched(now, name, data), message);
+  }
+
+  #last(thread, message) {
+    const newer = message.tseq - (thread.last?.tseq ?? 0) || version(message) - version(thread.last);
+    if (newer > 0) thread.last = this.#caughtUp(thread, message);
+  }
+
+  /** A message as the server has it now: the answer to a change. */
+  put(message) {
+    const thread = this.map.get(message.thread);
+    if (thread) this.#message(thread, message);
+  }
+
+  /** A message that this user has deleted: its text goes at once, the event follows. */
+  erase(id, tseq) {
+    const thread = this.map.get(id);
+    const old = thread?.messages.get(tseq);
+    if (old) thread.messages.set(tseq, erased(old));
+    if (thread?.last?.tseq === tseq) thread.last = erased(thread.last);
   }
 
   #member(data) {
@@ -178,13 +228,14 @@ export class Store {
 
   #message(thread, message) {
     const old = thread.messages.get(message.tseq);
-    if (!old || old.epoch !== this.epoch) {
-      thread.messages.set(message.tseq, { ...message, epoch: this.epoch });
-      if (message.from === this.me) this.#link(message);
+    const fresh = !old || old.epoch !== this.epoch;
+    if (fresh || version(message) > version(old)) {
+      thread.messages.set(message.tseq, this.#caughtUp(thread, { ...message, epoch: this.epoch }));
+      if (fresh && message.from === this.me) this.#link(message);
     }
     if (thread.epoch !== this.epoch) return;
     thread.number = Math.max(thread.number, message.number);
-    if (message.tseq > (thread.last?.tseq ?? 0)) thread.last = message;
+    this.#last(thread, message);
     this.#seen(thread, message.from, message.number);
   }
 
@@ -326,7 +377,7 @@ export class Store {
 function blankThread(id) {
   return {
     id, epoch: -1, stub: true, kind: "group", title: null, createdAt: null, members: [], full: false,
-    changes: [], number: 0, seen: 0, seenBy: {}, last: null, messages: new Map(),
+    changes: [], early: new Map(), titleStamp: 0, number: 0, seen: 0, seenBy: {}, last: null, messages: new Map(),
     loadedEpoch: -1, earlier: null,
   };
 }

@@ -266,3 +266,94 @@ test("a reload sends what waits, under the same key", async () => {
   assert.deepEqual(texts(store), ["a"]);
   assert.equal(storage.items["runnel.sends.alice"], "[]");
 });
+
+// ---- edits, deletions, reactions, titles ------------------------------------------------------
+
+function touch(name, tseq, message, more = {}) {
+  return [name, { thread: T, tseq, message, from: "bob", at: AT, ...more }];
+}
+
+function withOne() {
+  const store = new Store("alice");
+  store.list([shape({ number: 1, last: said(2, 1, "helo") })], store.mark());
+  store.page(T, { items: [said(2, 1, "helo")], next: null }, store.mark());
+  return store;
+}
+
+function said(tseq, number, text, more = {}) {
+  return { thread: T, tseq, number, from: "bob", text, at: AT, ...more };
+}
+
+const row = (store) => store.rows(T)[0];
+
+test("an edit shows in the log and in the list, and an older copy does not undo it", () => {
+  const store = withOne();
+  const mark = store.mark();
+  store.apply(...touch("edit", 3, 2, { text: "hello" }));
+  assert.deepEqual([row(store).text, row(store).edited_at, store.thread(T).last.text], ["hello", AT, "hello"]);
+  store.page(T, { items: [said(2, 1, "helo")], next: null }, mark);
+  store.putThread(shape({ number: 1, last: said(2, 1, "helo") }), mark);
+  assert.deepEqual([row(store).text, store.thread(T).last.text], ["hello", "hello"]);
+  assert.equal(store.unread(T), 1);
+});
+
+test("events in any copy already there change nothing", () => {
+  const store = withOne();
+  store.page(T, { items: [said(2, 1, "third", { edited_at: AT, changed: 5, reactions: { "👍": ["bob"] } })], next: null }, store.mark());
+  store.apply(...touch("edit", 3, 2, { text: "second" }));
+  store.apply(...touch("reaction", 4, 2, { emoji: "👍", state: "removed" }));
+  assert.deepEqual([row(store).text, row(store).reactions], ["third", { "👍": ["bob"] }]);
+});
+
+test("what becomes of a message before its page arrives is not forgotten", () => {
+  const store = new Store("alice");
+  store.list([shape({ number: 1 })], store.mark());
+  const mark = store.mark();
+  store.apply(...touch("reaction", 3, 2, { emoji: "👍", state: "added" }));
+  store.apply(...touch("edit", 4, 2, { text: "hello" }));
+  store.page(T, { items: [said(2, 1, "helo")], next: null }, mark);
+  assert.deepEqual([row(store).text, row(store).reactions], ["hello", { "👍": ["bob"] }]);
+});
+
+test("a deleted message keeps its place and nothing else", () => {
+  for (const end of [touch("delete", 4, 2), touch("edit", 4, 2, { deleted: true })]) {
+    const store = withOne();
+    store.apply(...touch("reaction", 3, 2, { emoji: "👍", state: "added" }));
+    store.apply(...end);
+    assert.deepEqual([row(store).deleted, row(store).text, row(store).reactions], [true, undefined, undefined]);
+    assert.ok(store.thread(T).last.deleted && !JSON.stringify(store.thread(T).last).includes("helo"));
+    store.apply(...touch("edit", 3, 2, { text: "late" }));
+    assert.equal(row(store).text, undefined);
+  }
+});
+
+test("an own deletion shows at once, and its event after it", () => {
+  const store = withOne();
+  store.erase(T, 2);
+  assert.equal(row(store).deleted, true);
+  store.apply(...touch("delete", 3, 2));
+  assert.equal(row(store).changed, 3);
+});
+
+test("a reaction comes once and goes", () => {
+  const store = withOne();
+  for (let n = 0; n < 2; n += 1) store.apply(...touch("reaction", 3, 2, { emoji: "👍", state: "added" }));
+  store.apply(...touch("reaction", 4, 2, { emoji: "👍", state: "added", from: "alice" }));
+  assert.deepEqual(row(store).reactions, { "👍": ["bob", "alice"] });
+  store.apply(...touch("reaction", 5, 2, { emoji: "👍", state: "removed" }));
+  store.apply(...touch("reaction", 6, 2, { emoji: "👍", state: "removed", from: "alice" }));
+  assert.deepEqual(row(store).reactions, {});
+});
+
+test("a new title stays, whatever snapshot was on its way", () => {
+  const store = withOne();
+  const mark = store.mark();
+  const renamed = ["thread", { thread: { id: T, title: "ours" }, tseq: 3, by: "bob", at: AT }];
+  store.apply(...renamed);
+  store.putThread(shape({ title: "old" }), mark);
+  assert.equal(store.thread(T).title, "ours");
+  assert.equal(store.thread(T).members.length, 2, "and nothing else of the thread is lost");
+  store.putThread(shape({ title: "newer" }), store.mark());
+  assert.equal(store.thread(T).title, "newer");
+  assert.equal(new Store("alice").apply(...renamed).unknown, true);
+});

@@ -2,6 +2,7 @@
 //!
 //! Needs Debian's `chromium` and `chromium-driver`, and `runnel` built beforehand in the same profile.
 
+mod changes;
 mod driver;
 mod server;
 mod shots;
@@ -64,12 +65,14 @@ async fn story(server: &mut Server, alice: &Window, bob: &Window) -> Result<()> 
     bob.shows(&before).await?;
     both_at_once(alice, bob).await?;
     alice.is_told_seen().await?;
+    changes::messages(alice, bob).await?;
     shots::everywhere(alice, "thread").await?;
     alice.open_details().await?;
     shots::everywhere(alice, "details").await?;
     alice.close_details().await?;
 
     across_a_kill(server, alice, bob).await?;
+    changes::title(alice, bob).await?;
     for window in [alice, bob] {
         ensure!(window.was_never_reloaded().await?, "a window was reloaded");
         let doubled = window.ever_doubled().await?;

@@ -72,8 +72,7 @@ impl Window {
 
     /// Closes them as a keyboard does.
     pub(crate) async fn close_details(&self) -> Result<()> {
-        let focused = self.client.active_element().await?;
-        Ok(focused.send_keys(&char::from(Key::Escape).to_string()).await?)
+        self.press(&[Key::Escape]).await
     }
 
     pub(crate) async fn open_newest_thread(&self) -> Result<()> {
@@ -83,6 +82,40 @@ impl Window {
     pub(crate) async fn send(&self, text: &str) -> Result<()> {
         self.type_into("composer", text).await?;
         self.click("send").await
+    }
+
+    /// Opens the menu of the message `text` as a keyboard does.
+    pub(crate) async fn open_menu_of(&self, text: &str) -> Result<()> {
+        let script = r#"
+            const row = [...document.querySelectorAll('[data-testid="message"]')]
+                .find((row) => row.querySelector('[data-testid="text"]').textContent === arguments[0]);
+            row.querySelector('[data-testid="menu"]').focus();
+        "#;
+        self.client.execute(script, vec![Value::from(text)]).await?;
+        self.press(&[Key::Enter]).await
+    }
+
+    /// Presses keys, one after another, each where the focus is by then.
+    pub(crate) async fn press(&self, keys: &[Key]) -> Result<()> {
+        for key in keys {
+            self.write(&char::from(*key).to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Types a text where the focus is.
+    pub(crate) async fn write(&self, text: &str) -> Result<()> {
+        Ok(self.client.active_element().await?.send_keys(text).await?)
+    }
+
+    /// Waits until the list names a thread so.
+    pub(crate) async fn lists(&self, name: &str) -> Result<()> {
+        let script = r#"return [...document.querySelectorAll('[data-testid="thread"] .name')].map((n) => n.textContent)"#;
+        until("the list has the name", async || {
+            let names: Vec<String> = serde_json::from_value(self.script(script).await?)?;
+            Ok(if names.iter().any(|n| n == name) { Ok(()) } else { Err(format!("{names:?}")) })
+        })
+        .await
     }
 
     /// Waits until exactly these messages are shown, sent, in this order.
@@ -156,7 +189,8 @@ impl Window {
         self.client.close().await.context("cannot close the browser")
     }
 
-    async fn reads(&self, testid: &str, right: impl Fn(&str) -> bool) -> Result<()> {
+    /// Waits until the last element so marked reads as it should.
+    pub(crate) async fn reads(&self, testid: &str, right: impl Fn(&str) -> bool) -> Result<()> {
         let script =
             format!(r#"return [...document.querySelectorAll('{}')].at(-1)?.textContent ?? """#, hook(testid));
         until(&format!("`{testid}` reads as it should"), async || {
@@ -167,13 +201,15 @@ impl Window {
         .await
     }
 
-    async fn type_into(&self, testid: &str, text: &str) -> Result<()> {
+    /// Types into a field behind what it holds.
+    pub(crate) async fn type_into(&self, testid: &str, text: &str) -> Result<()> {
         let field = self.client.wait().for_element(Locator::Css(&hook(testid))).await?;
         self.visible(testid).await?;
         Ok(field.send_keys(text).await?)
     }
 
-    async fn click(&self, testid: &str) -> Result<()> {
+    /// Clicks.
+    pub(crate) async fn click(&self, testid: &str) -> Result<()> {
         self.visible(testid).await?;
         Ok(self.client.find(Locator::Css(&hook(testid))).await?.click().await?)
     }

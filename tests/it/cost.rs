@@ -28,10 +28,26 @@ async fn every_operation_costs_what_the_docs_say() {
     }
     let mut table = Vec::new();
     world.calls.take();
-    alice.say(&direct, "hi").await;
+    let said = alice.say(&direct, "hi").await;
     table.push(row("message in a direct thread, two queues held", &world.calls.take()));
-    alice.say(&group, "hi").await;
+    let grouped = alice.say(&group, "hi").await;
     table.push(row("message in a group of two, two queues held", &world.calls.take()));
+    for (operation, method, rest, body) in [
+        ("edit", "PATCH", "", Some(json!({"text": "ho"}))),
+        ("reaction", "PUT", "/reactions/+1", None),
+        ("the same reaction again", "PUT", "/reactions/+1", None),
+        ("deletion", "DELETE", "", None),
+    ] {
+        for (kind, message) in [("direct thread", &said), ("group of two", &grouped)] {
+            let thread = message["thread"].as_str().unwrap();
+            let path = format!("/v1/threads/{thread}/messages/{}{rest}", message["tseq"]);
+            let answer = alice.call(method, &path, body.clone(), &[]).await;
+            assert!(answer.status.is_success(), "{answer:?}");
+            table.push(row(&format!("{operation} in a {kind}"), &world.calls.take()));
+        }
+    }
+    alice.call("PATCH", &format!("/v1/threads/{group}"), Some(json!({"title": "both"})), &[]).await;
+    table.push(row("new title of a group of two", &world.calls.take()));
     bob.post(&format!("/v1/threads/{direct}/seen"), json!({"number": 3})).await;
     table.push(row("seen in a direct thread", &world.calls.take()));
     bob.post(&format!("/v1/threads/{direct}/typing"), json!({"state": "started"})).await;

@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod api;
+mod changes;
 mod cost;
 mod members;
+mod openapi;
 mod stream;
 mod sweep;
 mod wire;

@@ -38,7 +38,11 @@ fn examples(kind: &str) -> BTreeMap<String, String> {
 }
 
 fn same_frame(examples: &mut BTreeMap<String, String>, seen: &Frame) {
-    let Some(example) = examples.remove(&seen.event) else { return };
+    same_frame_as(&seen.event, examples, seen);
+}
+
+fn same_frame_as(name: &str, examples: &mut BTreeMap<String, String>, seen: &Frame) {
+    let Some(example) = examples.remove(name) else { return };
     let example = parse(&format!("{example}\n"));
     assert_eq!(shape(&example.data), shape(&seen.data), "{seen:?}");
     assert_eq!(example.retry.is_some(), seen.retry.is_some(), "{seen:?}");
@@ -54,8 +58,17 @@ async fn every_frame_in_the_docs_has_the_form_of_a_real_one() {
     same_frame(&mut examples, &stream.expect("reset").await);
     let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
     same_frame(&mut examples, &stream.expect("thread").await);
-    alice.say(&thread, "hi").await;
+    let said = alice.say(&thread, "hi").await;
     same_frame(&mut examples, &stream.expect("message").await);
+    let message = format!("/v1/threads/{thread}/messages/{}", said["tseq"]);
+    alice.call("PATCH", &message, Some(json!({"text": "hi all"})), &[]).await;
+    same_frame(&mut examples, &stream.expect("edit").await);
+    bob.call("PUT", &format!("{message}/reactions/+1"), None, &[]).await;
+    same_frame(&mut examples, &stream.expect("reaction").await);
+    alice.call("DELETE", &message, None, &[]).await;
+    same_frame(&mut examples, &stream.expect("delete").await);
+    alice.call("PATCH", &format!("/v1/threads/{thread}"), Some(json!({"title": "all of us"})), &[]).await;
+    same_frame_as("thread renamed", &mut examples, &stream.expect("thread").await);
     alice.call("PUT", &format!("/v1/threads/{thread}/members/carol"), None, &[]).await;
     same_frame(&mut examples, &stream.expect("member").await);
     bob.post(&format!("/v1/threads/{thread}/seen"), json!({"number": 1})).await;
@@ -74,7 +87,18 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
     let mut examples = examples("body");
     let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
     let path = format!("/v1/threads/{thread}");
+    let first = alice.say(&thread, "hi").await;
+    let message = |message: &Value| format!("{path}/messages/{}", message["tseq"]);
+    alice.call("PATCH", &message(&first), Some(json!({"text": "hi all"})), &[]).await;
+    let reaction = format!("{}/reactions/%F0%9F%91%8D", message(&first));
+    let changed = alice.call("PUT", &reaction, None, &[]).await;
+    let second = alice.say(&thread, "gone").await;
+    alice.call("DELETE", &message(&second), None, &[]).await;
+    let mut deleted = alice.get(&format!("{path}/messages")).await;
+    deleted.body = deleted.body["items"][0].take();
     let answers = [
+        ("changed message", changed),
+        ("deleted message", deleted),
         ("message", alice.post(&format!("{path}/messages"), json!({"text": "hi"})).await),
         ("thread", alice.get(&path).await),
         ("threads", alice.get("/v1/threads").await),

@@ -1,7 +1,8 @@
-//! Messages: sent and listed.
+//! Messages: sent, listed, edited and deleted.
 
 use axum::{Json as Answer, extract::State};
 use domain::{
+    event::Entry,
     ids::ThreadId,
     limits,
     wire::{Message, Page},
@@ -13,22 +14,34 @@ use server::{
     json::{Json, Path, Query},
     problem::{Kind, Problem},
 };
-use store::{messages::Sent, table::Table};
+use store::{changes::Asked, table::Table};
+use utoipa::ToSchema;
 
 use super::{
     page::{Paging, token},
-    write::Write,
+    write::{Done, Write, finish},
 };
-use crate::{
-    answer::{failed, key_reused},
-    fanout::drive::Fanout,
-};
+use crate::{answer::failed, fanout::drive::Fanout};
 
-/// A message to send.
-#[derive(Debug, Deserialize, Serialize)]
+/// A message to send, or another text for one.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
+    /// 1 byte to 16 KiB of UTF-8, not only blanks.
     text: String,
+}
+
+impl NewMessage {
+    fn check(&self) -> Result<(), Problem> {
+        if self.text.trim().is_empty() {
+            return Err(Problem::invalid("text", "`text` must say something"));
+        }
+        if self.text.len() > limits::MESSAGE_BYTES {
+            let detail = format!("`text` may have at most {} bytes of UTF-8", limits::MESSAGE_BYTES);
+            return Err(Problem::new(Kind::TooLarge, detail));
+        }
+        Ok(())
+    }
 }
 
 /// `POST /v1/threads/{t}/messages`: 201 with the message, or 200 if the key was known.
@@ -38,32 +51,50 @@ pub async fn send(
     write: Write,
     Json(new): Json<NewMessage>,
 ) -> Result<(StatusCode, Answer<Message>), Problem> {
-    if new.text.trim().is_empty() {
-        return Err(Problem::invalid("text", "`text` must say something"));
-    }
-    if new.text.len() > limits::MESSAGE_BYTES {
-        let detail = format!("`text` may have at most {} bytes of UTF-8", limits::MESSAGE_BYTES);
-        return Err(Problem::new(Kind::TooLarge, detail));
-    }
+    new.check()?;
     let origin = write.of(&("message", &thread, &new));
-    let (status, entry) = match fanout.table.send(&origin, &thread, &new.text).await.map_err(failed)? {
-        Sent::Whole(entry, told) => {
-            fanout.whole(&entry, &told).await;
-            (StatusCode::CREATED, entry)
-        }
-        Sent::Committed(entry) => {
-            fanout.logged(&entry).await;
-            (StatusCode::CREATED, entry)
-        }
-        Sent::Known(entry) => {
-            fanout.logged(&entry).await;
-            (StatusCode::OK, entry)
-        }
-        Sent::KeyReused => return Err(key_reused()),
-        Sent::NotMember => return Err(Problem::not_found()),
-    };
-    let message = entry.message().ok_or_else(Problem::internal)?;
-    Ok((status, Answer(message)))
+    let sent = fanout.table.send(&origin, &thread, &new.text).await;
+    match finish(&fanout, sent).await? {
+        Done::Fresh(entry) => Ok((StatusCode::CREATED, Answer(message(&entry)?))),
+        Done::Known(entry) => Ok((StatusCode::OK, Answer(message(&entry)?))),
+        Done::Unchanged => Err(Problem::internal()),
+    }
+}
+
+fn message(entry: &Entry) -> Result<Message, Problem> {
+    entry.message().ok_or_else(Problem::internal)
+}
+
+/// `PATCH /v1/threads/{t}/messages/{tseq}`: 200 with the message as it is now.
+pub async fn edit(
+    State(fanout): State<Fanout>,
+    Path((thread, tseq)): Path<(ThreadId, u64)>,
+    write: Write,
+    Json(new): Json<NewMessage>,
+) -> Result<Answer<Message>, Problem> {
+    new.check()?;
+    let origin = write.of(&("edit", &thread, tseq, &new));
+    let asked = Asked::Edit { message: tseq, text: &new.text };
+    finish(&fanout, fanout.table.write(&origin, &thread, asked).await).await?;
+    now(&fanout.table, &thread, tseq).await
+}
+
+/// `DELETE /v1/threads/{t}/messages/{tseq}`: 204, also if it is deleted already.
+pub async fn delete(
+    State(fanout): State<Fanout>,
+    Path((thread, tseq)): Path<(ThreadId, u64)>,
+    write: Write,
+) -> Result<StatusCode, Problem> {
+    let origin = write.of(&("delete", &thread, tseq));
+    let asked = Asked::Delete { message: tseq };
+    finish(&fanout, fanout.table.write(&origin, &thread, asked).await).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The message as it is now: a repeated request, too, must not yield what was deleted since.
+pub(super) async fn now(table: &Table, thread: &ThreadId, tseq: u64) -> Result<Answer<Message>, Problem> {
+    let entry = table.entry(thread, tseq).await.map_err(failed)?;
+    message(&entry.ok_or_else(Problem::internal)?).map(Answer)
 }
 
 /// `GET /v1/threads/{t}/messages`: the latest first.

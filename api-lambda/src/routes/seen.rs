@@ -9,13 +9,15 @@ use server::{
     problem::Problem,
 };
 use store::seen::Marked;
+use utoipa::ToSchema;
 
 use crate::{answer::failed, fanout::drive::Fanout};
 
 /// Up to which message number the sender has read.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
+    /// A larger one than the thread has counts as its last.
     number: u64,
 }
 

@@ -17,13 +17,16 @@ use server::{
     problem::{Kind, Problem},
 };
 use store::{table::Table, tickets::Ticket};
+use utoipa::ToSchema;
 
 use crate::answer::failed;
 
 /// A one-use pass for one stream.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct NewTicket {
+    /// Goes into the stream's address: `?ticket=`.
     ticket: TicketId,
+    /// For how many seconds it may be used.
     expires_in: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Threads: created, listed, read.
+//! Threads: created, listed, read, renamed.
 
 use std::collections::BTreeSet;
 
@@ -16,11 +16,12 @@ use server::{
     json::{Json, Path, Query},
     problem::{Kind, Problem},
 };
-use store::{table::Table, threads::Created};
+use store::{changes::Asked, table::Table, threads::Created};
+use utoipa::ToSchema;
 
 use super::{
     page::{Paging, token},
-    write::Write,
+    write::{Write, finish},
 };
 use crate::{
     answer::{failed, key_reused},
@@ -28,18 +29,22 @@ use crate::{
 };
 
 /// A thread to create: with one other member and no title it is the direct thread of both.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewThread {
+    /// 1 to 40 users besides yourself.
     members: BTreeSet<UserId>,
+    /// At most 200 bytes of UTF-8.
     title: Option<String>,
 }
 
 /// The list of threads, with the cursor to open the stream at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Threads {
     #[serde(flatten)]
     page: Page<Thread>,
+    /// Where to open the stream: it was read before the list.
+    #[schema(value_type = String)]
     cursor: Cursor,
 }
 
@@ -49,16 +54,10 @@ pub async fn create(
     write: Write,
     Json(mut new): Json<NewThread>,
 ) -> Result<(StatusCode, Answer<Thread>), Problem> {
-    new.title = new.title.map(|title| title.trim().to_owned()).filter(|title| !title.is_empty());
-    if new
-        .title
-        .as_ref()
-        .is_some_and(|title| title.len() > limits::TITLE_BYTES || title.contains(char::is_control))
-    {
-        let detail =
-            format!("`title` may have at most {} bytes, and no control characters", limits::TITLE_BYTES);
-        return Err(Problem::invalid("title", detail));
-    }
+    new.title = match new.title.take() {
+        Some(text) => title(&text)?,
+        None => None,
+    };
     let origin = write.of(&("thread", &new));
     new.members.remove(&origin.by);
     let others: Vec<UserId> = new.members.into_iter().collect();
@@ -97,7 +96,7 @@ pub async fn list(
     let more = views.len() > limit;
     views.truncate(limit);
     let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));
-    let items = views.into_iter().map(|view| view.listed()).collect();
+    let items = table.listed(views).await.map_err(failed)?;
     Ok(Answer(Threads { page: Page { items, next }, cursor }))
 }
 
@@ -109,4 +108,38 @@ pub async fn read(
 ) -> Result<Answer<Thread>, Problem> {
     let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;
     thread.map(Answer).ok_or_else(|| Problem::new(Kind::NotFound, "no such thread, or none of yours"))
+}
+
+/// Another title for a group.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTitle {
+    /// 1 to 200 bytes of UTF-8.
+    title: String,
+}
+
+/// `PATCH /v1/threads/{t}`: 200 with the thread. Any member may rename a group.
+pub async fn rename(
+    State(fanout): State<Fanout>,
+    Path(thread): Path<ThreadId>,
+    write: Write,
+    Json(new): Json<NewTitle>,
+) -> Result<Answer<Thread>, Problem> {
+    let title = title(&new.title)?.ok_or_else(|| Problem::invalid("title", "`title` must say something"))?;
+    let origin = write.of(&("title", &thread, &title));
+    let asked = Asked::Title { title: &title };
+    finish(&fanout, fanout.table.write(&origin, &thread, asked).await).await?;
+    let renamed = fanout.table.thread(&origin.by, &thread).await.map_err(failed)?;
+    renamed.map(Answer).ok_or_else(Problem::not_found)
+}
+
+/// A title without blanks around it; none, if nothing is left.
+fn title(text: &str) -> Result<Option<String>, Problem> {
+    let title = text.trim();
+    if title.len() > limits::TITLE_BYTES || title.contains(char::is_control) {
+        let detail =
+            format!("`title` may have at most {} bytes, and no control characters", limits::TITLE_BYTES);
+        return Err(Problem::invalid("title", detail));
+    }
+    Ok(Some(title.to_owned()).filter(|title| !title.is_empty()))
 }

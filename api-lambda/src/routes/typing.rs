@@ -16,10 +16,12 @@ use server::{
     problem::Problem,
 };
 
+use utoipa::ToSchema;
+
 use crate::{answer::failed, fanout::drive::Fanout};
 
 /// Whether the sender types.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTyping {
     state: TypingState,

@@ -1,7 +1,7 @@
-//! What all writes have in common: a sender, a time, and an idempotency key.
+//! What all writes have in common: a sender, a time, an idempotency key, and how they end.
 
 use axum::extract::{FromRef, FromRequestParts};
-use domain::ids::IdempotencyKey;
+use domain::{event::Entry, ids::IdempotencyKey, limits, said::TooMany};
 use http::request::Parts;
 use serde::Serialize;
 use server::{
@@ -10,7 +10,12 @@ use server::{
     problem::{Kind, Problem},
 };
 use sha2::{Digest, Sha256};
-use store::commit::Origin;
+use store::{changes::Refusal, commit::Origin, error::Error, messages::Sent};
+
+use crate::{
+    answer::{failed, key_reused},
+    fanout::drive::Fanout,
+};
 
 /// A request that writes: who, when, and under which `Idempotency-Key`. One that brings no key
 /// gets one of its own, and is not known again when it is repeated.
@@ -23,6 +28,57 @@ impl Write {
         let text = serde_json::to_vec(what).expect("ids, numbers and strings always serialise");
         let hash = data_encoding::BASE32_DNSSEC.encode(&Sha256::digest(&text)[..16]);
         Origin { hash, ..self.0 }
+    }
+}
+
+/// A write that was accepted, now or before.
+#[derive(Debug)]
+pub enum Done {
+    /// It has just been logged.
+    Fresh(Entry),
+    /// It had been logged before, under the same key.
+    Known(Entry),
+    /// It was so already.
+    Unchanged,
+}
+
+/// Tells the members of what a write logged, or the writer of why it was not.
+pub async fn finish(fanout: &Fanout, sent: Result<Sent, Error>) -> Result<Done, Problem> {
+    match sent.map_err(failed)? {
+        Sent::Whole(entry, told) => {
+            fanout.whole(&entry, &told).await;
+            Ok(Done::Fresh(entry))
+        }
+        Sent::Committed(entry) => {
+            fanout.logged(&entry).await;
+            Ok(Done::Fresh(entry))
+        }
+        Sent::Known(entry) => {
+            fanout.logged(&entry).await;
+            Ok(Done::Known(entry))
+        }
+        Sent::Unchanged => Ok(Done::Unchanged),
+        Sent::KeyReused => Err(key_reused()),
+        Sent::NotMember => Err(Problem::not_found()),
+        Sent::Refused(refusal) => Err(refused(refusal)),
+    }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::NoMessage => Problem::not_found(),
+        Refusal::NotAuthor => Problem::new(Kind::Forbidden, "only its author edits or deletes a message"),
+        Refusal::Deleted => Problem::new(Kind::Conflict, "this message has been deleted"),
+        Refusal::TooMany(TooMany::Emoji) => {
+            let most = limits::MESSAGE_EMOJI;
+            Problem::new(Kind::Conflict, format!("a message has at most {most} different reactions"))
+        }
+        Refusal::TooMany(TooMany::Users) => {
+            let (same, all) = (limits::EMOJI_USERS, limits::MESSAGE_REACTIONS);
+            let detail = format!("a message has at most {same} times the same reaction, and {all} in all");
+            Problem::new(Kind::Conflict, detail)
+        }
+        Refusal::Direct => Problem::new(Kind::Conflict, "a direct thread has no title; create a group"),
     }
 }
 

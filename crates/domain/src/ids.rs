@@ -1,10 +1,12 @@
-//! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key.
+//! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key;
+//! a reaction, which is part of no key, may.
 
 use std::{fmt, sync::Arc};
 
 use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize, de};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::limits;
 
@@ -21,8 +23,9 @@ pub struct BadId {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
         #[serde(transparent)]
+        #[schema(value_type = String)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -84,6 +87,11 @@ id!(
     /// What a client sends with a write so that a repetition is known: `Idempotency-Key`.
     IdempotencyKey, "Idempotency-Key", "1 to 64 of A-Z a-z 0-9 _ . : + = ~ -",
     |t| all(t, limits::KEY_BYTES, |b| b.is_ascii_alphanumeric() || b"_.:+=~-".contains(&b))
+);
+id!(
+    /// A reaction: an emoji, or whatever short text clients agree on.
+    Emoji, "emoji", "1 to 32 bytes of UTF-8 without blanks and control characters",
+    |t| !t.is_empty() && t.len() <= limits::EMOJI_BYTES && !t.contains(|c: char| c.is_whitespace() || c.is_control())
 );
 id!(
     /// One run of one edge process; a holder of leases.
@@ -167,6 +175,16 @@ mod tests {
         }
         for good in ["alice", "auth0|5f7c8ec7c33c6c004bbafe82", "a@b.c", "A:b+c=~-"] {
             assert_eq!(UserId::parse(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn a_reaction_is_short_and_visible() {
+        for bad in ["", " ", "a b", "\u{7}", "\u{2028}", &"x".repeat(33)] {
+            assert!(Emoji::parse(bad).is_err(), "{bad:?}");
+        }
+        for good in ["👍🏽", "#️⃣", "❤️", "👩‍👩‍👧‍👦", "+1"] {
+            assert_eq!(Emoji::parse(good).unwrap().as_str(), good);
         }
     }
 

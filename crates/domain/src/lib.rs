@@ -10,4 +10,5 @@ pub mod event;
 pub mod frame;
 pub mod ids;
 pub mod limits;
+pub mod said;
 pub mod wire;

@@ -9,9 +9,17 @@ pub const MESSAGE_BYTES: usize = 16 * 1024;
 pub const BODY_BYTES: usize = 32 * 1024;
 /// Longest thread title, in bytes.
 pub const TITLE_BYTES: usize = 200;
-/// Longest part of a message kept as a preview in each member's view, in bytes: the view stays
-/// under 1 KiB, the unit in which DynamoDB bills a write.
+/// Longest part of a message shown in a list of threads, in bytes: two lines on a wide screen.
 pub const PREVIEW_BYTES: usize = 160;
+/// Longest reaction, in bytes: a family emoji of four with joiners has 25.
+pub const EMOJI_BYTES: usize = 32;
+/// Different reactions under one message: more than anybody reads, and an end to the row's growth.
+pub const MESSAGE_EMOJI: usize = 20;
+/// Users named under one reaction of a message; from there on a count would say as much.
+pub const EMOJI_USERS: usize = 64;
+/// Reactions under one message in all: with the longest user ids they and the longest text stay
+/// below the 60 KiB at which some SSE clients fail, see below.
+pub const MESSAGE_REACTIONS: usize = 192;
 /// Longest `Idempotency-Key`, in bytes.
 pub const KEY_BYTES: usize = 64;
 /// Longest user id, in bytes: the `sub` claims of the common identity providers fit.
@@ -117,6 +125,10 @@ pub const QUEUE_VISIBILITY: Duration = Duration::from_secs(2);
 pub const QUEUE_WAIT: Duration = Duration::from_secs(20);
 
 const _: () = assert!(MESSAGE_BYTES * 2 <= BODY_BYTES, "a message of quotes must fit a body");
+const _: () = assert!(
+    MESSAGE_BYTES * 2 + MESSAGE_REACTIONS * (USER_BYTES + 3) + MESSAGE_EMOJI * (EMOJI_BYTES + 6) < 59 * 1024,
+    "a message and its reactions fit a frame",
+);
 const _: () = assert!(CREATE_MEMBERS * 2 + 2 + 4 <= 100, "creation is one transaction");
 const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
 const _: () = assert!(BEAT_LAPSE.as_secs() < BEAT_DEAD.as_secs(), "an edge stops before others take over");

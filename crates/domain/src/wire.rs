@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{
-    event::{Change, Member, ThreadKind},
-    ids::{ThreadId, UserId},
+    event::{Change, Member, ReactionState, ThreadKind},
+    ids::{Emoji, ThreadId, UserId},
+    said::Reactions,
 };
 
 /// A thread as its reader sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Thread {
     /// Its id.
     pub id: ThreadId,
@@ -19,9 +21,10 @@ pub struct Thread {
     pub kind: ThreadKind,
     /// Its title; direct threads have none.
     pub title: Option<String>,
-    /// Its members; at most [`crate::limits::LISTED_MEMBERS`] in a list of threads.
+    /// Its members; in a list of threads only the first eight.
     pub members: Vec<Member>,
     /// When it was created.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// How many messages it has.
     pub number: u64,
@@ -31,14 +34,14 @@ pub struct Thread {
     pub unread: u64,
     /// Its latest message; in a list of threads the text may be cut.
     pub last: Option<Message>,
-    /// How far each member has seen it; only where one thread is read, and only up to
-    /// [`crate::limits::SEEN_MEMBERS`] members.
+    /// How far each member has seen it; only where one thread is read, and only up to 64 members.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, u64>>, nullable = false)]
     pub seen_by: Option<BTreeMap<UserId, u64>>,
 }
 
 /// A message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     /// The thread.
     pub thread: ThreadId,
@@ -48,17 +51,36 @@ pub struct Message {
     pub number: u64,
     /// Who said it.
     pub from: UserId,
-    /// What was said.
-    pub text: String,
+    /// What was said; absent once the message is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<String>,
+    /// Whether it has been deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// When, by the server's clock.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
+    /// When the text was last changed by its author; absent if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub edited_at: Option<Timestamp>,
+    /// Who has reacted, by reaction, the earliest first; absent without any.
+    #[serde(default, skip_serializing_if = "Reactions::is_empty")]
+    #[schema(value_type = BTreeMap<String, Vec<UserId>>)]
+    pub reactions: Reactions,
+    /// The tseq of the latest event that changed it: of two copies the one with the larger
+    /// `changed` is the newer. Absent if it never was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub changed: Option<u64>,
     /// The text is a preview and goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
 }
 
 /// How far a member has read a thread; clients take the maximum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Seen {
     /// The thread.
     pub thread: ThreadId,
@@ -69,7 +91,7 @@ pub struct Seen {
 }
 
 /// Somebody types, or has stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Typing {
     /// The thread.
     pub thread: ThreadId,
@@ -82,7 +104,7 @@ pub struct Typing {
 }
 
 /// Whether somebody types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TypingState {
     /// Typing now.
@@ -92,18 +114,19 @@ pub enum TypingState {
 }
 
 /// Whether a user has an open stream somewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Presence {
     /// The user.
     pub user: UserId,
     /// Whether some edge holds a stream of theirs.
     pub online: bool,
     /// When this was looked up.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// What is on the page.
     pub items: Vec<T>,
@@ -111,14 +134,39 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// `data` of a `message` frame: a [`Message`] without a copy of its text.
+/// `data` of an `edit` frame. The text is the one that the message has now.
 #[derive(Debug, Serialize)]
-pub(crate) struct MessageData<'a> {
+pub(crate) struct EditData<'a> {
     pub(crate) thread: &'a ThreadId,
     pub(crate) tseq: u64,
-    pub(crate) number: u64,
+    pub(crate) message: u64,
     pub(crate) from: &'a UserId,
-    pub(crate) text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) deleted: bool,
+    pub(crate) at: Timestamp,
+}
+
+/// `data` of a `delete` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeleteData<'a> {
+    pub(crate) thread: &'a ThreadId,
+    pub(crate) tseq: u64,
+    pub(crate) message: u64,
+    pub(crate) from: &'a UserId,
+    pub(crate) at: Timestamp,
+}
+
+/// `data` of a `reaction` frame.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReactionData<'a> {
+    pub(crate) thread: &'a ThreadId,
+    pub(crate) tseq: u64,
+    pub(crate) message: u64,
+    pub(crate) from: &'a UserId,
+    pub(crate) emoji: &'a Emoji,
+    pub(crate) state: ReactionState,
     pub(crate) at: Timestamp,
 }
 
@@ -133,14 +181,43 @@ pub(crate) struct MemberData<'a> {
     pub(crate) at: Timestamp,
 }
 
-/// `data` of a `thread` frame.
+/// `data` of a `thread` frame for a thread that was created.
 #[derive(Debug, Serialize)]
 pub(crate) struct ThreadData {
     pub(crate) thread: Thread,
     pub(crate) tseq: u64,
 }
 
+/// `data` of a `thread` frame for a thread with a new title: of the thread only what changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct TitleData<'a> {
+    pub(crate) thread: Titled<'a>,
+    pub(crate) tseq: u64,
+    pub(crate) by: &'a UserId,
+    pub(crate) at: Timestamp,
+}
+
+/// What a new title changes of a thread.
+#[derive(Debug, Serialize)]
+pub(crate) struct Titled<'a> {
+    pub(crate) id: &'a ThreadId,
+    pub(crate) title: &'a str,
+}
+
+impl Message {
+    /// The message as a list of threads shows it: its text perhaps cut.
+    #[must_use]
+    pub fn preview(mut self) -> Self {
+        if let Some(text) = &mut self.text {
+            let kept = preview(text, crate::limits::PREVIEW_BYTES).len();
+            self.cut = kept < text.len();
+            text.truncate(kept);
+        }
+        self
+    }
+}
+
 /// The beginning of a text, at most `bytes` long and never cut inside a character.
-pub fn preview(text: &str, bytes: usize) -> &str {
+fn preview(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

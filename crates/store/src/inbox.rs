@@ -14,7 +14,6 @@ use jiff::Timestamp;
 use crate::{
     error::{Error, held},
     keys::{self, Key},
-    log,
     rows::{HeadRow, InboxRow},
     table::{Item, Table, read, read_all, write},
     tx::{Tx, n, s},
@@ -101,18 +100,7 @@ impl Table {
     async fn bodies(&self, rows: &[InboxRow]) -> Result<HashMap<Key, Entry>, Error> {
         let wanted: BTreeMap<Key, &ThreadId> =
             rows.iter().filter_map(|row| Some((keys::entry(&row.thread, row.tseq?), &row.thread))).collect();
-        if wanted.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let asked: Vec<Key> = wanted.keys().cloned().collect();
-        let mut entries = HashMap::with_capacity(asked.len());
-        for (key, item) in self.get_many(&asked, true).await? {
-            if let Some(thread) = wanted.get(&key) {
-                let entry = log::entry(thread, read(&key, item)?)?;
-                entries.insert(key, entry);
-            }
-        }
-        Ok(entries)
+        self.entries_at(&wanted).await
     }
 
     pub(crate) async fn head_row(&self, user: &UserId) -> Result<HeadRow, Error> {

@@ -1,5 +1,7 @@
 //! The thread log: what happened in a thread, in the order that counts.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     event::{Body, Entry},
@@ -10,7 +12,7 @@ use crate::{
     error::Error,
     keys::{self, Key},
     rows::EntryRow,
-    table::{Table, read_all},
+    table::{Table, read, read_all},
     tx::s,
 };
 
@@ -23,10 +25,51 @@ impl Table {
     /// One entry.
     pub async fn entry(&self, thread: &ThreadId, tseq: u64) -> Result<Option<Entry>, Error> {
         let row: Option<EntryRow> = self.get(&keys::entry(thread, tseq)).await?;
-        row.map(|row| entry(thread, row)).transpose()
+        let Some(mut found) = row.map(|row| entry(thread, row)).transpose()? else { return Ok(None) };
+        let Body::Edit { message, .. } = found.body else { return Ok(Some(found)) };
+        let row: Option<EntryRow> = self.get(&keys::entry(thread, message)).await?;
+        let target = row.map(|row| entry(thread, row)).transpose()?;
+        Ok(retell(&mut found, target.as_ref()).then_some(found))
     }
 
-    /// The entries `from ..= to`, at most `limit`, in order and without a hole: the items of a
+    /// The entries behind these keys; some may be absent.
+    pub(crate) async fn entries_at(
+        &self,
+        wanted: &HashMap<Key, &ThreadId>,
+    ) -> Result<HashMap<Key, Entry>, Error> {
+        let mut found = self.rows_at(wanted).await?;
+        let edited: HashMap<Key, &ThreadId> = found
+            .values()
+            .filter_map(|entry| match entry.body {
+                Body::Edit { message, .. } => Some((keys::entry(&entry.thread, message), &entry.thread)),
+                _ => None,
+            })
+            .collect();
+        let targets = self.rows_at(&edited).await?;
+        found.retain(|_, entry| {
+            let Body::Edit { message, .. } = entry.body else { return true };
+            let target = targets.get(&keys::entry(&entry.thread, message));
+            retell(entry, target)
+        });
+        Ok(found)
+    }
+
+    async fn rows_at(&self, wanted: &HashMap<Key, &ThreadId>) -> Result<HashMap<Key, Entry>, Error> {
+        let mut found = HashMap::with_capacity(wanted.len());
+        if wanted.is_empty() {
+            return Ok(found);
+        }
+        let keys: Vec<Key> = wanted.keys().cloned().collect();
+        for (key, item) in self.get_many(&keys, true).await? {
+            if let Some(thread) = wanted.get(&key) {
+                let entry = entry(thread, read(&key, item)?)?;
+                found.insert(key, entry);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entries `from ..= to`, edits without their text, at most `limit`, in order and without a hole: the items of a
     /// transaction become visible one by one, so what follows a hole is not returned.
     pub(crate) async fn entries(
         &self,
@@ -40,7 +83,7 @@ impl Table {
         unbroken.map(|(row, _)| entry(thread, row)).collect()
     }
 
-    /// Up to `limit` entries with a tseq of at most `to`, the latest first.
+    /// Up to `limit` entries with a tseq of at most `to`, the latest first, edits without their text.
     pub async fn latest(&self, thread: &ThreadId, to: u64, limit: usize) -> Result<Vec<Entry>, Error> {
         let rows = self.between(thread, 0, to, limit, false).await?;
         rows.into_iter().map(|row| entry(thread, row)).collect()
@@ -111,9 +154,23 @@ pub(crate) fn row(entry: &Entry, origin: String) -> EntryRow {
         number: entry.number,
         by: entry.by.clone(),
         at: entry.at,
-        body: serde_json::to_string(&entry.body).expect("ids, numbers and strings always serialise"),
+        body: json(&entry.body),
         origin,
     }
+}
+
+/// A body as rows have it.
+pub(crate) fn json(body: &Body) -> String {
+    serde_json::to_string(body).expect("ids, numbers and strings always serialise")
+}
+
+/// Gives an edit the text that its message has now. False where that cannot be told yet: the items
+/// of a transaction become visible one by one, and the text from before the edit would stay.
+fn retell(edit: &mut Entry, target: Option<&Entry>) -> bool {
+    let Body::Edit { text, .. } = &mut edit.body else { return true };
+    let Some(Body::Message(said)) = target.map(|target| &target.body) else { return false };
+    text.clone_from(&said.text);
+    said.changed.is_some_and(|changed| changed >= edit.tseq)
 }
 
 /// The entry of a row.
@@ -123,4 +180,41 @@ pub(crate) fn entry(thread: &ThreadId, row: EntryRow) -> Result<Entry, Error> {
         Error::Corrupt { key: key.to_string(), source: Box::new(e) }
     })?;
     Ok(Entry { thread: thread.clone(), tseq: row.tseq, number: row.number, by: row.by, at: row.at, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ids::UserId, said::Said};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn at(tseq: u64, body: Body) -> Entry {
+        let by = UserId::parse("alice").unwrap();
+        let thread = ThreadId::parse("t_a").unwrap();
+        Entry { thread, tseq, number: 1, by, at: Timestamp::UNIX_EPOCH, body }
+    }
+
+    #[test]
+    fn an_edit_is_told_with_the_text_of_now_and_not_before_that_is_there() {
+        let before = Said::new("before");
+        let now = before.edited("now", 3, Timestamp::UNIX_EPOCH);
+        let later = now.edited("later", 4, Timestamp::UNIX_EPOCH);
+        let told = |said: Said| {
+            let mut edit = at(3, Body::Edit { message: 2, text: None });
+            let good = retell(&mut edit, Some(&at(2, Body::Message(said))));
+            let Body::Edit { text, .. } = edit.body else { panic!("{edit:?}") };
+            (good, text)
+        };
+        assert!(!told(before).0, "the message is still as it was");
+        assert_eq!(told(now), (true, Some("now".into())));
+        assert_eq!(told(later), (true, Some("later".into())));
+        assert_eq!(told(Said::deleted(4)), (true, None));
+    }
+
+    #[test]
+    fn an_edit_is_stored_without_its_text() {
+        let row = row(&at(3, Body::Edit { message: 2, text: Some("secret".into()) }), "o".into());
+        assert_eq!(row.body, r#"{"kind":"edit","message":2}"#);
+    }
 }

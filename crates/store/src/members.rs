@@ -14,7 +14,7 @@ use crate::{
     retry::{pause, tries},
     rows::{MemberRow, ThreadRow, ViewRow},
     table::Table,
-    tx::{Outcome, Tx, n},
+    tx::{Outcome, Tx, n, s},
 };
 
 /// How a change of membership fared.
@@ -93,6 +93,12 @@ impl Table {
             let entry = before.next(origin, thread, user, Change::Added);
             let mut tx = self.begin(origin, &entry)?;
             owe(&mut tx, &entry, origin.now)?;
+            // Whoever joins behind a new title is never told of it: the view has to begin with it.
+            let (titled, title) = match &before.thread.title {
+                Some(title) => ("title = :title", vec![(":title", s(title.as_str()))]),
+                None => ("attribute_not_exists(title)", Vec::new()),
+            };
+            tx.check(&keys::thread(thread), titled, title)?;
             join(&mut tx, &before, &entry, user, old.as_ref())?;
             match tx.commit().await {
                 Ok(Outcome::Done) => return Ok(Changed::Committed(entry)),

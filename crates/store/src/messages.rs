@@ -1,12 +1,13 @@
-//! Sending a message: P1, and P1b for a thread of two.
+//! Writing to a thread: P1, and P1b for a thread of two.
 
 use domain::{
-    event::{Body, Entry},
+    event::Entry,
     ids::{ThreadId, UserId},
 };
 use futures_util::future::try_join3;
 
 use crate::{
+    changes::{Asked, Draft, Refusal},
     commit::{Known, Origin, owe},
     error::Error,
     fan::Told,
@@ -17,7 +18,7 @@ use crate::{
     tx::Outcome,
 };
 
-/// How a message fared.
+/// How a write fared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
     /// In the thread log; the fan-out is owed.
@@ -26,9 +27,13 @@ pub enum Sent {
     Whole(Entry, Vec<Told>),
     /// It had been accepted before; the fan-out may still be owed.
     Known(Entry),
+    /// It is as asked for already; nothing was logged.
+    Unchanged,
+    /// Not for this member, or not any more.
+    Refused(Refusal),
     /// The key belongs to another request.
     KeyReused,
-    /// No such thread, or none of the sender's.
+    /// No such thread, or none of the writer's.
     NotMember,
 }
 
@@ -43,9 +48,17 @@ impl Table {
     /// Sends `text` to `thread`.
     ///
     /// # Errors
+    /// Those of [`Table::write`].
+    pub async fn send(&self, origin: &Origin, thread: &ThreadId, text: &str) -> Result<Sent, Error> {
+        self.write(origin, thread, Asked::Message { text }).await
+    }
+
+    /// Writes to `thread`: one entry of its log, and what changes with it.
+    ///
+    /// # Errors
     /// [`Error::Contended`] in a thread with too many writers, [`Error::Unavailable`] if the
     /// outcome is not known: in both cases the same key may be used again.
-    pub async fn send(&self, origin: &Origin, thread: &ThreadId, text: &str) -> Result<Sent, Error> {
+    pub async fn write(&self, origin: &Origin, thread: &ThreadId, asked: Asked<'_>) -> Result<Sent, Error> {
         let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
@@ -53,7 +66,11 @@ impl Table {
             let (known, tail, row) =
                 try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
             match known {
-                Some(Known::Same { thread, tseq }) => return self.sent_before(&thread, tseq).await,
+                Some(Known::Same { thread, tseq }) => match self.entry(&thread, tseq).await? {
+                    Some(entry) => return Ok(Sent::Known(entry)),
+                    // The items of its transaction become visible one by one.
+                    None => continue,
+                },
                 Some(Known::Other) => return Ok(Sent::KeyReused),
                 None => {}
             }
@@ -63,22 +80,20 @@ impl Table {
             if !self.may_write(thread, &row, &origin.by).await? {
                 return Ok(Sent::NotMember);
             }
-            let entry = Entry {
-                thread: thread.clone(),
-                tseq: tail.tseq + 1,
-                number: tail.number + 1,
-                by: origin.by.clone(),
-                at: origin.now,
-                body: Body::Message { text: text.into() },
+            let draft = match self.draft(origin, &row, &tail, asked).await? {
+                Ok(Some(draft)) => draft,
+                Ok(None) => return Ok(Sent::Unchanged),
+                Err(refusal) => return Ok(Sent::Refused(refusal)),
             };
             let outcome = match row.pair.filter(|_| attempt == 0) {
-                Some(pair) => self.send_whole(origin, &entry, &pair).await.map(|whole| match whole {
-                    Whole::Done(told) => Some(Sent::Whole(entry, told)),
+                Some(pair) => self.commit_whole(origin, &draft, &pair).await.map(|whole| match whole {
+                    Whole::Done(told) => Some(Sent::Whole(draft.entry, told)),
                     Whole::Lost => None,
                 }),
-                None => {
-                    self.send_logged(origin, &entry).await.map(|done| done.then_some(Sent::Committed(entry)))
-                }
+                None => self
+                    .commit_logged(origin, &draft)
+                    .await
+                    .map(|done| done.then_some(Sent::Committed(draft.entry))),
             };
             match outcome {
                 Ok(Some(sent)) => return Ok(sent),
@@ -91,10 +106,6 @@ impl Table {
         Err(failure)
     }
 
-    async fn sent_before(&self, thread: &ThreadId, tseq: u64) -> Result<Sent, Error> {
-        Ok(self.entry(thread, tseq).await?.map_or(Sent::NotMember, Sent::Known))
-    }
-
     /// Whether `user` may write to a thread. Nobody joins or leaves a direct one.
     async fn may_write(&self, thread: &ThreadId, row: &ThreadRow, user: &UserId) -> Result<bool, Error> {
         if let Some((a, b)) = &row.pair {
@@ -104,25 +115,30 @@ impl Table {
         Ok(member.is_some_and(|member| member.left.is_none()))
     }
 
-    /// P1: {idempotency row, entry, outbox row}. Answers whether it was committed.
-    async fn send_logged(&self, origin: &Origin, entry: &Entry) -> Result<bool, Error> {
-        let mut tx = self.begin(origin, entry)?;
-        owe(&mut tx, entry, origin.now)?;
+    /// P1: {idempotency row, entry, outbox row, what changes with it}. Answers whether it was
+    /// committed.
+    async fn commit_logged(&self, origin: &Origin, draft: &Draft) -> Result<bool, Error> {
+        let mut tx = self.begin(origin, &draft.entry)?;
+        owe(&mut tx, &draft.entry, origin.now)?;
+        draft.add_to(&mut tx)?;
         Ok(matches!(tx.commit().await?, Outcome::Done))
     }
 
-    /// P1b: P1 and both P3 in one transaction of 8 items, if both inboxes have all before it.
-    async fn send_whole(
+    /// P1b: P1 and both P3 in one transaction of 8 items (with a changed message 9), if both
+    /// inboxes have all before it.
+    async fn commit_whole(
         &self,
         origin: &Origin,
-        entry: &Entry,
+        draft: &Draft,
         pair: &(UserId, UserId),
     ) -> Result<Whole, Error> {
+        let entry = &draft.entry;
         let users = [&pair.0, &pair.1];
         let views = users.map(|user| keys::view(user, &entry.thread));
         let heads = users.map(keys::head);
         let mut found = self.get_many(&[views.as_slice(), heads.as_slice()].concat(), true).await?;
         let mut tx = self.begin(origin, entry)?;
+        draft.add_to(&mut tx)?;
         let mut told = Vec::with_capacity(users.len());
         for (user, key) in users.into_iter().zip(views) {
             let (Some(view), Some(head)) = (found.remove(&key), inbox::head_in(&mut found, user)?) else {

@@ -6,7 +6,6 @@
 use domain::{
     event::{Member, Role, ThreadKind},
     ids::{BootId, QueueId, ThreadId, UserId},
-    wire,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -54,7 +53,8 @@ pub struct EntryRow {
     pub by: UserId,
     /// When.
     pub at: Timestamp,
-    /// `domain::event::Body` as JSON; the only copy of what was said.
+    /// `domain::event::Body` as JSON; the only copy of what was said. An edit or a deletion
+    /// overwrites it in the transaction that logs them.
     pub body: String,
     /// hash(sender, idempotency key): tells a restored log from its idempotency rows.
     pub origin: String,
@@ -116,9 +116,10 @@ pub struct ViewRow {
     pub number: u64,
     /// The latest message or the creation, in milliseconds since 1970: orders the list of threads.
     pub activity: i64,
-    /// The beginning of the latest message as of `fan`.
+    /// The tseq of the latest message as of `fan`. What it says is kept with the message and
+    /// nowhere else, so that a list never shows what has been edited away or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preview: Option<wire::Message>,
+    pub preview: Option<u64>,
     /// At most [`domain::limits::LISTED_MEMBERS`] of its members.
     pub members: Vec<Member>,
 }

@@ -135,9 +135,9 @@ impl Table {
         let (row, members, view) =
             try_join3(self.get::<ThreadRow>(&row), self.current_members(thread), self.view(reader, thread))
                 .await?;
-        let (Some(_), Some(view)) = (row, view.filter(|view| view.left.is_none())) else { return Ok(None) };
-        let last = match &view.preview {
-            Some(preview) => self.entry(thread, preview.tseq).await?.and_then(|entry| entry.message()),
+        let (Some(row), Some(view)) = (row, view.filter(|view| view.left.is_none())) else { return Ok(None) };
+        let last = match view.preview {
+            Some(tseq) => self.entry(thread, tseq).await?.and_then(|entry| entry.message()),
             None => None,
         };
         let mut seen_by = None;
@@ -153,7 +153,7 @@ impl Table {
             seen_by = Some(seen);
         }
         let members = members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
-        Ok(Some(wire::Thread { members, last, seen_by, ..view.listed() }))
+        Ok(Some(wire::Thread { title: row.title, members, seen_by, ..view.listed(last) }))
     }
 
     /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on.
@@ -166,8 +166,11 @@ impl Table {
     ) -> Result<Option<(Vec<wire::Message>, Option<u64>)>, Error> {
         let mut messages = Vec::new();
         let mut to = before.map_or(u64::MAX, |before| before.saturating_sub(1));
+        let mut asked = limit + 1;
         while to > 0 && messages.len() <= limit {
-            let entries = self.latest(thread, to, limit + 1).await?;
+            let entries = self.latest(thread, to, asked).await?;
+            // Between two messages may lie any number of reactions: then as much as a query gives.
+            asked = usize::MAX;
             let Some(last) = entries.last() else { break };
             to = last.tseq - 1;
             messages.extend(entries.iter().filter_map(Entry::message));

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Put, TransactWriteItem, Update},
+    types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update},
 };
 use serde::Serialize;
 
@@ -93,6 +93,20 @@ impl<'a> Tx<'a> {
         }
         let built = built.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
         self.items.push(TransactWriteItem::builder().update(built).build());
+        Ok(())
+    }
+
+    /// Changes nothing, and lets the transaction happen only if `condition` holds.
+    pub(crate) fn check(&mut self, key: &Key, condition: &str, values: Values<'_>) -> Result<(), Error> {
+        let mut check = ConditionCheck::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key.item()))
+            .condition_expression(condition);
+        for (name, value) in values {
+            check = check.expression_attribute_values(name, value);
+        }
+        let check = check.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
+        self.items.push(TransactWriteItem::builder().condition_check(check).build());
         Ok(())
     }
 

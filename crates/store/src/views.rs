@@ -13,7 +13,7 @@ use crate::{
     keys,
     rows::ViewRow,
     table::Table,
-    tx::{Tx, Values, n, value},
+    tx::{Tx, Values, n, s, value},
 };
 
 impl Table {
@@ -26,6 +26,18 @@ impl Table {
         views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
         views.truncate(limits::USER_THREADS);
         Ok(views)
+    }
+
+    /// Up to 100 views as a list of threads shows them, each with the beginning of its latest message.
+    pub async fn listed(&self, views: Vec<ViewRow>) -> Result<Vec<wire::Thread>, Error> {
+        let last = |view: &ViewRow| view.preview.map(|tseq| keys::entry(&view.thread, tseq));
+        let wanted = views.iter().filter_map(|view| Some((last(view)?, &view.thread))).collect();
+        let mut messages = self.entries_at(&wanted).await?;
+        let listed = |view: ViewRow| {
+            let entry = last(&view).and_then(|key| messages.remove(&key));
+            view.listed(entry.and_then(|entry| entry.message()).map(Message::preview))
+        };
+        Ok(views.into_iter().map(listed).collect())
     }
 
     /// The view that `user` has, or once had, of `thread`.
@@ -47,9 +59,9 @@ impl ViewRow {
             view.fan = entry.tseq;
             view.number = entry.number;
             match &entry.body {
-                Body::Message { .. } => {
+                Body::Message(_) => {
                     view.activity = entry.at.as_millisecond();
-                    view.preview = entry.message().map(preview);
+                    view.preview = Some(entry.tseq);
                     if &entry.by == owner {
                         view.seen = view.seen.max(entry.number);
                     }
@@ -61,7 +73,8 @@ impl ViewRow {
                     }
                 }
                 Body::Member { user, .. } => view.members.retain(|m| &m.user != user),
-                Body::Thread { .. } => {}
+                Body::Title { title } => view.title = Some(title.clone()),
+                Body::Thread { .. } | Body::Edit { .. } | Body::Delete { .. } | Body::Reaction { .. } => {}
             }
         }
         view
@@ -80,9 +93,13 @@ impl ViewRow {
             (":activity", n(next.activity)),
             (":members", value(&next.members)),
         ];
-        if let Some(preview) = &next.preview {
+        if let Some(preview) = next.preview {
             update.push_str(", preview = :preview");
-            values.push((":preview", value(preview)));
+            values.push((":preview", n(preview)));
+        }
+        if let Some(title) = next.title.as_ref().filter(|title| self.title.as_ref() != Some(title)) {
+            update.push_str(", title = :title");
+            values.push((":title", s(title.as_str())));
         }
         // Whoever has left meanwhile is told no more.
         if self.left.is_none() {
@@ -99,8 +116,8 @@ impl ViewRow {
         tx.update(&keys::view(owner, &self.thread), &update, Some(&condition), values)
     }
 
-    /// The thread as its owner sees it in a list.
-    pub fn listed(self) -> wire::Thread {
+    /// The thread as its owner sees it, with the message that [`ViewRow::preview`] names.
+    pub fn listed(self, last: Option<wire::Message>) -> wire::Thread {
         wire::Thread {
             id: self.thread,
             kind: self.kind,
@@ -110,15 +127,8 @@ impl ViewRow {
             number: self.number,
             seen: self.seen,
             unread: self.number.saturating_sub(self.seen),
-            last: self.preview,
+            last,
             seen_by: None,
         }
     }
-}
-
-fn preview(mut message: Message) -> Message {
-    let kept = wire::preview(&message.text, limits::PREVIEW_BYTES).len();
-    message.cut = kept < message.text.len();
-    message.text.truncate(kept);
-    message
 }

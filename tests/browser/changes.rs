@@ -1,0 +1,50 @@
+//! Messages edited, deleted and reacted to, and a group renamed, with the keyboard where there is a way.
+
+use anyhow::Result;
+use fantoccini::key::Key;
+
+use crate::{shots, window::Window};
+
+/// What both do to the messages of the thread that is open in both windows.
+pub(crate) async fn messages(alice: &Window, bob: &Window) -> Result<()> {
+    bob.open_menu_of("Hello Alice").await?;
+    shots::everywhere(bob, "menu").await?;
+    bob.press(&[Key::Down, Key::Enter]).await?;
+    shots::everywhere(bob, "editing").await?;
+    bob.write(" from the weir").await?;
+    bob.press(&[Key::Enter]).await?;
+    for window in [alice, bob] {
+        window.shows_as("Hello Alice from the weir", "sent").await?;
+        window.reads("edited", |text| text == "edited").await?;
+    }
+    alice.open_menu_of("Hello Alice from the weir").await?;
+    alice.press(&[Key::Enter]).await?;
+    bob.reads("reaction", |text| text == "👍1").await?;
+    bob.click("reaction").await?;
+    alice.reads("reaction", |text| text == "👍2").await?;
+
+    alice.send("Never mind").await?;
+    bob.shows_as("Never mind", "sent").await?;
+    alice.open_menu_of("Never mind").await?;
+    alice.press(&[Key::Down, Key::Down, Key::Enter]).await?;
+    shots::everywhere(alice, "delete").await?;
+    alice.press(&[Key::Up, Key::Enter]).await?;
+    for window in [alice, bob] {
+        window.shows_as("Message deleted", "sent").await?;
+    }
+    shots::everywhere(alice, "changes").await
+}
+
+/// A group with a title, and then with another.
+pub(crate) async fn title(alice: &Window, bob: &Window) -> Result<()> {
+    alice.fill_in_thread("bob").await?;
+    alice.type_into("title", "Weir").await?;
+    alice.start_thread().await?;
+    alice.open_details().await?;
+    alice.type_into("rename", " watchers").await?;
+    alice.press(&[Key::Enter]).await?;
+    for window in [alice, bob] {
+        window.lists("Weir watchers").await?;
+    }
+    shots::everywhere(alice, "renamed").await
+}
