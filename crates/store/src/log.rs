@@ -1,6 +1,6 @@
 //! The thread log: what happened in a thread, in the order that counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
@@ -35,10 +35,10 @@ impl Table {
     /// The entries behind these keys; some may be absent.
     pub(crate) async fn entries_at(
         &self,
-        wanted: &HashMap<Key, &ThreadId>,
+        wanted: &BTreeMap<Key, &ThreadId>,
     ) -> Result<HashMap<Key, Entry>, Error> {
         let mut found = self.rows_at(wanted).await?;
-        let edited: HashMap<Key, &ThreadId> = found
+        let edited: BTreeMap<Key, &ThreadId> = found
             .values()
             .filter_map(|entry| match entry.body {
                 Body::Edit { message, .. } => Some((keys::entry(&entry.thread, message), &entry.thread)),
@@ -54,7 +54,7 @@ impl Table {
         Ok(found)
     }
 
-    async fn rows_at(&self, wanted: &HashMap<Key, &ThreadId>) -> Result<HashMap<Key, Entry>, Error> {
+    async fn rows_at(&self, wanted: &BTreeMap<Key, &ThreadId>) -> Result<HashMap<Key, Entry>, Error> {
         let mut found = HashMap::with_capacity(wanted.len());
         if wanted.is_empty() {
             return Ok(found);

@@ -173,6 +173,27 @@ impl Actor {
         }
     }
 
+    /// Changes a message that the user has said, or reacts to one that somebody has.
+    pub(crate) async fn touch(&self, text: &str, said: &Said, how: u8) {
+        let Some(tseq) = said.tseq else { return };
+        let path = format!("/v1/threads/{}/messages/{tseq}", said.thread);
+        let own = said.from == self.user.as_str();
+        let reaction = format!("{path}/reactions/%F0%9F%91%8D");
+        match how {
+            0 if own => drop(self.insist("DELETE", &path, None).await),
+            1..4 if own => {
+                let body = json!({ "text": format!("{text}, or rather {how}") });
+                self.insist("PATCH", &path, Some(body)).await;
+            }
+            4..7 => drop(self.insist("PUT", &reaction, None).await),
+            7..9 => drop(self.insist("DELETE", &reaction, None).await),
+            _ => {
+                let body = json!({ "title": format!("as of {text}") });
+                self.insist("PATCH", &format!("/v1/threads/{}", said.thread), Some(body)).await;
+            }
+        }
+    }
+
     /// Types.
     pub(crate) async fn types(&self, thread: &str) {
         self.ask("POST", &format!("/v1/threads/{thread}/typing"), Some(json!({"state": "started"})), None).await;

@@ -42,11 +42,23 @@ pub(crate) struct Page {
     pub(crate) threads: BTreeMap<String, Shown>,
 }
 
+/// A message as a page has it: `changed` is the tseq of the latest event in it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Who said it.
+    pub(crate) from: String,
+    /// What it says; nothing, if it is deleted.
+    pub(crate) text: Option<String>,
+    /// Who has reacted, and how.
+    pub(crate) reactions: BTreeSet<(String, String)>,
+    changed: u64,
+}
+
 /// What a page shows of a thread.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Shown {
     /// Messages by tseq.
-    pub(crate) messages: BTreeMap<u64, Value>,
+    pub(crate) messages: BTreeMap<u64, Message>,
     /// How far each member has read.
     pub(crate) seen: BTreeMap<String, u64>,
     /// The tseq up to which the stream has told since the list.
@@ -61,8 +73,52 @@ impl Shown {
         let (from, number) = (message["from"].as_str().unwrap_or_default(), message["number"].as_u64().unwrap_or(0));
         let seen = self.seen.entry(from.to_owned()).or_default();
         *seen = number.max(*seen);
-        self.messages.insert(tseq, message.clone());
+        let new = Message::read(message);
+        let shown = self.messages.entry(tseq).or_default();
+        if shown.from.is_empty() || new.changed > shown.changed {
+            *shown = new;
+        }
     }
+
+    /// Applies an event to the message that it is about, unless the message has it already.
+    fn change(&mut self, event: &str, tseq: u64, data: &Value) {
+        let Some(message) = self.messages.get_mut(&data["message"].as_u64().unwrap_or(0)) else { return };
+        if message.changed >= tseq {
+            return;
+        }
+        message.changed = tseq;
+        let reaction = || (text(&data["emoji"]), text(&data["from"]));
+        match (event, data["state"].as_str()) {
+            ("edit", _) if data["deleted"] == true => message.text = None,
+            ("edit", _) => message.text = data["text"].as_str().map(str::to_owned),
+            ("reaction", Some("added")) => drop(message.reactions.insert(reaction())),
+            ("reaction", _) => drop(message.reactions.remove(&reaction())),
+            _ => {
+                message.text = None;
+                message.reactions.clear();
+            }
+        }
+    }
+}
+
+impl Message {
+    /// A message as the API and frames have it.
+    fn read(data: &Value) -> Self {
+        let reactions = data["reactions"].as_object().into_iter().flatten();
+        let reactions = reactions.flat_map(|(emoji, users)| {
+            users.as_array().into_iter().flatten().map(move |user| (emoji.clone(), text(user)))
+        });
+        Self {
+            from: text(&data["from"]),
+            text: data["text"].as_str().map(str::to_owned),
+            reactions: reactions.collect(),
+            changed: data["changed"].as_u64().unwrap_or(0),
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// How a connection is to end, unless the service ends it.
@@ -226,7 +282,10 @@ impl Device {
         let place = (self.user.as_str().to_owned(), id.to_owned());
         let mut known = self.history.known();
         let first = known.shown.entry(place).or_insert_with(|| (event.to_owned(), data.clone()));
-        if (first.0.as_str(), &first.1) != (event, data) {
+        // A message that comes late comes as it is then.
+        let changes = matches!(event, "message" | "edit");
+        let same = if changes { first.1["tseq"] == data["tseq"] } else { first.1 == *data };
+        if first.0 != event || !same {
             let wrong = format!("{}: at {id} was {first:?}, is {event} {data}", self.name);
             known.wrong.push(wrong);
         }
@@ -263,8 +322,10 @@ impl Device {
         if !shown.streamed.insert(tseq) {
             self.wrong(&format!("{event} {tseq} of {thread:?} is shown twice"));
         }
-        if event == "message" {
-            shown.say(tseq, data);
+        match event {
+            "message" => shown.say(tseq, data),
+            "edit" | "delete" | "reaction" => shown.change(event, tseq, data),
+            _ => {}
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, history::History};
+use crate::{cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, device::Message, history::History};
 
 /// A thread log, by tseq.
 type Log = BTreeMap<u64, Entry>;
@@ -137,12 +137,12 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
                 history.wrong(format!("the view of {user} in {thread} counts {messages}, seen {seen}"));
             }
             let last = log.values().rev().find(|entry| entry.body["kind"] == "message");
-            let preview = view.get("preview").map(|p| p["M"]["text"]["S"].clone());
+            let preview = number(view, "preview");
             let told = told_of(user, log);
             let joined = number(view, "joined").unwrap_or(0);
             let mut since = log.iter().rev().filter(|(tseq, _)| **tseq >= joined);
             let own_last = since.find(|(tseq, e)| e.body["kind"] == "message" && told[*tseq]);
-            if own_last.is_some() && last.is_some() && preview.as_ref() != own_last.map(|(_, e)| &e.body["text"]) {
+            if own_last.is_some() && last.is_some() && preview != own_last.map(|(tseq, _)| *tseq) {
                 history.wrong(format!("the view of {user} in {thread} previews {preview:?}"));
             }
         }
@@ -165,8 +165,10 @@ fn acknowledged(truth: &Truth, history: &History) {
     let mut places: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
     for (thread, log) in &truth.logs {
         for (tseq, entry) in log {
+            // Edits keep the words that a message began with, and deletions are told apart below.
             if let Some(text) = entry.body["text"].as_str() {
-                places.entry(text).or_default().push((thread, *tseq));
+                let begun = text.split_once(", or rather").map_or(text, |(begun, _)| begun);
+                places.entry(begun).or_default().push((thread, *tseq));
             }
         }
     }
@@ -177,6 +179,7 @@ fn acknowledged(truth: &Truth, history: &History) {
         match (said.tseq, found) {
             (Some(tseq), [(thread, at)]) if *thread == said.thread && *at == tseq => {}
             (None, []) => {}
+            (Some(tseq), []) if deleted(truth, &said.thread, tseq) => {}
             (None, [_]) if !said.refused => {}
             (accepted, found) => wrong.push(format!("`{text}` was accepted at {accepted:?} and is at {found:?}")),
         }
@@ -202,6 +205,11 @@ fn acknowledged(truth: &Truth, history: &History) {
     known.wrong.extend(wrong);
 }
 
+fn deleted(truth: &Truth, thread: &str, tseq: u64) -> bool {
+    let entry = truth.logs.get(thread).and_then(|log| log.get(&tseq));
+    entry.is_some_and(|entry| entry.body["kind"] == "message" && entry.body["text"].is_null())
+}
+
 /// Whoever comes back has seen all that was before.
 fn rejoined(user: &str, log: Option<&Log>) -> bool {
     log.is_some_and(|log| log.values().any(|e| e.body["user"] == user && e.body["change"] == "added"))
@@ -222,12 +230,27 @@ fn shown(truth: &Truth, history: &History) {
         }
         let tseq = data["tseq"].as_u64().unwrap_or(0);
         let told = told_of(user, log).get(&tseq).copied().unwrap_or(false);
-        let text = log.get(&tseq).map(|entry| &entry.body["text"]);
-        if !told || (event == "message" && text != Some(&data["text"])) {
+        let kind = log.get(&tseq).and_then(|entry| entry.body["kind"].as_str()).unwrap_or_default();
+        let same = event == kind || (event == "thread" && kind == "title");
+        if !told || !same {
             wrong.push(format!("{user} was shown at {id}, though not to be told of it: {event} {data}"));
         }
     }
     known.wrong.extend(wrong);
+}
+
+/// Whether a page shows a message as the log has it.
+fn is(message: &Message, entry: &Entry) -> bool {
+    let reactions = entry.body["reactions"].as_object().into_iter().flatten();
+    let reactions: BTreeSet<(String, String)> = reactions
+        .flat_map(|(emoji, users)| {
+            let users = users.as_array().into_iter().flatten();
+            users.map(move |user| (emoji.clone(), user.as_str().unwrap_or_default().to_owned()))
+        })
+        .collect();
+    message.from == entry.by
+        && message.text.as_deref() == entry.body["text"].as_str()
+        && message.reactions == reactions
 }
 
 /// A page shows every message that is its user's to see, and how far the members have read.
@@ -244,7 +267,7 @@ fn pages(truth: &Truth, device: &Device, history: &History) {
         let missing: Vec<u64> = log
             .iter()
             .filter(|(tseq, e)| e.body["kind"] == "message" && **tseq >= joined)
-            .filter(|(tseq, e)| shown.messages.get(tseq).is_none_or(|m| m["text"] != e.body["text"] || m["from"] != e.by))
+            .filter(|(tseq, e)| shown.messages.get(tseq).is_none_or(|m| !is(m, e)))
             .map(|(tseq, _)| *tseq)
             .collect();
         if !missing.is_empty() {

@@ -17,7 +17,7 @@ use crate::{
     cloud::{Cloud, weather::Weather},
     deployment::Deployment,
     device::Device,
-    history::History,
+    history::{History, Said},
     judge::judge,
 };
 
@@ -179,10 +179,21 @@ impl Run {
         }
         let thread = threads[self.rng.random_range(0..threads.len())].clone();
         let number = self.rng.random_range(0..60);
+        let said: Option<(String, Said)> = {
+            let known = self.history.known();
+            let nth = self.rng.random_range(0..known.said.len().max(1));
+            known.said.iter().nth(nth).map(|(text, said)| (text.clone(), said.clone()))
+        };
+        let how = self.rng.random_range(0..10);
         tracker.spawn(async move {
             match kind {
-                4..70 => actor.say(&thread, &format!("words {n}")).await,
-                70..84 => actor.mark(&thread, number).await,
+                4..60 => actor.say(&thread, &format!("words {n}")).await,
+                60..74 => {
+                    if let Some((text, said)) = said {
+                        actor.touch(&text, &said, how).await;
+                    }
+                }
+                74..84 => actor.mark(&thread, number).await,
                 84..90 => actor.types(&thread).await,
                 90..95 => actor.change(&thread, &other, true).await,
                 95..98 => actor.change(&thread, &other, false).await,
