@@ -9,5 +9,6 @@ pub mod envelope;
 pub mod event;
 pub mod frame;
 pub mod ids;
+pub mod job;
 pub mod limits;
 pub mod wire;

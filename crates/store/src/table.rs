@@ -146,7 +146,7 @@ impl Key {
         ])
     }
 
-    fn of<S: BuildHasher>(item: &HashMap<String, AttributeValue, S>) -> Option<Self> {
+    pub(crate) fn of<S: BuildHasher>(item: &HashMap<String, AttributeValue, S>) -> Option<Self> {
         let text = |name: &str| item.get(name)?.as_s().ok().cloned();
         Some(Self { pk: text("pk")?, sk: text("sk")? })
     }
@@ -165,11 +165,26 @@ pub(crate) fn write<T: Serialize>(key: &Key, row: &T) -> Result<Item, Error> {
     Ok(item)
 }
 
-/// All rows of a query's items.
+/// All rows of a query's items, where each of them counts.
 pub(crate) fn read_all<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Result<Vec<T>, Error> {
-    let read_one = |item: Item| {
-        let key = Key::of(&item).unwrap_or(Key { pk: String::new(), sk: String::new() });
-        read(&key, item)
-    };
     items.unwrap_or_default().into_iter().map(read_one).collect()
+}
+
+/// The rows of a query's items that can be read: one damaged row must not keep all that lie beside
+/// it from being served. Each that is passed over is an error in the log, to be counted there.
+pub(crate) fn read_good<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Vec<T> {
+    let good = |item| match read_one(item) {
+        Ok(row) => Some(row),
+        Err(error) => {
+            let cause = std::error::Error::source(&error);
+            tracing::error!(store.corrupt_rows = 1, error = cause, "{error}: passed over; mend or delete it");
+            None
+        }
+    };
+    items.unwrap_or_default().into_iter().filter_map(good).collect()
+}
+
+fn read_one<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
+    let key = Key::of(&item).unwrap_or(Key { pk: String::new(), sk: String::new() });
+    read(&key, item)
 }
