@@ -33,6 +33,13 @@ pub struct Key {
     pub sk: String,
 }
 
+impl Key {
+    /// Whether this is the key of an outbox row.
+    pub fn is_outbox(&self) -> bool {
+        self.pk.starts_with("O#")
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.pk, self.sk)

@@ -87,7 +87,10 @@ impl Table {
         let more = items.len() > limit;
         items.truncate(limit);
         // By its key: the row may be one that cannot be read.
-        let last = items.last().and_then(Key::of).and_then(|key| key.sk.strip_prefix(keys::MEMBERS).map(str::to_owned));
+        let last = items
+            .last()
+            .and_then(Key::of)
+            .and_then(|key| key.sk.strip_prefix(keys::MEMBERS).map(str::to_owned));
         let members: Vec<MemberRow> = read_good(Some(items));
         let last = last.and_then(|user| UserId::parse(&user).ok());
         let last = last.or_else(|| members.last().map(|member| member.user.clone()));

@@ -51,7 +51,9 @@ impl Table {
                 Some(Known::Nothing | Known::Other) => return Ok(Created::KeyReused),
                 None => {}
             }
-            if attempt == 0 && let Some(full) = self.full(&members).await? {
+            if attempt == 0
+                && let Some(full) = self.full(&members).await?
+            {
                 return Ok(Created::UserFull(full));
             }
             match self.found(self.begin(origin, &entry)?, origin, &entry, &members).await {
@@ -77,7 +79,9 @@ impl Table {
             if let Some(entry) = self.entry(&id, 1).await? {
                 return Ok(Created::Existing(entry));
             }
-            if attempt == 0 && let Some(full) = self.full(&members).await? {
+            if attempt == 0
+                && let Some(full) = self.full(&members).await?
+            {
                 return Ok(Created::UserFull(full));
             }
             let mut tx = Tx::new(self);
