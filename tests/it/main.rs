@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod api;
+mod chains;
 mod cost;
 mod members;
 mod stream;
