@@ -6,6 +6,7 @@
 mod api;
 mod chains;
 mod cost;
+mod hot;
 mod members;
 mod stream;
 mod sweep;
