@@ -51,6 +51,7 @@ impl Table {
         fresh: Option<&Entry>,
         now: Timestamp,
     ) -> Result<Option<Told>, Error> {
+        let _turn = self.turns.of(user).await;
         let (mut attempt, mut failure) = (0, Error::Contended);
         while attempt < limits::WRITE_TRIES {
             pause(attempt).await;
@@ -119,6 +120,7 @@ impl Table {
     /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the
     /// maximum.
     pub async fn fan_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Told, Error> {
+        let _turn = self.turns.of(user).await;
         let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;

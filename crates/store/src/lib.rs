@@ -21,5 +21,6 @@ pub mod seen;
 pub mod table;
 pub mod threads;
 pub mod tickets;
+mod turns;
 mod tx;
 pub mod views;

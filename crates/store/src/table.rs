@@ -14,7 +14,7 @@ use domain::cursor::Gen;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{error::Error, keys::Key};
+use crate::{error::Error, keys::Key, turns::Turns};
 
 /// A row as DynamoDB has it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -28,6 +28,7 @@ pub struct Table {
     id: String,
     /// How long inbox events are kept, in seconds.
     pub(crate) inbox_seconds: i64,
+    pub(crate) turns: Turns,
 }
 
 impl Table {
@@ -43,7 +44,8 @@ impl Table {
             Err(e) => return Err(e.into()),
         };
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
-        Ok(Self { client, name: name.into(), id, inbox_seconds: i64::from(inbox_days) * 86_400 })
+        let (inbox_seconds, turns) = (i64::from(inbox_days) * 86_400, Turns::new());
+        Ok(Self { client, name: name.into(), id, inbox_seconds, turns })
     }
 
     /// Creates the table where nothing else does: in one process, and in tests. On AWS
