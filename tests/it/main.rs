@@ -8,6 +8,7 @@ mod chains;
 mod cost;
 mod hot;
 mod members;
+mod mend;
 mod stream;
 mod sweep;
 mod wire;
