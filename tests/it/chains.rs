@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api_lambda::fanout::{drive::Fanout, event::Failures};
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     job::Job,
@@ -165,7 +166,7 @@ async fn a_job_whose_row_has_moved_on_goes_on_and_leaves_the_row() {
     // The chain of the first message comes to its end, and the row is still there.
     fanout.handle(&sqs_event(std::slice::from_ref(&first)), soon()).await;
     work_all(&world, &fanout).await;
-    assert_eq!(world.owed().await, 1);
+    assert_eq!((world.owed().await, world.inbox_of(&one_of(58)).await), (1, vec!["one".to_owned()]));
     fanout.handle(&sqs_event(&[second]), soon()).await;
     work_all(&world, &fanout).await;
     assert_eq!(world.owed().await, 0);
@@ -189,6 +190,28 @@ async fn a_link_without_time_hands_itself_on_from_the_member_reached() {
     assert_eq!(work_all(&world, &fanout).await, 2);
     assert_eq!(world.owed().await, 0);
     all_have(&world, 60, &["hi"]).await;
+}
+
+#[tokio::test]
+async fn a_member_who_cannot_be_told_keeps_the_row_and_nobody_waiting() {
+    let world = World::start_idle(Topology::PerUser, 0).await;
+    let thread = world.crowd("alice", 120).await;
+    let client = world.dynamodb().await;
+    let of = |text: String| AttributeValue::S(text);
+    let (pk, sk) = (of(format!("U#{}", one_of(7))), of(format!("M#{thread}")));
+    let view = client.get_item().table_name("test").key("pk", pk.clone()).key("sk", sk.clone());
+    let view = view.send().await.unwrap().item;
+    client.put_item().table_name("test").item("pk", pk).item("sk", sk).send().await.unwrap();
+    world.as_user("alice").say(thread.as_str(), "hi").await;
+    work_all(&world, &world.fanout(Clock::system())).await;
+    assert_eq!(world.inbox_of(&one_of(118)).await, ["hi"], "the last one has not waited");
+    assert_eq!(world.owed().await, 1, "the first link has missed one");
+    client.put_item().table_name("test").set_item(view).send().await.unwrap();
+    let clock = later(limits::OUTBOX_HOLD + Duration::from_secs(1));
+    world.fanout(clock.clone()).sweep().await;
+    work_all(&world, &world.fanout(clock)).await;
+    assert_eq!(world.owed().await, 0);
+    all_have(&world, 120, &["hi"]).await;
 }
 
 #[tokio::test]
