@@ -1,5 +1,9 @@
 //! What the `fanout` Lambda is called with: jobs from SQS, changes of outbox rows from the table's
 //! stream, and the schedule.
+//!
+//! The stream shows a row as soon as it is committed, when its writer is still at it; a row that
+//! is not due is passed over. So the stream's mapping should gather records for longer than
+//! [`limits::OUTBOX_GRACE`] (its batching window), and need only ask for keys that begin with `O#`.
 
 use domain::limits;
 use futures_util::{
