@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod api;
+mod chains;
 mod changes;
 mod cost;
+mod hot;
 mod members;
+mod mend;
 mod openapi;
 mod stream;
 mod sweep;

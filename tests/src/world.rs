@@ -28,17 +28,21 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A running deployment. Dropping it ends everything as a crash would.
 #[derive(Debug)]
 pub struct World {
-    _emulators: Emulators,
+    /// The emulators.
+    pub emulators: Emulators,
     /// The table, for what no public door shows.
     pub table: Table,
     /// The queues.
     pub queues: Queues,
+    /// The url of the fan-out queue.
+    pub jobs: String,
     /// What the API asks of AWS.
     pub calls: Calls,
     /// The API's address.
     pub api: SocketAddr,
     /// The edges.
     pub edges: Vec<RunningEdge>,
+    worker: Fanout,
     auth: AuthConfig,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -62,8 +66,16 @@ impl RunningEdge {
 }
 
 impl World {
-    /// Starts a world with `edges` edges.
+    /// Starts a world with `edges` edges, and a worker of fan-out jobs.
     pub async fn start(topology: Topology, edges: usize) -> Self {
+        let world = Self::start_idle(topology, edges).await;
+        let (worker, end) = (world.worker.clone(), world.stop.child_token());
+        world.tracker.spawn(async move { worker.work_until(end).await });
+        world
+    }
+
+    /// The same without the worker: jobs wait for whoever works them.
+    pub async fn start_idle(topology: Topology, edges: usize) -> Self {
         let emulators = Emulators::start(None).await.unwrap();
         let aws = aws::configs(&emulators.endpoints()).await;
         Table::create((&aws.dynamodb).into(), "test").await.unwrap();
@@ -80,11 +92,25 @@ impl World {
         let counted_table = Table::open(counted, "test", limits::INBOX_DAYS).await.unwrap();
         let counted = aws_sdk_sqs::config::Builder::from(&aws.sqs).interceptor(calls.clone()).build();
         let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), "test");
-        let fanout = Fanout { table: counted_table, queues: counted_queues, clock: Clock::system() };
+        let jobs = queues.fanout(None).await.unwrap();
+        let (clock, inner) = (Clock::system(), jobs.clone());
+        let fanout = Fanout { table: counted_table, queues: counted_queues, jobs: inner, clock };
+        let worker = fanout.clone();
         let verifier = Verifier::new(&auth).unwrap();
         let api = listen(router(ApiState { verifier, fanout }), &stop, &tracker);
-        let mut world =
-            Self { _emulators: emulators, table, queues, calls, api, edges: Vec::new(), auth, tracker, stop };
+        let mut world = Self {
+            emulators,
+            table,
+            queues,
+            jobs,
+            calls,
+            api,
+            edges: Vec::new(),
+            worker,
+            auth,
+            tracker,
+            stop,
+        };
         for _ in 0..edges {
             world.add_edge(topology).await;
         }
@@ -127,7 +153,7 @@ impl World {
 
     /// The fan-out as another process would run it, at another time.
     pub fn fanout(&self, clock: Clock) -> Fanout {
-        Fanout { table: self.table.clone(), queues: self.queues.clone(), clock }
+        Fanout { table: self.table.clone(), queues: self.queues.clone(), jobs: self.jobs.clone(), clock }
     }
 }
 

@@ -31,6 +31,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     let aws = aws::configs(&config.endpoints).await;
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
-    let fanout = Fanout { table, queues, clock: Clock::system() };
+    let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;
+    let fanout = Fanout { table, queues, jobs, clock: Clock::system() };
     lambda_http::run(router(ApiState { verifier, fanout })).await
 }

@@ -6,13 +6,18 @@ use domain::{
     envelope::News,
     event::Entry,
     ids::{ThreadId, UserId},
+    job::Job,
     limits,
     wire::Seen,
 };
-use futures_util::future::join_all;
+use futures_util::{
+    future::join_all,
+    stream::{self, StreamExt as _},
+};
 use queue::queues::Queues;
 use server::clock::Clock;
-use store::{error::Error, fan::Told, inbox, keys, table::Table};
+use store::{error::Error, fan::Told, inbox, keys, rows::MemberRow, table::Table};
+use tokio::time::Instant;
 
 /// What a fan-out needs.
 #[derive(Debug, Clone)]
@@ -21,15 +26,50 @@ pub struct Fanout {
     pub table: Table,
     /// Where the members are told.
     pub queues: Queues,
+    /// The url of the queue of jobs.
+    pub jobs: String,
     /// The time of the appends.
     pub clock: Clock,
 }
 
+/// How far a drive has got.
+#[derive(Debug)]
+pub(super) enum Driven {
+    /// To its end.
+    Done,
+    /// Not begun: the thread is too large, and a chain has to begin with this job.
+    TooMany(Job),
+}
+
+/// How fast members are brought up to a goal, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Members at a time.
+    pub at_once: usize,
+    /// When to begin with no more of them than the first.
+    pub until: Option<Instant>,
+}
+
+/// What has become of some members.
+#[derive(Debug)]
+pub(super) struct Brought {
+    /// How many have had their turn, from the first one on.
+    pub passed: usize,
+    /// The first failure.
+    pub failure: Option<Error>,
+}
+
 impl Fanout {
-    /// Drives a committed entry into the inboxes of all members.
+    /// Drives a committed entry into the inboxes of all members, or begins a chain that does.
     pub async fn logged(&self, entry: &Entry) {
-        if let Err(error) = self.drive(&entry.thread, entry.tseq, Some(entry)).await {
-            left(&entry.thread, &error);
+        match self.drive(&entry.thread, entry.tseq, Some(entry)).await {
+            Ok(Driven::Done) => {}
+            Ok(Driven::TooMany(first)) => {
+                if let Err(error) = self.queues.post(&self.jobs, first.encode()).await {
+                    left(&entry.thread, &error);
+                }
+            }
+            Err(error) => left(&entry.thread, &error),
         }
     }
 
@@ -51,37 +91,56 @@ impl Fanout {
     }
 
     /// Brings every member's inbox up to `goal`, tells them, and then deletes the outbox row if
-    /// it asks for no more. `fresh` is the entry at `goal`, if the caller has it.
-    pub(crate) async fn drive(
+    /// it asks for no more; of a large thread, answers with the job to begin with. `fresh` is the
+    /// entry at `goal`, if the caller has it.
+    pub(super) async fn drive(
         &self,
         thread: &ThreadId,
         goal: u64,
         fresh: Option<&Entry>,
-    ) -> Result<(), Error> {
+    ) -> Result<Driven, Error> {
         // After the goal is known: whoever the entry concerns is in the list by now.
-        let members = self.table.members(thread).await?;
-        let news = fresh.map(inbox::news);
+        let page = self.table.members_after(thread, None, limits::INLINE_MEMBERS).await?;
+        if page.next.is_some() {
+            return Ok(Driven::TooMany(Job::first(thread.clone(), goal)));
+        }
+        let pace = Pace { at_once: limits::INLINE_MEMBERS, until: None };
+        let brought = self.bring(&page.members, (thread, goal), fresh, pace).await;
+        brought.failure.map_or(Ok(()), Err)?;
+        self.table.finish(&keys::outbox(thread), goal).await?;
+        Ok(Driven::Done)
+    }
+
+    /// Brings the inboxes of `members` up to `goal` and tells them, in order, and forgets those
+    /// who have left and know it.
+    pub(super) async fn bring(
+        &self,
+        members: &[MemberRow],
+        (thread, goal): (&ThreadId, u64),
+        fresh: Option<&Entry>,
+        pace: Pace,
+    ) -> Brought {
+        let now = self.clock.now();
+        let in_time = |i: &usize| *i == 0 || pace.until.is_none_or(|until| Instant::now() < until);
+        let fans = (0..members.len())
+            .take_while(in_time)
+            .map(|i| self.table.fan(&members[i].user, thread, goal, fresh, now));
+        let fanned: Vec<_> = stream::iter(fans).buffered(pace.at_once).collect().await;
+        let passed = fanned.len();
         // One member's failure must not keep the others waiting; it only keeps the row.
-        let mut failed = None;
-        for part in members.chunks(limits::INLINE_MEMBERS) {
-            let now = self.clock.now();
-            let fans = part.iter().map(|member| self.table.fan(&member.user, thread, goal, fresh, now));
-            let (told, failure) = sift(join_all(fans).await.into_iter().filter_map(Result::transpose));
-            self.post(&told, news.as_ref()).await;
-            failed = failed.or(failure);
-            for gone in &told {
-                if let Some(left) = gone.left {
-                    failed = failed.or(self.table.forget_member(thread, &gone.user, left).await.err());
-                }
+        let (told, mut failure) = sift(fanned.into_iter().filter_map(Result::transpose));
+        self.post(&told, fresh.map(inbox::news).as_ref()).await;
+        for gone in &told {
+            if let Some(left) = gone.left {
+                failure = failure.or(self.table.forget_member(thread, &gone.user, left).await.err());
             }
         }
-        failed.map_or(Ok(()), Err)?;
-        self.table.finish(&keys::outbox(thread), goal).await
+        Brought { passed, failure }
     }
 
     /// The same for seen: up to [`limits::SEEN_MEMBERS`] all members are told, above it only the
     /// reader's own devices.
-    pub(crate) async fn drive_seen(&self, seen: &Seen) -> Result<(), Error> {
+    pub(super) async fn drive_seen(&self, seen: &Seen) -> Result<(), Error> {
         let members = self.table.current_members(&seen.thread).await?;
         let readers: Vec<UserId> = if members.len() > limits::SEEN_MEMBERS {
             vec![seen.user.clone()]
@@ -115,7 +174,7 @@ fn sift(fanned: impl IntoIterator<Item = Result<Told, Error>>) -> (Vec<Told>, Op
     (told, failure)
 }
 
-fn left(thread: &ThreadId, error: &Error) {
-    let cause = error as &dyn std::error::Error;
-    tracing::warn!(thread.id = %thread, error = cause, "a fan-out in `{thread}` is left to the sweeper");
+/// Says that the outbox row has to see to it.
+pub(super) fn left(thread: &ThreadId, error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(thread.id = %thread, error, "a fan-out in `{thread}` is left to the sweeper");
 }

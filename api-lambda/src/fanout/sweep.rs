@@ -2,25 +2,36 @@
 
 use std::time::Duration;
 
-use domain::wire::Seen;
-use store::{error::Error, keys, rows::OutboxRow};
+use domain::{limits, wire::Seen};
+use futures_util::stream::{self, StreamExt as _};
+use store::{
+    keys::{self, Key},
+    rows::OutboxRow,
+};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::drive::Fanout;
+use super::{
+    Error,
+    drive::{Driven, Fanout},
+};
 
 impl Fanout {
     /// Drives every row that is due, once.
     pub async fn sweep(&self) {
+        self.sweep_until(Instant::now() + limits::SWEEP_TIME).await;
+    }
+
+    /// Drives rows that are due, and takes no more of them up after `until`.
+    pub(super) async fn sweep_until(&self, until: Instant) {
         for shard in 0..keys::SHARDS {
             let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
                 tracing::warn!("could not read shard `{shard}` of the outbox: {error}");
                 Vec::new()
             });
-            for row in rows {
-                if let Err(error) = self.take_up(&row).await {
-                    tracing::warn!(thread.id = %row.thread, "a fan-out is still not complete: {error}");
-                }
-            }
+            let drives = (0..rows.len()).take_while(|_| Instant::now() < until);
+            let drives = drives.map(|i| self.see_to(&rows[i], until));
+            stream::iter(drives).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
         }
     }
 
@@ -33,16 +44,35 @@ impl Fanout {
         }
     }
 
-    async fn take_up(&self, row: &OutboxRow) -> Result<(), Error> {
+    /// Drives one row, if it is there and due.
+    pub(super) async fn sweep_one(&self, key: &Key, until: Instant) {
+        match self.table.owed(key).await {
+            Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => self.see_to(&row, until).await,
+            Ok(_) => {}
+            Err(error) => tracing::warn!("could not read the outbox row `{key}`: {error}"),
+        }
+    }
+
+    async fn see_to(&self, row: &OutboxRow, until: Instant) {
+        if let Err(error) = self.take_up(row, until).await {
+            let cause = std::error::Error::source(&error);
+            tracing::warn!(thread.id = %row.thread, error = cause, "a fan-out is still not complete: {error}");
+        }
+    }
+
+    async fn take_up(&self, row: &OutboxRow, until: Instant) -> Result<(), Error> {
         // Whoever drives a row first moves it on, so that no two drive it side by side.
         if !self.table.hold(row, self.clock.now()).await? {
             return Ok(());
         }
         match &row.reader {
-            None => self.drive(&row.thread, row.upto, None).await,
+            None => match self.drive(&row.thread, row.upto, None).await? {
+                Driven::Done => Ok(()),
+                Driven::TooMany(first) => self.hand_on(first, until).await,
+            },
             Some(reader) => {
                 let seen = Seen { thread: row.thread.clone(), user: reader.clone(), number: row.upto };
-                self.drive_seen(&seen).await
+                Ok(self.drive_seen(&seen).await?)
             }
         }
     }

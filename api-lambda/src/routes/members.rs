@@ -38,6 +38,11 @@ pub async fn remove(
     answer(&fanout, fanout.table.remove_member(&origin, &thread, &user).await).await
 }
 
+/// What is said where somebody can be in no more threads.
+pub(super) fn user_full(who: &str) -> String {
+    format!("{who} in {} threads, the most for one user; leave some first", limits::USER_THREADS)
+}
+
 async fn answer(fanout: &Fanout, changed: Result<Changed, Error>) -> Result<StatusCode, Problem> {
     match changed.map_err(failed)? {
         Changed::Committed(entry) | Changed::Known(entry) => {
@@ -51,6 +56,7 @@ async fn answer(fanout: &Fanout, changed: Result<Changed, Error>) -> Result<Stat
         Changed::Direct => {
             Err(Problem::new(Kind::Conflict, "nobody joins or leaves a direct thread; create a group"))
         }
+        Changed::UserFull => Err(Problem::new(Kind::Conflict, user_full("they are"))),
         Changed::Full => {
             let detail = format!("a thread has at most {} members", limits::THREAD_MEMBERS);
             Err(Problem::new(Kind::Conflict, detail))

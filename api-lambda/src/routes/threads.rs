@@ -20,6 +20,7 @@ use store::{changes::Asked, table::Table, threads::Created};
 use utoipa::ToSchema;
 
 use super::{
+    members::user_full,
     page::{Paging, token},
     write::{Write, finish},
 };
@@ -74,6 +75,10 @@ pub async fn create(
         Created::Fresh(entry) => (StatusCode::CREATED, entry),
         Created::Existing(entry) => (StatusCode::OK, entry),
         Created::KeyReused => return Err(key_reused()),
+        Created::UserFull(user) => {
+            let who = if user == origin.by { "you are".into() } else { format!("`{user}` is") };
+            return Err(Problem::new(Kind::Conflict, user_full(&who)));
+        }
     };
     fanout.logged(&entry).await;
     let thread = table.thread(&origin.by, &entry.thread).await.map_err(failed)?;

@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod event;
 pub mod frame;
 pub mod ids;
+pub mod job;
 pub mod limits;
 pub mod said;
 pub mod wire;

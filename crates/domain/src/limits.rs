@@ -36,8 +36,11 @@ pub const CREATE_MEMBERS: usize = 40;
 pub const USER_THREADS: usize = 1_000;
 /// Members named in a thread list; the thread itself names all.
 pub const LISTED_MEMBERS: usize = 8;
-/// Members up to which the request that commits an event also fans it out.
+/// Members up to which the request that commits an event also fans it out; also the members of
+/// one link of a chain of jobs.
 pub const INLINE_MEMBERS: usize = 50;
+/// Members whose inboxes one link grows at a time: two waves a link, so that it can stop early.
+pub const LINK_AT_ONCE: usize = 25;
 /// Members up to which `seen` is told to the other members; above it costs N² appends.
 pub const SEEN_MEMBERS: usize = 64;
 /// Members up to which typing is told at all.
@@ -48,9 +51,10 @@ pub const PAGE_ITEMS: usize = 50;
 /// Most items a client may ask for in one page.
 pub const PAGE_ITEMS_MAX: usize = 100;
 
-/// Thread events copied to an inbox by one transaction: with HEAD, the view and both conditions
-/// it stays under 100 items and 4 MB.
-pub const APPEND_BATCH: usize = 24;
+/// Thread events copied to an inbox by one transaction: with HEAD and the view, the 100 items that
+/// a transaction may have. Inbox rows hold no bodies, and a query's page ends at 1 MB, so size is
+/// bounded too.
+pub const APPEND_BATCH: usize = 98;
 /// Tries of a conditional write before the request is told to come back (503).
 pub const WRITE_TRIES: u32 = 8;
 /// Inbox events behind which a stream is told to list again instead of replaying.
@@ -88,6 +92,23 @@ pub const TYPING_PERIOD: Duration = Duration::from_secs(1);
 pub const OUTBOX_GRACE: Duration = Duration::from_secs(5);
 /// How far whoever drives an outbox row moves it on.
 pub const OUTBOX_HOLD: Duration = Duration::from_secs(30);
+/// The longest that one link of a chain works before it hands the rest on.
+pub const LINK_TIME: Duration = Duration::from_secs(20);
+/// What a Lambda keeps of its time to hand on what it has not done.
+pub const LAMBDA_RESERVE: Duration = Duration::from_secs(3);
+/// The longest that one sweep of the outbox takes rows up.
+pub const SWEEP_TIME: Duration = Duration::from_secs(45);
+/// Outbox rows that a sweep drives at a time.
+pub const SWEEP_AT_ONCE: usize = 8;
+/// How long a received job is hidden before another receive may have it: longer than a link
+/// holds the outbox row, so that it finds the row free.
+pub const JOB_VISIBILITY: Duration = Duration::from_secs(60);
+/// How long a job is kept: the outbox row outlives it.
+pub const JOB_RETENTION: Duration = Duration::from_hours(1);
+/// Receives of a job after which it lies with the dead: the outbox row stays, and the sweeper.
+pub const JOB_RECEIVES: u32 = 5;
+/// How long a dead job is kept for a person to look at: the longest that SQS allows.
+pub const DEAD_JOB_RETENTION: Duration = Duration::from_hours(14 * 24);
 
 /// Time between two beats of an edge.
 pub const BEAT_PERIOD: Duration = Duration::from_secs(5);
@@ -130,6 +151,9 @@ const _: () = assert!(
     "a message and its reactions fit a frame",
 );
 const _: () = assert!(CREATE_MEMBERS * 2 + 2 + 4 <= 100, "creation is one transaction");
+const _: () = assert!(APPEND_BATCH + 2 <= 100, "an append is one transaction");
+const _: () = assert!(LINK_TIME.as_secs() < OUTBOX_HOLD.as_secs(), "a link that works is not swept");
+const _: () = assert!(OUTBOX_HOLD.as_secs() < JOB_VISIBILITY.as_secs(), "a job that comes again may go on");
 const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
 const _: () = assert!(BEAT_LAPSE.as_secs() < BEAT_DEAD.as_secs(), "an edge stops before others take over");
 const _: () = assert!(PING.as_secs() < 30, "CloudFront cuts after 30 s of silence");

@@ -3,17 +3,17 @@
 use aws_sdk_sqs::{
     Client,
     config::Config,
-    types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName},
+    types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName as Attribute},
 };
 use domain::{ids::QueueId, limits};
 use jiff::Timestamp;
 
-use crate::error::Error;
+use crate::{error::Error, jobs::seconds};
 
 /// All queues of a stage, told from other stages' by the beginning of their names.
 #[derive(Debug, Clone)]
 pub struct Queues {
-    calls: Client,
+    pub(crate) calls: Client,
     receives: Client,
     prefix: String,
 }
@@ -45,21 +45,35 @@ impl Queues {
     /// # Errors
     /// [`Error::Throttled`] where too many are created at once.
     pub async fn create(&self, id: &QueueId) -> Result<String, Error> {
-        let seconds = |d: std::time::Duration| d.as_secs().to_string();
-        let created = self
-            .calls
-            .create_queue()
-            .queue_name(format!("{}{id}", self.prefix))
-            .attributes(QueueAttributeName::MessageRetentionPeriod, seconds(limits::QUEUE_RETENTION))
-            .attributes(QueueAttributeName::VisibilityTimeout, seconds(limits::QUEUE_VISIBILITY))
-            .attributes(QueueAttributeName::ReceiveMessageWaitTimeSeconds, seconds(limits::QUEUE_WAIT))
-            .attributes(QueueAttributeName::SqsManagedSseEnabled, "true")
-            .send()
-            .await?;
+        let attributes = [
+            (Attribute::MessageRetentionPeriod, seconds(limits::QUEUE_RETENTION)),
+            (Attribute::VisibilityTimeout, seconds(limits::QUEUE_VISIBILITY)),
+            (Attribute::ReceiveMessageWaitTimeSeconds, seconds(limits::QUEUE_WAIT)),
+        ];
+        self.make(&self.named(id.as_str()), attributes).await
+    }
+
+    /// The name of a queue of this stage.
+    pub(crate) fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Creates a queue that is encrypted with SQS's own key, and answers with its url.
+    pub(crate) async fn make(
+        &self,
+        name: &str,
+        attributes: impl IntoIterator<Item = (Attribute, String)>,
+    ) -> Result<String, Error> {
+        let mut call =
+            self.calls.create_queue().queue_name(name).attributes(Attribute::SqsManagedSseEnabled, "true");
+        for (attribute, value) in attributes {
+            call = call.attributes(attribute, value);
+        }
+        let created = call.send().await?;
         created.queue_url.ok_or_else(|| Error::Unavailable("CreateQueue answered without a url".into()))
     }
 
-    /// Posts the body of an envelope.
+    /// Posts a body: an envelope's, or a job's.
     pub async fn post(&self, url: &str, body: String) -> Result<(), Error> {
         self.calls.send_message().queue_url(url).message_body(body).send().await?;
         Ok(())

@@ -80,7 +80,7 @@ pub enum Command {
         #[command(flatten)]
         endpoints: Endpoints,
     },
-    /// Finish fan-outs that writers left behind.
+    /// Fan out to large threads, and finish what writers left behind.
     Fanout {
         /// Table and queues.
         #[command(flatten)]

@@ -88,7 +88,7 @@ pub async fn fanout(store: StoreArgs, endpoints: Endpoints) -> anyhow::Result<()
         stopping.await;
         stop.cancel();
     };
-    tokio::join!(fanout.sweep_every(SWEEP, stop.clone()), stopped);
+    tokio::join!(fanout.sweep_every(SWEEP, stop.clone()), fanout.work_until(stop.clone()), stopped);
     Ok(())
 }
 
@@ -96,5 +96,6 @@ async fn fanout_of(store: &StoreArgs, endpoints: &Endpoints) -> anyhow::Result<F
     let aws = aws::configs(endpoints).await;
     let table = Table::open((&aws.dynamodb).into(), &store.table, store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &store.stage);
-    Ok(Fanout { table, queues, clock: Clock::system() })
+    let jobs = queues.fanout(store.fanout_queue.as_deref()).await?;
+    Ok(Fanout { table, queues, jobs, clock: Clock::system() })
 }

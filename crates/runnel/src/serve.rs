@@ -74,7 +74,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Both sides over one pair of endpoints, and the sweeper.
+/// Both sides over one pair of endpoints, and who finishes fan-outs.
 async fn assemble(
     endpoints: &Endpoints,
     auth: &AuthConfig,
@@ -90,10 +90,12 @@ async fn assemble(
     table.forget_queues().await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE);
     let (verifier, clock) = (Verifier::new(auth)?, Clock::system());
-    let fanout = Fanout { table: table.clone(), queues: queues.clone(), clock: clock.clone() };
-    let sweeper = fanout.clone();
-    let end = stop.clone();
-    tracker.spawn(async move { sweeper.sweep_every(SWEEP, end).await });
+    let jobs = queues.fanout(None).await?;
+    let fanout = Fanout { table: table.clone(), queues: queues.clone(), jobs, clock: clock.clone() };
+    let (worker, end) = (fanout.clone(), stop.clone());
+    tracker.spawn(async move {
+        tokio::join!(worker.sweep_every(SWEEP, end.clone()), worker.work_until(end));
+    });
     let parts = Parts { table, queues, verifier: verifier.clone(), clock: clock.clone(), config };
     let edge = Edge::start(parts, tracker, stop);
     let mut router = edge.router().merge(pages::router()).merge(api::routes(ApiState { verifier, fanout }));

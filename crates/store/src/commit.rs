@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    error::Error,
-    keys, log,
+    error::{Error, held},
+    keys::{self, Key},
+    log,
     rows::KeyRow,
-    table::Table,
+    table::{Table, write},
     tx::{Tx, n, s},
 };
 
@@ -39,9 +40,15 @@ pub(crate) enum Known {
         /// What it wrote.
         tseq: u64,
     },
+    /// The same request has been accepted before, and had nothing to write.
+    Nothing,
     /// Another request has used the key.
     Other,
 }
+
+/// When a row of an idempotency key that exists already counts as absent: TTL deletes late, and
+/// [`Table::known`] does not count it either.
+const KEY_ABSENT: &str = "attribute_not_exists(pk) OR exp <= :now";
 
 impl Origin {
     /// hash(sender, key), as log entries carry it.
@@ -60,10 +67,12 @@ impl Table {
         let row: Option<KeyRow> = self.get(&keys::idempotency(&origin.by, &origin.key)).await?;
         let row = row.filter(|row| row.exp > origin.now.as_second());
         Ok(row.map(|row| {
-            if row.hash == origin.hash {
-                Known::Same { thread: row.thread, tseq: row.tseq }
-            } else {
+            if row.hash != origin.hash {
                 Known::Other
+            } else if row.tseq == 0 {
+                Known::Nothing
+            } else {
+                Known::Same { thread: row.thread, tseq: row.tseq }
             }
         }))
     }
@@ -71,20 +80,34 @@ impl Table {
     /// Begins a P1 transaction: the idempotency row and the entry, both only if absent.
     pub(crate) fn begin<'a>(&'a self, origin: &Origin, entry: &Entry) -> Result<Tx<'a>, Error> {
         let mut tx = Tx::new(self);
-        let life = i64::try_from(limits::KEY_LIFE.as_secs()).unwrap_or(i64::MAX);
-        let now = origin.now.as_second();
-        let row = KeyRow {
-            hash: origin.hash.clone(),
-            thread: entry.thread.clone(),
-            tseq: entry.tseq,
-            exp: now.saturating_add(life),
-        };
-        // TTL deletes late: a row past its time counts as absent here as it does in `known`.
-        let absent = "attribute_not_exists(pk) OR exp <= :now";
-        tx.put_if(&keys::idempotency(&origin.by, &origin.key), &row, absent, vec![(":now", n(now))])?;
+        let (key, row) = key_row(origin, &entry.thread, entry.tseq);
+        tx.put_if(&key, &row, KEY_ABSENT, vec![(":now", n(origin.now.as_second()))])?;
         tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()))?;
         Ok(tx)
     }
+
+    /// Makes the key of `origin` known for a request that is as asked for already. False if the
+    /// key has been used meanwhile.
+    pub(crate) async fn nothing_to_write(&self, origin: &Origin, thread: &ThreadId) -> Result<bool, Error> {
+        let (key, row) = key_row(origin, thread, 0);
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(write(&key, &row)?))
+            .condition_expression(KEY_ABSENT)
+            .expression_attribute_values(":now", n(origin.now.as_second()))
+            .send()
+            .await;
+        held(put)
+    }
+}
+
+fn key_row(origin: &Origin, thread: &ThreadId, tseq: u64) -> (Key, KeyRow) {
+    let life = i64::try_from(limits::KEY_LIFE.as_secs()).unwrap_or(i64::MAX);
+    let exp = origin.now.as_second().saturating_add(life);
+    let row = KeyRow { hash: origin.hash.clone(), thread: thread.clone(), tseq, exp };
+    (keys::idempotency(&origin.by, &origin.key), row)
 }
 
 /// Adds the outbox row that keeps the fan-out of `entry` from being forgotten.
@@ -92,7 +115,7 @@ pub(crate) fn owe(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) -> Result<(), 
     let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
     tx.update(
         &keys::outbox(&entry.thread),
-        "SET upto = :upto, thread = :thread, since = if_not_exists(since, :now), due = :due",
+        "SET upto = :upto, thread = :thread, since = if_not_exists(since, :now), due = :due REMOVE reached",
         None,
         vec![
             (":upto", n(entry.tseq)),

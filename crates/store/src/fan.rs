@@ -36,6 +36,9 @@ impl Table {
     /// whatever an earlier, crashed or slower fan-out left behind. `fresh` is the entry at `goal`
     /// if the caller has it.
     ///
+    /// Whoever has to read the log appends all that is there, beyond `goal` too: where many write
+    /// to one inbox, one transaction does the work of those that lost against it.
+    ///
     /// Answers with nothing for a user who never was a member.
     ///
     /// # Errors
@@ -48,38 +51,55 @@ impl Table {
         fresh: Option<&Entry>,
         now: Timestamp,
     ) -> Result<Option<Told>, Error> {
+        let _turn = self.turns.of(user).await;
         let (mut attempt, mut failure) = (0, Error::Contended);
         while attempt < limits::WRITE_TRIES {
             pause(attempt).await;
             let Some((view, head)) = self.view_and_head(user, thread).await? else { return Ok(None) };
             let until = view.goal(goal);
-            let left = view.left.filter(|left| *left <= goal);
             if view.fan >= until {
                 // Read again: the HEAD that came with the view may be the older of the two.
                 let head = self.head_row(user).await?;
-                let cursor = self.cursor(&head, head.seq);
-                return Ok(Some(Told { user: user.clone(), cursor, exact: false, left }));
+                return Ok(Some(self.told(user, (&view, view.fan), (&head, head.seq), false)));
             }
-            let entries = match fresh.filter(|entry| entry.tseq == until && view.fan + 1 == until) {
+            // The first try trusts what it was given; whoever has lost a race reads what others
+            // have added to the log meanwhile.
+            let next = fresh.filter(|entry| attempt == 0 && view.fan + 1 == until && entry.tseq == until);
+            let entries = match next {
                 Some(entry) => vec![entry.clone()],
-                None => self.entries(thread, view.fan + 1, until, limits::APPEND_BATCH).await?,
+                None => self.entries(thread, view.fan + 1, view.goal(u64::MAX), limits::APPEND_BATCH).await?,
+            };
+            let Some(fan) = entries.last().map(|entry| entry.tseq) else {
+                // Not visible yet.
+                attempt += 1;
+                continue;
             };
             let mut tx = Tx::new(self);
             let seq = self.copy(&mut tx, user, (&view, &head), &entries, now)?;
             match tx.commit().await {
-                Ok(Outcome::Done) if entries.last().is_some_and(|e| e.tseq == until) => {
-                    let cursor = self.cursor(&head, seq);
-                    return Ok(Some(Told { user: user.clone(), cursor, exact: until == goal, left }));
+                Ok(Outcome::Done) if fan >= until => {
+                    return Ok(Some(self.told(user, (&view, fan), (&head, seq), fan == goal)));
                 }
                 // More to copy: that is progress, not a lost race.
-                Ok(Outcome::Done) if !entries.is_empty() => attempt = 0,
-                Ok(_) => attempt += 1,
+                Ok(Outcome::Done) => attempt = 0,
+                Ok(Outcome::Cancelled) => attempt += 1,
                 // It may have happened; the view, read again, says.
                 Err(error @ Error::Unavailable(_)) => (attempt, failure) = (attempt + 1, error),
                 Err(error) => return Err(error),
             }
         }
         Err(failure)
+    }
+
+    fn told(
+        &self,
+        user: &UserId,
+        (view, fan): (&ViewRow, u64),
+        (head, seq): (&HeadRow, u64),
+        exact: bool,
+    ) -> Told {
+        let left = view.left.filter(|left| *left <= fan);
+        Told { user: user.clone(), cursor: self.cursor(head, seq), exact, left }
     }
 
     /// Adds {inbox rows, HEAD, view} for `entries` to a transaction; answers with the last seq.
@@ -100,6 +120,7 @@ impl Table {
     /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the
     /// maximum.
     pub async fn fan_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Told, Error> {
+        let _turn = self.turns.of(user).await;
         let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, held},
     keys::{self, Key},
     rows::{HeadRow, InboxRow},
-    table::{Item, Table, read, read_all, write},
+    table::{Item, Table, read, read_good, write},
     tx::{Tx, n, s},
 };
 
@@ -58,7 +58,7 @@ impl Table {
     }
 
     /// Up to `limit` events after `seq`, consistently and in order, but perhaps with holes: an
-    /// event past its time counts as absent, and so does one not visible yet.
+    /// event past its time counts as absent, and so does one not visible yet, or damaged.
     pub async fn inbox(
         &self,
         user: &UserId,
@@ -78,7 +78,7 @@ impl Table {
             .consistent_read(true)
             .send()
             .await?;
-        let mut rows: Vec<InboxRow> = read_all(found.items)?;
+        let mut rows: Vec<InboxRow> = read_good(found.items);
         rows.retain(|row| row.exp > now.as_second());
         let mut entries = self.bodies(&rows).await?;
         let mut events = Vec::with_capacity(rows.len());

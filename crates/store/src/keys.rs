@@ -33,6 +33,13 @@ pub struct Key {
     pub sk: String,
 }
 
+impl Key {
+    /// Whether this is the key of an outbox row.
+    pub fn is_outbox(&self) -> bool {
+        self.pk.starts_with("O#")
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.pk, self.sk)
@@ -70,6 +77,13 @@ pub fn thread(thread: &ThreadId) -> Key {
 /// A member in a thread's list.
 pub fn member(thread: &ThreadId, user: &UserId) -> Key {
     key(thread_pk(thread), format!("{MEMBERS}{user}"))
+}
+
+/// The sort keys of a thread's members after `after`, or of all: from, to. The first character
+/// that no user id has is below, the last one above all that they have.
+pub fn members_after(after: Option<&UserId>) -> (String, String) {
+    let from = after.map_or_else(|| MEMBERS.into(), |user| format!("{MEMBERS}{user}!"));
+    (from, format!("{MEMBERS}\u{7f}"))
 }
 
 /// An entry of a thread log.

@@ -22,5 +22,6 @@ pub mod seen;
 pub mod table;
 pub mod threads;
 pub mod tickets;
+mod turns;
 mod tx;
 pub mod views;

@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     keys::{self, Key},
     rows::EntryRow,
-    table::{Table, read, read_all},
+    table::{Table, read, read_all, read_good},
     tx::s,
 };
 
@@ -113,7 +113,8 @@ impl Table {
         read_all(found.items)
     }
 
-    /// The rows of one partition whose sort key begins with `prefix`, at most `cap` of them.
+    /// The rows of one partition whose sort key begins with `prefix`, at most `cap` of them;
+    /// damaged ones are passed over.
     pub(crate) async fn partition<T: serde::de::DeserializeOwned>(
         &self,
         pk: String,
@@ -137,7 +138,7 @@ impl Table {
                 query = query.expression_attribute_values(":prefix", s(prefix));
             }
             let found = query.send().await?;
-            rows.extend(read_all(found.items)?);
+            rows.extend(read_good(found.items));
             from = found.last_evaluated_key;
             if from.is_none() || rows.len() >= cap {
                 rows.truncate(cap);

@@ -10,10 +10,10 @@ use futures_util::future::{try_join, try_join3};
 use crate::{
     commit::{Known, Origin, owe},
     error::{Error, held},
-    keys,
+    keys::{self, Key},
     retry::{pause, tries},
     rows::{MemberRow, ThreadRow, ViewRow},
-    table::Table,
+    table::{Table, read_good},
     tx::{Outcome, Tx, n, s},
 };
 
@@ -36,6 +36,17 @@ pub enum Changed {
     Direct,
     /// The thread has [`limits::THREAD_MEMBERS`].
     Full,
+    /// The user has [`limits::USER_THREADS`].
+    UserFull,
+}
+
+/// Some of the members of a thread.
+#[derive(Debug, Clone)]
+pub struct MemberPage {
+    /// Who.
+    pub members: Vec<MemberRow>,
+    /// The last of them, if there are more.
+    pub next: Option<UserId>,
 }
 
 /// What is known of a thread before its membership changes.
@@ -51,6 +62,41 @@ impl Table {
         self.partition(keys::thread_pk(thread), keys::MEMBERS, usize::MAX).await
     }
 
+    /// The first `limit` of the members after `after`, in key order, leavers who have not been told
+    /// included.
+    pub async fn members_after(
+        &self,
+        thread: &ThreadId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<MemberPage, Error> {
+        let (from, to) = keys::members_after(after);
+        let found = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", s(keys::thread_pk(thread)))
+            .expression_attribute_values(":from", s(from))
+            .expression_attribute_values(":to", s(to))
+            .limit(i32::try_from(limit + 1).unwrap_or(i32::MAX))
+            .consistent_read(true)
+            .send()
+            .await?;
+        let mut items = found.items.unwrap_or_default();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        // By its key: the row may be one that cannot be read.
+        let last = items
+            .last()
+            .and_then(Key::of)
+            .and_then(|key| key.sk.strip_prefix(keys::MEMBERS).map(str::to_owned));
+        let members: Vec<MemberRow> = read_good(Some(items));
+        let last = last.and_then(|user| UserId::parse(&user).ok());
+        let last = last.or_else(|| members.last().map(|member| member.user.clone()));
+        Ok(MemberPage { members, next: last.filter(|_| more) })
+    }
+
     /// The members of a thread.
     pub async fn current_members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
         let mut members = self.members(thread).await?;
@@ -62,6 +108,19 @@ impl Table {
     pub async fn is_member(&self, thread: &ThreadId, user: &UserId) -> Result<bool, Error> {
         let row: Option<MemberRow> = self.get(&keys::member(thread, user)).await?;
         Ok(row.is_some_and(|row| row.left.is_none()))
+    }
+
+    /// Whether `user` is a member as of `tail`, the last entry of the thread as it was just read.
+    ///
+    /// The items of a transaction become visible one by one, so the member row may lag behind the
+    /// very entry that changed it; then the entry counts. A transaction on top of `tail` commits
+    /// only if nothing has followed it, a leaving included: a condition on the member row, two
+    /// more write units with every message, would add nothing.
+    pub(crate) async fn is_member_at(&self, tail: &Entry, user: &UserId) -> Result<bool, Error> {
+        match &tail.body {
+            Body::Member { user: changed, change } if changed == user => Ok(*change == Change::Added),
+            _ => self.is_member(&tail.thread, user).await,
+        }
     }
 
     /// Puts `user` into `thread`.
@@ -80,10 +139,16 @@ impl Table {
             };
             let current = before.members.iter().filter(|m| m.left.is_none());
             if current.clone().any(|m| &m.user == user) {
-                return Ok(Changed::Unchanged);
+                if self.nothing_to_write(origin, thread).await? {
+                    return Ok(Changed::Unchanged);
+                }
+                continue;
             }
             if current.count() >= limits::THREAD_MEMBERS {
                 return Ok(Changed::Full);
+            }
+            if attempt == 0 && self.full_user(std::slice::from_ref(user)).await?.is_some() {
+                return Ok(Changed::UserFull);
             }
             // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
             let old = self.view(user, thread).await?;
@@ -128,7 +193,10 @@ impl Table {
                 before.members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role)
             };
             if role(user).is_none() {
-                return Ok(Changed::Unchanged);
+                if self.nothing_to_write(origin, thread).await? {
+                    return Ok(Changed::Unchanged);
+                }
+                continue;
             }
             let change = if user == &origin.by { Change::Left } else { Change::Removed };
             if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
@@ -175,11 +243,12 @@ impl Table {
                 let entry = self.entry(&thread, tseq).await?;
                 return Ok(Err(entry.map_or(Changed::NotMember, Changed::Known)));
             }
+            Some(Known::Nothing) => return Ok(Err(Changed::Unchanged)),
             Some(Known::Other) => return Ok(Err(Changed::KeyReused)),
             None => {}
         }
         let Some((tail, row)) = tail.zip(row) else { return Ok(Err(Changed::NotMember)) };
-        let (members, member) = try_join(self.members(thread), self.is_member(thread, &origin.by)).await?;
+        let (members, member) = try_join(self.members(thread), self.is_member_at(&tail, &origin.by)).await?;
         Ok(match (member, row.pair.is_some()) {
             (false, _) => Err(Changed::NotMember),
             (true, true) => Err(Changed::Direct),

@@ -13,7 +13,7 @@ use crate::{
     fan::Told,
     inbox, keys,
     retry::{pause, tries},
-    rows::{MemberRow, ThreadRow, ViewRow},
+    rows::{ThreadRow, ViewRow},
     table::{Table, read},
     tx::Outcome,
 };
@@ -71,13 +71,13 @@ impl Table {
                     // The items of its transaction become visible one by one.
                     None => continue,
                 },
-                Some(Known::Other) => return Ok(Sent::KeyReused),
+                Some(Known::Nothing | Known::Other) => return Ok(Sent::KeyReused),
                 None => {}
             }
             let Some((tail, row)) = tail.zip(row) else { return Ok(Sent::NotMember) };
             // Membership is looked at after the tail, on every try: whoever was a member then may
             // be told no longer that they are.
-            if !self.may_write(thread, &row, &origin.by).await? {
+            if !self.may_write(&tail, &row, &origin.by).await? {
                 return Ok(Sent::NotMember);
             }
             let draft = match self.draft(origin, &row, &tail, asked).await? {
@@ -106,13 +106,13 @@ impl Table {
         Err(failure)
     }
 
-    /// Whether `user` may write to a thread. Nobody joins or leaves a direct one.
-    async fn may_write(&self, thread: &ThreadId, row: &ThreadRow, user: &UserId) -> Result<bool, Error> {
-        if let Some((a, b)) = &row.pair {
-            return Ok(user == a || user == b);
+    /// Whether `user` may write to the thread whose last entry is `tail`. Nobody joins or leaves a
+    /// direct one.
+    async fn may_write(&self, tail: &Entry, row: &ThreadRow, user: &UserId) -> Result<bool, Error> {
+        match &row.pair {
+            Some((a, b)) => Ok(user == a || user == b),
+            None => self.is_member_at(tail, user).await,
         }
-        let member: Option<MemberRow> = self.get(&keys::member(thread, user)).await?;
-        Ok(member.is_some_and(|member| member.left.is_none()))
     }
 
     /// P1: {idempotency row, entry, outbox row, what changes with it}. Answers whether it was

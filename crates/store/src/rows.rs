@@ -67,7 +67,7 @@ pub struct KeyRow {
     pub hash: String,
     /// The thread that it wrote to.
     pub thread: ThreadId,
-    /// The entry that it wrote.
+    /// The entry that it wrote; 0 if there was nothing to write.
     pub tseq: u64,
     /// Seconds since 1970.
     pub exp: i64,
@@ -87,6 +87,9 @@ pub struct OutboxRow {
     pub since: i64,
     /// When the sweeper may take it up, in milliseconds since 1970.
     pub due: i64,
+    /// How far the chain that holds the row has got: the sort key of the member it went on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<String>,
 }
 
 /// `U#u` / `M#t`.

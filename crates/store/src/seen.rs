@@ -52,6 +52,10 @@ impl Table {
             };
             let number = number.min(tail.number);
             let seen = |number| Seen { thread: thread.clone(), user: reader.clone(), number };
+            if number == view.seen && matches!(failure, Error::Unavailable(_)) {
+                // A try before was marked, and its answer lost: whom it was to tell may not know.
+                return Ok(Marked::Committed(seen(number)));
+            }
             if number <= view.seen {
                 return Ok(Marked::Already(seen(view.seen)));
             }

@@ -14,7 +14,7 @@ use domain::cursor::Gen;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{error::Error, keys::Key};
+use crate::{error::Error, keys::Key, turns::Turns};
 
 /// A row as DynamoDB has it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -28,6 +28,7 @@ pub struct Table {
     id: String,
     /// How long inbox events are kept, in seconds.
     pub(crate) inbox_seconds: i64,
+    pub(crate) turns: Turns,
 }
 
 impl Table {
@@ -43,7 +44,8 @@ impl Table {
             Err(e) => return Err(e.into()),
         };
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
-        Ok(Self { client, name: name.into(), id, inbox_seconds: i64::from(inbox_days) * 86_400 })
+        let (inbox_seconds, turns) = (i64::from(inbox_days) * 86_400, Turns::new());
+        Ok(Self { client, name: name.into(), id, inbox_seconds, turns })
     }
 
     /// Creates the table where nothing else does: in one process, and in tests. On AWS
@@ -146,7 +148,7 @@ impl Key {
         ])
     }
 
-    fn of<S: BuildHasher>(item: &HashMap<String, AttributeValue, S>) -> Option<Self> {
+    pub(crate) fn of<S: BuildHasher>(item: &HashMap<String, AttributeValue, S>) -> Option<Self> {
         let text = |name: &str| item.get(name)?.as_s().ok().cloned();
         Some(Self { pk: text("pk")?, sk: text("sk")? })
     }
@@ -165,11 +167,26 @@ pub(crate) fn write<T: Serialize>(key: &Key, row: &T) -> Result<Item, Error> {
     Ok(item)
 }
 
-/// All rows of a query's items.
+/// All rows of a query's items, where each of them counts.
 pub(crate) fn read_all<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Result<Vec<T>, Error> {
-    let read_one = |item: Item| {
-        let key = Key::of(&item).unwrap_or(Key { pk: String::new(), sk: String::new() });
-        read(&key, item)
-    };
     items.unwrap_or_default().into_iter().map(read_one).collect()
+}
+
+/// The rows of a query's items that can be read: one damaged row must not keep all that lie beside
+/// it from being served. Each that is passed over is an error in the log, to be counted there.
+pub(crate) fn read_good<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Vec<T> {
+    let good = |item| match read_one(item) {
+        Ok(row) => Some(row),
+        Err(error) => {
+            let cause = std::error::Error::source(&error);
+            tracing::error!(store.corrupt_rows = 1, error = cause, "{error}: passed over; mend or delete it");
+            None
+        }
+    };
+    items.unwrap_or_default().into_iter().filter_map(good).collect()
+}
+
+fn read_one<T: DeserializeOwned>(item: Item) -> Result<T, Error> {
+    let key = Key::of(&item).unwrap_or(Key { pk: String::new(), sk: String::new() });
+    read(&key, item)
 }

@@ -26,6 +26,8 @@ pub enum Created {
     Existing(Entry),
     /// The key belongs to another request.
     KeyReused,
+    /// A user has [`limits::USER_THREADS`].
+    UserFull(UserId),
 }
 
 impl Table {
@@ -41,18 +43,27 @@ impl Table {
         let others = others.iter().map(|user| Member { user: user.clone(), role: Role::Member });
         let members: Vec<Member> = std::iter::once(owner).chain(others).collect();
         let entry = created(origin, id, ThreadKind::Group, title, members.clone());
+        let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
             match self.known(origin).await? {
                 Some(Known::Same { thread, .. }) => return self.existing(&thread).await,
-                Some(Known::Other) => return Ok(Created::KeyReused),
+                Some(Known::Nothing | Known::Other) => return Ok(Created::KeyReused),
                 None => {}
             }
-            if self.found(self.begin(origin, &entry)?, origin, &entry, &members).await? {
-                return Ok(Created::Fresh(entry));
+            if attempt == 0
+                && let Some(full) = self.full(&members).await?
+            {
+                return Ok(Created::UserFull(full));
+            }
+            match self.found(self.begin(origin, &entry)?, origin, &entry, &members).await {
+                Ok(Outcome::Done) => return Ok(Created::Fresh(entry)),
+                Ok(Outcome::Cancelled) => {}
+                Err(error @ Error::Unavailable(_)) => failure = error,
+                Err(error) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Err(failure)
     }
 
     /// Creates the direct thread of the sender and `other`, or finds it. There is one per pair,
@@ -62,18 +73,32 @@ impl Table {
         let member = |user: &UserId| Member { user: user.clone(), role: Role::Member };
         let members = vec![member(&origin.by), member(other)];
         let entry = created(origin, id.clone(), ThreadKind::Direct, None, members.clone());
+        let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
             if let Some(entry) = self.entry(&id, 1).await? {
                 return Ok(Created::Existing(entry));
             }
+            if attempt == 0
+                && let Some(full) = self.full(&members).await?
+            {
+                return Ok(Created::UserFull(full));
+            }
             let mut tx = Tx::new(self);
             tx.put_new(&keys::entry(&id, 1), &crate::log::row(&entry, origin.mark()))?;
-            if self.found(tx, origin, &entry, &members).await? {
-                return Ok(Created::Fresh(entry));
+            match self.found(tx, origin, &entry, &members).await {
+                Ok(Outcome::Done) => return Ok(Created::Fresh(entry)),
+                Ok(Outcome::Cancelled) => {}
+                Err(error @ Error::Unavailable(_)) => failure = error,
+                Err(error) => return Err(error),
             }
         }
-        Err(Error::Contended)
+        Err(failure)
+    }
+
+    async fn full(&self, members: &[Member]) -> Result<Option<UserId>, Error> {
+        let users: Vec<UserId> = members.iter().map(|member| member.user.clone()).collect();
+        self.full_user(&users).await
     }
 
     async fn existing(&self, thread: &ThreadId) -> Result<Created, Error> {
@@ -81,14 +106,17 @@ impl Table {
     }
 
     /// Adds the rows of a new thread to a transaction and commits it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: it may have happened; the log or the key, read again, says.
     async fn found(
         &self,
         mut tx: Tx<'_>,
         origin: &Origin,
         entry: &Entry,
         members: &[Member],
-    ) -> Result<bool, Error> {
-        let Body::Thread { of: kind, title, .. } = &entry.body else { return Ok(false) };
+    ) -> Result<Outcome, Error> {
+        let Body::Thread { of: kind, title, .. } = &entry.body else { return Ok(Outcome::Cancelled) };
         let pair = match (kind, members) {
             (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
             _ => None,
@@ -122,11 +150,7 @@ impl Table {
             };
             tx.put_new(&keys::view(&user, &entry.thread), &view)?;
         }
-        match tx.commit().await {
-            Ok(outcome) => Ok(matches!(outcome, Outcome::Done)),
-            Err(Error::Unavailable(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        tx.commit().await
     }
 
     /// A thread as `reader` sees it: all its members, and how far each has read.

@@ -1,12 +1,14 @@
 //! A member's view of a thread: what a list of threads shows, and how far the member's inbox has
 //! got in the thread's log (`fan`).
 
+use aws_sdk_dynamodb::types::Select;
 use domain::{
     event::{Body, Change, Entry, Member, Role},
     ids::{ThreadId, UserId},
     limits,
     wire::{self, Message},
 };
+use futures_util::future::try_join_all;
 
 use crate::{
     error::Error,
@@ -38,6 +40,39 @@ impl Table {
             view.listed(entry.and_then(|entry| entry.message()).map(Message::preview))
         };
         Ok(views.into_iter().map(listed).collect())
+    }
+
+    /// The first of `users` who has [`limits::USER_THREADS`], if one has.
+    ///
+    /// Counted on rows that may be a moment old, and nothing keeps two writers from counting at
+    /// once: a user may end up with a few more. Their list then shows the latest.
+    pub(crate) async fn full_user(&self, users: &[UserId]) -> Result<Option<UserId>, Error> {
+        let counts = try_join_all(users.iter().map(|user| self.count_views(user))).await?;
+        let full = users.iter().zip(counts).find(|(_, count)| *count >= limits::USER_THREADS);
+        Ok(full.map(|(user, _)| user.clone()))
+    }
+
+    async fn count_views(&self, user: &UserId) -> Result<usize, Error> {
+        let (mut count, mut from) = (0, None);
+        loop {
+            let found = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .select(Select::Count)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :views)")
+                .filter_expression("attribute_not_exists(left_at)")
+                .expression_attribute_values(":pk", s(keys::user_pk(user)))
+                .expression_attribute_values(":views", s(keys::VIEWS))
+                .set_exclusive_start_key(from)
+                .send()
+                .await?;
+            count += usize::try_from(found.count).unwrap_or_default();
+            from = found.last_evaluated_key;
+            if from.is_none() || count >= limits::USER_THREADS {
+                return Ok(count);
+            }
+        }
     }
 
     /// The view that `user` has, or once had, of `thread`.

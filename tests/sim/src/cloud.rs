@@ -68,7 +68,7 @@ impl Cloud {
     pub(crate) fn new(seed: u64, clock: Clock, tracker: TaskTracker) -> Arc<Self> {
         let state = State {
             rows: Rows::default(),
-            queues: Queues::default(),
+            queues: Queues::with(crate::deployment::JOBS),
             weather: Weather::CALM,
             requests: 0,
             digest: 0,

@@ -27,6 +27,8 @@ use tower::ServiceExt as _;
 use crate::cloud::{Cloud, Network};
 
 const TABLE: &str = "sim";
+/// The fan-out queue.
+pub(crate) const JOBS: &str = "http://sqs/runnel-sim-fanout";
 const SWEEP: Duration = Duration::from_secs(10);
 /// The longest that a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -142,7 +144,7 @@ impl Deployment {
     async fn api(&self) -> Process {
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
-        let fanout = Fanout { table, queues, clock: self.clock.clone() };
+        let fanout = Fanout { table, queues, jobs: JOBS.into(), clock: self.clock.clone() };
         Process { router: router(ApiState { verifier: self.verifier.clone(), fanout }), network }
     }
 
@@ -198,7 +200,7 @@ impl Deployment {
         self.processes().sweeper.dead.cancel();
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
-        let fanout = Fanout { table, queues, clock: self.clock.clone() };
+        let fanout = Fanout { table, queues, jobs: JOBS.into(), clock: self.clock.clone() };
         let dead = network.dead.clone();
         self.processes().sweeper = network;
         self.tracker.spawn(async move { fanout.sweep_every(SWEEP, dead).await });

@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for those who measure")]
 
+#[path = "load/hot.rs"]
+mod hot;
+
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
@@ -35,6 +38,12 @@ struct Args {
     /// Seconds to send for.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// Instead: so many busy threads of one user, who reads them all.
+    #[arg(long, value_name = "THREADS")]
+    hot: Option<u32>,
+    /// With `--hot`: writers in each thread, each as fast as it is answered.
+    #[arg(long, default_value_t = 1)]
+    writers: u32,
 }
 
 /// What one pair has seen.
@@ -51,6 +60,10 @@ struct Seen {
 #[tokio::main]
 async fn main() {
     let args = Args::parse();
+    if let Some(threads) = args.hot {
+        let time = Duration::from_secs(args.seconds.into());
+        return hot::run(hot::Hot { address: args.address, threads, writers: args.writers, time }).await;
+    }
     let (tracker, (done, mut seen)) = (TaskTracker::new(), mpsc::channel(args.pairs as usize));
     let mut pairs = Vec::new();
     for n in 0..args.pairs {

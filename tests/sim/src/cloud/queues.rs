@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use domain::limits;
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
 use tokio::{
@@ -17,7 +18,7 @@ const NAME_REST: Duration = Duration::from_secs(60);
 const GONE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
 
 /// All queues.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queues {
     queues: BTreeMap<String, Queue>,
     deleted: BTreeMap<String, Instant>,
@@ -42,6 +43,13 @@ struct Message {
 }
 
 impl Queues {
+    /// No queue but that of jobs, which a deployment begins with.
+    pub(crate) fn with(jobs: &str) -> Self {
+        let (visibility, retention) = (limits::JOB_VISIBILITY, limits::JOB_RETENTION);
+        let jobs = (jobs.to_owned(), Queue { visibility, retention, ..Queue::default() });
+        Self { queues: BTreeMap::from([jobs]), deleted: BTreeMap::new(), receipts: 0 }
+    }
+
     /// Answers a request that does not wait.
     pub(crate) fn answer(
         &mut self,

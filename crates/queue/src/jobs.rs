@@ -1,0 +1,57 @@
+//! The fan-out queue: one a stage, with a queue of its own for jobs that nobody can work.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::types::QueueAttributeName as Attribute;
+use domain::limits;
+
+use crate::{error::Error, queues::Queues};
+
+/// What follows the stage's prefix in the name of the fan-out queue.
+const JOBS: &str = "fanout";
+/// The same for the queue of its dead jobs.
+const DEAD: &str = "fanout-dead";
+
+impl Queues {
+    /// The url of the fan-out queue: `given`, or else that of `runnel-<stage>-fanout`, which is
+    /// made if it does not exist. On AWS `template.yaml` makes it, and gives its url.
+    pub async fn fanout(&self, given: Option<&str>) -> Result<String, Error> {
+        if let Some(url) = given.filter(|url| !url.is_empty()) {
+            return Ok(url.into());
+        }
+        let name = self.named(JOBS);
+        match self.url(&name).await {
+            Err(Error::Gone) => {}
+            found => return found,
+        }
+        let dead = [(Attribute::MessageRetentionPeriod, seconds(limits::DEAD_JOB_RETENTION))];
+        let dead = self.make(&self.named(DEAD), dead).await?;
+        let policy = format!(
+            r#"{{"deadLetterTargetArn":"{}","maxReceiveCount":{}}}"#,
+            self.arn(&dead).await?,
+            limits::JOB_RECEIVES
+        );
+        let jobs = [
+            (Attribute::MessageRetentionPeriod, seconds(limits::JOB_RETENTION)),
+            (Attribute::VisibilityTimeout, seconds(limits::JOB_VISIBILITY)),
+            (Attribute::ReceiveMessageWaitTimeSeconds, seconds(limits::QUEUE_WAIT)),
+            (Attribute::RedrivePolicy, policy),
+        ];
+        self.make(&name, jobs).await
+    }
+
+    async fn arn(&self, url: &str) -> Result<String, Error> {
+        let call = self.calls.get_queue_attributes().queue_url(url).attribute_names(Attribute::QueueArn);
+        let arn = call.send().await?.attributes.and_then(|mut found| found.remove(&Attribute::QueueArn));
+        arn.ok_or_else(|| Error::Unavailable("GetQueueAttributes answered without an ARN".into()))
+    }
+
+    async fn url(&self, name: &str) -> Result<String, Error> {
+        let found = self.calls.get_queue_url().queue_name(name).send().await?;
+        found.queue_url.ok_or_else(|| Error::Unavailable("GetQueueUrl answered without a url".into()))
+    }
+}
+
+pub(crate) fn seconds(duration: Duration) -> String {
+    duration.as_secs().to_string()
+}

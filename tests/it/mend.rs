@@ -1,0 +1,225 @@
+//! Odd moments of the write side: answers that get lost, rows that are damaged or lag behind,
+//! requests that change nothing, users with too many threads.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::{
+            Intercept,
+            context::{BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef},
+            dyn_dispatch_hint,
+        },
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::config_bag::ConfigBag;
+use domain::{
+    ids::{IdempotencyKey, ThreadId, UserId},
+    limits,
+};
+use serde_json::json;
+use server::{aws, clock::Clock};
+use sse_edge::config::Topology;
+use store::{commit::Origin, error::Error, keys, seen::Marked, table::Table, threads::Created};
+use tests::world::World;
+
+/// Keeps transactions from happening, or their answers from coming back, so many times.
+#[derive(Debug, Clone, Default)]
+struct Outage {
+    refused: Arc<AtomicU32>,
+    unanswered: Arc<AtomicU32>,
+    /// Whether the latest request was one: nothing else is under way while one is.
+    transaction: Arc<AtomicBool>,
+}
+
+fn one_less(left: &AtomicU32) -> bool {
+    left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+fn is_transaction(request: &aws_smithy_runtime_api::client::orchestrator::HttpRequest) -> bool {
+    request.headers().get("x-amz-target").is_some_and(|target| target.ends_with("TransactWriteItems"))
+}
+
+#[dyn_dispatch_hint]
+impl Intercept for Outage {
+    fn name(&self) -> &'static str {
+        "outage"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let transaction = is_transaction(context.request());
+        self.transaction.store(transaction, Ordering::SeqCst);
+        if transaction && one_less(&self.refused) {
+            return Err("no table today".into());
+        }
+        Ok(())
+    }
+
+    fn read_before_deserialization(
+        &self,
+        _: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.transaction.load(Ordering::SeqCst) && one_less(&self.unanswered) {
+            return Err("no answer today".into());
+        }
+        Ok(())
+    }
+}
+
+/// The table of a world as a client in trouble sees it.
+async fn troubled(world: &World) -> (Table, Outage) {
+    let outage = Outage::default();
+    let config = aws::configs(&world.emulators.endpoints()).await.dynamodb;
+    let config = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(outage.clone()).build();
+    (Table::open(config, "test", limits::INBOX_DAYS).await.unwrap(), outage)
+}
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+fn origin(by: &str) -> Origin {
+    let key = IdempotencyKey::made(rand::random());
+    Origin { by: user(by), key, hash: "a hash".into(), now: Clock::system().now() }
+}
+
+fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+#[tokio::test]
+async fn a_change_that_changes_nothing_uses_up_its_key() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    let bob = format!("/v1/threads/{thread}/members/bob");
+    let key = [("idempotency-key", "once")];
+    assert_eq!(alice.call("PUT", &bob, None, &key).await.status, 204);
+    assert_eq!(alice.call("DELETE", &bob, None, &key).await.status, 422, "the key is another request's");
+    assert_eq!(alice.call("DELETE", &bob, None, &[]).await.status, 204);
+    assert_eq!(alice.call("PUT", &bob, None, &key).await.status, 204);
+    assert_eq!(world.as_user("bob").get(&format!("/v1/threads/{thread}")).await.status, 404, "not again");
+    let gone = [("idempotency-key", "gone")];
+    assert_eq!(alice.call("DELETE", &bob, None, &gone).await.status, 204);
+    assert_eq!(alice.call("PUT", &bob, None, &gone).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_creation_during_an_outage_says_so() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (table, outage) = troubled(&world).await;
+    outage.refused.store(limits::WRITE_TRIES * 2, Ordering::SeqCst);
+    let id = ThreadId::group(rand::random());
+    let group = table.create_group(&origin("alice"), id, None, &[user("bob")]).await;
+    assert!(matches!(group, Err(Error::Unavailable(_))), "{group:?}");
+    let direct = table.create_direct(&origin("alice"), &user("bob")).await;
+    assert!(matches!(direct, Err(Error::Unavailable(_))), "{direct:?}");
+    // And an answer that gets lost does not hide what has happened.
+    outage.unanswered.store(1, Ordering::SeqCst);
+    let direct = table.create_direct(&origin("alice"), &user("bob")).await;
+    assert!(matches!(direct, Ok(Created::Existing(_))), "{direct:?}");
+}
+
+#[tokio::test]
+async fn a_seen_whose_answer_was_lost_is_told_all_the_same() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = ThreadId::parse(&alice.thread(json!({"members": ["bob"]})).await).unwrap();
+    alice.say(thread.as_str(), "hi").await;
+    let (table, outage) = troubled(&world).await;
+    outage.unanswered.store(1, Ordering::SeqCst);
+    let now = Clock::system().now();
+    let marked = table.mark_seen(&user("bob"), &thread, 1, now).await.unwrap();
+    assert!(matches!(marked, Marked::Committed(_)), "{marked:?}");
+    let marked = table.mark_seen(&user("bob"), &thread, 1, now).await.unwrap();
+    assert!(matches!(marked, Marked::Already(_)), "{marked:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_row_stops_nothing_beside_it() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = ThreadId::parse(&alice.thread(json!({"members": ["bob"], "title": "club"})).await).unwrap();
+    let client = world.dynamodb().await;
+    let damage = async |pk: &str, sk: &str| {
+        let put = client.put_item().table_name("test").item("pk", s(pk)).item("sk", s(sk));
+        put.item("exp", s("soon")).send().await.unwrap();
+    };
+    damage(&keys::thread_pk(&thread), "M#aaron").await;
+    damage(&keys::user_pk(&user("bob")), "M#t_damaged").await;
+    damage(&keys::user_pk(&user("bob")), "Q#damaged").await;
+    for shard in 0..keys::SHARDS {
+        damage(&keys::outbox_pk(shard), "T#t_0").await;
+    }
+    world.table.send(&origin("alice"), &thread, "left behind").await.unwrap();
+    let later = Clock::system().now() + limits::OUTBOX_GRACE * 2;
+    world.fanout(Clock::fixed(later)).sweep().await;
+    assert_eq!(world.owed().await, 0);
+    assert_eq!(world.inbox_of("bob").await, ["left behind"]);
+    alice.say(thread.as_str(), "and on").await;
+    assert_eq!(world.inbox_of("bob").await, ["left behind", "and on"]);
+    let threads = world.as_user("bob").get("/v1/threads").await;
+    assert_eq!(threads.body["items"][0]["id"], thread.as_str());
+}
+
+#[tokio::test]
+async fn whoever_the_log_says_has_left_may_not_write_even_if_the_member_list_lags_behind() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    let row = world.dynamodb().await.get_item().table_name("test").key("pk", s(format!("T#{thread}")));
+    let before = row.key("sk", s("M#bob")).send().await.unwrap().item;
+    assert_eq!(
+        alice.call("DELETE", &format!("/v1/threads/{thread}/members/bob"), None, &[]).await.status,
+        204
+    );
+    // As if the items of that transaction had not all become visible.
+    world.dynamodb().await.put_item().table_name("test").set_item(before).send().await.unwrap();
+    let said =
+        world.as_user("bob").post(&format!("/v1/threads/{thread}/messages"), json!({"text": "hi"})).await;
+    assert_eq!(said.status, 404);
+}
+
+#[tokio::test]
+async fn a_user_with_a_thousand_threads_gets_no_more() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (alice, busy) = (world.as_user("alice"), world.as_user("busy"));
+    let known = [("idempotency-key", "known")];
+    let group = json!({"members": ["bob"], "title": "first"});
+    let first = busy.call("POST", "/v1/threads", Some(group.clone()), &known).await;
+    assert_eq!(first.status, 201);
+    let club = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    let client = world.dynamodb().await;
+    let row = client.get_item().table_name("test").key("pk", s("U#busy"));
+    let view = row.key("sk", s(format!("M#{}", first.body["id"].as_str().unwrap()))).send().await.unwrap();
+    let view = view.item.unwrap();
+    let puts = (1..limits::USER_THREADS).map(|n| {
+        let mut view = view.clone();
+        view.insert("sk".into(), s(format!("M#t_{n}")));
+        let put = PutRequest::builder().set_item(Some(view)).build().unwrap();
+        WriteRequest::builder().put_request(put).build()
+    });
+    for puts in puts.collect::<Vec<_>>().chunks(25) {
+        client.batch_write_item().request_items("test", puts.to_vec()).send().await.unwrap();
+    }
+    let refused = alice.post("/v1/threads", json!({"members": ["busy"]})).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.body["detail"].as_str().unwrap().starts_with("`busy` is in 1000 threads"), "{refused:?}");
+    assert_eq!(busy.post("/v1/threads", json!({"members": ["bob", "carol"]})).await.status, 409);
+    assert_eq!(alice.call("PUT", &format!("/v1/threads/{club}/members/busy"), None, &[]).await.status, 409);
+    // What was accepted before is answered as it was.
+    assert_eq!(busy.call("POST", "/v1/threads", Some(group), &known).await.status, 200);
+}

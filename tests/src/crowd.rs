@@ -1,0 +1,126 @@
+//! Large groups, made row by row, and what one sees of their fan-out.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_sqs::types::QueueAttributeName;
+use domain::{
+    event::EventName,
+    ids::{ThreadId, UserId},
+    limits,
+};
+use serde_json::json;
+use server::{aws, clock::Clock};
+
+use crate::world::World;
+
+/// The longest that a large fan-out may take on a busy machine: each member costs some requests,
+/// and the emulator serves one at a time.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A member of a crowd.
+pub fn one_of(n: usize) -> String {
+    format!("u{n:04}")
+}
+
+impl World {
+    /// Creates a group of `size` through the API as far as one request goes, and the rest of it as
+    /// copies of its first member's rows: adding them one by one would fan each out to the others.
+    pub async fn crowd(&self, owner: &str, size: usize) -> ThreadId {
+        let named = (size - 1).min(limits::CREATE_MEMBERS);
+        let members: Vec<String> = (0..named).map(one_of).collect();
+        let thread = self.as_user(owner).thread(json!({"members": members, "title": "crowd"})).await;
+        let client = self.dynamodb().await;
+        let user_pk = |user: &str| format!("U#{user}");
+        let (thread_pk, view_sk) = (format!("T#{thread}"), format!("M#{thread}"));
+        let s = |text: &str| AttributeValue::S(text.to_owned());
+        let row = async |pk: &str, sk: &str| {
+            let got = client.get_item().table_name("test").key("pk", s(pk)).key("sk", s(sk));
+            got.consistent_read(true).send().await.unwrap().item.unwrap()
+        };
+        let listed = row(&thread_pk, &format!("M#{}", one_of(0))).await;
+        let view = row(&user_pk(&one_of(0)), &view_sk).await;
+        let head = row(&user_pk(&one_of(0)), "HEAD").await;
+        let mut puts = Vec::new();
+        for user in (named..size - 1).map(one_of) {
+            let (mut listed, mut view, mut head) = (listed.clone(), view.clone(), head.clone());
+            listed.insert("sk".into(), s(&format!("M#{user}")));
+            listed.insert("user".into(), s(&user));
+            view.insert("pk".into(), s(&user_pk(&user)));
+            head.insert("pk".into(), s(&user_pk(&user)));
+            for item in [listed, view, head] {
+                let put = PutRequest::builder().set_item(Some(item)).build().unwrap();
+                puts.push(WriteRequest::builder().put_request(put).build());
+            }
+        }
+        for puts in puts.chunks(25) {
+            client.batch_write_item().request_items("test", puts.to_vec()).send().await.unwrap();
+        }
+        ThreadId::parse(&thread).unwrap()
+    }
+
+    /// A DynamoDB client, for what no public door does.
+    pub async fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&aws::configs(&self.emulators.endpoints()).await.dynamodb)
+    }
+
+    /// An SQS client, for what no public door does.
+    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
+        aws_sdk_sqs::Client::new(&aws::configs(&self.emulators.endpoints()).await.sqs)
+    }
+
+    /// How many jobs lie in the queue at `url`, received ones included.
+    pub async fn lying_in(&self, url: &str) -> u32 {
+        let names = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let call = self.sqs().await.get_queue_attributes().queue_url(url);
+        let found = call.set_attribute_names(Some(names.to_vec())).send().await.unwrap();
+        let found = found.attributes.unwrap();
+        names.iter().map(|name| found[name].parse::<u32>().unwrap()).sum()
+    }
+
+    /// How many fan-outs are not known complete.
+    pub async fn owed(&self) -> usize {
+        let far = Clock::system().now() + Duration::from_hours(1);
+        let mut owed = 0;
+        for shard in 0..store::keys::SHARDS {
+            owed += self.table.due(shard, far).await.unwrap().len();
+        }
+        owed
+    }
+
+    /// Waits until every fan-out is complete.
+    pub async fn settled(&self) {
+        let settled = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
+            while self.owed().await > 0 {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled).await.expect("every fan-out to be complete");
+    }
+
+    /// The texts of all messages in the inbox of `user`, in its order.
+    pub async fn inbox_of(&self, user: &str) -> Vec<String> {
+        let user = UserId::parse(user).unwrap();
+        let (mut texts, mut seq) = (Vec::new(), 0);
+        loop {
+            let events = self.table.inbox(&user, seq, 100, Clock::system().now()).await.unwrap();
+            let (last, more) = (events.last().map(|event| event.seq), events.len() == 100);
+            seq = last.unwrap_or(seq);
+            for event in events {
+                let data: serde_json::Value = serde_json::from_str(event.news.data.get()).unwrap();
+                match event.news.event {
+                    EventName::Message => texts.push(data["text"].as_str().unwrap().to_owned()),
+                    EventName::Member => texts.push(format!("+{}", data["user"].as_str().unwrap())),
+                    _ => {}
+                }
+            }
+            if !more {
+                return texts;
+            }
+        }
+    }
+}
