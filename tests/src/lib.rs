@@ -5,5 +5,6 @@
 
 pub mod calls;
 pub mod http;
+pub mod process;
 pub mod sse;
 pub mod world;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use dynoxide::Database;
 use tokio_util::sync::CancellationToken;
 
@@ -34,8 +34,11 @@ impl DynamoDb {
                 let path = file
                     .to_str()
                     .context("the data folder's name must be UTF-8; choose another with --data-dir")?;
-                Database::new(path).with_context(|| {
-                    format!("`{path}` is no readable database: restore a copy of it, or move it away to start anew")
+                Database::new(path).map_err(|error| {
+                    // Its second sentence tells those who build with SQLite what to do.
+                    let error = error.to_string();
+                    let why = error.split(". ").next().unwrap_or_default();
+                    anyhow!("`{path}` cannot be read: restore a copy of it, or move it away to start anew: {why}")
                 })?
             }
         };

@@ -1,0 +1,7 @@
+//! The programs as their users meet them: real processes, signals, exit codes, words on a terminal.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod cut;
+mod fleet;
+mod fleet_of;
