@@ -54,8 +54,9 @@ async fn outlives_its_parts(topology: &str) {
     cut.kill_after_the_commit(doomed.pid());
     let body = r#"{"text":"my last words"}"#;
     let token = alice.token.as_deref().unwrap();
+    let mut socket = TcpStream::connect(doomed.address).unwrap();
     write!(
-        TcpStream::connect(doomed.address).unwrap(),
+        socket,
         "POST /v1/threads/{thread}/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod cli;
 mod cut;
 mod fleet;
 mod fleet_of;
+mod help;

@@ -2,12 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use api_lambda::{
-    config::StoreArgs,
-    fanout::drive::Fanout,
-    router::router,
-    state::ApiState,
-};
+use api_lambda::{config::StoreArgs, fanout::drive::Fanout, router::router, state::ApiState};
 use domain::ids::UserId;
 use queue::queues::Queues;
 use server::{

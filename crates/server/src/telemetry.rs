@@ -9,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 const DEFAULT_FILTER: &str = "info,hyper=warn,dynoxide=error,rustack_sqs_core=warn,aws=warn";
 
 /// What `--help` says of the logs.
-pub const HELP: &str = "Logs go to stderr. RUNNEL_LOG, else RUST_LOG, filters them: `info`, or `warn,sse_edge=debug`.";
+pub const HELP: &str =
+    "Logs go to stderr. RUNNEL_LOG, else RUST_LOG, filters them: `info`, or `warn,sse_edge=debug`.";
 
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

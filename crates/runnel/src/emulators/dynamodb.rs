@@ -38,7 +38,9 @@ impl DynamoDb {
                     // Its second sentence tells those who build with SQLite what to do.
                     let error = error.to_string();
                     let why = error.split(". ").next().unwrap_or_default();
-                    anyhow!("`{path}` cannot be read: restore a copy of it, or move it away to start anew: {why}")
+                    anyhow!(
+                        "`{path}` cannot be read: restore a copy of it, or move it away to start anew: {why}"
+                    )
                 })?
             }
         };
