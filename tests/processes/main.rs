@@ -8,3 +8,4 @@ mod emulators;
 mod fleet;
 mod fleet_of;
 mod help;
+mod lambda;

@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod http;
+pub mod lambda;
 pub mod process;
 pub mod sse;
 pub mod world;
