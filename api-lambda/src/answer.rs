@@ -21,7 +21,7 @@ pub fn failed(error: Error) -> Problem {
                 "the service cannot reach its table; send it again with the same `Idempotency-Key`",
             )
         }
-        Error::Corrupt { .. } | Error::NoTable(_) => {
+        Error::Corrupt { .. } | Error::NoTable(_) | Error::NoDatabase { .. } => {
             tracing::error!("{error}{source}");
             Problem::internal()
         }

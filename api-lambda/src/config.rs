@@ -1,9 +1,8 @@
 //! The settings of the write side: each documented once, here.
 
 use domain::limits;
-
-/// Name of the table where no other is given.
-pub const TABLE: &str = "runnel-dev";
+use queue::queues::{STAGE, parse_stage};
+use store::table::TABLE;
 
 /// Which table and which queues.
 #[derive(Debug, Clone, clap::Args)]
@@ -12,7 +11,7 @@ pub struct StoreArgs {
     #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE)]
     pub table: String,
     /// Stage: queues are named `runnel-<stage>-…`; stages share nothing.
-    #[arg(long, env = "RUNNEL_STAGE", default_value = "dev", value_parser = stage)]
+    #[arg(long, env = "RUNNEL_STAGE", default_value = STAGE, value_parser = parse_stage)]
     pub stage: String,
     /// URL of the fan-out queue. Without it `runnel-<stage>-fanout` is used, and made if need be.
     #[arg(long, env = "RUNNEL_FANOUT_QUEUE", value_name = "URL")]
@@ -20,10 +19,4 @@ pub struct StoreArgs {
     /// Days that an inbox keeps its events; a client that was away longer lists again.
     #[arg(long, env = "RUNNEL_INBOX_DAYS", default_value_t = limits::INBOX_DAYS, value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
-}
-
-fn stage(text: &str) -> Result<String, String> {
-    let good =
-        (1..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    if good { Ok(text.into()) } else { Err("a stage is 1 to 12 of a-z 0-9".into()) }
 }

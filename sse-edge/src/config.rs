@@ -27,8 +27,8 @@ pub struct EdgeArgs {
     /// Milliseconds after which a client reconnects, drawn anew for each stream.
     #[arg(long, env = "RUNNEL_RETRY_MS", value_name = "MIN-MAX", default_value_t = RetryRange::NORMAL)]
     pub retry_ms: RetryRange,
-    /// Seconds over which a stopping edge spreads the end of its streams.
-    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS", hide = true,
+    /// Seconds over which a stopping edge spreads the end of its streams; `runnel` takes 1 at most.
+    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
           default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
     pub drain_seconds: u64,
 }

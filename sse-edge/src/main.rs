@@ -1,16 +1,16 @@
 //! The edge as a process of its own: opens the table and the queues, listens, drains.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, process::ExitCode};
 
 use axum::Router;
 use clap::Parser;
 use domain::limits;
-use queue::queues::Queues;
+use queue::queues::{Queues, STAGE, parse_stage};
 use server::{
     auth::{AuthConfig, Verifier},
     aws,
     clock::Clock,
-    json, layers, listener, shutdown,
+    exit, json, layers, listener, shutdown,
     telemetry::{self, LogFormat},
 };
 use sse_edge::{
@@ -18,7 +18,7 @@ use sse_edge::{
     edge::{Edge, Parts},
     pages,
 };
-use store::table::Table;
+use store::table::{TABLE, Table};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the kernel keeps for a stream whose reader is slow, in bytes; Linux doubles it.
@@ -26,16 +26,16 @@ const SEND_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The push side of Runnel: holds the open streams.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = telemetry::HELP)]
 struct Args {
     /// Where to listen.
     #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
-    /// The DynamoDB table.
-    #[arg(long, env = "RUNNEL_TABLE")]
+    /// Name of the DynamoDB table.
+    #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE)]
     table: String,
-    /// The stage: queues of other stages are never touched.
-    #[arg(long, env = "RUNNEL_STAGE")]
+    /// Stage: queues are named `runnel-<stage>-…`; stages share nothing.
+    #[arg(long, env = "RUNNEL_STAGE", default_value = STAGE, value_parser = parse_stage)]
     stage: String,
     /// The shape of a log line.
     #[arg(long, env = "RUNNEL_LOG_FORMAT", value_enum, default_value_t)]
@@ -49,15 +49,19 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let args = Args::parse();
     telemetry::init(args.log_format);
+    exit::code("sse-edge", serve(args).await)
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
     let verifier = Verifier::new(&args.auth)?;
+    let stopping = shutdown::signal()?;
+    let bound = listener::bind(args.listen, Some(SEND_BUFFER_BYTES))?;
     let configs = aws::configs(&args.endpoints).await;
     let table = Table::open((&configs.dynamodb).into(), &args.table, limits::INBOX_DAYS).await?;
     let queues = Queues::new((&configs.sqs).into(), (&configs.sqs_receive).into(), &args.stage);
-    let stopping = shutdown::signal()?;
-    let bound = listener::bind(args.listen, Some(SEND_BUFFER_BYTES))?;
     let addr = bound.addr();
 
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -68,6 +72,7 @@ async fn main() -> anyhow::Result<()> {
     let options = listener::Options::default();
     let serving = listener::serve(bound, layers::wrap(routes), options, shutdown.clone(), &tracker);
     tracing::info!(edge.id = %edge.boot(), "edge listens on http://{addr}");
+    tell(addr);
 
     let draining = async {
         let signal = stopping.await;
@@ -79,4 +84,9 @@ async fn main() -> anyhow::Result<()> {
     tracker.close();
     tracker.wait().await;
     Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "these are the words of a command to the person who gave it")]
+fn tell(addr: SocketAddr) {
+    println!("Runnel's edge serves on http://{addr}");
 }

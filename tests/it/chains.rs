@@ -199,14 +199,14 @@ async fn a_member_who_cannot_be_told_keeps_the_row_and_nobody_waiting() {
     let client = world.dynamodb().await;
     let of = |text: String| AttributeValue::S(text);
     let (pk, sk) = (of(format!("U#{}", one_of(7))), of(format!("M#{thread}")));
-    let view = client.get_item().table_name("test").key("pk", pk.clone()).key("sk", sk.clone());
+    let view = client.get_item().table_name(&world.stage).key("pk", pk.clone()).key("sk", sk.clone());
     let view = view.send().await.unwrap().item;
-    client.put_item().table_name("test").item("pk", pk).item("sk", sk).send().await.unwrap();
+    client.put_item().table_name(&world.stage).item("pk", pk).item("sk", sk).send().await.unwrap();
     world.as_user("alice").say(thread.as_str(), "hi").await;
     work_all(&world, &world.fanout(Clock::system())).await;
     assert_eq!(world.inbox_of(&one_of(118)).await, ["hi"], "the last one has not waited");
     assert_eq!(world.owed().await, 1, "the first link has missed one");
-    client.put_item().table_name("test").set_item(view).send().await.unwrap();
+    client.put_item().table_name(&world.stage).set_item(view).send().await.unwrap();
     let clock = later(limits::OUTBOX_HOLD + Duration::from_secs(1));
     world.fanout(clock.clone()).sweep().await;
     work_all(&world, &world.fanout(clock)).await;
@@ -236,7 +236,7 @@ async fn a_job_that_cannot_be_done_comes_again_until_it_lies_with_the_dead() {
     let world = World::start_idle(Topology::PerUser, 0).await;
     let thread = world.crowd("alice", 60).await;
     world.as_user("alice").say(thread.as_str(), "hi").await;
-    world.dynamodb().await.delete_table().table_name("test").send().await.unwrap();
+    world.dynamodb().await.delete_table().table_name(&world.stage).send().await.unwrap();
     let fanout = world.fanout(Clock::system());
     let sqs = world.sqs().await;
     for _ in 0..limits::JOB_RECEIVES {

@@ -82,9 +82,9 @@ impl Intercept for Outage {
 /// The table of a world as a client in trouble sees it.
 async fn troubled(world: &World) -> (Table, Outage) {
     let outage = Outage::default();
-    let config = aws::configs(&world.emulators.endpoints()).await.dynamodb;
+    let config = aws::configs(&world.endpoints).await.dynamodb;
     let config = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(outage.clone()).build();
-    (Table::open(config, "test", limits::INBOX_DAYS).await.unwrap(), outage)
+    (Table::open(config, &world.stage, limits::INBOX_DAYS).await.unwrap(), outage)
 }
 
 fn user(name: &str) -> UserId {
@@ -155,7 +155,7 @@ async fn a_damaged_row_stops_nothing_beside_it() {
     let thread = ThreadId::parse(&alice.thread(json!({"members": ["bob"], "title": "club"})).await).unwrap();
     let client = world.dynamodb().await;
     let damage = async |pk: &str, sk: &str| {
-        let put = client.put_item().table_name("test").item("pk", s(pk)).item("sk", s(sk));
+        let put = client.put_item().table_name(&world.stage).item("pk", s(pk)).item("sk", s(sk));
         put.item("exp", s("soon")).send().await.unwrap();
     };
     damage(&keys::thread_pk(&thread), "M#aaron").await;
@@ -180,14 +180,14 @@ async fn whoever_the_log_says_has_left_may_not_write_even_if_the_member_list_lag
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
     let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
-    let row = world.dynamodb().await.get_item().table_name("test").key("pk", s(format!("T#{thread}")));
+    let row = world.dynamodb().await.get_item().table_name(&world.stage).key("pk", s(format!("T#{thread}")));
     let before = row.key("sk", s("M#bob")).send().await.unwrap().item;
     assert_eq!(
         alice.call("DELETE", &format!("/v1/threads/{thread}/members/bob"), None, &[]).await.status,
         204
     );
     // As if the items of that transaction had not all become visible.
-    world.dynamodb().await.put_item().table_name("test").set_item(before).send().await.unwrap();
+    world.dynamodb().await.put_item().table_name(&world.stage).set_item(before).send().await.unwrap();
     let said =
         world.as_user("bob").post(&format!("/v1/threads/{thread}/messages"), json!({"text": "hi"})).await;
     assert_eq!(said.status, 404);
@@ -203,7 +203,7 @@ async fn a_user_with_a_thousand_threads_gets_no_more() {
     assert_eq!(first.status, 201);
     let club = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
     let client = world.dynamodb().await;
-    let row = client.get_item().table_name("test").key("pk", s("U#busy"));
+    let row = client.get_item().table_name(&world.stage).key("pk", s("U#busy"));
     let view = row.key("sk", s(format!("M#{}", first.body["id"].as_str().unwrap()))).send().await.unwrap();
     let view = view.item.unwrap();
     let puts = (1..limits::USER_THREADS).map(|n| {
@@ -213,7 +213,7 @@ async fn a_user_with_a_thousand_threads_gets_no_more() {
         WriteRequest::builder().put_request(put).build()
     });
     for puts in puts.collect::<Vec<_>>().chunks(25) {
-        client.batch_write_item().request_items("test", puts.to_vec()).send().await.unwrap();
+        client.batch_write_item().request_items(&world.stage, puts.to_vec()).send().await.unwrap();
     }
     let refused = alice.post("/v1/threads", json!({"members": ["busy"]})).await;
     assert_eq!(refused.status, 409);

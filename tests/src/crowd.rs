@@ -35,7 +35,7 @@ impl World {
         let (thread_pk, view_sk) = (format!("T#{thread}"), format!("M#{thread}"));
         let s = |text: &str| AttributeValue::S(text.to_owned());
         let row = async |pk: &str, sk: &str| {
-            let got = client.get_item().table_name("test").key("pk", s(pk)).key("sk", s(sk));
+            let got = client.get_item().table_name(&self.stage).key("pk", s(pk)).key("sk", s(sk));
             got.consistent_read(true).send().await.unwrap().item.unwrap()
         };
         let listed = row(&thread_pk, &format!("M#{}", one_of(0))).await;
@@ -54,19 +54,19 @@ impl World {
             }
         }
         for puts in puts.chunks(25) {
-            client.batch_write_item().request_items("test", puts.to_vec()).send().await.unwrap();
+            client.batch_write_item().request_items(&self.stage, puts.to_vec()).send().await.unwrap();
         }
         ThreadId::parse(&thread).unwrap()
     }
 
     /// A DynamoDB client, for what no public door does.
     pub async fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&aws::configs(&self.emulators.endpoints()).await.dynamodb)
+        aws_sdk_dynamodb::Client::new(&aws::configs(&self.endpoints).await.dynamodb)
     }
 
     /// An SQS client, for what no public door does.
     pub async fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&aws::configs(&self.emulators.endpoints()).await.sqs)
+        aws_sdk_sqs::Client::new(&aws::configs(&self.endpoints).await.sqs)
     }
 
     /// How many jobs lie in the queue at `url`, received ones included.

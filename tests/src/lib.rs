@@ -6,5 +6,7 @@
 pub mod calls;
 pub mod crowd;
 pub mod http;
+pub mod lambda;
+pub mod process;
 pub mod sse;
 pub mod world;

@@ -88,12 +88,16 @@ impl Stream {
 
     /// The next frame that is no ping.
     pub async fn next(&mut self) -> Frame {
-        loop {
-            let frame = self.any().await.expect("the stream goes on");
-            if frame.event != "ping" {
-                return frame;
+        let next = async {
+            loop {
+                let frame = self.any().await.expect("the stream goes on");
+                if frame.event != "ping" {
+                    return frame;
+                }
             }
-        }
+        };
+        // Pings would keep a wait for each frame alone from ever ending.
+        timeout(PATIENCE, next).await.expect("more than pings come in time")
     }
 
     /// The next frame, which has to be this event.

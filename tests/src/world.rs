@@ -1,6 +1,12 @@
 //! One deployment: emulators, one API, some edges.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    env,
+    net::SocketAddr,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
 use axum::Router;
@@ -9,7 +15,7 @@ use queue::queues::Queues;
 use runnel::emulators::Emulators;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
-    aws,
+    aws::{self, Endpoints},
     clock::Clock,
     layers, listener,
 };
@@ -22,14 +28,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{calls::Calls, http::Api, sse::Stream};
 
+/// URL of emulators that run already; without it, every world has embedded ones of its own.
+pub const ENDPOINT: &str = "RUNNEL_TEST_ENDPOINT";
 /// The longest that anything may take before a test says that it does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running deployment. Dropping it ends everything as a crash would.
 #[derive(Debug)]
 pub struct World {
-    /// The emulators.
-    pub emulators: Emulators,
+    _emulators: Option<Emulators>,
+    /// Where the emulators are.
+    pub endpoints: Endpoints,
+    /// The name of the stage and of the table: worlds do not see each other.
+    pub stage: String,
     /// The table, for what no public door shows.
     pub table: Table,
     /// The queues.
@@ -76,11 +87,12 @@ impl World {
 
     /// The same without the worker: jobs wait for whoever works them.
     pub async fn start_idle(topology: Topology, edges: usize) -> Self {
-        let emulators = Emulators::start(None).await.unwrap();
-        let aws = aws::configs(&emulators.endpoints()).await;
-        Table::create((&aws.dynamodb).into(), "test").await.unwrap();
-        let table = Table::open((&aws.dynamodb).into(), "test", limits::INBOX_DAYS).await.unwrap();
-        let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), "test");
+        let (emulators, endpoints) = emulators().await;
+        let aws = aws::configs(&endpoints).await;
+        let stage = stage();
+        Table::create((&aws.dynamodb).into(), &stage).await.unwrap();
+        let table = Table::open((&aws.dynamodb).into(), &stage, limits::INBOX_DAYS).await.unwrap();
+        let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &stage);
         let auth = AuthConfig {
             secret: Some("a secret of more than 32 characters".into()),
             ..AuthConfig::default()
@@ -89,9 +101,9 @@ impl World {
         let calls = Calls::default();
         let counted =
             aws_sdk_dynamodb::config::Builder::from(&aws.dynamodb).interceptor(calls.clone()).build();
-        let counted_table = Table::open(counted, "test", limits::INBOX_DAYS).await.unwrap();
+        let counted_table = Table::open(counted, &stage, limits::INBOX_DAYS).await.unwrap();
         let counted = aws_sdk_sqs::config::Builder::from(&aws.sqs).interceptor(calls.clone()).build();
-        let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), "test");
+        let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), &stage);
         let jobs = queues.fanout(None).await.unwrap();
         let (clock, inner) = (Clock::system(), jobs.clone());
         let fanout = Fanout { table: counted_table, queues: counted_queues, jobs: inner, clock };
@@ -99,7 +111,9 @@ impl World {
         let verifier = Verifier::new(&auth).unwrap();
         let api = listen(router(ApiState { verifier, fanout }), &stop, &tracker);
         let mut world = Self {
-            emulators,
+            _emulators: emulators,
+            endpoints,
+            stage,
             table,
             queues,
             jobs,
@@ -161,6 +175,22 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// The emulators of a world: embedded ones, or those that run at [`ENDPOINT`] for all worlds.
+pub async fn emulators() -> (Option<Emulators>, Endpoints) {
+    if let Ok(url) = env::var(ENDPOINT) {
+        return (None, Endpoints { dynamodb: Some(url.clone()), sqs: Some(url) });
+    }
+    let emulators = Emulators::start(None).await.unwrap();
+    let endpoints = emulators.endpoints();
+    (Some(emulators), endpoints)
+}
+
+/// A name that no other world has, for its table and its stage.
+pub fn stage() -> String {
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    format!("t{}x{}", process::id(), WORLDS.fetch_add(1, Ordering::Relaxed))
 }
 
 fn listen(router: Router, stop: &CancellationToken, tracker: &TaskTracker) -> SocketAddr {

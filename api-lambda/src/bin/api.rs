@@ -1,5 +1,7 @@
 //! The API as a Lambda function behind an HTTP API.
 
+use std::{env, process::ExitCode};
+
 use api_lambda::{config::StoreArgs, fanout::drive::Fanout, router::router, state::ApiState};
 use clap::Parser;
 use queue::queues::Queues;
@@ -7,13 +9,14 @@ use server::{
     auth::{AuthConfig, Verifier},
     aws::{self, Endpoints},
     clock::Clock,
+    exit,
     telemetry::{self, LogFormat},
 };
 use store::table::Table;
 
 /// Serves Runnel's HTTP API under AWS Lambda. On a machine of your own use `runnel api`.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = telemetry::HELP)]
 struct Config {
     #[command(flatten)]
     store: StoreArgs,
@@ -24,9 +27,16 @@ struct Config {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), lambda_http::Error> {
-    telemetry::init(LogFormat::Json);
+async fn main() -> ExitCode {
     let config = Config::parse();
+    telemetry::init(LogFormat::Json);
+    exit::code("api", serve(config).await)
+}
+
+async fn serve(config: Config) -> Result<(), lambda_http::Error> {
+    if env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        return Err("there is no AWS Lambda around this process: use `runnel api`".into());
+    }
     let verifier = Verifier::new(&config.auth)?;
     let aws = aws::configs(&config.endpoints).await;
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;

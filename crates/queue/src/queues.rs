@@ -10,6 +10,19 @@ use jiff::Timestamp;
 
 use crate::{error::Error, jobs::seconds};
 
+/// The stage where no other is given.
+pub const STAGE: &str = "dev";
+
+/// A stage out of a setting: it is part of the queues' names, and of the roles that may use them.
+///
+/// # Errors
+/// What a stage has to be.
+pub fn parse_stage(text: &str) -> Result<String, String> {
+    let good =
+        (1..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if good { Ok(text.into()) } else { Err("a stage is 1 to 12 of a-z 0-9".into()) }
+}
+
 /// All queues of a stage, told from other stages' by the beginning of their names.
 #[derive(Debug, Clone)]
 pub struct Queues {

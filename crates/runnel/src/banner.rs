@@ -32,6 +32,11 @@ pub fn serving(address: SocketAddr, dev: bool) {
     );
 }
 
+/// The API is up as a process of its own.
+pub fn api(address: SocketAddr) {
+    println!("Runnel's API serves on http://{address}");
+}
+
 /// The emulators are up.
 pub fn emulators(address: SocketAddr) {
     println!(

@@ -5,13 +5,13 @@ use std::{net::SocketAddr, path::PathBuf};
 use api_lambda::config::StoreArgs;
 use clap::{Args, Parser, Subcommand};
 use domain::ids::UserId;
-use server::{auth::AuthConfig, aws::Endpoints};
+use server::{auth::AuthConfig, aws::Endpoints, telemetry::HELP};
 use sse_edge::config::EdgeArgs;
 
 /// Runnel: real-time chat over plain `EventSource`. Without a command: the whole service in one
 /// process, with its data in a folder.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = HELP)]
 pub struct Cli {
     /// What to do instead of serving everything.
     #[command(subcommand)]
@@ -57,6 +57,7 @@ pub enum Command {
         hours: u64,
     },
     /// Serve the embedded DynamoDB and SQS on one loopback endpoint.
+    #[command(after_help = HELP)]
     Emulators {
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:4566")]
@@ -66,6 +67,7 @@ pub enum Command {
         data_dir: PathBuf,
     },
     /// Serve the HTTP API as the Lambda function does, over plain HTTP.
+    #[command(after_help = HELP)]
     Api {
         /// Where to listen.
         #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8082")]
@@ -81,6 +83,7 @@ pub enum Command {
         endpoints: Endpoints,
     },
     /// Fan out to large threads, and finish what writers left behind.
+    #[command(after_help = HELP)]
     Fanout {
         /// Table and queues.
         #[command(flatten)]

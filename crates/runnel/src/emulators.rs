@@ -1,12 +1,15 @@
 //! DynamoDB and SQS on loopback, in this process.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use server::aws::Endpoints;
 
 pub mod dynamodb;
 pub mod front;
 pub mod sqs;
+
+/// Time between two deletions of what has expired: rows (AWS takes up to days) and messages.
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// Both emulators, until they are shut down.
 #[derive(Debug)]

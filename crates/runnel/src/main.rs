@@ -7,6 +7,7 @@ use runnel::{
     cli::{Cli, Command},
     processes, serve,
 };
+use server::exit;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,14 +21,5 @@ async fn main() -> ExitCode {
         }
         Some(Command::Fanout { store, endpoints }) => processes::fanout(store, endpoints).await,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
-}
-
-#[expect(clippy::print_stderr, reason = "the last word of a command to the person who gave it")]
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("runnel: {error:#}");
-    ExitCode::FAILURE
+    exit::code("runnel", done)
 }

@@ -2,12 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use api_lambda::{
-    config::{self, StoreArgs},
-    fanout::drive::Fanout,
-    router::router,
-    state::ApiState,
-};
+use api_lambda::{config::StoreArgs, fanout::drive::Fanout, router::router, state::ApiState};
 use domain::ids::UserId;
 use queue::queues::Queues;
 use server::{
@@ -17,7 +12,7 @@ use server::{
     listener, shutdown,
     telemetry::{self, LogFormat},
 };
-use store::table::Table;
+use store::table::{TABLE, Table};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -43,7 +38,7 @@ pub async fn emulators(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<()
     let dynamodb = DynamoDb::start(Some(folder.database()))?;
     // What `template.yaml` does on AWS.
     let endpoints = Endpoints { dynamodb: Some(dynamodb.url()), sqs: Some(dynamodb.url()) };
-    Table::create((&aws::configs(&endpoints).await.dynamodb).into(), config::TABLE).await?;
+    Table::create((&aws::configs(&endpoints).await.dynamodb).into(), TABLE).await?;
     let served = tokio::select! {
         served = front::serve(listen, &dynamodb) => served,
         _ = stopping => Ok(()),
@@ -64,7 +59,7 @@ pub async fn api(
     let verifier = Verifier::new(&auth)?;
     let bound = listener::bind(listen, None)?;
     let fanout = fanout_of(&store, &endpoints).await?;
-    tracing::info!("api listens on http://{}", bound.addr());
+    banner::api(bound.addr());
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let router = router(ApiState { verifier, fanout });
     let serving = listener::serve(bound, router, listener::Options::default(), stop.clone(), &tracker);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_lambda::{config::TABLE, fanout::drive::Fanout, router as api, state::ApiState};
+use api_lambda::{fanout::drive::Fanout, router as api, state::ApiState};
 use axum::Router;
 use queue::queues::Queues;
 use secrecy::SecretString;
@@ -18,7 +18,7 @@ use sse_edge::{
     edge::{Edge, Parts},
     pages,
 };
-use store::table::Table;
+use store::table::{TABLE, Table};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{

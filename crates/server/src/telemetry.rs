@@ -8,6 +8,10 @@ use tracing_subscriber::EnvFilter;
 /// What is logged when neither `RUNNEL_LOG` nor `RUST_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "info,hyper=warn,dynoxide=error,rustack_sqs_core=warn,aws=warn";
 
+/// What `--help` says of the logs.
+pub const HELP: &str =
+    "Logs go to stderr. RUNNEL_LOG, else RUST_LOG, filters them: `info`, or `warn,sse_edge=debug`.";
+
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

@@ -23,6 +23,15 @@ pub enum Error {
     /// The table is not there, or not Runnel's: the deployment is wrong.
     #[error("no table `{0}` in this account and region; check RUNNEL_TABLE, AWS_REGION and the endpoint")]
     NoTable(String),
+    /// At the start, DynamoDB cannot be asked for the table: the settings are wrong, or it is down.
+    #[error("cannot open the table `{name}`: check the endpoint, AWS_REGION and the credentials")]
+    NoDatabase {
+        /// The table.
+        name: String,
+        /// What went wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl<E, R> From<SdkError<E, R>> for Error

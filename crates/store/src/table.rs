@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{error::Error, keys::Key, turns::Turns};
 
+/// Name of the table where no other is given.
+pub const TABLE: &str = "runnel-dev";
+
 /// A row as DynamoDB has it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -35,13 +38,13 @@ impl Table {
     /// Opens an existing table. `inbox_days` is how long inboxes keep their events.
     ///
     /// # Errors
-    /// [`Error::NoTable`] if it does not exist.
+    /// [`Error::NoTable`] if it does not exist, [`Error::NoDatabase`] if nobody can say.
     pub async fn open(config: Config, name: &str, inbox_days: u16) -> Result<Self, Error> {
         let client = Client::from_conf(config);
         let described = match client.describe_table().table_name(name).send().await {
             Ok(described) => described.table,
             Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => None,
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(Error::NoDatabase { name: name.into(), source: Box::new(e) }),
         };
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (inbox_seconds, turns) = (i64::from(inbox_days) * 86_400, Turns::new());

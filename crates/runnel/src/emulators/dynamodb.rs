@@ -7,15 +7,11 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     thread::JoinHandle,
-    time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use dynoxide::Database;
 use tokio_util::sync::CancellationToken;
-
-/// Time between two deletions of expired rows. AWS takes up to days.
-const SWEEP: Duration = Duration::from_mins(1);
 
 /// The running emulator.
 #[derive(Debug)]
@@ -34,8 +30,13 @@ impl DynamoDb {
                 let path = file
                     .to_str()
                     .context("the data folder's name must be UTF-8; choose another with --data-dir")?;
-                Database::new(path).with_context(|| {
-                    format!("`{path}` is no readable database: restore a copy of it, or move it away to start anew")
+                Database::new(path).map_err(|error| {
+                    // Its second sentence tells those who build with SQLite what to do.
+                    let error = error.to_string();
+                    let why = error.split(". ").next().unwrap_or_default();
+                    anyhow!(
+                        "`{path}` cannot be read: restore a copy of it, or move it away to start anew: {why}"
+                    )
                 })?
             }
         };
@@ -80,7 +81,7 @@ async fn serve(listener: TcpListener, database: Database, stop: CancellationToke
         Err(error) => return tracing::error!("the embedded database cannot listen: {error}"),
     };
     let sweeps = async {
-        let mut ticks = tokio::time::interval(SWEEP);
+        let mut ticks = tokio::time::interval(super::SWEEP);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             // Elsewhere: it gives way to requests between pages, if they can run meanwhile.
             let database = database.clone();

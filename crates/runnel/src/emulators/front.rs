@@ -37,9 +37,13 @@ pub async fn serve(listen: SocketAddr, dynamodb: &DynamoDb) -> anyhow::Result<()
     let address = listener.local_addr()?;
     let authority = dynamodb.url().trim_start_matches("http://").parse()?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let front = Front { client, dynamodb: authority, sqs: sqs::router(address.port()) };
+    let queues = sqs::Queues::new(address.port());
+    let front = Front { client, dynamodb: authority, sqs: queues.router() };
     crate::banner::emulators(address);
-    axum::serve(listener, Router::new().fallback(forward).with_state(front)).await?;
+    tokio::select! {
+        served = axum::serve(listener, Router::new().fallback(forward).with_state(front)) => served?,
+        () = queues.sweep_forever() => {}
+    }
     Ok(())
 }
 

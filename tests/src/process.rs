@@ -1,0 +1,141 @@
+//! The programs of this workspace as real processes, started as users start them.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::world::PATIENCE;
+
+/// A program of the profile that the test was built in, with nothing in its environment. The test
+/// itself is `target/PROFILE/deps/…`.
+pub fn program(name: &str) -> Command {
+    let own = env::current_exe().unwrap();
+    let path = own.ancestors().nth(2).unwrap().join(name);
+    assert!(path.exists(), "run `cargo build --workspace --bins`: no `{}`", path.display());
+    let mut command = Command::new(path);
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A program with arguments, run to its end.
+pub async fn run(name: &str, args: &[&str]) -> Output {
+    timeout(PATIENCE, program(name).args(args).output()).await.expect("it ends in time").unwrap()
+}
+
+/// A process. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it serves, once it has said so.
+    pub address: SocketAddr,
+    child: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    /// Starts a process; its stderr goes to `tests/out/processes.log`.
+    pub fn start(mut command: Command) -> Self {
+        let out = concat!(env!("CARGO_MANIFEST_DIR"), "/out");
+        fs::create_dir_all(out).unwrap();
+        let log = fs::OpenOptions::new().create(true).append(true).open(format!("{out}/processes.log"));
+        let mut child = command.stdout(Stdio::piped()).stderr(log.unwrap()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { address: ([127, 0, 0, 1], 0).into(), child, stdout }
+    }
+
+    /// Starts a process, and waits for the line on stdout in which it names its address.
+    pub async fn serving(command: Command) -> Self {
+        let mut process = Self::start(command);
+        loop {
+            let line = process.line().await.expect("it serves; see tests/out/processes.log");
+            if let Some((_, rest)) = line.split_once("http://") {
+                process.address = rest.split_whitespace().next().unwrap().parse().unwrap();
+                return process;
+            }
+        }
+    }
+
+    /// The next line on stdout; none at the end.
+    pub async fn line(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.stdout.next_line()).await.expect("it says something in time").unwrap()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Kills it, without a moment to say or write anything.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self) -> ExitStatus {
+        timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap()
+    }
+
+    /// Asks it to stop, and waits for its end.
+    pub async fn stop(&mut self) -> ExitStatus {
+        signal(self.pid(), "TERM");
+        self.exit().await
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, name: &str) {
+    let sent = std::process::Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
+    assert!(sent.unwrap().success(), "no process {pid}");
+}
+
+/// A folder that goes away with the value.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// An empty one.
+    pub fn new() -> Self {
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("runnel-test-{}-{number}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    /// A path in it.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Its path as an argument.
+    pub fn text(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is of no use, and the system clears it.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
