@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use domain::limits;
+use http::HeaderName;
 use rand::RngExt as _;
 
 /// Least milliseconds of `retry`: below, Firefox rounds up and a fleet of clients hammers.
@@ -28,6 +29,18 @@ pub struct EdgeArgs {
     /// Milliseconds after which a client reconnects, drawn anew for each stream.
     #[arg(long, env = "RUNNEL_RETRY_MS", value_name = "MIN-MAX", default_value_t = RetryRange::NORMAL)]
     pub retry_ms: RetryRange,
+    /// Streams (and polls) that the edge holds at once; whoever comes on top is told to come back later.
+    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "N", default_value_t = limits::EDGE_STREAMS)]
+    pub max_streams: usize,
+    /// Streams (and polls) from one client address at once; for IPv6 from one /64. Addresses of
+    /// private networks and the machine's own are not counted: they are proxies.
+    #[arg(long, env = "RUNNEL_ADDRESS_STREAMS", value_name = "N", default_value_t = limits::ADDRESS_STREAMS)]
+    pub address_streams: usize,
+    /// Header in which the proxy in front says where a client is, such as
+    /// `CloudFront-Viewer-Address`, or `X-Forwarded-For`, whose last entry counts. Name one only if
+    /// that proxy always sets it: anybody else can write what they like. Without it: the peer.
+    #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
+    pub address_header: Option<HeaderName>,
     /// Seconds over which a stopping edge spreads the end of its streams.
     #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS", hide = true,
           default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
@@ -41,6 +54,9 @@ impl Default for EdgeArgs {
             ping_seconds: limits::PING.as_secs(),
             head_check_seconds: limits::HEAD_CHECK.as_secs(),
             retry_ms: RetryRange::NORMAL,
+            max_streams: limits::EDGE_STREAMS,
+            address_streams: limits::ADDRESS_STREAMS,
+            address_header: None,
             drain_seconds: 20,
         }
     }

@@ -60,6 +60,7 @@ impl Edge {
             clock,
             config,
             hub: Hub::default(),
+            addresses: Arc::default(),
             fresh: Fresh::new(BootId::made(rand::random())),
             edges: Edges::default(),
             own_queue: OwnQueue::default(),

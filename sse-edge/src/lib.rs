@@ -19,6 +19,8 @@ pub mod splice;
 
 mod beat;
 mod body;
+mod caps;
+mod client;
 mod credentials;
 mod deliver;
 mod drain;
@@ -29,6 +31,7 @@ mod hub;
 mod leases;
 mod open;
 mod own_queue;
+mod poll;
 mod pump;
 mod rounds;
 mod routes;

@@ -11,11 +11,12 @@ use axum::{
 use http::header;
 use server::problem::{Kind, Problem};
 
-use crate::{open, shared::Shared};
+use crate::{open, poll, shared::Shared};
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/events", get(open::events))
+        .route("/v1/events/poll", get(poll::poll))
         .route("/v1/health", get(health))
         .route("/v1/ready", get(ready))
         .route("/metrics", get(metrics))

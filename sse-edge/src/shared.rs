@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,7 +16,10 @@ use store::table::Table;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::EdgeArgs, edges::Edges, fresh::Fresh, hub::Hub, metrics::Meters, own_queue::OwnQueue};
+use crate::{
+    caps::Addresses, config::EdgeArgs, edges::Edges, fresh::Fresh, hub::Hub, metrics::Meters,
+    own_queue::OwnQueue,
+};
 
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
 /// an outage of DynamoDB must not be the next one.
@@ -31,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) config: EdgeArgs,
     pub(crate) hub: Hub,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) fresh: Fresh,
     pub(crate) edges: Edges,
     pub(crate) own_queue: OwnQueue,

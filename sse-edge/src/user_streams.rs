@@ -177,6 +177,17 @@ impl UserStreams {
         }
     }
 
+    /// Whether a stream has shipped all that anybody spoke of.
+    pub(crate) fn is_caught_up(&self, splice: &Splice) -> bool {
+        let state = self.state();
+        splice.is_live(state.ring.as_ref().map(Ring::view)) && state.is_behind().is_none()
+    }
+
+    /// The version of the latest typing event.
+    pub(crate) fn typed(&self) -> u64 {
+        self.state().typings.version()
+    }
+
     // ---- news ----------------------------------------------------------------------------
 
     /// Takes an envelope's word for an event at a place of the inbox.

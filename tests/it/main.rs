@@ -3,9 +3,29 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+/// Runs each test in both topologies.
+macro_rules! both {
+    ($($name:ident),* $(,)?) => {
+        mod per_user {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(sse_edge::config::Topology::PerUser).await;
+            })*
+        }
+        mod per_edge {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(sse_edge::config::Topology::PerEdge).await;
+            })*
+        }
+    };
+}
+
 mod api;
 mod cost;
 mod members;
+mod overload;
+mod poll;
 mod stream;
 mod sweep;
 mod wire;

@@ -18,12 +18,19 @@ use sse_edge::{
     edge::{Edge, Parts},
 };
 use store::table::Table;
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{calls::Calls, http::Api, sse::Stream};
+use crate::{
+    calls::Calls,
+    http::{Answer, Api},
+    sse::Stream,
+};
 
 /// The longest that anything may take before a test says that it does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Time between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A running deployment. Dropping it ends everything as a crash would.
 #[derive(Debug)]
@@ -59,6 +66,21 @@ impl RunningEdge {
     pub fn kill(&self) {
         self.stop.cancel();
     }
+
+    /// Waits until the edge has this many streams and polls open.
+    pub async fn streams(&self, count: usize) {
+        until("the edge has as many streams", async || self.edge.streams() == count).await;
+    }
+}
+
+/// Waits until something is true.
+pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !is().await {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("in time: {what}"));
 }
 
 impl World {
@@ -82,7 +104,8 @@ impl World {
         let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), "test");
         let fanout = Fanout { table: counted_table, queues: counted_queues, clock: Clock::system() };
         let verifier = Verifier::new(&auth).unwrap();
-        let api = listen(router(ApiState { verifier, fanout }), &stop, &tracker);
+        let router = router(ApiState { verifier, fanout });
+        let api = listen(router, listener::Options::default(), &stop, &tracker);
         let mut world =
             Self { _emulators: emulators, table, queues, calls, api, edges: Vec::new(), auth, tracker, stop };
         for _ in 0..edges {
@@ -91,11 +114,19 @@ impl World {
         world
     }
 
+    /// The settings of an edge that makes a test wait no longer than it must.
+    pub fn settings(topology: Topology) -> EdgeArgs {
+        EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() }
+    }
+
     /// Starts one more edge.
     pub async fn add_edge(&mut self, topology: Topology) {
+        self.add_edge_with(Self::settings(topology), listener::Options::default()).await;
+    }
+
+    /// Starts one more edge with settings of its own.
+    pub async fn add_edge_with(&mut self, config: EdgeArgs, options: listener::Options) {
         let stop = self.stop.child_token();
-        let config =
-            EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() };
         let parts = Parts {
             table: self.table.clone(),
             queues: self.queues.clone(),
@@ -105,7 +136,8 @@ impl World {
         };
         let edge = Edge::start(parts, &self.tracker, &stop);
         edge.ready().await;
-        let address = listen(layers::wrap(edge.router()), &stop, &self.tracker);
+        let router = layers::wrap(edge.router());
+        let address = listen(router, options, &stop, &self.tracker);
         self.edges.push(RunningEdge { edge, address, stop });
     }
 
@@ -125,6 +157,17 @@ impl World {
         Stream::open(self.edges[edge].address, &self.token(user), cursor).await
     }
 
+    /// An edge as `user` asks it, where it answers like the API.
+    pub fn edge_as_user(&self, edge: usize, user: &str) -> Api {
+        Api { address: self.edges[edge].address, token: Some(self.token(user)) }
+    }
+
+    /// A poll of `user`, with the cursor that the client brings.
+    pub async fn poll(&self, edge: usize, user: &str, cursor: Option<&str>, wait: u64) -> Answer {
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        self.edge_as_user(edge, user).get(&format!("/v1/events/poll?wait={wait}{cursor}")).await
+    }
+
     /// The fan-out as another process would run it, at another time.
     pub fn fanout(&self, clock: Clock) -> Fanout {
         Fanout { table: self.table.clone(), queues: self.queues.clone(), clock }
@@ -137,11 +180,16 @@ impl Drop for World {
     }
 }
 
-fn listen(router: Router, stop: &CancellationToken, tracker: &TaskTracker) -> SocketAddr {
+fn listen(
+    router: Router,
+    options: listener::Options,
+    stop: &CancellationToken,
+    tracker: &TaskTracker,
+) -> SocketAddr {
     let bound = listener::bind(([127, 0, 0, 1], 0).into(), Some(8 * 1024)).unwrap();
     let (address, stop, inner) = (bound.addr(), stop.clone(), tracker.clone());
     tracker.spawn(async move {
-        listener::serve(bound, router, listener::Options::default(), stop, &inner).await;
+        listener::serve(bound, router, options, stop, &inner).await;
     });
     address
 }

@@ -1,0 +1,1 @@
+//! An edge that is asked for more than it has.
