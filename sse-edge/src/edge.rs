@@ -70,6 +70,7 @@ impl Edge {
             calls: Semaphore::new(TENDING_CALLS),
             creates: Allowance::new(Instant::now()),
             draining: AtomicBool::new(false),
+            late: AtomicBool::new(false),
         });
         tracker.spawn(beat::beat(shared.clone()));
         tracker.spawn(edges::observe(shared.clone()));
@@ -96,6 +97,11 @@ impl Edge {
     /// The name of this run of the edge. It changes if others take the edge for dead.
     pub fn boot(&self) -> BootId {
         self.0.fresh.boot()
+    }
+
+    /// What the edge counts, in Prometheus' text form.
+    pub fn metrics(&self) -> String {
+        self.0.meters.render()
     }
 
     /// Open streams.

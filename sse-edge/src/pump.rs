@@ -103,9 +103,7 @@ async fn pump(shared: &Arc<Shared>, url: &str, of: Option<&Arc<UserStreams>>) {
             Ok(_) if shared.fresh.now().is_none() => {}
             Ok(batch) => {
                 (failures, gone) = (0, 0);
-                for each in &batch {
-                    deliver(shared, each, of);
-                }
+                deliver(shared, &batch, of);
                 received = batch;
             }
             Err(Error::Gone) => {

@@ -1,7 +1,10 @@
 //! What time asks for: leases that nobody needs any more, leases still to be had, and the
 //! comparison of every cursor with HEAD. One task for all users.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -13,6 +16,8 @@ use crate::{
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
+/// A round that comes this late means that the edge's tasks wait for their turn.
+const LATE: Duration = Duration::from_millis(250);
 /// A round that comes this late follows a pause of the process, or of its machine.
 const PAUSED: Duration = Duration::from_secs(5);
 /// HEADs read at once (`BatchGetItem`).
@@ -29,6 +34,7 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
         }
         let now = Instant::now();
+        shared.late.store(now - last > ROUND + LATE, Ordering::Relaxed);
         round(&shared, now, now - last > PAUSED);
         last = now;
         shared.meters.fold();

@@ -45,11 +45,19 @@ pub(crate) struct Shared {
     pub(crate) calls: Semaphore,
     pub(crate) creates: Allowance,
     pub(crate) draining: AtomicBool,
+    /// The edge's tasks run late: it has more to do than it can.
+    pub(crate) late: AtomicBool,
 }
 
 impl Shared {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the edge has more to do than it can just now: it runs late, or all the calls that
+    /// it allows itself are under way.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.late.load(Ordering::Relaxed) || self.calls.available_permits() == 0
     }
 
     /// Logs and counts a call that failed for good. The caller goes on without it.

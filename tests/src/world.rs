@@ -67,6 +67,11 @@ impl RunningEdge {
         self.stop.cancel();
     }
 
+    /// What the edge counts.
+    pub fn metrics(&self) -> String {
+        self.edge.metrics()
+    }
+
     /// Waits until the edge has this many streams and polls open.
     pub async fn streams(&self, count: usize) {
         until("the edge has as many streams", async || self.edge.streams() == count).await;

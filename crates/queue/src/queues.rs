@@ -10,6 +10,9 @@ use jiff::Timestamp;
 
 use crate::error::Error;
 
+/// Envelopes taken at once: the most that SQS gives. Where so many come there are more.
+pub const BATCH: usize = 10;
+
 /// All queues of a stage, told from other stages' by the beginning of their names.
 #[derive(Debug, Clone)]
 pub struct Queues {
@@ -65,14 +68,14 @@ impl Queues {
         Ok(())
     }
 
-    /// Waits up to [`limits::QUEUE_WAIT`] for envelopes, and takes up to ten. Dropping the future
+    /// Waits up to [`limits::QUEUE_WAIT`] for envelopes, and takes up to [`BATCH`]. Dropping the future
     /// aborts the receive.
     pub async fn receive(&self, url: &str) -> Result<Vec<Received>, Error> {
         let received = self
             .receives
             .receive_message()
             .queue_url(url)
-            .max_number_of_messages(10)
+            .max_number_of_messages(i32::try_from(BATCH).unwrap_or(10))
             .wait_time_seconds(i32::try_from(limits::QUEUE_WAIT.as_secs()).unwrap_or(20))
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .send()
