@@ -41,6 +41,14 @@ pub struct EdgeArgs {
     /// that proxy always sets it: anybody else can write what they like. Without it: the peer.
     #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
     pub address_header: Option<HeaderName>,
+    /// Seconds that a user's lease is kept after the last stream.
+    #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS", hide = true,
+          default_value_t = limits::LINGER.as_secs())]
+    pub linger_seconds: u64,
+    /// Seconds between two looks for queues that nobody uses (± 20 %).
+    #[arg(long, env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS", hide = true,
+          default_value_t = limits::REAP_PERIOD.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub reap_seconds: u64,
     /// Seconds over which a stopping edge spreads the end of its streams.
     #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS", hide = true,
           default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
@@ -57,6 +65,8 @@ impl Default for EdgeArgs {
             max_streams: limits::EDGE_STREAMS,
             address_streams: limits::ADDRESS_STREAMS,
             address_header: None,
+            linger_seconds: limits::LINGER.as_secs(),
+            reap_seconds: limits::REAP_PERIOD.as_secs(),
             drain_seconds: 20,
         }
     }
@@ -69,6 +79,14 @@ impl EdgeArgs {
 
     pub(crate) fn head_check(&self) -> Duration {
         Duration::from_secs(self.head_check_seconds)
+    }
+
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_secs(self.linger_seconds)
+    }
+
+    pub(crate) fn reap(&self) -> Duration {
+        Duration::from_secs(self.reap_seconds)
     }
 
     pub(crate) fn drain(&self) -> Duration {

@@ -10,7 +10,10 @@ use domain::ids::BootId;
 use queue::queues::Queues;
 use server::{auth::Verifier, clock::Clock};
 use store::table::Table;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,7 +25,7 @@ use crate::{
     hub::Hub,
     metrics::Meters,
     own_queue::OwnQueue,
-    rounds, routes,
+    reap, rounds, routes,
     shared::{Allowance, Shared, TENDING_CALLS},
 };
 
@@ -70,11 +73,13 @@ impl Edge {
             calls: Semaphore::new(TENDING_CALLS),
             creates: Allowance::new(Instant::now()),
             draining: AtomicBool::new(false),
+            reap: Notify::new(),
             late: AtomicBool::new(false),
         });
         tracker.spawn(beat::beat(shared.clone()));
         tracker.spawn(edges::observe(shared.clone()));
         tracker.spawn(rounds::rounds(shared.clone()));
+        tracker.spawn(reap::reap(shared.clone()));
         tracker.spawn(cut_at_the_end(shared.clone()));
         Self(shared)
     }

@@ -33,6 +33,7 @@ mod open;
 mod own_queue;
 mod poll;
 mod pump;
+mod reap;
 mod rounds;
 mod routes;
 mod shared;

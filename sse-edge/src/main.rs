@@ -22,7 +22,7 @@ use store::table::Table;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the kernel keeps for a stream whose reader is slow, in bytes; Linux doubles it.
-const SEND_BUFFER_BYTES: usize = 16 * 1024;
+const SEND_BUFFER_BYTES: usize = 8 * 1024;
 
 /// The push side of Runnel: holds the open streams.
 #[derive(Debug, Parser)]

@@ -34,6 +34,8 @@ pub const REFUSALS: &str = "edge_refusals_total";
 pub const TYPING_SHED: &str = "edge_typing_shed_total";
 /// Leases taken, also again.
 pub const LEASE_TAKES: &str = "edge_lease_takes_total";
+/// Queues deleted because nobody used them.
+pub const REAPED: &str = "edge_reaped_queues_total";
 /// Head checks that found a user behind.
 pub const BEHIND: &str = "edge_behind_total";
 /// Calls to DynamoDB or SQS that failed for good.
@@ -75,6 +77,7 @@ pub(crate) struct Meters {
     pub(crate) holes: Counter,
     pub(crate) typing_shed: Counter,
     pub(crate) lease_takes: Counter,
+    pub(crate) reaped: Counter,
     pub(crate) behind: Counter,
     pub(crate) failed_calls: Counter,
     resets: [(Reset, Counter); Reset::ALL.len()],
@@ -101,6 +104,7 @@ impl Meters {
             holes: metrics::counter!(HOLES),
             typing_shed: metrics::counter!(TYPING_SHED),
             lease_takes: metrics::counter!(LEASE_TAKES),
+            reaped: metrics::counter!(REAPED),
             behind: metrics::counter!(BEHIND),
             failed_calls: metrics::counter!(FAILED_CALLS),
             resets: Reset::ALL.map(|why| (why, metrics::counter!(RESETS, "reason" => why.as_str()))),

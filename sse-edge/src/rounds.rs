@@ -47,7 +47,7 @@ fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
         if paused {
             user.check_soon(now);
         }
-        let round = user.round(now, shared.config.head_check());
+        let round = user.round(now, shared.config.head_check(), shared.config.linger());
         // While draining, leases go only when all streams have ended.
         if !shared.is_draining() {
             tend::ask(shared, &user, round.ask);

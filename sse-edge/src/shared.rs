@@ -13,7 +13,10 @@ use queue::queues::Queues;
 use rand::RngExt as _;
 use server::{auth::Verifier, clock::Clock};
 use store::table::Table;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -45,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) calls: Semaphore,
     pub(crate) creates: Allowance,
     pub(crate) draining: AtomicBool,
+    /// Rings when a dead edge has left something behind.
+    pub(crate) reap: Notify,
     /// The edge's tasks run late: it has more to do than it can.
     pub(crate) late: AtomicBool,
 }

@@ -50,7 +50,10 @@ struct State {
     typings: Typings,
     lease: Option<Held>,
     lease_tries: u32,
+    /// When to try again for a lease.
     lease_due: Instant,
+    /// When to see that the lease is still held.
+    renew_at: Instant,
     check_at: Instant,
     empty_since: Option<Instant>,
     asked: Ask,
@@ -113,6 +116,7 @@ impl UserStreams {
             lease: None,
             lease_tries: 0,
             lease_due: now,
+            renew_at: now,
             check_at: now + limits::FIRST_CHECK,
             empty_since: Some(now),
             asked: Ask::NOTHING,
@@ -311,16 +315,13 @@ impl UserStreams {
         if !certain() {
             return Some(held);
         }
-        state.lease_tries = 0;
-        state.check_at = state.check_at.min(now + limits::FIRST_CHECK);
+        state.leased(now);
         state.lease.replace(held)
     }
 
     /// The lease is held as before.
     pub(crate) fn still_held(&self, now: Instant) {
-        let mut state = self.state();
-        state.lease_tries = 0;
-        state.check_at = state.check_at.min(now + limits::FIRST_CHECK);
+        self.state().leased(now);
     }
 
     /// No lease could be had; the next try comes later each time.
@@ -329,6 +330,7 @@ impl UserStreams {
         let wait = std::time::Duration::from_secs(1 << state.lease_tries.min(4));
         state.lease_tries += 1;
         state.lease_due = now + jittered(wait);
+        state.renew_at = state.lease_due;
     }
 
     /// Forgets the lease, which others may have by now.
@@ -349,6 +351,12 @@ impl UserStreams {
 }
 
 impl State {
+    fn leased(&mut self, now: Instant) {
+        self.lease_tries = 0;
+        self.renew_at = now + jittered(limits::LEASE_RENEW);
+        self.check_at = self.check_at.min(now + limits::FIRST_CHECK);
+    }
+
     fn wake(&self) {
         self.streams.iter().for_each(|handle| handle.waker.wake());
     }

@@ -23,6 +23,7 @@ macro_rules! both {
 
 mod api;
 mod cost;
+mod leases;
 mod members;
 mod overload;
 mod poll;

@@ -10,7 +10,7 @@ use domain::{
 };
 use http::StatusCode;
 use serde_json::json;
-use server::listener;
+use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     deaf::Deaf,
@@ -100,14 +100,14 @@ async fn who_types_is_dropped_first_when_more_waits() {
     // A queue that somebody gave back, full already.
     let (queue, me) = (QueueId::made(7), BootId::made(7));
     let url = world.queues.create(&queue).await.unwrap();
-    world.table.put_lease(&bob, &queue, &url, &me).await.unwrap();
+    world.table.put_lease(&bob, (&queue, &url), &me, None).await.unwrap();
     for n in 0..queue::queues::BATCH {
         let data = json!({"thread": thread, "user": format!("u{n}"), "state": "started", "ttl_ms": 6000});
         let news = News::new(EventName::Typing, data.to_string());
         let to = vec![Recipient { user: bob.clone(), place: None }];
         world.queues.post(&url, Envelope { to, news: Some(news) }.encode()).await.unwrap();
     }
-    world.table.give_lease(&bob, &queue, &me).await.unwrap();
+    world.table.give_lease(&bob, &queue, &me, Clock::system().now()).await.unwrap();
     let mut stream = greeted(world.open(0, "bob", None).await).await;
     until("the queue was taken and its typing dropped", async || {
         world.edges[0].metrics().contains("edge_typing_shed_total 10")

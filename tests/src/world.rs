@@ -17,7 +17,7 @@ use sse_edge::{
     config::{EdgeArgs, Topology},
     edge::{Edge, Parts},
 };
-use store::table::Table;
+use store::{keys::SHARDS, rows::QueueRow, table::Table};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -29,17 +29,23 @@ use crate::{
 
 /// The longest that anything may take before a test says that it does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// What the tokens of a world are signed with.
+pub const SECRET: &str = "a secret of more than 32 characters";
 /// Time between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A running deployment. Dropping it ends everything as a crash would.
 #[derive(Debug)]
 pub struct World {
-    _emulators: Emulators,
+    emulators: Emulators,
     /// The table, for what no public door shows.
     pub table: Table,
     /// The queues.
     pub queues: Queues,
+    /// DynamoDB itself.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// SQS itself.
+    pub sqs: aws_sdk_sqs::Client,
     /// What the API asks of AWS.
     pub calls: Calls,
     /// The API's address.
@@ -96,10 +102,7 @@ impl World {
         Table::create((&aws.dynamodb).into(), "test").await.unwrap();
         let table = Table::open((&aws.dynamodb).into(), "test", limits::INBOX_DAYS).await.unwrap();
         let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), "test");
-        let auth = AuthConfig {
-            secret: Some("a secret of more than 32 characters".into()),
-            ..AuthConfig::default()
-        };
+        let auth = AuthConfig { secret: Some(SECRET.into()), ..AuthConfig::default() };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let calls = Calls::default();
         let counted =
@@ -111,8 +114,7 @@ impl World {
         let verifier = Verifier::new(&auth).unwrap();
         let router = router(ApiState { verifier, fanout });
         let api = listen(router, listener::Options::default(), &stop, &tracker);
-        let mut world =
-            Self { _emulators: emulators, table, queues, calls, api, edges: Vec::new(), auth, tracker, stop };
+        let mut world = Self { emulators, table, queues, calls, api, edges: Vec::new(), auth, tracker, stop };
         for _ in 0..edges {
             world.add_edge(topology).await;
         }
@@ -131,12 +133,32 @@ impl World {
 
     /// Starts one more edge with settings of its own.
     pub async fn add_edge_with(&mut self, config: EdgeArgs, options: listener::Options) {
+        self.add_edge_at(config, options, Clock::system()).await;
+    }
+
+    /// Starts an edge without streams that looks every second, at another time of day, for queues
+    /// that nobody uses.
+    pub async fn add_reaper(&mut self, clock: Clock) {
+        let config = EdgeArgs { reap_seconds: 1, ..Self::settings(Topology::PerUser) };
+        self.add_edge_at(config, listener::Options::default(), clock).await;
+    }
+
+    /// All queues in the registry.
+    pub async fn registered(&self) -> Vec<QueueRow> {
+        let mut rows = Vec::new();
+        for shard in 0..SHARDS {
+            rows.extend(self.table.registered(shard).await.unwrap());
+        }
+        rows
+    }
+
+    async fn add_edge_at(&mut self, config: EdgeArgs, options: listener::Options, clock: Clock) {
         let stop = self.stop.child_token();
         let parts = Parts {
             table: self.table.clone(),
             queues: self.queues.clone(),
             verifier: Verifier::new(&self.auth).unwrap(),
-            clock: Clock::system(),
+            clock,
             config,
         };
         let edge = Edge::start(parts, &self.tracker, &stop);
@@ -171,6 +193,11 @@ impl World {
     pub async fn poll(&self, edge: usize, user: &str, cursor: Option<&str>, wait: u64) -> Answer {
         let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         self.edge_as_user(edge, user).get(&format!("/v1/events/poll?wait={wait}{cursor}")).await
+    }
+
+    /// Where the emulators are.
+    pub fn endpoints(&self) -> aws::Endpoints {
+        self.emulators.endpoints()
     }
 
     /// The fan-out as another process would run it, at another time.

@@ -100,6 +100,17 @@ pub const BEAT_LAPSE: Duration = Duration::from_secs(15);
 pub const BEAT_DEAD: Duration = Duration::from_secs(30);
 /// How long an edge keeps a user's lease after the last stream.
 pub const LINGER: Duration = Duration::from_secs(10);
+/// How often an edge sees that a lease which it holds is still its own.
+pub const LEASE_RENEW: Duration = Duration::from_hours(12);
+/// How long the lease row of a `per-edge` queue outlives its last renewal: an edge that dies cannot
+/// take it away, and nobody can find it but by its user.
+pub const LEASE_LIFE: Duration = Duration::from_hours(48);
+/// Time between two looks of one edge for queues that nobody uses: each reads the whole registry.
+pub const REAP_PERIOD: Duration = Duration::from_hours(12);
+/// How long a user's queue may lie unused before the reaper takes it.
+pub const QUEUE_IDLE: Duration = Duration::from_hours(72);
+/// How long a queue in the registry may have no lease: whoever creates it is about to put one.
+pub const QUEUE_ORPHANED: Duration = Duration::from_hours(1);
 /// Time from a lease to the first comparison of cursor and HEAD.
 pub const FIRST_CHECK: Duration = Duration::from_secs(2);
 /// How long a hole in the inbox, or a cursor above HEAD, is read again before it is believed:
@@ -134,4 +145,5 @@ const _: () = assert!(CREATE_MEMBERS * 2 + 2 + 4 <= 100, "creation is one transa
 const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
 const _: () = assert!(BEAT_LAPSE.as_secs() < BEAT_DEAD.as_secs(), "an edge stops before others take over");
 const _: () = assert!(EDGE_STREAMS < CONNECTIONS, "a full edge still answers");
+const _: () = assert!(LEASE_RENEW.as_secs() * 2 < LEASE_LIFE.as_secs(), "a held lease does not run out");
 const _: () = assert!(PING.as_secs() < 30, "CloudFront cuts after 30 s of silence");

@@ -107,6 +107,16 @@ impl Queues {
         Ok(())
     }
 
+    /// Deletes a queue of which only the name is known.
+    pub async fn delete_named(&self, id: &QueueId) -> Result<(), Error> {
+        let named = self.calls.get_queue_url().queue_name(format!("{}{id}", self.prefix)).send().await;
+        match named.map_err(Error::from) {
+            Ok(found) => self.delete(found.queue_url().unwrap_or_default()).await,
+            Err(Error::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes a queue; one that is gone already counts as deleted.
     pub async fn delete(&self, url: &str) -> Result<(), Error> {
         match self.calls.delete_queue().queue_url(url).send().await.map_err(Error::from) {

@@ -111,9 +111,9 @@ fn a_lease_goes_after_the_linger_and_whoever_comes_in_between_keeps_it() {
     let (user, handle, now) = alice();
     let minute = Duration::from_secs(60);
     user.leave(&handle, now);
-    assert_eq!(user.round(now + limits::LINGER / 2, minute).ask, Ask::NOTHING);
+    assert_eq!(user.round(now + limits::LINGER / 2, minute, limits::LINGER).ask, Ask::NOTHING);
     let later = now + limits::LINGER;
-    assert_eq!(user.round(later, minute).ask, Ask::RELEASE);
+    assert_eq!(user.round(later, minute, limits::LINGER).ask, Ask::RELEASE);
     assert!(user.ask(Ask::RELEASE));
     assert_eq!(user.join(handle.clone()), Some(Ask::NOTHING));
     assert_eq!(user.next_job(), None);
@@ -140,11 +140,11 @@ fn a_lease_of_an_old_name_is_not_kept() {
 fn a_check_comes_two_seconds_after_a_lease_and_then_now_and_then() {
     let (user, _, now) = alice();
     let minute = Duration::from_secs(60);
-    assert!(!user.round(now + limits::FIRST_CHECK / 2, minute).check);
+    assert!(!user.round(now + limits::FIRST_CHECK / 2, minute, limits::LINGER).check);
     let first = now + limits::FIRST_CHECK;
-    assert!(user.round(first, minute).check);
-    assert!(!user.round(first + minute / 2, minute).check);
-    assert!(user.round(first + 2 * minute, minute).check);
+    assert!(user.round(first, minute, limits::LINGER).check);
+    assert!(!user.round(first + minute / 2, minute, limits::LINGER).check);
+    assert!(user.round(first + 2 * minute, minute, limits::LINGER).check);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn without_a_lease_the_cursor_is_compared_every_second_and_the_lease_tried_again
     user.no_lease(now);
     let (mut checks, mut tries) = (0, 0);
     for second in 2..12 {
-        let round = user.round(now + Duration::from_secs(second), Duration::from_secs(60));
+        let round = user.round(now + Duration::from_secs(second), Duration::from_secs(60), limits::LINGER);
         checks += u32::from(round.check);
         tries += u32::from(round.ask == Ask::LEASE);
         if round.ask == Ask::LEASE {
