@@ -114,7 +114,19 @@ impl World {
         let verifier = Verifier::new(&auth).unwrap();
         let router = router(ApiState { verifier, fanout });
         let api = listen(router, listener::Options::default(), &stop, &tracker);
-        let mut world = Self { emulators, table, queues, calls, api, edges: Vec::new(), auth, tracker, stop };
+        let mut world = Self {
+            emulators,
+            table,
+            queues,
+            dynamodb: aws_sdk_dynamodb::Client::new(&aws.dynamodb),
+            sqs: aws_sdk_sqs::Client::new(&aws.sqs),
+            calls,
+            api,
+            edges: Vec::new(),
+            auth,
+            tracker,
+            stop,
+        };
         for _ in 0..edges {
             world.add_edge(topology).await;
         }
