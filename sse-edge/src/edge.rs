@@ -27,6 +27,7 @@ use crate::{
     own_queue::OwnQueue,
     reap, rounds, routes,
     shared::{Allowance, Shared, TENDING_CALLS},
+    vital::Vital,
 };
 
 /// What an edge is built from.
@@ -56,7 +57,9 @@ impl Edge {
     /// would.
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
+        let vital = Vital::new(&config, Instant::now());
         let shared = Arc::new(Shared {
+            vital,
             table,
             queues,
             verifier,

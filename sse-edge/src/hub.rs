@@ -48,7 +48,7 @@ impl Hub {
         }
         let streams =
             users.entry(user.clone()).or_insert_with(|| Arc::new(UserStreams::new(user.clone(), now)));
-        let ask = streams.join(handle).ok_or(Cap::User)?;
+        let ask = streams.join(handle, now).ok_or(Cap::User)?;
         self.streams.fetch_add(1, Ordering::Relaxed);
         Ok((streams.clone(), ask))
     }

@@ -41,3 +41,4 @@ mod stream;
 mod tend;
 mod typing;
 mod user_streams;
+mod vital;

@@ -36,6 +36,8 @@ pub const TYPING_SHED: &str = "edge_typing_shed_total";
 pub const LEASE_TAKES: &str = "edge_lease_takes_total";
 /// Queues deleted because nobody used them.
 pub const REAPED: &str = "edge_reaped_queues_total";
+/// Seconds since the user who has waited longest was compared with HEAD.
+pub const UNCHECKED: &str = "edge_oldest_unchecked_seconds";
 /// Head checks that found a user behind.
 pub const BEHIND: &str = "edge_behind_total";
 /// Calls to DynamoDB or SQS that failed for good.
@@ -78,6 +80,7 @@ pub(crate) struct Meters {
     pub(crate) typing_shed: Counter,
     pub(crate) lease_takes: Counter,
     pub(crate) reaped: Counter,
+    pub(crate) unchecked: Gauge,
     pub(crate) behind: Counter,
     pub(crate) failed_calls: Counter,
     resets: [(Reset, Counter); Reset::ALL.len()],
@@ -105,6 +108,7 @@ impl Meters {
             typing_shed: metrics::counter!(TYPING_SHED),
             lease_takes: metrics::counter!(LEASE_TAKES),
             reaped: metrics::counter!(REAPED),
+            unchecked: metrics::gauge!(UNCHECKED),
             behind: metrics::counter!(BEHIND),
             failed_calls: metrics::counter!(FAILED_CALLS),
             resets: Reset::ALL.map(|why| (why, metrics::counter!(RESETS, "reason" => why.as_str()))),

@@ -42,8 +42,11 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
 }
 
 fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
-    let mut due = Vec::new();
+    let (mut due, mut oldest) = (Vec::new(), Duration::ZERO);
     for user in shared.hub.all() {
+        if let Some(since) = user.unchecked_since() {
+            oldest = oldest.max(now.saturating_duration_since(since));
+        }
         if paused {
             user.check_soon(now);
         }
@@ -56,6 +59,8 @@ fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
             due.push(user);
         }
     }
+    shared.vital.unchecked(oldest);
+    shared.meters.unchecked.set(oldest.as_secs_f64());
     for batch in due.chunks(BATCH) {
         shared.tracker.spawn(check(shared.clone(), batch.to_vec()));
     }
@@ -81,7 +86,7 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
     for user in users {
         let head = heads.iter().find(|(id, _)| *id == user.user);
         // A HEAD that is gone is another table: reading it makes it anew.
-        let ask = head.map_or(Ask::HEAD, |(_, head)| user.compare(head));
+        let ask = head.map_or(Ask::HEAD, |(_, head)| user.compare(head, Instant::now()));
         if ask != Ask::NOTHING {
             shared.meters.behind.increment(1);
             tend::ask(&shared, &user, ask);

@@ -10,6 +10,7 @@ use axum::{
 };
 use http::header;
 use server::problem::{Kind, Problem};
+use tokio::time::Instant;
 
 use crate::{open, poll, shared::Shared};
 
@@ -30,12 +31,16 @@ async fn health() -> Json<serde_json::Value> {
 
 /// Whether new streams should come here.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    if shared.is_draining() {
-        Problem::new(Kind::Unavailable(5), "this edge is draining; open streams elsewhere").into_response()
+    let not = if shared.is_draining() {
+        Some("this edge is draining; open streams elsewhere")
     } else if shared.fresh.now().is_none() {
-        Problem::new(Kind::Unavailable(5), "this edge's beat is not confirmed; see its log").into_response()
+        Some("this edge's beat is not confirmed; see its log")
     } else {
-        Json(serde_json::json!({"status": "ready"})).into_response()
+        shared.vital.stalled(Instant::now())
+    };
+    match not {
+        Some(why) => Problem::new(Kind::Unavailable(5), why).into_response(),
+        None => Json(serde_json::json!({"status": "ready"})).into_response(),
     }
 }
 

@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     caps::Addresses, config::EdgeArgs, edges::Edges, fresh::Fresh, hub::Hub, metrics::Meters,
-    own_queue::OwnQueue,
+    own_queue::OwnQueue, vital::Vital,
 };
 
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) fresh: Fresh,
+    pub(crate) vital: Vital,
     pub(crate) edges: Edges,
     pub(crate) own_queue: OwnQueue,
     pub(crate) meters: Meters,

@@ -55,6 +55,8 @@ struct State {
     /// When to see that the lease is still held.
     renew_at: Instant,
     check_at: Instant,
+    /// When the ring was last known to be no further behind HEAD than anybody had said.
+    checked_at: Instant,
     empty_since: Option<Instant>,
     asked: Ask,
     /// Whether a task tends the user; there is never more than one.
@@ -118,6 +120,7 @@ impl UserStreams {
             lease_due: now,
             renew_at: now,
             check_at: now + limits::FIRST_CHECK,
+            checked_at: now,
             empty_since: Some(now),
             asked: Ask::NOTHING,
             tended: false,
@@ -133,10 +136,14 @@ impl UserStreams {
     // ---- streams -------------------------------------------------------------------------
 
     /// Adds a stream, and says what that asks for; nothing is added above the limit.
-    pub(crate) fn join(&self, handle: Arc<Handle>) -> Option<Ask> {
+    pub(crate) fn join(&self, handle: Arc<Handle>, now: Instant) -> Option<Ask> {
         let mut state = self.state();
         if state.streams.len() >= limits::USER_STREAMS {
             return None;
+        }
+        if state.streams.is_empty() {
+            // Nobody was here to be checked for.
+            state.checked_at = now;
         }
         state.streams.push(handle);
         state.empty_since = None;
@@ -179,6 +186,12 @@ impl UserStreams {
             },
             step => Next::Step(step),
         }
+    }
+
+    /// When the user was last compared with HEAD, if there are streams that it matters to.
+    pub(crate) fn unchecked_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (!state.streams.is_empty()).then_some(state.checked_at)
     }
 
     /// Whether a stream has shipped all that anybody spoke of.
@@ -254,8 +267,9 @@ impl UserStreams {
     }
 
     /// Compares with HEAD as read in passing, perhaps a little old; says what that asks for.
-    pub(crate) fn compare(&self, head: &Head) -> Ask {
-        let state = self.state();
+    pub(crate) fn compare(&self, head: &Head, now: Instant) -> Ask {
+        let mut state = self.state();
+        state.checked_at = now;
         state.revoke(head);
         match state.ring.as_ref().map(Ring::view) {
             Some(view) if view.generation != head.cursor.r#gen || head.cursor.seq > view.end => Ask::AGAIN,

@@ -23,6 +23,7 @@ macro_rules! both {
 
 mod api;
 mod cost;
+mod head;
 mod leases;
 mod members;
 mod overload;
