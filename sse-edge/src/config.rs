@@ -1,6 +1,6 @@
 //! The settings of an edge. `--help` is their reference.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use domain::limits;
@@ -41,6 +41,10 @@ pub struct EdgeArgs {
     /// that proxy always sets it: anybody else can write what they like. Without it: the peer.
     #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
     pub address_header: Option<HeaderName>,
+    /// Where Prometheus reads what the edge counts, at `/metrics`: an address that the public cannot
+    /// reach. Without it, nowhere.
+    #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Seconds that a user's lease is kept after the last stream.
     #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS", hide = true,
           default_value_t = limits::LINGER.as_secs())]
@@ -65,6 +69,7 @@ impl Default for EdgeArgs {
             max_streams: limits::EDGE_STREAMS,
             address_streams: limits::ADDRESS_STREAMS,
             address_header: None,
+            metrics_listen: None,
             linger_seconds: limits::LINGER.as_secs(),
             reap_seconds: limits::REAP_PERIOD.as_secs(),
             drain_seconds: 20,

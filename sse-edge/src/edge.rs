@@ -2,13 +2,18 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use axum::Router;
 use domain::ids::BootId;
 use queue::queues::Queues;
-use server::{auth::Verifier, clock::Clock};
+use server::{
+    auth::Verifier,
+    clock::Clock,
+    listener::{self, BindError},
+};
 use store::table::Table;
 use tokio::{
     sync::{Notify, Semaphore},
@@ -90,6 +95,24 @@ impl Edge {
     /// The routes of this edge: the stream, and what says how it fares.
     pub fn router(&self) -> Router {
         routes::router(self.0.clone())
+    }
+
+    /// Serves `/metrics` at an address of its own, if the settings name one, until `shutdown`.
+    pub fn serve_metrics(
+        &self,
+        shutdown: &CancellationToken,
+        tracker: &TaskTracker,
+    ) -> Result<Option<SocketAddr>, BindError> {
+        let Some(address) = self.0.config.metrics_listen else { return Ok(None) };
+        let bound = listener::bind(address, None)?;
+        let address = bound.addr();
+        let router = routes::metrics_router(self.0.clone());
+        let (shutdown, connections) = (shutdown.clone(), tracker.clone());
+        tracker.spawn(async move {
+            listener::serve(bound, router, listener::Options::default(), shutdown, &connections).await;
+        });
+        tracing::info!(edge.id = %self.boot(), "metrics at http://{address}/metrics");
+        Ok(Some(address))
     }
 
     /// Waits until the edge counts: its first beat is confirmed.

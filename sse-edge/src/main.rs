@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context as _;
 use axum::Router;
 use clap::Parser;
 use domain::limits;
@@ -10,6 +11,7 @@ use server::{
     auth::{AuthConfig, Verifier},
     aws,
     clock::Clock,
+    cors::CorsArgs,
     json, layers, listener, shutdown,
     telemetry::{self, LogFormat},
 };
@@ -45,6 +47,8 @@ struct Args {
     #[command(flatten)]
     auth: AuthConfig,
     #[command(flatten)]
+    cors: CorsArgs,
+    #[command(flatten)]
     endpoints: aws::Endpoints,
 }
 
@@ -65,8 +69,10 @@ async fn main() -> anyhow::Result<()> {
     let edge = Edge::start(parts, &tracker, &shutdown);
     let routes: Router = edge.router().merge(pages::router());
     let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);
+    let routes = layers::wrap(routes, &args.cors.allowed_origins);
+    edge.serve_metrics(&shutdown, &tracker).context("metrics")?;
     let options = listener::Options::default();
-    let serving = listener::serve(bound, layers::wrap(routes), options, shutdown.clone(), &tracker);
+    let serving = listener::serve(bound, routes, options, shutdown.clone(), &tracker);
     tracing::info!(edge.id = %edge.boot(), "edge listens on http://{addr}");
 
     let draining = async {

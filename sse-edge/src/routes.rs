@@ -20,8 +20,12 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/events/poll", get(poll::poll))
         .route("/v1/health", get(health))
         .route("/v1/ready", get(ready))
-        .route("/metrics", get(metrics))
         .with_state(shared)
+}
+
+/// What only those see who run the edge.
+pub(crate) fn metrics_router(shared: Arc<Shared>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(shared)
 }
 
 /// Alive, whatever else.

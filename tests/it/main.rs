@@ -22,6 +22,7 @@ macro_rules! both {
 }
 
 mod api;
+mod cors;
 mod cost;
 mod head;
 mod leases;

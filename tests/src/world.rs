@@ -11,6 +11,7 @@ use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
     aws,
     clock::Clock,
+    cors::Origins,
     layers, listener,
 };
 use sse_edge::{
@@ -29,6 +30,8 @@ use crate::{
 
 /// The longest that anything may take before a test says that it does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Where pages of others may come from.
+pub const ORIGIN: &str = "https://app.example.com";
 /// What the tokens of a world are signed with.
 pub const SECRET: &str = "a secret of more than 32 characters";
 /// Time between two looks at a condition.
@@ -64,6 +67,8 @@ pub struct RunningEdge {
     pub edge: Edge,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its metrics are, if they are anywhere.
+    pub metrics_address: Option<SocketAddr>,
     stop: CancellationToken,
 }
 
@@ -112,7 +117,7 @@ impl World {
         let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), "test");
         let fanout = Fanout { table: counted_table, queues: counted_queues, clock: Clock::system() };
         let verifier = Verifier::new(&auth).unwrap();
-        let router = router(ApiState { verifier, fanout });
+        let router = router(ApiState { verifier, fanout }, &origins());
         let api = listen(router, listener::Options::default(), &stop, &tracker);
         let mut world = Self {
             emulators,
@@ -175,9 +180,10 @@ impl World {
         };
         let edge = Edge::start(parts, &self.tracker, &stop);
         edge.ready().await;
-        let router = layers::wrap(edge.router());
+        let router = layers::wrap(edge.router(), &origins());
         let address = listen(router, options, &stop, &self.tracker);
-        self.edges.push(RunningEdge { edge, address, stop });
+        let metrics_address = edge.serve_metrics(&stop, &self.tracker).unwrap();
+        self.edges.push(RunningEdge { edge, address, metrics_address, stop });
     }
 
     /// A token for `user`.
@@ -222,6 +228,10 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn origins() -> Origins {
+    ORIGIN.parse().unwrap()
 }
 
 fn listen(

@@ -7,6 +7,7 @@ use server::{
     auth::{AuthConfig, Verifier},
     aws::{self, Endpoints},
     clock::Clock,
+    cors::CorsArgs,
     telemetry::{self, LogFormat},
 };
 use store::table::Table;
@@ -20,6 +21,8 @@ struct Config {
     #[command(flatten)]
     auth: AuthConfig,
     #[command(flatten)]
+    cors: CorsArgs,
+    #[command(flatten)]
     endpoints: Endpoints,
 }
 
@@ -32,5 +35,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
     let fanout = Fanout { table, queues, clock: Clock::system() };
-    lambda_http::run(router(ApiState { verifier, fanout })).await
+    lambda_http::run(router(ApiState { verifier, fanout }, &config.cors.allowed_origins)).await
 }

@@ -14,6 +14,7 @@ use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
     aws::{self, Endpoints},
     clock::Clock,
+    cors::CorsArgs,
     listener, shutdown,
     telemetry::{self, LogFormat},
 };
@@ -56,7 +57,7 @@ pub async fn emulators(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<()
 pub async fn api(
     listen: SocketAddr,
     store: StoreArgs,
-    auth: AuthConfig,
+    (auth, cors): (AuthConfig, CorsArgs),
     endpoints: Endpoints,
 ) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Text);
@@ -66,7 +67,7 @@ pub async fn api(
     let fanout = fanout_of(&store, &endpoints).await?;
     tracing::info!("api listens on http://{}", bound.addr());
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let router = router(ApiState { verifier, fanout });
+    let router = router(ApiState { verifier, fanout }, &cors.allowed_origins);
     let serving = listener::serve(bound, router, listener::Options::default(), stop.clone(), &tracker);
     let stopped = async {
         stopping.await;

@@ -42,7 +42,7 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(90);
 async fn main() {
     let args = Args::parse();
     let world = World::start(Topology::PerEdge, 0).await;
-    let (mut edge, address) = start_edge(&world).await;
+    let (mut edge, address, metrics) = start_edge(&world).await;
     let process = edge.id().unwrap();
     let alice = world.as_user("alice");
     let users: Vec<String> =
@@ -59,12 +59,12 @@ async fn main() {
     let (rss, kernel) = (rss_kib(process), tcp_kib());
     let mut deaf = Vec::new();
     for n in 0..args.streams {
-        while n >= streams(address).await + OPENING {
+        while n >= streams(metrics).await + OPENING {
             sleep(Duration::from_millis(5)).await;
         }
         deaf.push(Deaf::open(address, &world.token(&users[n / limits::USER_STREAMS])).await);
     }
-    while streams(address).await < args.streams {
+    while streams(metrics).await < args.streams {
         sleep(Duration::from_millis(50)).await;
     }
     println!(
@@ -84,13 +84,13 @@ async fn main() {
     let kernel_most = most.0 - most.1;
     println!(
         "full, {} still open: {:.1} KiB each in the process, {:.1} in the kernel (both ends)",
-        streams(address).await,
+        streams(metrics).await,
         each(most.1, rss, args.streams),
         each(kernel_most, kernel, args.streams),
     );
     let begin = Instant::now();
     timeout(CLOSED_WITHIN, async {
-        while streams(address).await > 1 {
+        while streams(metrics).await > 1 {
             filling.extend(latencies(&world, &quiet, &mut bob, 1).await);
         }
     })
@@ -107,12 +107,23 @@ async fn main() {
     edge.kill().await.unwrap();
 }
 
-async fn start_edge(world: &World) -> (Child, SocketAddr) {
+async fn start_edge(world: &World) -> (Child, SocketAddr, SocketAddr) {
     let endpoints = world.endpoints();
     let beside = std::env::current_exe().unwrap().with_file_name("sse-edge");
     let mut edge = Command::new(beside)
         .env("NO_COLOR", "1")
-        .args(["--listen", "127.0.0.1:0", "--table", "test", "--stage", "test", "--queues", "per-edge"])
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--table",
+            "test",
+            "--stage",
+            "test",
+            "--queues",
+            "per-edge",
+            "--metrics-listen",
+            "127.0.0.1:0",
+        ])
         .env("RUNNEL_DYNAMODB_ENDPOINT", endpoints.dynamodb.unwrap())
         .env("RUNNEL_SQS_ENDPOINT", endpoints.sqs.unwrap())
         .env("RUNNEL_JWT_SECRET", SECRET)
@@ -122,14 +133,18 @@ async fn start_edge(world: &World) -> (Child, SocketAddr) {
         .spawn()
         .expect("`cargo build -p sse-edge` first, in the same profile");
     let mut lines = BufReader::new(edge.stderr.take().unwrap()).lines();
+    let mut metrics = None;
     loop {
         let line = lines.next_line().await.unwrap().expect("the edge says where it listens");
+        if let Some((_, rest)) = line.split_once("metrics at http://") {
+            metrics = Some(rest.split_once('/').unwrap().0.parse().unwrap());
+        }
         if let Some((_, address)) = line.split_once("listens on http://") {
             let address = address.split_whitespace().next().unwrap().parse().unwrap();
             // Whatever else it says must not fill the pipe.
             tokio_util::task::TaskTracker::new()
                 .spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return (edge, address);
+            return (edge, address, metrics.unwrap());
         }
     }
 }
