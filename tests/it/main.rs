@@ -29,6 +29,7 @@ mod leases;
 mod members;
 mod overload;
 mod poll;
+mod rolling;
 mod stream;
 mod sweep;
 mod wire;
