@@ -86,7 +86,7 @@ fn group(address: IpAddr) -> Option<IpAddr> {
             let [a, b, c, d, ..] = v6.segments();
             Some(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into())
         }
-        v4 => Some(v4),
+        v4 @ IpAddr::V4(_) => Some(v4),
     }
 }
 
@@ -94,36 +94,38 @@ fn group(address: IpAddr) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn at(address: &str) -> Option<IpAddr> {
-        Some(address.parse().unwrap())
+    impl Addresses {
+        fn at(self: &Arc<Self>, address: &str, most: usize) -> Result<Place, Cap> {
+            self.take(Some(address.parse().unwrap()), most)
+        }
     }
 
     #[test]
     fn an_address_is_full_until_one_of_its_places_is_given_back() {
         let addresses = Arc::new(Addresses::default());
-        let one = addresses.take(at("203.0.113.7"), 2).unwrap();
-        let _two = addresses.take(at("::ffff:203.0.113.7"), 2).unwrap();
-        assert_eq!(addresses.take(at("203.0.113.7"), 2).unwrap_err(), Cap::Address);
-        assert!(addresses.take(at("203.0.113.8"), 2).is_ok());
+        let one = addresses.at("203.0.113.7", 2).unwrap();
+        let _two = addresses.at("::ffff:203.0.113.7", 2).unwrap();
+        assert_eq!(addresses.at("203.0.113.7", 2).unwrap_err(), Cap::Address);
+        assert!(addresses.at("203.0.113.8", 2).is_ok());
         drop(one);
-        assert!(addresses.take(at("203.0.113.7"), 2).is_ok());
+        assert!(addresses.at("203.0.113.7", 2).is_ok());
     }
 
     #[test]
     fn a_customer_with_many_ipv6_addresses_counts_as_one() {
         let addresses = Arc::new(Addresses::default());
-        let _one = addresses.take(at("2001:db8:1:2::1"), 1).unwrap();
-        assert!(addresses.take(at("2001:db8:1:2:ffff::9"), 1).is_err());
-        assert!(addresses.take(at("2001:db8:1:3::1"), 1).is_ok());
+        let _one = addresses.at("2001:db8:1:2::1", 1).unwrap();
+        assert!(addresses.at("2001:db8:1:2:ffff::9", 1).is_err());
+        assert!(addresses.at("2001:db8:1:3::1", 1).is_ok());
     }
 
     #[test]
     fn proxies_are_not_counted_and_nothing_stays_behind() {
         let addresses = Arc::new(Addresses::default());
         for own in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.1.1", "::1", "fd00::1"] {
-            assert!(addresses.take(at(own), 0).is_ok(), "{own}");
+            assert!(addresses.at(own, 0).is_ok(), "{own}");
         }
-        drop(addresses.take(at("203.0.113.7"), 1).unwrap());
+        drop(addresses.at("203.0.113.7", 1).unwrap());
         assert!(addresses.counts().is_empty());
     }
 }

@@ -42,7 +42,7 @@ const GRACE: Duration = limits::HOLE_PATIENCE.saturating_add(Duration::from_secs
 #[derive(Debug, Default, Serialize)]
 struct Answer {
     /// What is new, in order.
-    events: Vec<Event>,
+    events: Vec<Shown>,
     /// Where the next poll, or a stream, goes on.
     cursor: String,
     /// The client has to list again; `cursor` is where to go on then.
@@ -54,7 +54,7 @@ struct Answer {
 
 /// One frame, as JSON.
 #[derive(Debug, Serialize)]
-struct Event {
+struct Shown {
     event: String,
     id: String,
     data: Box<RawValue>,
@@ -158,7 +158,7 @@ impl Answer {
             return Turn::Enough;
         }
         self.bytes += bytes.len();
-        self.events.push(Event { event: said.event.to_owned(), id: said.id.to_owned(), data });
+        self.events.push(Shown { event: said.event.to_owned(), id: said.id.to_owned(), data });
         let enough = self.events.len() >= limits::POLL_EVENTS || self.bytes >= limits::POLL_BYTES;
         if enough { Turn::Enough } else { Turn::On }
     }

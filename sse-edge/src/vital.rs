@@ -96,7 +96,7 @@ mod tests {
         let long = RECEIVE_STALL + Duration::from_secs(1);
         assert_eq!(vital.stalled(start + long), None);
         let begin = start + long;
-        let _one = vital.pump(begin);
+        let one = vital.pump(begin);
         let two = vital.pump(begin + long / 2);
         assert_eq!(vital.stalled(begin + RECEIVE_STALL), None);
         assert!(vital.stalled(begin + long).is_some());
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(vital.stalled(begin + long), None);
         drop(two);
         assert!(vital.stalled(begin + 2 * long).is_some());
-        drop(_one);
+        drop(one);
         assert_eq!(vital.stalled(begin + 2 * long), None);
     }
 
