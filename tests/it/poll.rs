@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::ids::UserId;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 both!(
     catching_up_shows_at_once_what_was_written_before,
+    catching_up_needs_no_word_from_a_queue,
     a_poll_waits_for_what_comes,
     a_client_hops_between_stream_and_poll_and_edges_and_sees_all_once,
     a_poll_with_a_cursor_of_no_use_is_reset,
@@ -46,6 +48,18 @@ async fn catching_up_shows_at_once_what_was_written_before(topology: Topology) {
     }
     let nothing = world.poll(0, "bob", Some(&at), 0).await;
     assert_eq!(nothing.body, json!({"events": [], "cursor": at}));
+}
+
+async fn catching_up_needs_no_word_from_a_queue(topology: Topology) {
+    let world = World::start(topology, 1).await;
+    let (alice, bob) = (world.as_user("alice"), UserId::parse("bob").unwrap());
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let at = cursor(&world.poll(0, "bob", None, 0).await);
+    for lease in world.table.leases(&bob).await.unwrap() {
+        world.table.drop_lease(&bob, &lease.queue, lease.holder.as_ref().unwrap()).await.unwrap();
+    }
+    alice.say(&thread, "nobody is told").await;
+    assert_eq!(texts(&world.poll(0, "bob", Some(&at), 0).await), ["nobody is told"]);
 }
 
 async fn a_poll_waits_for_what_comes(topology: Topology) {
