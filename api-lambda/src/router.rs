@@ -4,7 +4,11 @@ use axum::{
     Router,
     routing::{get, patch, post, put},
 };
-use server::json::{no_such_method, no_such_route};
+use server::{
+    cors::Origins,
+    json::{no_such_method, no_such_route},
+    layers,
+};
 
 use crate::{
     routes::{health, members, messages, openapi, presence, reactions, seen, session, threads, typing},
@@ -33,11 +37,11 @@ pub fn routes(state: ApiState) -> Router {
         .with_state(state)
 }
 
-/// The whole API as a process of its own serves it.
-pub fn router(state: ApiState) -> Router {
+/// The whole API as a process of its own serves it, to its own pages and those of `origins`.
+pub fn router(state: ApiState, origins: &Origins) -> Router {
     let router = routes(state)
         .route("/v1/health", get(health::read))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method);
-    server::layers::wrap(router)
+    layers::wrap(router, origins)
 }

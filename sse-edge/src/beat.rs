@@ -22,7 +22,13 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
         let streams = shared.hub.streams();
         let pause = match shared.table.beat(&boot, count, streams, shared.clock.now()).await {
             Ok(Beat::Confirmed) => {
+                let lapsed = shared.fresh.now().is_none() && count > 0;
                 shared.fresh.confirm(&boot, sent_at);
+                if lapsed {
+                    // Nothing was received meanwhile, and queues forget.
+                    let now = Instant::now();
+                    shared.hub.all().iter().for_each(|user| user.check_soon(now));
+                }
                 (count, failures) = (count + 1, 0);
                 limits::BEAT_PERIOD
             }

@@ -1,9 +1,10 @@
 //! The settings of an edge. `--help` is their reference.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use domain::limits;
+use http::HeaderName;
 
 /// Least milliseconds of `retry`: below, Firefox rounds up and a fleet of clients hammers.
 const RETRY_MS_MIN: u32 = 100;
@@ -27,8 +28,32 @@ pub struct EdgeArgs {
     /// Milliseconds after which a client reconnects, drawn anew for each stream.
     #[arg(long, env = "RUNNEL_RETRY_MS", value_name = "MIN-MAX", default_value_t = RetryRange::NORMAL)]
     pub retry_ms: RetryRange,
+    /// Streams (and polls) that the edge holds at once; whoever comes on top is told to come back later.
+    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "N", default_value_t = limits::EDGE_STREAMS)]
+    pub max_streams: usize,
+    /// Streams (and polls) from one client address at once; for IPv6 from one /64. Addresses of
+    /// private networks and the machine's own are not counted: they are proxies.
+    #[arg(long, env = "RUNNEL_ADDRESS_STREAMS", value_name = "N", default_value_t = limits::ADDRESS_STREAMS)]
+    pub address_streams: usize,
+    /// Header in which the proxy in front says where a client is, such as
+    /// `CloudFront-Viewer-Address`, or `X-Forwarded-For`, whose last entry counts. Name one only if
+    /// that proxy always sets it: anybody else can write what they like. Without it: the peer.
+    #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
+    pub address_header: Option<HeaderName>,
+    /// Where Prometheus reads what the edge counts, at `/metrics`: an address that the public cannot
+    /// reach. Without it, nowhere.
+    #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Seconds that a user's lease is kept after the last stream.
+    #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS", hide = true,
+          default_value_t = limits::LINGER.as_secs())]
+    pub linger_seconds: u64,
+    /// Seconds between two looks for queues that nobody uses (± 20 %).
+    #[arg(long, env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS", hide = true,
+          default_value_t = limits::REAP_PERIOD.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub reap_seconds: u64,
     /// Seconds over which a stopping edge spreads the end of its streams; `runnel` takes 1 at most.
-    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
+    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS", hide = true,
           default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
     pub drain_seconds: u64,
 }
@@ -40,6 +65,12 @@ impl Default for EdgeArgs {
             ping_seconds: limits::PING.as_secs(),
             head_check_seconds: limits::HEAD_CHECK.as_secs(),
             retry_ms: RetryRange::NORMAL,
+            max_streams: limits::EDGE_STREAMS,
+            address_streams: limits::ADDRESS_STREAMS,
+            address_header: None,
+            metrics_listen: None,
+            linger_seconds: limits::LINGER.as_secs(),
+            reap_seconds: limits::REAP_PERIOD.as_secs(),
             drain_seconds: 20,
         }
     }
@@ -52,6 +83,14 @@ impl EdgeArgs {
 
     pub(crate) fn head_check(&self) -> Duration {
         Duration::from_secs(self.head_check_seconds)
+    }
+
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_secs(self.linger_seconds)
+    }
+
+    pub(crate) fn reap(&self) -> Duration {
+        Duration::from_secs(self.reap_seconds)
     }
 
     pub(crate) fn drain(&self) -> Duration {

@@ -9,7 +9,7 @@ use domain::{
     wire::Typing,
 };
 use jiff::Timestamp;
-use queue::queues::Received;
+use queue::queues::{BATCH, Received};
 use tokio::time::Instant;
 
 use crate::{
@@ -18,28 +18,51 @@ use crate::{
     user_streams::UserStreams,
 };
 
-/// Hands an envelope over. `of` is whose queue it lay in, if it was one user's.
-pub(crate) fn deliver(shared: &Arc<Shared>, received: &Received, of: Option<&Arc<UserStreams>>) {
-    shared.meters.envelopes.increment(1);
-    let envelope = match Envelope::decode(&received.body) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            shared.meters.bad_envelopes.increment(1);
-            tracing::debug!("ignored an envelope: {error}");
-            // It can only have meant: read the inbox.
-            if let Some(user) = of {
-                tend::ask(shared, user, Ask::HEAD);
-            }
-            return;
+/// Hands over what one receive brought. `of` is whose queue it lay in, if it was one user's.
+///
+/// A full batch means that more waits behind it; then, and while the edge as a whole is behind,
+/// nobody is told who types.
+pub(crate) fn deliver(shared: &Arc<Shared>, batch: &[Received], of: Option<&Arc<UserStreams>>) {
+    let shed = batch.len() >= BATCH || shared.is_behind();
+    shared.meters.envelopes.increment(batch.len() as u64);
+    for received in batch {
+        match Envelope::decode(&received.body) {
+            Ok(envelope) => hand_over(shared, &envelope, (received.sent_at, shed), of),
+            Err(error) => bad(shared, &error.to_string(), of),
         }
-    };
+    }
+}
+
+/// An envelope that should not be here can only have meant: read the inbox.
+fn bad(shared: &Arc<Shared>, why: &str, of: Option<&Arc<UserStreams>>) {
+    shared.meters.bad_envelopes.increment(1);
+    tracing::debug!("ignored an envelope: {why}");
+    if let Some(user) = of {
+        tend::ask(shared, user, Ask::HEAD);
+    }
+}
+
+fn hand_over(
+    shared: &Arc<Shared>,
+    envelope: &Envelope,
+    (sent_at, shed): (Option<Timestamp>, bool),
+    of: Option<&Arc<UserStreams>>,
+) {
     let typing = envelope.news.as_ref().and_then(typing_of);
     for recipient in &envelope.to {
+        if of.is_some_and(|of| of.user != recipient.user) {
+            bad(shared, "it is for another user than the queue", of);
+            continue;
+        }
         let Some(user) = shared.hub.get(&recipient.user) else { continue };
         let ask = match (recipient.place, &envelope.news, &typing) {
-            (Some(place), news, _) => user.deliver(place, news.as_ref(), received.sent_at),
+            (Some(place), news, _) => user.deliver(place, news.as_ref(), sent_at),
+            (None, Some(_), Some(_)) if shed => {
+                shared.meters.typing_shed.increment(1);
+                Ask::NOTHING
+            }
             (None, Some(news), Some(typing)) => {
-                show_typing(shared, &user, typing, news, received.sent_at);
+                show_typing(shared, &user, typing, news, sent_at);
                 Ask::NOTHING
             }
             (None, ..) => Ask::HEAD,

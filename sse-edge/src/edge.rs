@@ -2,15 +2,23 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use axum::Router;
 use domain::ids::BootId;
 use queue::queues::Queues;
-use server::{auth::Verifier, clock::Clock};
+use server::{
+    auth::Verifier,
+    clock::Clock,
+    listener::{self, BindError},
+};
 use store::table::Table;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,8 +30,9 @@ use crate::{
     hub::Hub,
     metrics::Meters,
     own_queue::OwnQueue,
-    rounds, routes,
+    reap, rounds, routes,
     shared::{Allowance, Shared, TENDING_CALLS},
+    vital::Vital,
 };
 
 /// What an edge is built from.
@@ -53,13 +62,16 @@ impl Edge {
     /// would.
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
+        let vital = Vital::new(&config, Instant::now());
         let shared = Arc::new(Shared {
+            vital,
             table,
             queues,
             verifier,
             clock,
             config,
             hub: Hub::default(),
+            addresses: Arc::default(),
             fresh: Fresh::new(BootId::made(chance::random())),
             edges: Edges::default(),
             own_queue: OwnQueue::default(),
@@ -69,10 +81,13 @@ impl Edge {
             calls: Semaphore::new(TENDING_CALLS),
             creates: Allowance::new(Instant::now()),
             draining: AtomicBool::new(false),
+            reap: Notify::new(),
+            late: AtomicBool::new(false),
         });
         tracker.spawn(beat::beat(shared.clone()));
         tracker.spawn(edges::observe(shared.clone()));
         tracker.spawn(rounds::rounds(shared.clone()));
+        tracker.spawn(reap::reap(shared.clone()));
         tracker.spawn(cut_at_the_end(shared.clone()));
         Self(shared)
     }
@@ -80,6 +95,24 @@ impl Edge {
     /// The routes of this edge: the stream, and what says how it fares.
     pub fn router(&self) -> Router {
         routes::router(self.0.clone())
+    }
+
+    /// Serves `/metrics` at an address of its own, if the settings name one, until `shutdown`.
+    pub fn serve_metrics(
+        &self,
+        shutdown: &CancellationToken,
+        tracker: &TaskTracker,
+    ) -> Result<Option<SocketAddr>, BindError> {
+        let Some(address) = self.0.config.metrics_listen else { return Ok(None) };
+        let bound = listener::bind(address, None)?;
+        let address = bound.addr();
+        let router = routes::metrics_router(self.0.clone());
+        let (shutdown, connections) = (shutdown.clone(), tracker.clone());
+        tracker.spawn(async move {
+            listener::serve(bound, router, listener::Options::default(), shutdown, &connections).await;
+        });
+        tracing::info!(edge.id = %self.boot(), "metrics at http://{address}/metrics");
+        Ok(Some(address))
     }
 
     /// Waits until the edge counts: its first beat is confirmed.
@@ -95,6 +128,11 @@ impl Edge {
     /// The name of this run of the edge. It changes if others take the edge for dead.
     pub fn boot(&self) -> BootId {
         self.0.fresh.boot()
+    }
+
+    /// What the edge counts, in Prometheus' text form.
+    pub fn metrics(&self) -> String {
+        self.0.meters.render()
     }
 
     /// Open streams.

@@ -77,8 +77,12 @@ impl Edges {
                 }
             }
         }
+        let removed = !verdict.remove.is_empty();
         for boot in verdict.remove {
             shared.table.remove_edge(&boot).await?;
+        }
+        if removed {
+            shared.reap.notify_one();
         }
         Ok(())
     }

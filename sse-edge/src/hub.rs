@@ -14,7 +14,7 @@ use std::{
 use domain::ids::UserId;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{handle::Handle, tend::Ask, user_streams::UserStreams};
+use crate::{caps::Cap, handle::Handle, tend::Ask, user_streams::UserStreams};
 
 /// The map user → streams.
 #[derive(Debug, Default)]
@@ -30,19 +30,27 @@ impl Hub {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a stream of `user`; none if the user has too many here.
+    /// Registers a stream of `user`, if neither the user nor the edge, which takes `most`, is full.
+    ///
+    /// The newest is refused instead of the oldest ended: that one would come back by itself, and
+    /// tabs would push each other out for ever.
     pub(crate) fn join(
         &self,
         user: &UserId,
         handle: Arc<Handle>,
+        most: usize,
         now: Instant,
-    ) -> Option<(Arc<UserStreams>, Ask)> {
+    ) -> Result<(Arc<UserStreams>, Ask), Cap> {
         let mut users = self.users();
+        // Streams only come while the lock is held.
+        if self.streams() >= most {
+            return Err(Cap::Edge);
+        }
         let streams =
             users.entry(user.clone()).or_insert_with(|| Arc::new(UserStreams::new(user.clone(), now)));
-        let ask = streams.join(handle)?;
+        let ask = streams.join(handle, now).ok_or(Cap::User)?;
         self.streams.fetch_add(1, Ordering::Relaxed);
-        Some((streams.clone(), ask))
+        Ok((streams.clone(), ask))
     }
 
     /// Unregisters a stream.
@@ -114,7 +122,7 @@ mod tests {
     async fn a_user_without_streams_and_lease_is_forgotten() {
         let (hub, alice, now) = (Hub::default(), UserId::parse("alice").unwrap(), Instant::now());
         let one = handle();
-        let (user, ask) = hub.join(&alice, one.clone(), now).unwrap();
+        let (user, ask) = hub.join(&alice, one.clone(), 1, now).unwrap();
         assert_eq!(ask, Ask::LEASE);
         hub.forget_if_idle(&user);
         assert!(hub.get(&alice).is_some());
@@ -126,14 +134,16 @@ mod tests {
     }
 
     #[test]
-    fn the_ninth_stream_of_a_user_is_refused_and_others_are_not() {
+    fn the_ninth_stream_of_a_user_is_refused_and_others_are_not_until_the_edge_is_full() {
         let (hub, now) = (Hub::default(), Instant::now());
         let [alice, bob] = ["alice", "bob"].map(|name| UserId::parse(name).unwrap());
+        let most = limits::USER_STREAMS + 1;
         for _ in 0..limits::USER_STREAMS {
-            assert!(hub.join(&alice, handle(), now).is_some());
+            assert!(hub.join(&alice, handle(), most, now).is_ok());
         }
-        assert!(hub.join(&alice, handle(), now).is_none());
-        assert!(hub.join(&bob, handle(), now).is_some());
-        assert_eq!(hub.streams(), limits::USER_STREAMS + 1);
+        assert_eq!(hub.join(&alice, handle(), most, now).unwrap_err(), Cap::User);
+        assert!(hub.join(&bob, handle(), most, now).is_ok());
+        assert_eq!(hub.join(&bob, handle(), most, now).unwrap_err(), Cap::Edge);
+        assert_eq!(hub.streams(), most);
     }
 }

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 
-use domain::ids::{BootId, QueueId, UserId};
+use domain::{
+    ids::{BootId, QueueId, UserId},
+    limits,
+};
+use store::leases::QueueOf;
 use tokio::time::Instant;
 
 use crate::{config::Topology, own_queue, shared::Shared};
@@ -40,8 +44,9 @@ pub(crate) async fn take(
     match shared.config.queues {
         Topology::PerUser => take_users(shared, user, me).await,
         Topology::PerEdge => {
-            let lease = shared.own_queue.get(shared).await?;
-            shared.table.put_lease(user, &lease.queue, &lease.url, me).await?;
+            let lease = shared.own_queue.get(shared, me).await?;
+            let until = shared.clock.now() + limits::LEASE_LIFE;
+            shared.table.put_lease(user, (&lease.queue, &lease.url), me, Some(until)).await?;
             if let Some(old) = held.filter(|held| **held != lease.queue) {
                 shared.table.drop_lease(user, old, me).await?;
             }
@@ -57,7 +62,7 @@ async fn take_users(shared: &Arc<Shared>, user: &UserId, me: &BootId) -> Result<
     if let Some(row) = own.next() {
         // A second one can only be left from a take whose answer was lost.
         for double in own {
-            shared.table.give_lease(user, &double.queue, me).await?;
+            shared.table.give_lease(user, &double.queue, me, shared.clock.now()).await?;
         }
         return Ok(Lease { queue: row.queue.clone(), url: row.url.clone() });
     }
@@ -73,18 +78,14 @@ async fn take_users(shared: &Arc<Shared>, user: &UserId, me: &BootId) -> Result<
     if !shared.creates.take(Instant::now()) {
         return Err(NoLease::Throttled);
     }
-    let lease = Lease::create(shared, QueueId::made(chance::random()), Some(user)).await?;
-    shared.table.put_lease(user, &lease.queue, &lease.url, me).await?;
+    let lease = Lease::create(shared, QueueId::made(chance::random()), QueueOf::User(user)).await?;
+    shared.table.put_lease(user, (&lease.queue, &lease.url), me, None).await?;
     Ok(lease)
 }
 
 impl Lease {
     /// Creates a queue. It is in the registry first, so that the reaper finds it whatever happens.
-    pub(crate) async fn create(
-        shared: &Shared,
-        queue: QueueId,
-        of: Option<&UserId>,
-    ) -> Result<Self, NoLease> {
+    pub(crate) async fn create(shared: &Shared, queue: QueueId, of: QueueOf<'_>) -> Result<Self, NoLease> {
         shared.table.register_queue(&queue, of, shared.clock.now()).await?;
         let url = shared.queues.create(&queue).await?;
         Ok(Self { queue, url })
@@ -99,7 +100,7 @@ pub(crate) async fn give(
     me: &BootId,
 ) -> Result<(), store::error::Error> {
     match shared.config.queues {
-        Topology::PerUser => shared.table.give_lease(user, queue, me).await?,
+        Topology::PerUser => shared.table.give_lease(user, queue, me, shared.clock.now()).await?,
         Topology::PerEdge => shared.table.drop_lease(user, queue, me).await?,
     };
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+use anyhow::Context as _;
 use axum::Router;
 use clap::Parser;
 use domain::limits;
@@ -10,6 +11,7 @@ use server::{
     auth::{AuthConfig, Verifier},
     aws,
     clock::Clock,
+    cors::CorsArgs,
     exit, json, layers, listener, shutdown,
     telemetry::{self, LogFormat},
 };
@@ -22,7 +24,7 @@ use store::table::{TABLE, Table};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the kernel keeps for a stream whose reader is slow, in bytes; Linux doubles it.
-const SEND_BUFFER_BYTES: usize = 16 * 1024;
+const SEND_BUFFER_BYTES: usize = 8 * 1024;
 
 /// The push side of Runnel: holds the open streams.
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ struct Args {
     edge: EdgeArgs,
     #[command(flatten)]
     auth: AuthConfig,
+    #[command(flatten)]
+    cors: CorsArgs,
     #[command(flatten)]
     endpoints: aws::Endpoints,
 }
@@ -69,8 +73,10 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let edge = Edge::start(parts, &tracker, &shutdown);
     let routes: Router = edge.router().merge(pages::router());
     let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);
+    let routes = layers::wrap(routes, &args.cors.allowed_origins);
+    edge.serve_metrics(&shutdown, &tracker).context("metrics")?;
     let options = listener::Options::default();
-    let serving = listener::serve(bound, layers::wrap(routes), options, shutdown.clone(), &tracker);
+    let serving = listener::serve(bound, routes, options, shutdown.clone(), &tracker);
     tracing::info!(edge.id = %edge.boot(), "edge listens on http://{addr}");
     tell(addr);
 

@@ -8,7 +8,7 @@ use std::fmt;
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::{frames::Bye, splice::Reset};
+use crate::{caps::Cap, frames::Bye, splice::Reset};
 
 /// Open streams.
 pub const STREAMS: &str = "edge_streams";
@@ -28,10 +28,16 @@ pub const RESETS: &str = "edge_resets_total";
 pub const HOLES: &str = "edge_holes_total";
 /// Ends of streams, by `reason`.
 pub const CLOSES: &str = "edge_closes_total";
-/// Typing events that came too often or too late.
+/// Streams and polls that found no place, by `cap`.
+pub const REFUSALS: &str = "edge_refusals_total";
+/// Typing events that came too often or too late, or while the edge was behind.
 pub const TYPING_SHED: &str = "edge_typing_shed_total";
 /// Leases taken, also again.
 pub const LEASE_TAKES: &str = "edge_lease_takes_total";
+/// Queues deleted because nobody used them.
+pub const REAPED: &str = "edge_reaped_queues_total";
+/// Seconds since the user who has waited longest was compared with HEAD.
+pub const UNCHECKED: &str = "edge_oldest_unchecked_seconds";
 /// Head checks that found a user behind.
 pub const BEHIND: &str = "edge_behind_total";
 /// Calls to DynamoDB or SQS that failed for good.
@@ -45,6 +51,8 @@ const LAG_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 pub(crate) enum Close {
     /// The client went away, or its socket broke.
     Gone,
+    /// It was a poll, and was answered.
+    Polled,
     /// The edge said bye.
     Said(Bye),
 }
@@ -53,6 +61,7 @@ impl Close {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Gone => "gone",
+            Self::Polled => "polled",
             Self::Said(bye) => bye.as_str(),
         }
     }
@@ -70,11 +79,15 @@ pub(crate) struct Meters {
     pub(crate) holes: Counter,
     pub(crate) typing_shed: Counter,
     pub(crate) lease_takes: Counter,
+    pub(crate) reaped: Counter,
+    pub(crate) unchecked: Gauge,
     pub(crate) behind: Counter,
     pub(crate) failed_calls: Counter,
     resets: [(Reset, Counter); Reset::ALL.len()],
     closes: [(Bye, Counter); Bye::ALL.len()],
+    refusals: [(Cap, Counter); Cap::ALL.len()],
     gone: Counter,
+    polled: Counter,
 }
 
 impl Meters {
@@ -94,10 +107,14 @@ impl Meters {
             holes: metrics::counter!(HOLES),
             typing_shed: metrics::counter!(TYPING_SHED),
             lease_takes: metrics::counter!(LEASE_TAKES),
+            reaped: metrics::counter!(REAPED),
+            unchecked: metrics::gauge!(UNCHECKED),
             behind: metrics::counter!(BEHIND),
             failed_calls: metrics::counter!(FAILED_CALLS),
             resets: Reset::ALL.map(|why| (why, metrics::counter!(RESETS, "reason" => why.as_str()))),
             closes: Bye::ALL.map(|why| (why, metrics::counter!(CLOSES, "reason" => why.as_str()))),
+            refusals: Cap::ALL.map(|cap| (cap, metrics::counter!(REFUSALS, "cap" => cap.as_str()))),
+            polled: metrics::counter!(CLOSES, "reason" => Close::Polled.as_str()),
             gone: metrics::counter!(CLOSES, "reason" => Close::Gone.as_str()),
         })
     }
@@ -106,9 +123,14 @@ impl Meters {
         self.resets.iter().filter(|(each, _)| *each == why).for_each(|(_, counter)| counter.increment(1));
     }
 
+    pub(crate) fn refuse(&self, cap: Cap) {
+        self.refusals.iter().filter(|(each, _)| *each == cap).for_each(|(_, counter)| counter.increment(1));
+    }
+
     pub(crate) fn close(&self, why: Close) {
         match why {
             Close::Gone => self.gone.increment(1),
+            Close::Polled => self.polled.increment(1),
             Close::Said(bye) => {
                 self.closes.iter().filter(|(each, _)| *each == bye).for_each(|(_, c)| c.increment(1));
             }

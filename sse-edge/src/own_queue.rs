@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::ids::QueueId;
+use domain::ids::{BootId, QueueId};
+use store::leases::QueueOf;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -24,6 +25,7 @@ pub(crate) struct OwnQueue(Mutex<Option<Open>>);
 struct Open {
     lease: Lease,
     pump: Pump,
+    registered_as: BootId,
 }
 
 /// Whether a queue is an edge's and not a user's.
@@ -37,25 +39,34 @@ fn new_id() -> QueueId {
 }
 
 impl OwnQueue {
-    /// The queue; created and received from at first need, and anew when it is gone.
-    pub(crate) async fn get(&self, shared: &Arc<Shared>) -> Result<Lease, NoLease> {
-        let mut open = self.0.lock().await;
-        if let Some(open) = open.as_ref().filter(|open| open.pump.is_running()) {
+    /// The queue, entered in the registry as `me`'s; created and received from at first need, and
+    /// anew when it is gone.
+    pub(crate) async fn get(&self, shared: &Arc<Shared>, me: &BootId) -> Result<Lease, NoLease> {
+        let mut place = self.0.lock().await;
+        if let Some(open) = place.as_mut().filter(|open| open.pump.is_running()) {
+            if open.registered_as != *me {
+                // Else the reaper would take it for a dead edge's.
+                shared.table.register_queue(&open.lease.queue, QueueOf::Edge(me), shared.clock.now()).await?;
+                open.registered_as = me.clone();
+            }
             return Ok(open.lease.clone());
         }
-        let lease = Lease::create(shared, new_id(), None).await?;
+        if let Some(gone) = place.take() {
+            shared.table.unregister_queue(&gone.lease.queue).await?;
+        }
+        let lease = Lease::create(shared, new_id(), QueueOf::Edge(me)).await?;
         let own = shared.clone();
         let gone = move || {
             own.hub.all().iter().for_each(|user| tend::ask(&own, user, Ask::AGAIN));
         };
         let pump = Pump::of_edge(shared, lease.url.clone(), gone);
-        *open = Some(Open { lease: lease.clone(), pump });
+        *place = Some(Open { lease: lease.clone(), pump, registered_as: me.clone() });
         Ok(lease)
     }
 
     /// Ends the queue, row first: nothing is posted to it any more.
     pub(crate) async fn close(&self, shared: &Shared) {
-        let Some(Open { lease, pump }) = self.0.lock().await.take() else { return };
+        let Some(Open { lease, pump, .. }) = self.0.lock().await.take() else { return };
         pump.stop().await;
         if let Err(error) = shared.table.unregister_queue(&lease.queue).await {
             // The reaper finds it by its row.

@@ -94,6 +94,7 @@ impl Pump {
 async fn pump(shared: &Arc<Shared>, url: &str, of: Option<&Arc<UserStreams>>) {
     let mut received = Vec::new();
     let (mut failures, mut gone) = (0, 0);
+    let _running = shared.vital.pump(Instant::now());
     loop {
         shared.fresh.sometime().await;
         let (answer, ()) = tokio::join!(receive(shared, url), ack(shared, url, &received));
@@ -103,9 +104,8 @@ async fn pump(shared: &Arc<Shared>, url: &str, of: Option<&Arc<UserStreams>>) {
             Ok(_) if shared.fresh.now().is_none() => {}
             Ok(batch) => {
                 (failures, gone) = (0, 0);
-                for each in &batch {
-                    deliver(shared, each, of);
-                }
+                shared.vital.received(Instant::now());
+                deliver(shared, &batch, of);
                 received = batch;
             }
             Err(Error::Gone) => {

@@ -1,7 +1,10 @@
 //! What time asks for: leases that nobody needs any more, leases still to be had, and the
 //! comparison of every cursor with HEAD. One task for all users.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -13,6 +16,8 @@ use crate::{
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
+/// A round that comes this late means that the edge's tasks wait for their turn.
+const LATE: Duration = Duration::from_millis(250);
 /// A round that comes this late follows a pause of the process, or of its machine.
 const PAUSED: Duration = Duration::from_secs(5);
 /// HEADs read at once (`BatchGetItem`).
@@ -30,6 +35,7 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
         }
         let now = Instant::now();
+        shared.late.store(now - last > ROUND + LATE, Ordering::Relaxed);
         round(&shared, now, now - last > PAUSED);
         last = now;
         shared.meters.fold();
@@ -37,12 +43,15 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
 }
 
 fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
-    let mut due = Vec::new();
+    let (mut due, mut oldest) = (Vec::new(), Duration::ZERO);
     for user in shared.hub.all() {
+        if let Some(since) = user.unchecked_since() {
+            oldest = oldest.max(now.saturating_duration_since(since));
+        }
         if paused {
             user.check_soon(now);
         }
-        let round = user.round(now, shared.config.head_check());
+        let round = user.round(now, shared.config.head_check(), shared.config.linger());
         // While draining, leases go only when all streams have ended.
         if !shared.is_draining() {
             tend::ask(shared, &user, round.ask);
@@ -51,6 +60,8 @@ fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
             due.push(user);
         }
     }
+    shared.vital.unchecked(oldest);
+    shared.meters.unchecked.set(oldest.as_secs_f64());
     for batch in due.chunks(BATCH) {
         shared.tracker.spawn(check(shared.clone(), batch.to_vec()));
     }
@@ -77,7 +88,7 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
     for user in users {
         let head = heads.iter().find(|(id, _)| *id == user.user);
         // A HEAD that is gone is another table: reading it makes it anew.
-        let ask = head.map_or(Ask::HEAD, |(_, head)| user.compare(head));
+        let ask = head.map_or(Ask::HEAD, |(_, head)| user.compare(head, Instant::now()));
         if ask != Ask::NOTHING {
             shared.meters.behind.increment(1);
             tend::ask(&shared, &user, ask);

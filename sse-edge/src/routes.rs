@@ -10,16 +10,22 @@ use axum::{
 };
 use http::header;
 use server::problem::{Kind, Problem};
+use tokio::time::Instant;
 
-use crate::{open, shared::Shared};
+use crate::{open, poll, shared::Shared};
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/events", get(open::events))
+        .route("/v1/events/poll", get(poll::poll))
         .route("/v1/health", get(health))
         .route("/v1/ready", get(ready))
-        .route("/metrics", get(metrics))
         .with_state(shared)
+}
+
+/// What only those see who run the edge.
+pub(crate) fn metrics_router(shared: Arc<Shared>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(shared)
 }
 
 /// Alive, whatever else.
@@ -29,12 +35,16 @@ async fn health() -> Json<serde_json::Value> {
 
 /// Whether new streams should come here.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    if shared.is_draining() {
-        Problem::new(Kind::Unavailable(5), "this edge is draining; open streams elsewhere").into_response()
+    let not = if shared.is_draining() {
+        Some("this edge is draining; open streams elsewhere")
     } else if shared.fresh.now().is_none() {
-        Problem::new(Kind::Unavailable(5), "this edge's beat is not confirmed; see its log").into_response()
+        Some("this edge's beat is not confirmed; see its log")
     } else {
-        Json(serde_json::json!({"status": "ready"})).into_response()
+        shared.vital.stalled(Instant::now())
+    };
+    match not {
+        Some(why) => Problem::new(Kind::Unavailable(5), why).into_response(),
+        None => Json(serde_json::json!({"status": "ready"})).into_response(),
     }
 }
 

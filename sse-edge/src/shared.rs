@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,10 +12,16 @@ use domain::limits;
 use queue::queues::Queues;
 use server::{auth::Verifier, clock::Clock};
 use store::table::Table;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::EdgeArgs, edges::Edges, fresh::Fresh, hub::Hub, metrics::Meters, own_queue::OwnQueue};
+use crate::{
+    caps::Addresses, config::EdgeArgs, edges::Edges, fresh::Fresh, hub::Hub, metrics::Meters,
+    own_queue::OwnQueue, vital::Vital,
+};
 
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
 /// an outage of DynamoDB must not be the next one.
@@ -30,7 +36,9 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) config: EdgeArgs,
     pub(crate) hub: Hub,
+    pub(crate) addresses: Arc<Addresses>,
     pub(crate) fresh: Fresh,
+    pub(crate) vital: Vital,
     pub(crate) edges: Edges,
     pub(crate) own_queue: OwnQueue,
     pub(crate) meters: Meters,
@@ -40,11 +48,21 @@ pub(crate) struct Shared {
     pub(crate) calls: Semaphore,
     pub(crate) creates: Allowance,
     pub(crate) draining: AtomicBool,
+    /// Rings when a dead edge has left something behind.
+    pub(crate) reap: Notify,
+    /// The edge's tasks run late: it has more to do than it can.
+    pub(crate) late: AtomicBool,
 }
 
 impl Shared {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Whether the edge has more to do than it can just now: it runs late, or all the calls that
+    /// it allows itself are under way.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.late.load(Ordering::Relaxed) || self.calls.available_permits() == 0
     }
 
     /// Logs and counts a call that failed for good. The caller goes on without it.

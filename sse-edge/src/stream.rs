@@ -24,6 +24,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
     brought::Brought,
+    caps::Place,
     config::jittered,
     frames::{self, Bye, Status},
     handle::{Asked, Handle},
@@ -58,6 +59,8 @@ pub(crate) struct Stream {
     opened_at: Instant,
     frames: u64,
     close: Close,
+    /// Held until the stream is dropped.
+    _place: Place,
 }
 
 /// What the client has heard so far.
@@ -80,7 +83,7 @@ impl Stream {
     /// A stream that is registered already. `head` is HEAD if it was read while opening.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        (user, handle): (Arc<UserStreams>, Arc<Handle>),
+        (user, handle, place): (Arc<UserStreams>, Arc<Handle>, Place),
         identity: &Identity,
         brought: Brought,
         head: Option<Cursor>,
@@ -113,7 +116,20 @@ impl Stream {
             opened_at: now,
             frames: 0,
             close: Close::Gone,
+            _place: place,
         }
+    }
+
+    /// Makes it one that a poll reads: what was typed before the poll was told to the one before,
+    /// and an end is an answer.
+    pub(crate) fn for_a_poll(&mut self) {
+        self.shown = self.user.typed();
+        self.close = Close::Polled;
+    }
+
+    /// Whether everything was shipped that is known to have happened, up to the open at least.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.page.is_empty() && self.reading.is_none() && self.user.is_caught_up(&self.splice)
     }
 
     /// The next frame, once there is one; none when the stream has ended.

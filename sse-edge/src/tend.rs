@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::Topology,
-    leases,
+    leases::{self, NoLease},
     pump::Pump,
     shared::{Shared, backoff},
     user_streams::{Held, Receiving, UserStreams, turns::Job},
@@ -119,7 +119,11 @@ impl Tend<'_> {
             Ok(lease) => lease,
             Err(error) => {
                 self.user.no_lease(now());
-                return self.shared.failed("take a lease", &error);
+                // The stream compares with HEAD meanwhile; that is what the throttle is for.
+                if !matches!(error, NoLease::Throttled) {
+                    self.shared.failed("take a lease", &error);
+                }
+                return;
             }
         };
         self.shared.meters.lease_takes.increment(1);

@@ -60,6 +60,11 @@ impl Typings {
         true
     }
 
+    /// The version of the latest event.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The first event after `version` that is still worth showing, and its own version.
     pub(crate) fn after(&self, version: u64, now: Instant) -> Option<(u64, &str)> {
         if version == self.version {

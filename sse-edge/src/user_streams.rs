@@ -50,8 +50,13 @@ struct State {
     typings: Typings,
     lease: Option<Held>,
     lease_tries: u32,
+    /// When to try again for a lease.
     lease_due: Instant,
+    /// When to see that the lease is still held.
+    renew_at: Instant,
     check_at: Instant,
+    /// When the ring was last known to be no further behind HEAD than anybody had said.
+    checked_at: Instant,
     empty_since: Option<Instant>,
     asked: Ask,
     /// Whether a task tends the user; there is never more than one.
@@ -113,7 +118,9 @@ impl UserStreams {
             lease: None,
             lease_tries: 0,
             lease_due: now,
+            renew_at: now,
             check_at: now + limits::FIRST_CHECK,
+            checked_at: now,
             empty_since: Some(now),
             asked: Ask::NOTHING,
             tended: false,
@@ -129,10 +136,14 @@ impl UserStreams {
     // ---- streams -------------------------------------------------------------------------
 
     /// Adds a stream, and says what that asks for; nothing is added above the limit.
-    pub(crate) fn join(&self, handle: Arc<Handle>) -> Option<Ask> {
+    pub(crate) fn join(&self, handle: Arc<Handle>, now: Instant) -> Option<Ask> {
         let mut state = self.state();
         if state.streams.len() >= limits::USER_STREAMS {
             return None;
+        }
+        if state.streams.is_empty() {
+            // Nobody was here to be checked for.
+            state.checked_at = now;
         }
         state.streams.push(handle);
         state.empty_since = None;
@@ -175,6 +186,23 @@ impl UserStreams {
             },
             step => Next::Step(step),
         }
+    }
+
+    /// When the user was last compared with HEAD, if there are streams that it matters to.
+    pub(crate) fn unchecked_since(&self) -> Option<Instant> {
+        let state = self.state();
+        (!state.streams.is_empty()).then_some(state.checked_at)
+    }
+
+    /// Whether a stream has shipped all that anybody spoke of.
+    pub(crate) fn is_caught_up(&self, splice: &Splice) -> bool {
+        let state = self.state();
+        splice.is_live(state.ring.as_ref().map(Ring::view)) && state.is_behind().is_none()
+    }
+
+    /// The version of the latest typing event.
+    pub(crate) fn typed(&self) -> u64 {
+        self.state().typings.version()
     }
 
     // ---- news ----------------------------------------------------------------------------
@@ -239,8 +267,9 @@ impl UserStreams {
     }
 
     /// Compares with HEAD as read in passing, perhaps a little old; says what that asks for.
-    pub(crate) fn compare(&self, head: &Head) -> Ask {
-        let state = self.state();
+    pub(crate) fn compare(&self, head: &Head, now: Instant) -> Ask {
+        let mut state = self.state();
+        state.checked_at = now;
         state.revoke(head);
         match state.ring.as_ref().map(Ring::view) {
             Some(view) if view.generation != head.cursor.r#gen || head.cursor.seq > view.end => Ask::AGAIN,
@@ -300,16 +329,13 @@ impl UserStreams {
         if !certain() {
             return Some(held);
         }
-        state.lease_tries = 0;
-        state.check_at = state.check_at.min(now + limits::FIRST_CHECK);
+        state.leased(now);
         state.lease.replace(held)
     }
 
     /// The lease is held as before.
     pub(crate) fn still_held(&self, now: Instant) {
-        let mut state = self.state();
-        state.lease_tries = 0;
-        state.check_at = state.check_at.min(now + limits::FIRST_CHECK);
+        self.state().leased(now);
     }
 
     /// No lease could be had; the next try comes later each time.
@@ -318,6 +344,7 @@ impl UserStreams {
         let wait = std::time::Duration::from_secs(1 << state.lease_tries.min(4));
         state.lease_tries += 1;
         state.lease_due = now + jittered(wait);
+        state.renew_at = state.lease_due;
     }
 
     /// Forgets the lease, which others may have by now.
@@ -338,6 +365,12 @@ impl UserStreams {
 }
 
 impl State {
+    fn leased(&mut self, now: Instant) {
+        self.lease_tries = 0;
+        self.renew_at = now + jittered(limits::LEASE_RENEW);
+        self.check_at = self.check_at.min(now + limits::FIRST_CHECK);
+    }
+
     fn wake(&self) {
         self.streams.iter().for_each(|handle| handle.waker.wake());
     }

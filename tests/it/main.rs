@@ -3,14 +3,38 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+/// Runs each test in both topologies.
+macro_rules! both {
+    ($($name:ident),* $(,)?) => {
+        mod per_user {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(sse_edge::config::Topology::PerUser).await;
+            })*
+        }
+        mod per_edge {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(sse_edge::config::Topology::PerEdge).await;
+            })*
+        }
+    };
+}
+
 mod api;
 mod chains;
 mod changes;
+mod cors;
 mod cost;
+mod head;
 mod hot;
+mod leases;
 mod members;
 mod mend;
 mod openapi;
+mod overload;
+mod poll;
+mod rolling;
 mod stream;
 mod sweep;
 mod wire;

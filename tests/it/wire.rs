@@ -82,12 +82,17 @@ async fn every_frame_in_the_docs_has_the_form_of_a_real_one() {
 
 #[tokio::test]
 async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
-    let world = World::start(Topology::PerUser, 0).await;
+    let world = World::start(Topology::PerUser, 1).await;
     let alice = world.as_user("alice");
     let mut examples = examples("body");
+    let lost = world.poll(0, "alice", Some("0000000000000.1"), 0).await;
+    let at = lost.body["cursor"].as_str().unwrap().to_owned();
     let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
     let path = format!("/v1/threads/{thread}");
     let first = alice.say(&thread, "hi").await;
+    let mut polled = world.poll(0, "alice", Some(&at), 0).await;
+    // The example shows the message only.
+    polled.body["events"].as_array_mut().unwrap().remove(0);
     let message = |message: &Value| format!("{path}/messages/{}", message["tseq"]);
     alice.call("PATCH", &message(&first), Some(json!({"text": "hi all"})), &[]).await;
     let reaction = format!("{}/reactions/%F0%9F%91%8D", message(&first));
@@ -99,6 +104,8 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
     let answers = [
         ("changed message", changed),
         ("deleted message", deleted),
+        ("poll", polled),
+        ("poll-reset", lost),
         ("message", alice.post(&format!("{path}/messages"), json!({"text": "hi"})).await),
         ("thread", alice.get(&path).await),
         ("threads", alice.get("/v1/threads").await),

@@ -55,13 +55,8 @@ impl Api {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        let socket = TcpStream::connect(self.address).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
-        TaskTracker::new().spawn(connection);
-        let response = sender.send_request(request).await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let (parts, bytes) = exchange(self.address, request).await;
+        let (status, headers) = (parts.status, parts.headers);
         Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
@@ -89,4 +84,19 @@ impl Api {
         assert_eq!(said.status, StatusCode::CREATED, "{said:?}");
         said.body
     }
+}
+
+/// What is served under a path, as text.
+pub async fn text(address: SocketAddr, path: &str) -> String {
+    let request = Request::get(path).header("host", address.to_string());
+    let (_, bytes) = exchange(address, request.body(Full::default()).unwrap()).await;
+    String::from_utf8(bytes.into()).unwrap()
+}
+
+async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> (http::response::Parts, Bytes) {
+    let socket = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
+    TaskTracker::new().spawn(connection);
+    let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
+    (parts, body.collect().await.unwrap().to_bytes())
 }

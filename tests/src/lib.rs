@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod crowd;
+pub mod deaf;
 pub mod http;
 pub mod lambda;
 pub mod process;

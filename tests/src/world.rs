@@ -17,21 +17,33 @@ use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
     aws::{self, Endpoints},
     clock::Clock,
+    cors::Origins,
     layers, listener,
 };
 use sse_edge::{
     config::{EdgeArgs, Topology},
     edge::{Edge, Parts},
 };
-use store::table::Table;
+use store::{keys::SHARDS, rows::QueueRow, table::Table};
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{calls::Calls, http::Api, sse::Stream};
+use crate::{
+    calls::Calls,
+    http::{Answer, Api},
+    sse::Stream,
+};
 
 /// URL of emulators that run already; without it, every world has embedded ones of its own.
 pub const ENDPOINT: &str = "RUNNEL_TEST_ENDPOINT";
 /// The longest that anything may take before a test says that it does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Where pages of others may come from.
+pub const ORIGIN: &str = "https://app.example.com";
+/// What the tokens of a world are signed with.
+pub const SECRET: &str = "a secret of more than 32 characters";
+/// Time between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A running deployment. Dropping it ends everything as a crash would.
 #[derive(Debug)]
@@ -47,6 +59,10 @@ pub struct World {
     pub queues: Queues,
     /// The url of the fan-out queue.
     pub jobs: String,
+    /// DynamoDB itself.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// SQS itself.
+    pub sqs: aws_sdk_sqs::Client,
     /// What the API asks of AWS.
     pub calls: Calls,
     /// The API's address.
@@ -66,6 +82,8 @@ pub struct RunningEdge {
     pub edge: Edge,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its metrics are, if they are anywhere.
+    pub metrics_address: Option<SocketAddr>,
     stop: CancellationToken,
 }
 
@@ -74,6 +92,26 @@ impl RunningEdge {
     pub fn kill(&self) {
         self.stop.cancel();
     }
+
+    /// What the edge counts.
+    pub fn metrics(&self) -> String {
+        self.edge.metrics()
+    }
+
+    /// Waits until the edge has this many streams and polls open.
+    pub async fn streams(&self, count: usize) {
+        until("the edge has as many streams", async || self.edge.streams() == count).await;
+    }
+}
+
+/// Waits until something is true.
+pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !is().await {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("in time: {what}"));
 }
 
 impl World {
@@ -93,10 +131,7 @@ impl World {
         Table::create((&aws.dynamodb).into(), &stage).await.unwrap();
         let table = Table::open((&aws.dynamodb).into(), &stage, limits::INBOX_DAYS).await.unwrap();
         let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &stage);
-        let auth = AuthConfig {
-            secret: Some("a secret of more than 32 characters".into()),
-            ..AuthConfig::default()
-        };
+        let auth = AuthConfig { secret: Some(SECRET.into()), ..AuthConfig::default() };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let calls = Calls::default();
         let counted =
@@ -109,7 +144,8 @@ impl World {
         let fanout = Fanout { table: counted_table, queues: counted_queues, jobs: inner, clock };
         let worker = fanout.clone();
         let verifier = Verifier::new(&auth).unwrap();
-        let api = listen(router(ApiState { verifier, fanout }), &stop, &tracker);
+        let router = router(ApiState { verifier, fanout }, &origins());
+        let api = listen(router, listener::Options::default(), &stop, &tracker);
         let mut world = Self {
             _emulators: emulators,
             endpoints,
@@ -117,6 +153,8 @@ impl World {
             table,
             queues,
             jobs,
+            dynamodb: aws_sdk_dynamodb::Client::new(&aws.dynamodb),
+            sqs: aws_sdk_sqs::Client::new(&aws.sqs),
             calls,
             api,
             edges: Vec::new(),
@@ -131,22 +169,52 @@ impl World {
         world
     }
 
+    /// The settings of an edge that makes a test wait no longer than it must.
+    pub fn settings(topology: Topology) -> EdgeArgs {
+        EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() }
+    }
+
     /// Starts one more edge.
     pub async fn add_edge(&mut self, topology: Topology) {
+        self.add_edge_with(Self::settings(topology), listener::Options::default()).await;
+    }
+
+    /// Starts one more edge with settings of its own.
+    pub async fn add_edge_with(&mut self, config: EdgeArgs, options: listener::Options) {
+        self.add_edge_at(config, options, Clock::system()).await;
+    }
+
+    /// Starts an edge without streams that looks every second, at another time of day, for queues
+    /// that nobody uses.
+    pub async fn add_reaper(&mut self, clock: Clock) {
+        let config = EdgeArgs { reap_seconds: 1, ..Self::settings(Topology::PerUser) };
+        self.add_edge_at(config, listener::Options::default(), clock).await;
+    }
+
+    /// All queues in the registry.
+    pub async fn registered(&self) -> Vec<QueueRow> {
+        let mut rows = Vec::new();
+        for shard in 0..SHARDS {
+            rows.extend(self.table.registered(shard).await.unwrap());
+        }
+        rows
+    }
+
+    async fn add_edge_at(&mut self, config: EdgeArgs, options: listener::Options, clock: Clock) {
         let stop = self.stop.child_token();
-        let config =
-            EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() };
         let parts = Parts {
             table: self.table.clone(),
             queues: self.queues.clone(),
             verifier: Verifier::new(&self.auth).unwrap(),
-            clock: Clock::system(),
+            clock,
             config,
         };
         let edge = Edge::start(parts, &self.tracker, &stop);
         edge.ready().await;
-        let address = listen(layers::wrap(edge.router()), &stop, &self.tracker);
-        self.edges.push(RunningEdge { edge, address, stop });
+        let router = layers::wrap(edge.router(), &origins());
+        let address = listen(router, options, &stop, &self.tracker);
+        let metrics_address = edge.serve_metrics(&stop, &self.tracker).unwrap();
+        self.edges.push(RunningEdge { edge, address, metrics_address, stop });
     }
 
     /// A token for `user`.
@@ -163,6 +231,17 @@ impl World {
     /// Opens a stream of `user` on an edge, with the cursor that the client brings.
     pub async fn open(&self, edge: usize, user: &str, cursor: Option<&str>) -> Stream {
         Stream::open(self.edges[edge].address, &self.token(user), cursor).await
+    }
+
+    /// An edge as `user` asks it, where it answers like the API.
+    pub fn edge_as_user(&self, edge: usize, user: &str) -> Api {
+        Api { address: self.edges[edge].address, token: Some(self.token(user)) }
+    }
+
+    /// A poll of `user`, with the cursor that the client brings.
+    pub async fn poll(&self, edge: usize, user: &str, cursor: Option<&str>, wait: u64) -> Answer {
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        self.edge_as_user(edge, user).get(&format!("/v1/events/poll?wait={wait}{cursor}")).await
     }
 
     /// The fan-out as another process would run it, at another time.
@@ -193,11 +272,20 @@ pub fn stage() -> String {
     format!("t{}x{}", process::id(), WORLDS.fetch_add(1, Ordering::Relaxed))
 }
 
-fn listen(router: Router, stop: &CancellationToken, tracker: &TaskTracker) -> SocketAddr {
+fn origins() -> Origins {
+    ORIGIN.parse().unwrap()
+}
+
+fn listen(
+    router: Router,
+    options: listener::Options,
+    stop: &CancellationToken,
+    tracker: &TaskTracker,
+) -> SocketAddr {
     let bound = listener::bind(([127, 0, 0, 1], 0).into(), Some(8 * 1024)).unwrap();
     let (address, stop, inner) = (bound.addr(), stop.clone(), tracker.clone());
     tracker.spawn(async move {
-        listener::serve(bound, router, listener::Options::default(), stop, &inner).await;
+        listener::serve(bound, router, options, stop, &inner).await;
     });
     address
 }

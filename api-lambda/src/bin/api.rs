@@ -9,6 +9,7 @@ use server::{
     auth::{AuthConfig, Verifier},
     aws::{self, Endpoints},
     clock::Clock,
+    cors::CorsArgs,
     exit,
     telemetry::{self, LogFormat},
 };
@@ -22,6 +23,8 @@ struct Config {
     store: StoreArgs,
     #[command(flatten)]
     auth: AuthConfig,
+    #[command(flatten)]
+    cors: CorsArgs,
     #[command(flatten)]
     endpoints: Endpoints,
 }
@@ -43,5 +46,5 @@ async fn serve(config: Config) -> Result<(), lambda_http::Error> {
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;
     let fanout = Fanout { table, queues, jobs, clock: Clock::system() };
-    lambda_http::run(router(ApiState { verifier, fanout })).await
+    lambda_http::run(router(ApiState { verifier, fanout }, &config.cors.allowed_origins)).await
 }

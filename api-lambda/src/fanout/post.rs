@@ -8,6 +8,7 @@ use domain::{
     limits,
 };
 use futures_util::future::{join, join_all};
+use queue::error::Error;
 use store::{fan::Told, leases::Lease};
 
 use super::drive::Fanout;
@@ -46,7 +47,11 @@ impl Fanout {
             }
         }
         for failure in join_all(posts).await.into_iter().filter_map(Result::err) {
-            tracing::warn!("could not post, so readers hear of it later: {failure}");
+            match failure {
+                // Of an edge that died, until its lease runs out: everyday life.
+                Error::Gone => tracing::debug!("a queue is gone, so readers hear of it later"),
+                failure => tracing::warn!("could not post, so readers hear of it later: {failure}"),
+            }
         }
     }
 }

@@ -52,11 +52,13 @@ mod tests {
 
     #[test]
     fn a_seed_is_replayed_and_no_seed_is_not() {
-        let draw = || (random::<u128>(), between(0..1_000_000), {
-            let mut items: Vec<u32> = (0..100).collect();
-            shuffle(&mut items);
-            items
-        });
+        let draw = || {
+            (random::<u128>(), between(0..1_000_000), {
+                let mut items: Vec<u32> = (0..100).collect();
+                shuffle(&mut items);
+                items
+            })
+        };
         assert_ne!(draw(), draw());
         seed(7);
         let first = draw();

@@ -38,6 +38,29 @@ fn block(out: &mut String, event: EventName, data: &str, retry_ms: Option<u32>, 
     let _ = write!(out, "data: {}\nid: {id}\n\n", one_line(data));
 }
 
+/// What a frame says, without its form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// `event`.
+    pub event: &'a str,
+    /// `data`, one line of JSON.
+    pub data: &'a str,
+    /// `id`, a cursor's text or [`crate::cursor::UNREADABLE`].
+    pub id: &'a str,
+}
+
+/// Reads back one frame that was written here, perhaps behind [`OPENING`]; none for anything else.
+pub fn said(block: &str) -> Option<Said<'_>> {
+    let block = block.strip_prefix(OPENING).unwrap_or(block).strip_suffix("\n\n")?;
+    let (event, rest) = block.strip_prefix("event: ")?.split_once('\n')?;
+    let rest = match rest.strip_prefix("retry: ") {
+        Some(rest) => rest.split_once('\n')?.1,
+        None => rest,
+    };
+    let (data, id) = rest.strip_prefix("data: ")?.split_once("\nid: ")?;
+    Some(Said { event, data, id })
+}
+
 /// Escapes what could end a line or be taken for a control by some client. In JSON such
 /// characters stand only inside strings (RFC 8259 section 2), except for the white space that a
 /// sender may have put between tokens, which is dropped.
@@ -73,6 +96,16 @@ mod tests {
         assert_eq!(out, ":\nevent: hello\nretry: 4821\ndata: {}\nid: 0000000000002.41\n\n");
     }
 
+    #[test]
+    fn what_was_written_is_read_back_and_nothing_else() {
+        let mut out = String::from(OPENING);
+        write_with_retry(&mut out, EventName::Bye, "{}", 4821, "0.0");
+        assert_eq!(said(&out), Some(Said { event: "bye", data: "{}", id: "0.0" }));
+        for other in ["", OPENING, "event: ping\n\n", &out[..out.len() - 1]] {
+            assert_eq!(said(other), None, "{other:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn whatever_the_text_a_frame_is_one_block_and_its_data_the_same_value(text in any::<String>()) {
@@ -86,6 +119,8 @@ mod tests {
             prop_assert!(!out.contains(|c: char| c.is_control() && c != '\n'));
             let back: String = serde_json::from_str(lines[1].strip_prefix("data: ").unwrap()).unwrap();
             prop_assert_eq!(back, text);
+            let data = lines[1].strip_prefix("data: ").unwrap();
+            prop_assert_eq!(said(&out), Some(Said { event: "message", data, id: "0.0" }));
         }
     }
 }

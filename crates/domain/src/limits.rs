@@ -66,8 +66,18 @@ pub const REPLAY_PAGE: usize = 50;
 pub const RING_FRAMES: usize = 64;
 /// Streams of one user on one edge: several windows and devices, no runaway tab.
 pub const USER_STREAMS: usize = 8;
+/// Streams of one client address on one edge (`RUNNEL_ADDRESS_STREAMS`): an office behind one
+/// address, but no flood.
+pub const ADDRESS_STREAMS: usize = 256;
+/// Streams of one edge (`RUNNEL_MAX_STREAMS`); below [`CONNECTIONS`], so that whoever comes on top
+/// can still be told to come back later.
+pub const EDGE_STREAMS: usize = 18_000;
 /// Open connections of one process; below the 20,000 files a process may usually have.
 pub const CONNECTIONS: usize = 19_000;
+/// Events in one answer to a poll; the client comes back for the rest at once.
+pub const POLL_EVENTS: usize = 100;
+/// Bytes of events in one answer to a poll beyond which it takes no more.
+pub const POLL_BYTES: usize = 256 * 1024;
 /// Queues that one edge creates in a second: `CreateQueue` has an unpublished throttle.
 pub const QUEUE_CREATES_PER_SECOND: u32 = 20;
 /// Largest envelope written, in bytes; SQS takes 256 KiB everywhere. A larger one carries no
@@ -119,6 +129,17 @@ pub const BEAT_LAPSE: Duration = Duration::from_secs(15);
 pub const BEAT_DEAD: Duration = Duration::from_secs(30);
 /// How long an edge keeps a user's lease after the last stream.
 pub const LINGER: Duration = Duration::from_secs(10);
+/// How often an edge sees that a lease which it holds is still its own.
+pub const LEASE_RENEW: Duration = Duration::from_hours(12);
+/// How long the lease row of a `per-edge` queue outlives its last renewal: an edge that dies cannot
+/// take it away, and nobody can find it but by its user.
+pub const LEASE_LIFE: Duration = Duration::from_hours(48);
+/// Time between two looks of one edge for queues that nobody uses: each reads the whole registry.
+pub const REAP_PERIOD: Duration = Duration::from_hours(12);
+/// How long a user's queue may lie unused before the reaper takes it.
+pub const QUEUE_IDLE: Duration = Duration::from_hours(72);
+/// How long a queue in the registry may have no lease: whoever creates it is about to put one.
+pub const QUEUE_ORPHANED: Duration = Duration::from_hours(1);
 /// Time from a lease to the first comparison of cursor and HEAD.
 pub const FIRST_CHECK: Duration = Duration::from_secs(2);
 /// How long a hole in the inbox, or a cursor above HEAD, is read again before it is believed:
@@ -127,6 +148,9 @@ pub const HOLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time between two pings (`RUNNEL_PING_SECONDS`); proxies cut at 30 to 60 s of silence.
 pub const PING: Duration = Duration::from_secs(15);
+/// The longest that a poll waits: below the 29 s at which API gateways give up, and the 30 s of
+/// CloudFront.
+pub const POLL_WAIT: Duration = Duration::from_secs(25);
 /// Time between two head checks of a stream (`RUNNEL_HEAD_CHECK_SECONDS`).
 pub const HEAD_CHECK: Duration = Duration::from_secs(60);
 /// No byte written for this long closes a stream.
@@ -156,4 +180,6 @@ const _: () = assert!(LINK_TIME.as_secs() < OUTBOX_HOLD.as_secs(), "a link that 
 const _: () = assert!(OUTBOX_HOLD.as_secs() < JOB_VISIBILITY.as_secs(), "a job that comes again may go on");
 const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
 const _: () = assert!(BEAT_LAPSE.as_secs() < BEAT_DEAD.as_secs(), "an edge stops before others take over");
+const _: () = assert!(EDGE_STREAMS < CONNECTIONS, "a full edge still answers");
+const _: () = assert!(LEASE_RENEW.as_secs() * 2 < LEASE_LIFE.as_secs(), "a held lease does not run out");
 const _: () = assert!(PING.as_secs() < 30, "CloudFront cuts after 30 s of silence");

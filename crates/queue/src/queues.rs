@@ -23,6 +23,9 @@ pub fn parse_stage(text: &str) -> Result<String, String> {
     if good { Ok(text.into()) } else { Err("a stage is 1 to 12 of a-z 0-9".into()) }
 }
 
+/// Envelopes taken at once: the most that SQS gives. Where so many come there are more.
+pub const BATCH: usize = 10;
+
 /// All queues of a stage, told from other stages' by the beginning of their names.
 #[derive(Debug, Clone)]
 pub struct Queues {
@@ -92,14 +95,14 @@ impl Queues {
         Ok(())
     }
 
-    /// Waits up to [`limits::QUEUE_WAIT`] for envelopes, and takes up to ten. Dropping the future
+    /// Waits up to [`limits::QUEUE_WAIT`] for envelopes, and takes up to [`BATCH`]. Dropping the future
     /// aborts the receive.
     pub async fn receive(&self, url: &str) -> Result<Vec<Received>, Error> {
         let received = self
             .receives
             .receive_message()
             .queue_url(url)
-            .max_number_of_messages(10)
+            .max_number_of_messages(i32::try_from(BATCH).unwrap_or(10))
             .wait_time_seconds(i32::try_from(limits::QUEUE_WAIT.as_secs()).unwrap_or(20))
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .send()
@@ -129,6 +132,16 @@ impl Queues {
         }
         call.send().await?;
         Ok(())
+    }
+
+    /// Deletes a queue of which only the name is known.
+    pub async fn delete_named(&self, id: &QueueId) -> Result<(), Error> {
+        let named = self.calls.get_queue_url().queue_name(format!("{}{id}", self.prefix)).send().await;
+        match named.map_err(Error::from) {
+            Ok(found) => self.delete(found.queue_url().unwrap_or_default()).await,
+            Err(Error::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes a queue; one that is gone already counts as deleted.

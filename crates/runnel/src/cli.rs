@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use api_lambda::config::StoreArgs;
 use clap::{Args, Parser, Subcommand};
 use domain::ids::UserId;
-use server::{auth::AuthConfig, aws::Endpoints, telemetry::HELP};
+use server::{auth::AuthConfig, aws::Endpoints, cors::CorsArgs, telemetry::HELP};
 use sse_edge::config::EdgeArgs;
 
 /// Runnel: real-time chat over plain `EventSource`. Without a command: the whole service in one
@@ -39,6 +39,9 @@ pub struct ServeArgs {
     /// Settings of the stream.
     #[command(flatten)]
     pub edge: EdgeArgs,
+    /// Pages of other origins.
+    #[command(flatten)]
+    pub cors: CorsArgs,
 }
 
 /// A part of the service, or a tool for it.
@@ -78,6 +81,9 @@ pub enum Command {
         /// Who may come in.
         #[command(flatten)]
         auth: AuthConfig,
+        /// Pages of other origins.
+        #[command(flatten)]
+        cors: CorsArgs,
         /// Where AWS is.
         #[command(flatten)]
         endpoints: Endpoints,

@@ -16,8 +16,8 @@ async fn main() -> ExitCode {
         None => serve::serve(cli.serve).await,
         Some(Command::Token { user, data_dir, hours }) => processes::token(&user, &data_dir, hours),
         Some(Command::Emulators { listen, data_dir }) => processes::emulators(listen, &data_dir).await,
-        Some(Command::Api { listen, store, auth, endpoints }) => {
-            processes::api(listen, store, auth, endpoints).await
+        Some(Command::Api { listen, store, auth, cors, endpoints }) => {
+            processes::api(listen, store, (auth, cors), endpoints).await
         }
         Some(Command::Fanout { store, endpoints }) => processes::fanout(store, endpoints).await,
     };

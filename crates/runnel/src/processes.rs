@@ -9,6 +9,7 @@ use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
     aws::{self, Endpoints},
     clock::Clock,
+    cors::CorsArgs,
     listener, shutdown,
     telemetry::{self, LogFormat},
 };
@@ -51,7 +52,7 @@ pub async fn emulators(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<()
 pub async fn api(
     listen: SocketAddr,
     store: StoreArgs,
-    auth: AuthConfig,
+    (auth, cors): (AuthConfig, CorsArgs),
     endpoints: Endpoints,
 ) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Text);
@@ -61,7 +62,7 @@ pub async fn api(
     let fanout = fanout_of(&store, &endpoints).await?;
     banner::api(bound.addr());
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let router = router(ApiState { verifier, fanout });
+    let router = router(ApiState { verifier, fanout }, &cors.allowed_origins);
     let serving = listener::serve(bound, router, listener::Options::default(), stop.clone(), &tracker);
     let stopped = async {
         stopping.await;

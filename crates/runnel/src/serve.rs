@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use api_lambda::{fanout::drive::Fanout, router as api, state::ApiState};
 use axum::Router;
 use queue::queues::Queues;
@@ -58,8 +59,14 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = EdgeArgs { drain_seconds: args.edge.drain_seconds.min(DRAIN_S), ..args.edge };
     let (edge, router) =
         assemble(&emulators.endpoints(), &auth, args.inbox_days, config, (&tracker, &stop), dev).await?;
-    let serving =
-        listener::serve(bound, layers::wrap(router), listener::Options::default(), stop.clone(), &tracker);
+    edge.serve_metrics(&stop, &tracker).context("metrics")?;
+    let serving = listener::serve(
+        bound,
+        layers::wrap(router, &args.cors.allowed_origins),
+        listener::Options::default(),
+        stop.clone(),
+        &tracker,
+    );
     banner::serving(address, dev);
 
     let stopped = async {

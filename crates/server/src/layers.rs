@@ -5,15 +5,15 @@ use std::{any::Any, panic::AssertUnwindSafe};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
-    middleware::{Next, from_fn},
+    extract::{MatchedPath, Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tracing::{Instrument as _, Span, field};
 
-use crate::problem::Problem;
+use crate::{cors::Origins, problem::Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken over from a client or a proxy, in bytes.
@@ -46,13 +46,15 @@ impl RequestId {
 /// Wraps all routes that `router` has by now, its fallbacks too, in what all requests share.
 ///
 /// Extensions of the request gain a [`RequestId`]. Problems gain their `instance`. A handler that
-/// panics answers 500. Headers that a handler has set itself are left alone.
-pub fn wrap(router: Router) -> Router {
+/// panics answers 500. Pages of `origins` are let in, and answered before they ask. Headers that a handler has set itself are left alone.
+pub fn wrap(router: Router, origins: &Origins) -> Router {
     // From the inside, where the route is known: a span names `/v1/threads/{t}`, never an id.
-    router.layer(from_fn(shared))
+    router.layer(from_fn_with_state(origins.clone(), shared))
 }
 
-async fn shared(mut request: Request, next: Next) -> Response {
+async fn shared(State(origins): State<Origins>, mut request: Request, next: Next) -> Response {
+    let cors = origins.dress(request.headers());
+    let preflight = origins.preflight(request.method(), request.headers());
     let id = RequestId::of(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     let span = tracing::info_span!(
@@ -64,12 +66,22 @@ async fn shared(mut request: Request, next: Next) -> Response {
         response.status = field::Empty,
     );
     request.extensions_mut().insert(id.clone());
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone());
+    let answering = async {
+        match preflight {
+            Some(answer) => answer,
+            None => next.run(request).await,
+        }
+    };
+    let answer = AssertUnwindSafe(answering).catch_unwind().instrument(span.clone());
     let response = match answer.await {
         Ok(response) => response,
         Err(panic) => span.in_scope(|| after_panic(&*panic)),
     };
-    finish(&span, &id, response)
+    let mut response = finish(&span, &id, response);
+    for (name, value) in cors {
+        response.headers_mut().append(name, value);
+    }
+    response
 }
 
 fn after_panic(panic: &(dyn Any + Send)) -> Response {
@@ -151,6 +163,7 @@ mod tests {
                 .route("/id", get(async |Extension(id): Extension<RequestId>| id.as_str().to_owned()))
                 .fallback(json::no_such_route)
                 .method_not_allowed_fallback(json::no_such_method),
+            &"https://app.example.com".parse().unwrap(),
         )
     }
 

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod aws;
 pub mod clock;
+pub mod cors;
 pub mod exit;
 pub mod json;
 pub mod layers;

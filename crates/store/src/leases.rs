@@ -14,7 +14,7 @@ use crate::{
     keys,
     rows::{LeaseRow, QueueRow},
     table::Table,
-    tx::s,
+    tx::{n, s},
 };
 
 /// A queue of a user, and its holder.
@@ -26,6 +26,15 @@ pub struct Lease {
     pub url: String,
     /// The edge that receives from it, if one does.
     pub holder: Option<BootId>,
+}
+
+/// Whose a queue is.
+#[derive(Debug, Clone, Copy)]
+pub enum QueueOf<'a> {
+    /// A user's: whichever edge holds its lease receives from it.
+    User(&'a UserId),
+    /// An edge's own.
+    Edge(&'a BootId),
 }
 
 impl Table {
@@ -44,7 +53,7 @@ impl Table {
             .update_item()
             .table_name(&self.name)
             .set_key(Some(key.item()))
-            .update_expression("SET holder = :me")
+            .update_expression("SET holder = :me REMOVE freed")
             .expression_attribute_values(":me", s(me.as_str()));
         let taken = match &lease.holder {
             Some(holder) => taken
@@ -57,31 +66,63 @@ impl Table {
         held(taken.send().await)
     }
 
-    /// Puts a lease held by `me` on a queue.
+    /// Puts a lease held by `me` on a queue. With `until` it goes by itself unless it is put again.
     pub async fn put_lease(
         &self,
         user: &UserId,
-        queue: &QueueId,
-        url: &str,
+        (queue, url): (&QueueId, &str),
         me: &BootId,
+        until: Option<Timestamp>,
     ) -> Result<(), Error> {
-        let row = LeaseRow { queue: queue.clone(), url: url.into(), holder: Some(me.clone()) };
+        let row = LeaseRow {
+            queue: queue.clone(),
+            url: url.into(),
+            holder: Some(me.clone()),
+            freed: None,
+            exp: until.map(Timestamp::as_second),
+        };
         self.put(&keys::lease(user, queue), &row).await
     }
 
-    /// Gives a lease back; false if it was not `me` who held it.
-    pub async fn give_lease(&self, user: &UserId, queue: &QueueId, me: &BootId) -> Result<bool, Error> {
+    /// Gives a lease of `holder` back; false if that is not who holds it.
+    pub async fn give_lease(
+        &self,
+        user: &UserId,
+        queue: &QueueId,
+        holder: &BootId,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let given = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(keys::lease(user, queue).item()))
-            .update_expression("REMOVE holder")
-            .condition_expression("holder = :me")
-            .expression_attribute_values(":me", s(me.as_str()))
+            .update_expression("SET freed = :now REMOVE holder")
+            .condition_expression("holder = :holder")
+            .expression_attribute_values(":holder", s(holder.as_str()))
+            .expression_attribute_values(":now", n(now.as_millisecond()))
             .send()
             .await;
         held(given)
+    }
+
+    /// Deletes a lease that nobody has held since `freed`; false if somebody has.
+    pub async fn drop_free_lease(&self, user: &UserId, queue: &QueueId, freed: i64) -> Result<bool, Error> {
+        let dropped = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(keys::lease(user, queue).item()))
+            .condition_expression("attribute_not_exists(holder) AND freed = :freed")
+            .expression_attribute_values(":freed", n(freed))
+            .send()
+            .await;
+        held(dropped)
+    }
+
+    /// A lease as it lies in the table, read consistently.
+    pub async fn lease(&self, user: &UserId, queue: &QueueId) -> Result<Option<LeaseRow>, Error> {
+        self.get(&keys::lease(user, queue)).await
     }
 
     /// Deletes a lease; false if it was not `me` who held it.
@@ -98,15 +139,25 @@ impl Table {
         held(dropped)
     }
 
-    /// Enters a queue in the registry, before it is created: none is forgotten.
+    /// Enters a queue of a user, or of an edge, in the registry, before it is created: none is
+    /// forgotten.
     pub async fn register_queue(
         &self,
         queue: &QueueId,
-        user: Option<&UserId>,
+        of: QueueOf<'_>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        let row = QueueRow { queue: queue.clone(), user: user.cloned(), created: now.as_millisecond() };
+        let (user, edge) = match of {
+            QueueOf::User(user) => (Some(user.clone()), None),
+            QueueOf::Edge(edge) => (None, Some(edge.clone())),
+        };
+        let row = QueueRow { queue: queue.clone(), user, edge, created: now.as_millisecond() };
         self.put(&keys::queue(queue), &row).await
+    }
+
+    /// The queues of one of the registry's [`keys::SHARDS`].
+    pub async fn registered(&self, shard: u8) -> Result<Vec<QueueRow>, Error> {
+        self.partition(keys::queues_pk(shard), "", usize::MAX).await
     }
 
     /// Strikes a queue from the registry.
@@ -118,8 +169,7 @@ impl Table {
     /// before it.
     pub async fn forget_queues(&self) -> Result<(), Error> {
         for shard in 0..keys::SHARDS {
-            let rows: Vec<QueueRow> = self.partition(keys::queues_pk(shard), "", usize::MAX).await?;
-            for row in rows {
+            for row in self.registered(shard).await? {
                 if let Some(user) = &row.user {
                     self.delete(&keys::lease(user, &row.queue)).await?;
                 }

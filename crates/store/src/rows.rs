@@ -169,6 +169,12 @@ pub struct LeaseRow {
     /// Who receives from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<BootId>,
+    /// Since when nobody does, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freed: Option<i64>,
+    /// Seconds since 1970; only of an edge's queue, which nobody else can take over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exp: Option<i64>,
 }
 
 /// `QUEUES#shard` / `queue`.
@@ -179,6 +185,9 @@ pub struct QueueRow {
     /// Whose it is; absent for an edge's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<UserId>,
+    /// Which edge's it is; absent for a user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<BootId>,
     /// When it was made, in milliseconds since 1970.
     pub created: i64,
 }

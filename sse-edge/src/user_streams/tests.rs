@@ -32,7 +32,7 @@ fn alice() -> (UserStreams, Arc<Handle>, Instant) {
     let now = Instant::now();
     let user = UserStreams::new(UserId::parse("alice").unwrap(), now);
     let handle = Arc::new(Handle::new(Timestamp::from_second(1_000).unwrap()));
-    assert_eq!(user.join(handle.clone()), Some(Ask::LEASE));
+    assert_eq!(user.join(handle.clone(), Instant::now()), Some(Ask::LEASE));
     assert!(user.hold(held(), now, || true).is_none());
     user.settle(&head(5));
     (user, handle, now)
@@ -84,7 +84,7 @@ fn an_envelope_of_another_generation_makes_head_be_read() {
 fn an_envelope_that_comes_before_head_was_read_is_not_forgotten() {
     let now = Instant::now();
     let user = UserStreams::new(UserId::parse("alice").unwrap(), now);
-    user.join(Arc::new(Handle::new(Timestamp::UNIX_EPOCH)));
+    user.join(Arc::new(Handle::new(Timestamp::UNIX_EPOCH)), Instant::now());
     user.deliver((GEN, 6), Some(&news()), None);
     // Read before the event was appended.
     user.settle(&head(5));
@@ -96,7 +96,7 @@ fn an_envelope_that_comes_before_head_was_read_is_not_forgotten() {
 fn there_is_one_task_at_a_time_and_it_takes_the_lease_before_it_reads() {
     let now = Instant::now();
     let user = UserStreams::new(UserId::parse("alice").unwrap(), now);
-    let ask = user.join(Arc::new(Handle::new(Timestamp::UNIX_EPOCH))).unwrap();
+    let ask = user.join(Arc::new(Handle::new(Timestamp::UNIX_EPOCH)), Instant::now()).unwrap();
     assert!(user.ask(ask));
     assert!(!user.ask(Ask::AGAIN));
     assert_eq!(user.next_job(), Some(Job::TakeLease));
@@ -111,18 +111,18 @@ fn a_lease_goes_after_the_linger_and_whoever_comes_in_between_keeps_it() {
     let (user, handle, now) = alice();
     let minute = Duration::from_secs(60);
     user.leave(&handle, now);
-    assert_eq!(user.round(now + limits::LINGER / 2, minute).ask, Ask::NOTHING);
+    assert_eq!(user.round(now + limits::LINGER / 2, minute, limits::LINGER).ask, Ask::NOTHING);
     let later = now + limits::LINGER;
-    assert_eq!(user.round(later, minute).ask, Ask::RELEASE);
+    assert_eq!(user.round(later, minute, limits::LINGER).ask, Ask::RELEASE);
     assert!(user.ask(Ask::RELEASE));
-    assert_eq!(user.join(handle.clone()), Some(Ask::NOTHING));
+    assert_eq!(user.join(handle.clone(), Instant::now()), Some(Ask::NOTHING));
     assert_eq!(user.next_job(), None);
     user.leave(&handle, later);
     assert!(user.ask(Ask::RELEASE));
     assert_eq!(user.next_job(), Some(Job::Release));
     assert!(user.release().is_some());
     // Whoever comes now waits for a lease taken anew.
-    assert_eq!(user.join(handle), Some(Ask::LEASE));
+    assert_eq!(user.join(handle, Instant::now()), Some(Ask::LEASE));
     assert!(!user.ask(Ask::LEASE));
     assert_eq!(user.next_job(), Some(Job::TakeLease));
     assert_eq!(user.next_job(), Some(Job::ReadHead));
@@ -140,11 +140,11 @@ fn a_lease_of_an_old_name_is_not_kept() {
 fn a_check_comes_two_seconds_after_a_lease_and_then_now_and_then() {
     let (user, _, now) = alice();
     let minute = Duration::from_secs(60);
-    assert!(!user.round(now + limits::FIRST_CHECK / 2, minute).check);
+    assert!(!user.round(now + limits::FIRST_CHECK / 2, minute, limits::LINGER).check);
     let first = now + limits::FIRST_CHECK;
-    assert!(user.round(first, minute).check);
-    assert!(!user.round(first + minute / 2, minute).check);
-    assert!(user.round(first + 2 * minute, minute).check);
+    assert!(user.round(first, minute, limits::LINGER).check);
+    assert!(!user.round(first + minute / 2, minute, limits::LINGER).check);
+    assert!(user.round(first + 2 * minute, minute, limits::LINGER).check);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn without_a_lease_the_cursor_is_compared_every_second_and_the_lease_tried_again
     user.no_lease(now);
     let (mut checks, mut tries) = (0, 0);
     for second in 2..12 {
-        let round = user.round(now + Duration::from_secs(second), Duration::from_secs(60));
+        let round = user.round(now + Duration::from_secs(second), Duration::from_secs(60), limits::LINGER);
         checks += u32::from(round.check);
         tries += u32::from(round.ask == Ask::LEASE);
         if round.ask == Ask::LEASE {
@@ -168,14 +168,14 @@ fn without_a_lease_the_cursor_is_compared_every_second_and_the_lease_tried_again
 #[test]
 fn a_check_finds_a_user_behind_and_a_revoked_stream() {
     let (user, handle, _) = alice();
-    assert_eq!(user.compare(&head(5)), Ask::NOTHING);
-    assert_eq!(user.compare(&head(4)), Ask::NOTHING);
-    assert_eq!(user.compare(&head(6)), Ask::AGAIN);
+    assert_eq!(user.compare(&head(5), Instant::now()), Ask::NOTHING);
+    assert_eq!(user.compare(&head(4), Instant::now()), Ask::NOTHING);
+    assert_eq!(user.compare(&head(6), Instant::now()), Ask::AGAIN);
     let old = Some(Timestamp::from_second(1_000).unwrap());
-    user.compare(&Head { authv: old, ..head(5) });
+    user.compare(&Head { authv: old, ..head(5) }, Instant::now());
     assert_eq!(handle.asked(), crate::handle::Asked::Nothing);
     let new = Some(Timestamp::from_second(1_001).unwrap());
-    user.compare(&Head { authv: new, ..head(5) });
+    user.compare(&Head { authv: new, ..head(5) }, Instant::now());
     assert_eq!(handle.asked(), crate::handle::Asked::Bye(Bye::Revoked));
 }
 

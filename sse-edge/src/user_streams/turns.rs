@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{cursor::Cursor, limits};
+use domain::cursor::Cursor;
 use tokio::time::Instant;
 
 use super::{State, UserStreams};
@@ -58,10 +58,10 @@ impl UserStreams {
     }
 
     /// What the time asks for.
-    pub(crate) fn round(&self, now: Instant, head_check: Duration) -> Round {
+    pub(crate) fn round(&self, now: Instant, head_check: Duration, linger: Duration) -> Round {
         let mut state = self.state();
         if let Some(since) = state.empty_since {
-            let over = now >= since + limits::LINGER;
+            let over = now >= since + linger;
             return Round { ask: if over { Ask::RELEASE } else { Ask::NOTHING }, check: false };
         }
         let check = now >= state.check_at;
@@ -70,7 +70,8 @@ impl UserStreams {
             let pause = if leased { jittered(head_check) } else { UNLEASED_CHECK };
             state.check_at = now + pause;
         }
-        let ask = if !leased && now >= state.lease_due { Ask::LEASE } else { Ask::NOTHING };
+        let due = if leased { state.renew_at } else { state.lease_due };
+        let ask = if now >= due { Ask::LEASE } else { Ask::NOTHING };
         Round { ask, check }
     }
 

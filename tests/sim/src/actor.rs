@@ -196,6 +196,7 @@ impl Actor {
 
     /// Types.
     pub(crate) async fn types(&self, thread: &str) {
-        self.ask("POST", &format!("/v1/threads/{thread}/typing"), Some(json!({"state": "started"})), None).await;
+        self.ask("POST", &format!("/v1/threads/{thread}/typing"), Some(json!({"state": "started"})), None)
+            .await;
     }
 }

@@ -255,7 +255,11 @@ impl Network {
         let State { weather, rng, .. } = &mut *self.cloud.state();
         let mut leg = || {
             let slow = rng.random_bool(weather.slow);
-            Duration::from_micros(if slow { rng.random_range(0..4_000_000) } else { rng.random_range(200..3_000) })
+            Duration::from_micros(if slow {
+                rng.random_range(0..4_000_000)
+            } else {
+                rng.random_range(200..3_000)
+            })
         };
         let (there, back) = (leg(), leg());
         let fate = match rng.random::<f64>() {

@@ -13,6 +13,7 @@ use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
     aws::Configs,
     clock::Clock,
+    cors::Origins,
     layers,
 };
 use sse_edge::{
@@ -145,7 +146,10 @@ impl Deployment {
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
         let fanout = Fanout { table, queues, jobs: JOBS.into(), clock: self.clock.clone() };
-        Process { router: router(ApiState { verifier: self.verifier.clone(), fanout }), network }
+        Process {
+            router: router(ApiState { verifier: self.verifier.clone(), fanout }, &Origins::default()),
+            network,
+        }
     }
 
     async fn edge(&self) -> EdgeProcess {
@@ -159,7 +163,10 @@ impl Deployment {
             config: EdgeArgs { queues: self.topology, drain_seconds: 10, ..EdgeArgs::default() },
         };
         let edge = Edge::start(parts, &self.tracker, &network.dead);
-        EdgeProcess { process: Process { router: layers::wrap(edge.router()), network }, edge }
+        EdgeProcess {
+            process: Process { router: layers::wrap(edge.router(), &Origins::default()), network },
+            edge,
+        }
     }
 
     /// How many edges there are.
@@ -240,7 +247,11 @@ impl Deployment {
     }
 
     /// What an edge answers, and how to know that it has died.
-    pub(crate) async fn ask_edge(&self, at: usize, request: Request<Body>) -> Option<(Response, CancellationToken)> {
+    pub(crate) async fn ask_edge(
+        &self,
+        at: usize,
+        request: Request<Body>,
+    ) -> Option<(Response, CancellationToken)> {
         let process = self.processes().edges[at].process.clone();
         let dead = process.network.dead.clone();
         Some((process.ask(request).await?, dead))

@@ -70,7 +70,8 @@ pub(crate) struct Shown {
 impl Shown {
     /// Shows a message, which its author has read.
     fn say(&mut self, tseq: u64, message: &Value) {
-        let (from, number) = (message["from"].as_str().unwrap_or_default(), message["number"].as_u64().unwrap_or(0));
+        let (from, number) =
+            (message["from"].as_str().unwrap_or_default(), message["number"].as_u64().unwrap_or(0));
         let seen = self.seen.entry(from.to_owned()).or_default();
         *seen = number.max(*seen);
         let new = Message::read(message);
@@ -129,7 +130,13 @@ struct Line {
 
 impl Device {
     /// A device that has not opened anything yet.
-    pub(crate) fn new(user: UserId, name: String, actor: Actor, deployment: Arc<Deployment>, history: Arc<History>) -> Self {
+    pub(crate) fn new(
+        user: UserId,
+        name: String,
+        actor: Actor,
+        deployment: Arc<Deployment>,
+        history: Arc<History>,
+    ) -> Self {
         Self { user, name, actor, deployment, history, state: Mutex::default() }
     }
 
@@ -298,7 +305,8 @@ impl Device {
         };
         let shown = page.threads.entry(thread.unwrap_or_default().to_owned()).or_default();
         if event == "seen" {
-            let (user, number) = (data["user"].as_str().unwrap_or_default(), data["number"].as_u64().unwrap_or(0));
+            let (user, number) =
+                (data["user"].as_str().unwrap_or_default(), data["number"].as_u64().unwrap_or(0));
             let seen = shown.seen.entry(user.to_owned()).or_default();
             *seen = number.max(*seen);
             return;

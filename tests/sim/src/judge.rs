@@ -8,7 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, device::Message, history::History};
+use crate::{
+    cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, device::Message,
+    history::History,
+};
 
 /// A thread log, by tseq.
 type Log = BTreeMap<u64, Entry>;
@@ -44,7 +47,8 @@ impl Truth {
         let mut truth = Self::default();
         let state = cloud.state();
         for ((pk, sk), item) in state.rows.all() {
-            let (owner, kind) = (pk.split_once('#').map_or("", |(_, owner)| owner).to_owned(), &sk[..2.min(sk.len())]);
+            let (owner, kind) =
+                (pk.split_once('#').map_or("", |(_, owner)| owner).to_owned(), &sk[..2.min(sk.len())]);
             match (&pk[..2.min(pk.len())], kind) {
                 ("T#", "E#") => {
                     let body = text(item, "body").and_then(|body| serde_json::from_str(&body).ok());
@@ -61,7 +65,9 @@ impl Truth {
                 ("U#", "HE") => {
                     truth.heads.insert(owner, number(item, "seq").unwrap_or(0));
                 }
-                ("U#", "L#") => truth.inboxes.entry(owner).or_default().push(number(item, "seq").unwrap_or(0)),
+                ("U#", "L#") => {
+                    truth.inboxes.entry(owner).or_default().push(number(item, "seq").unwrap_or(0))
+                }
                 ("U#", "Q#") => truth.leases.push((owner, sk.clone(), text(item, "holder"))),
                 ("O#", _) => truth.owed.push(sk.clone()),
                 _ => {}
@@ -78,7 +84,9 @@ fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
         let own = entry.body["user"] == user;
         let change = entry.body["change"].as_str();
         let joins = match entry.body["kind"].as_str() {
-            Some("thread") => entry.body["members"].as_array().is_some_and(|m| m.iter().any(|m| m["user"] == user)),
+            Some("thread") => {
+                entry.body["members"].as_array().is_some_and(|m| m.iter().any(|m| m["user"] == user))
+            }
             _ => own && change == Some("added"),
         };
         let leaves = own && matches!(change, Some("removed" | "left"));
@@ -99,7 +107,8 @@ pub(crate) fn judge(deployment: &Deployment, devices: &[Arc<Device>], history: &
         pages(&truth, device, history);
     }
     let mut known = history.known();
-    let resets: Vec<_> = known.resets.iter().filter(|_| !aged).map(|(why, n)| format!("{n} resets: {why}")).collect();
+    let resets: Vec<_> =
+        known.resets.iter().filter(|_| !aged).map(|(why, n)| format!("{n} resets: {why}")).collect();
     known.wrong.extend(resets);
 }
 
@@ -113,7 +122,10 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
         for (at, (tseq, entry)) in (1..).zip(log) {
             messages += u64::from(entry.body["kind"] == "message");
             if *tseq != at || entry.number != messages {
-                history.wrong(format!("{thread}: entry {tseq} stands at {at}, number {} at {messages}", entry.number));
+                history.wrong(format!(
+                    "{thread}: entry {tseq} stands at {at}, number {} at {messages}",
+                    entry.number
+                ));
             }
         }
     }
@@ -181,7 +193,9 @@ fn acknowledged(truth: &Truth, history: &History) {
             (None, []) => {}
             (Some(tseq), []) if deleted(truth, &said.thread, tseq) => {}
             (None, [_]) if !said.refused => {}
-            (accepted, found) => wrong.push(format!("`{text}` was accepted at {accepted:?} and is at {found:?}")),
+            (accepted, found) => {
+                wrong.push(format!("`{text}` was accepted at {accepted:?} and is at {found:?}"))
+            }
         }
     }
     for ((thread, user), number) in &known.seen {
@@ -273,15 +287,22 @@ fn pages(truth: &Truth, device: &Device, history: &History) {
         if !missing.is_empty() {
             history.wrong(format!("{} does not show {missing:?} of {thread}", device.name));
         }
-        let extra = shown.messages.keys().any(|tseq| log.get(tseq).is_none_or(|e| e.body["kind"] != "message"));
+        let extra =
+            shown.messages.keys().any(|tseq| log.get(tseq).is_none_or(|e| e.body["kind"] != "message"));
         if extra {
             history.wrong(format!("{} shows messages of {thread} that are not there", device.name));
         }
-        for ((member, _), other) in truth.views.iter().filter(|((_, of), v)| of == thread && v.get("left_at").is_none()) {
-            let (is, shows) = (number(other, "seen").unwrap_or(0), shown.seen.get(member).copied().unwrap_or(0));
+        for ((member, _), other) in
+            truth.views.iter().filter(|((_, of), v)| of == thread && v.get("left_at").is_none())
+        {
+            let (is, shows) =
+                (number(other, "seen").unwrap_or(0), shown.seen.get(member).copied().unwrap_or(0));
             let since = number(other, "joined").unwrap_or(0) <= joined;
             if since && !rejoined(member, Some(log)) && is != shows {
-                history.wrong(format!("{} shows that {member} has read {shows} of {thread}, not {is}", device.name));
+                history.wrong(format!(
+                    "{} shows that {member} has read {shows} of {thread}, not {is}",
+                    device.name
+                ));
             }
         }
     }

@@ -80,14 +80,15 @@ fn main() -> ExitCode {
 /// Configurations of the SDK; each process of a run puts its own network below them.
 fn base() -> Configs {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let endpoints =
-        Endpoints { dynamodb: Some("http://rows".into()), sqs: Some("http://queues".into()) };
+    let endpoints = Endpoints { dynamodb: Some("http://rows".into()), sqs: Some("http://queues".into()) };
     runtime.block_on(configs(&endpoints))
 }
 
 fn replay(seed: u64, base: &Configs, trace: Option<&str>) -> ExitCode {
     // Each run on a thread of its own: what a thread remembers is part of a run.
-    let once = || thread::scope(|scope| scope.spawn(|| run::run(seed, base, trace.is_some())).join().expect("no panic"));
+    let once = || {
+        thread::scope(|scope| scope.spawn(|| run::run(seed, base, trace.is_some())).join().expect("no panic"))
+    };
     let (mut first, mut second) = (once(), once());
     for (n, outcome) in [(1, &mut first), (2, &mut second)] {
         let lines = std::mem::take(&mut outcome.trace).join("\n");
@@ -111,7 +112,8 @@ fn many(args: &Args, base: &Configs) -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= args.from + args.seeds || (args.until_wrong && bad.load(Ordering::Relaxed) > 0) {
+                    if seed >= args.from + args.seeds || (args.until_wrong && bad.load(Ordering::Relaxed) > 0)
+                    {
                         return;
                     }
                     let outcome = thread::scope(|own| own.spawn(|| run::run(seed, base, false)).join());

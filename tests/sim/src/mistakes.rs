@@ -42,7 +42,15 @@ pub(crate) fn catch_all(only: Option<&str>, seeds: u64, threads: u64) -> Result<
     for mistake in list::MISTAKES.iter().filter(|mistake| only.is_none_or(|only| only == mistake.name)) {
         tried += 1;
         let found = Command::new(&tool)
-            .args(["--from", "1", "--seeds", &seeds.to_string(), "--threads", &threads.to_string(), "--until-wrong"])
+            .args([
+                "--from",
+                "1",
+                "--seeds",
+                &seeds.to_string(),
+                "--threads",
+                &threads.to_string(),
+                "--until-wrong",
+            ])
             .env("RUNNEL_MISTAKE", mistake.name)
             .stderr(Stdio::null())
             .output()

@@ -82,7 +82,8 @@ impl Run {
         let topology = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
         let deployment =
             Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3)).await;
-        let (history, calm, stop) = (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
+        let (history, calm, stop) =
+            (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
         let (mut actors, mut devices) = (Vec::new(), Vec::new());
         for n in 0..USERS {
@@ -172,8 +173,13 @@ impl Run {
             let group = self.rng.random_bool(0.7);
             let rest: Vec<&str> = self.actors.iter().map(|a| a.user.as_str()).collect();
             let most = self.rng.random_range(1..rest.len());
-            let members: Vec<&str> = rest.into_iter().filter(|u| *u != actor.user.as_str()).take(most).collect();
-            let body = if group { json!({"members": members, "title": "all"}) } else { json!({"members": [members[0]]}) };
+            let members: Vec<&str> =
+                rest.into_iter().filter(|u| *u != actor.user.as_str()).take(most).collect();
+            let body = if group {
+                json!({"members": members, "title": "all"})
+            } else {
+                json!({"members": [members[0]]})
+            };
             tracker.spawn(async move { actor.create(body).await });
             return;
         }

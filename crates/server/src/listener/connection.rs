@@ -21,7 +21,7 @@ use super::{
 
 /// Largest request head, in bytes: room for an 8 KiB token beside what browsers and proxies add.
 /// Also the most that hyper holds of a response that its client does not take.
-const HEAD_BYTES: usize = 32 * 1024;
+const HEAD_BYTES: usize = 16 * 1024;
 
 /// What the connections of one listener share.
 #[derive(Debug)]

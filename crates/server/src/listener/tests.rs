@@ -260,3 +260,12 @@ async fn accepted_sockets_inherit_what_the_listener_has() {
     assert_eq!(socket.tcp_user_timeout().unwrap(), Some(limits::WRITE_STALL));
     assert_eq!(socket.send_buffer_size().unwrap(), 16 * 1024);
 }
+
+#[tokio::test]
+async fn a_connection_is_small() {
+    let bound = bind(LOCAL, None).unwrap();
+    let (client, _) = tokio::join!(TcpStream::connect(bound.addr()), accept(&bound.listener));
+    let connections = connection::Connections::new(hello(), options(), CancellationToken::new());
+    let size = std::mem::size_of_val(&connections.serve(client.unwrap(), LOCAL));
+    assert!(size <= 2_048, "{size} bytes");
+}

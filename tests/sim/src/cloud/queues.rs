@@ -173,9 +173,19 @@ impl Queue {
         }
         let copies = if rng.random_bool(weather.double) { 2 } else { 1 };
         for _ in 0..copies {
-            let late = if rng.random_bool(weather.delay) { rng.random_range(0..30_000) } else { rng.random_range(0..20) };
+            let late = if rng.random_bool(weather.delay) {
+                rng.random_range(0..30_000)
+            } else {
+                rng.random_range(0..20)
+            };
             let visible = now + Duration::from_millis(late);
-            self.messages.push(Message { body: body.clone(), sent: now, sent_ms: now_ms, visible, receipt: 0 });
+            self.messages.push(Message {
+                body: body.clone(),
+                sent: now,
+                sent_ms: now_ms,
+                visible,
+                receipt: 0,
+            });
         }
         self.changed.notify_waiters();
     }

@@ -57,7 +57,11 @@ impl Answer {
 
     /// 400 with the name of an exception.
     pub(crate) fn refused(exception: &str) -> Self {
-        Self { status: 400, body: json!({"__type": exception, "message": "the model says so"}), after: Duration::ZERO }
+        Self {
+            status: 400,
+            body: json!({"__type": exception, "message": "the model says so"}),
+            after: Duration::ZERO,
+        }
     }
 }
 
@@ -70,7 +74,13 @@ enum Write<'a> {
 
 impl Rows {
     /// Answers one request.
-    pub(crate) fn answer(&mut self, operation: &str, request: &Value, weather: &Weather, rng: &mut StdRng) -> Answer {
+    pub(crate) fn answer(
+        &mut self,
+        operation: &str,
+        request: &Value,
+        weather: &Weather,
+        rng: &mut StdRng,
+    ) -> Answer {
         let now = Instant::now();
         if operation != "DescribeTable" && rng.random_bool(weather.throttle) {
             return Answer::refused("ProvisionedThroughputExceededException");
@@ -111,7 +121,14 @@ impl Rows {
         self.rows.iter().filter_map(|(key, row)| Some((key, row.item.as_ref()?)))
     }
 
-    fn read(&self, key: &Key, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Option<Item> {
+    fn read(
+        &self,
+        key: &Key,
+        request: &Value,
+        weather: &Weather,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Option<Item> {
         let row = self.rows.get(key)?;
         let consistent = request["ConsistentRead"].as_bool().unwrap_or(false);
         let stale = !consistent && now < row.changed + STALE && rng.random_bool(weather.stale);
@@ -123,7 +140,8 @@ impl Rows {
         for (table, part) in request["RequestItems"].as_object().expect("tables") {
             let keys = part["Keys"].as_array().expect("keys");
             assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
-            let most = if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
+            let most =
+                if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
             let found: Vec<Item> =
                 keys[..most].iter().filter_map(|k| self.read(&key(k), part, weather, rng, now)).collect();
             responses[table] = json!(found);
@@ -145,7 +163,8 @@ impl Rows {
         if rng.random_bool(weather.short) {
             limit = limit.min(rng.random_range(1..=3));
         }
-        let mut keys: Vec<&Key> = self.rows.range((pk.clone(), from)..=(pk, to)).map(|(key, _)| key).collect();
+        let mut keys: Vec<&Key> =
+            self.rows.range((pk.clone(), from)..=(pk, to)).map(|(key, _)| key).collect();
         if !forward {
             keys.reverse();
         }
@@ -188,7 +207,9 @@ impl Rows {
             let (kind, part) = item.as_object().and_then(|o| o.iter().next()).expect("one action");
             let (target, write) = match kind.as_str() {
                 "Put" => (&part["Item"], Write::Put(&part["Item"])),
-                "Update" => (&part["Key"], Write::Update(part["UpdateExpression"].as_str().expect("an update"))),
+                "Update" => {
+                    (&part["Key"], Write::Update(part["UpdateExpression"].as_str().expect("an update")))
+                }
                 "Delete" => (&part["Key"], Write::Delete),
                 _ => (&part["Key"], Write::Check),
             };
@@ -233,12 +254,21 @@ impl Rows {
         part["ConditionExpression"].as_str().is_none_or(|condition| holds(condition, item, &Names::of(part)))
     }
 
-    fn write(&mut self, key: &Key, write: &Write<'_>, part: &Value, now: Instant, visible: Instant, busy: Instant) {
+    fn write(
+        &mut self,
+        key: &Key,
+        write: &Write<'_>,
+        part: &Value,
+        now: Instant,
+        visible: Instant,
+        busy: Instant,
+    ) {
         let before = self.rows.get(key).and_then(|row| row.item.clone());
         let item = match write {
             Write::Put(item) => Some(serde_json::from_value((*item).clone()).expect("a row")),
             Write::Update(update) => {
-                let own = Item::from([("pk".into(), json!({"S": key.0})), ("sk".into(), json!({"S": key.1}))]);
+                let own =
+                    Item::from([("pk".into(), json!({"S": key.0})), ("sk".into(), json!({"S": key.1}))]);
                 Some(updated(update, before.as_ref(), &own, &Names::of(part)))
             }
             Write::Delete => None,
@@ -256,7 +286,9 @@ fn sort_range(request: &Value) -> (String, String) {
     };
     match request["KeyConditionExpression"].as_str().expect("a key condition") {
         "pk = :pk" => (String::new(), char::MAX.to_string()),
-        "pk = :pk AND begins_with(sk, :prefix)" => (value(":prefix"), value(":prefix") + &char::MAX.to_string()),
+        "pk = :pk AND begins_with(sk, :prefix)" => {
+            (value(":prefix"), value(":prefix") + &char::MAX.to_string())
+        }
         "pk = :pk AND sk BETWEEN :from AND :to" => (value(":from"), value(":to")),
         other => panic!("the model knows no key condition `{other}`"),
     }

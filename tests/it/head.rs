@@ -1,0 +1,139 @@
+//! The head check: no stream is left behind for longer than it takes.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::ids::UserId;
+use http::StatusCode;
+use serde_json::json;
+use server::{clock::Clock, listener};
+use sse_edge::config::{EdgeArgs, Topology};
+use tests::{
+    http::Api,
+    sse::Stream,
+    world::{PATIENCE, World, until},
+};
+
+both!(
+    a_pause_of_the_process_is_followed_by_a_look_at_every_head,
+    an_edge_that_was_taken_for_dead_goes_on_under_another_name,
+    a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_again,
+);
+
+/// A world of one edge that looks at heads this often.
+async fn world(topology: Topology, head_check_seconds: u64) -> World {
+    let mut world = World::start(topology, 0).await;
+    let config = EdgeArgs { head_check_seconds, ..World::settings(topology) };
+    world.add_edge_with(config, listener::Options::default()).await;
+    world
+}
+
+async fn live(world: &World, alice: &Api, thread: &str) -> Stream {
+    let mut bob = world.open(0, "bob", None).await;
+    bob.expect("hello").await;
+    alice.say(thread, "first").await;
+    bob.expect("message").await;
+    bob
+}
+
+fn metric(world: &World, name: &str) -> f64 {
+    let text = world.edges[0].metrics();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap().parse().unwrap()
+}
+
+async fn a_pause_of_the_process_is_followed_by_a_look_at_every_head(topology: Topology) {
+    let world = world(topology, 600).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = live(&world, &alice, &thread).await;
+    let bob_id = UserId::parse("bob").unwrap();
+    // The check that follows the lease is over; the next one is ten minutes off.
+    tokio::time::timeout(Duration::from_secs(4), bob.next()).await.unwrap_err();
+    // Nobody is told: as if another had taken the lease while this process stood still.
+    for lease in world.table.leases(&bob_id).await.unwrap() {
+        world.table.drop_lease(&bob_id, &lease.queue, lease.holder.as_ref().unwrap()).await.unwrap();
+    }
+    alice.say(&thread, "while you stood still").await;
+    tokio::time::timeout(Duration::from_secs(2), bob.next()).await.unwrap_err();
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(7)).await;
+    tokio::time::resume();
+    // Pings alone are not enough.
+    let shown = tokio::time::timeout(PATIENCE, bob.expect("message")).await.unwrap();
+    assert_eq!(shown.data["text"], "while you stood still");
+    // And the lease is put right.
+    until("it is held again", async || {
+        world.table.leases(&bob_id).await.unwrap().iter().any(|lease| lease.holder.is_some())
+    })
+    .await;
+    alice.say(&thread, "awake").await;
+    assert_eq!(bob.expect("message").await.data["text"], "awake");
+}
+
+async fn an_edge_that_was_taken_for_dead_goes_on_under_another_name(topology: Topology) {
+    let world = world(topology, 600).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = live(&world, &alice, &thread).await;
+    let old = world.edges[0].edge.boot();
+    until("it is marked dead between two beats", async || {
+        let edges = world.table.edges().await.unwrap();
+        let beat = edges.iter().find(|edge| edge.boot == old).unwrap().beat;
+        world.table.mark_dead(&old, beat).await.unwrap()
+    })
+    .await;
+    alice.say(&thread, "are you there").await;
+    assert_eq!(bob.expect("message").await.data["text"], "are you there");
+    until("it has another name, and the lease under it", async || {
+        let leases = world.table.leases(&UserId::parse("bob").unwrap()).await.unwrap();
+        let boot = world.edges[0].edge.boot();
+        boot != old && leases.iter().any(|lease| lease.holder.as_ref() == Some(&boot))
+    })
+    .await;
+    alice.say(&thread, "good").await;
+    assert_eq!(bob.expect("message").await.data["text"], "good");
+}
+
+async fn a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_again(topology: Topology) {
+    let world = world(topology, 2).await;
+    let mut bob = world.open(0, "bob", None).await;
+    let cursor = bob.expect("hello").await.id;
+    let authv = Clock::system().now().as_second() + 60;
+    world
+        .dynamodb
+        .update_item()
+        .table_name("test")
+        .key("pk", AttributeValue::S("U#bob".into()))
+        .key("sk", AttributeValue::S("HEAD".into()))
+        .update_expression("SET authv = :authv")
+        .expression_attribute_values(":authv", AttributeValue::N(authv.to_string()))
+        .send()
+        .await
+        .unwrap();
+    let bye = bob.expect("bye").await;
+    assert_eq!((bye.data["reason"].as_str(), &bye.id), (Some("revoked"), &cursor));
+    assert!(bob.any().await.is_none());
+    assert_eq!(world.open(0, "bob", Some(&cursor)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.poll(0, "bob", Some(&cursor), 25).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.open(0, "carol", None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_edge_whose_head_check_stalls_asks_for_no_new_streams() {
+    let world = world(Topology::PerUser, 1).await;
+    let edge = Api { address: world.edges[0].address, token: None };
+    let mut bob = world.open(0, "bob", None).await;
+    bob.expect("hello").await;
+    assert_eq!(edge.get("/v1/ready").await.status, StatusCode::OK);
+    assert!(metric(&world, "edge_oldest_unchecked_seconds") < 5.0);
+    world.dynamodb.delete_table().table_name("test").send().await.unwrap();
+    until("it says so", async || {
+        let ready = edge.get("/v1/ready").await;
+        ready.status == StatusCode::SERVICE_UNAVAILABLE
+            && ready.body["detail"].as_str().unwrap().contains("head check")
+    })
+    .await;
+    assert!(metric(&world, "edge_oldest_unchecked_seconds") > 5.0);
+    assert_eq!(edge.get("/v1/health").await.status, StatusCode::OK);
+}

@@ -1,0 +1,272 @@
+//! Queues and leases: whatever becomes of them, only time is lost.
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use domain::{
+    envelope::{Envelope, News, Recipient},
+    event::EventName,
+    ids::{QueueId, UserId},
+};
+use http::StatusCode;
+use jiff::ToSpan as _;
+use serde_json::json;
+use server::{clock::Clock, listener};
+use sse_edge::config::{EdgeArgs, Topology};
+use store::leases::Lease;
+use tests::{
+    sse::Stream,
+    world::{World, until},
+};
+
+both!(
+    a_queue_that_somebody_deletes_is_made_anew,
+    whatever_lies_in_a_queue_is_taken_out_and_harms_nobody,
+    two_that_receive_from_one_queue_cost_time_and_nothing_else,
+    a_release_may_race_every_take,
+);
+
+fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+/// The lease of `name` that somebody holds, once there is one.
+async fn held(world: &World, name: &str) -> Lease {
+    let mut found = None;
+    until("somebody holds a lease", async || {
+        let leases = world.table.leases(&user(name)).await.unwrap();
+        found = leases.into_iter().find(|lease| lease.holder.is_some());
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
+}
+
+async fn live(world: &World, edge: usize, name: &str) -> Stream {
+    let mut stream = world.open(edge, name, None).await;
+    stream.expect("hello").await;
+    stream
+}
+
+async fn queues(world: &World) -> Vec<String> {
+    world.sqs.list_queues().send().await.unwrap().queue_urls.unwrap_or_default()
+}
+
+async fn a_queue_that_somebody_deletes_is_made_anew(topology: Topology) {
+    let world = World::start(topology, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = live(&world, 0, "bob").await;
+    let old = held(&world, "bob").await;
+    world.sqs.delete_queue().queue_url(&old.url).send().await.unwrap();
+    alice.say(&thread, "into the void").await;
+    assert_eq!(bob.expect("message").await.data["text"], "into the void");
+    until("another queue is held, and the old one's row is gone", async || {
+        let leases = world.table.leases(&user("bob")).await.unwrap();
+        leases.len() == 1 && leases[0].queue != old.queue && leases[0].holder.is_some()
+    })
+    .await;
+    until("the registry knows the new one only", async || world.registered().await.len() == 1).await;
+    alice.say(&thread, "into the new one").await;
+    assert_eq!(bob.expect("message").await.data["text"], "into the new one");
+}
+
+async fn whatever_lies_in_a_queue_is_taken_out_and_harms_nobody(topology: Topology) {
+    let world = World::start(topology, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "three"})).await;
+    let mut bob = live(&world, 0, "bob").await;
+    let mut carol = live(&world, 0, "carol").await;
+    let lease = held(&world, "bob").await;
+    let forged = |user: &str| {
+        let data = json!({"thread": thread, "tseq": 9, "number": 9, "from": "mallory", "text": "forged"});
+        let news = News::new(EventName::Message, data.to_string());
+        let place = Some((domain::cursor::Gen(7), 1));
+        let to = vec![Recipient { user: UserId::parse(user).unwrap(), place }];
+        Envelope { to, news: Some(news) }.encode()
+    };
+    let stale = r#"{"v":99,"for":"another version"}"#.to_owned();
+    let poison =
+        ["garbage".to_owned(), "{}".into(), "\u{fffd}".repeat(9), stale, forged("carol"), forged("bob")];
+    for _ in 0..6 {
+        for body in &poison {
+            world.queues.post(&lease.url, body.clone()).await.unwrap();
+        }
+    }
+    let nothing = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+    until("the queue is empty: all were acknowledged", async || {
+        let asked = world.sqs.get_queue_attributes().queue_url(&lease.url);
+        let got = asked.attribute_names(QueueAttributeName::All).send().await.unwrap().attributes.unwrap();
+        nothing.iter().all(|name| got[&QueueAttributeName::from(*name)] == "0")
+    })
+    .await;
+    let bad = match topology {
+        // An envelope for another user is none in a user's queue, and everyday life in an edge's.
+        Topology::PerUser => 30,
+        Topology::PerEdge => 24,
+    };
+    let line = format!("edge_bad_envelopes_total {bad}\n");
+    assert!(world.edges[0].metrics().contains(&line), "{}", world.edges[0].metrics());
+    alice.say(&thread, "hi").await;
+    for stream in [&mut bob, &mut carol] {
+        assert_eq!(stream.expect("message").await.data["text"], "hi");
+    }
+}
+
+async fn two_that_receive_from_one_queue_cost_time_and_nothing_else(topology: Topology) {
+    let world = World::start(topology, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = live(&world, 0, "bob").await;
+    let lease = held(&world, "bob").await;
+    let stealing = async {
+        loop {
+            let stolen = world.queues.receive(&lease.url).await.unwrap();
+            world.queues.ack(&lease.url, &stolen).await.unwrap();
+        }
+    };
+    let talking = async {
+        for n in 0..20 {
+            alice.say(&thread, &n.to_string()).await;
+        }
+        for n in 0..20 {
+            assert_eq!(bob.expect("message").await.data["text"], n.to_string());
+        }
+    };
+    tokio::select! {
+        () = stealing => {}
+        () = talking => {}
+    }
+}
+
+async fn a_release_may_race_every_take(topology: Topology) {
+    let mut world = World::start(topology, 0).await;
+    let config = EdgeArgs { linger_seconds: 0, ..World::settings(topology) };
+    for _ in 0..2 {
+        world.add_edge_with(config.clone(), listener::Options::default()).await;
+    }
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = live(&world, 0, "bob").await;
+    let mut cursor = String::new();
+    // Rounds of one second give back whatever they find without a stream.
+    let takes = |world: &World| {
+        let of = |text: String| -> u64 {
+            let line = text.lines().find_map(|line| line.strip_prefix("edge_lease_takes_total "));
+            line.unwrap().parse().unwrap()
+        };
+        world.edges.iter().map(|edge| of(edge.metrics())).sum::<u64>()
+    };
+    let mut n = 0;
+    while takes(&world) < 6 || n < 20 {
+        assert!(n < 4_000, "leases are given back");
+        drop(bob);
+        alice.say(&thread, &format!("{n} away")).await;
+        let edge = n / 2 % 2;
+        bob = world.open(edge, "bob", (n > 0).then_some(cursor.as_str())).await;
+        bob.expect("hello").await;
+        if n > 0 {
+            assert_eq!(bob.expect("message").await.data["text"], format!("{n} away"));
+        }
+        alice.say(&thread, &format!("{n} here")).await;
+        let shown = bob.expect("message").await;
+        assert_eq!(shown.data["text"], format!("{n} here"));
+        cursor = shown.id;
+        n += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_is_served_while_its_queues_are_created_one_by_one() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let alice = world.as_user("alice");
+    let users: Vec<String> = (0..39).map(|n| format!("u{n}")).collect();
+    let thread = alice.thread(json!({"members": users, "title": "crowd"})).await;
+    let mut streams = Vec::new();
+    for user in &users {
+        streams.push(world.open(0, user, None).await);
+    }
+    for stream in &mut streams {
+        stream.expect("hello").await;
+    }
+    alice.say(&thread, "hi").await;
+    for stream in &mut streams {
+        assert_eq!(stream.expect("message").await.data["text"], "hi");
+    }
+    until("each has a queue in the end", async || world.registered().await.len() == 39).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_was_deleted_a_moment_ago_keeps_nobody_from_another() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let id = QueueId::made(7);
+    let url = world.queues.create(&id).await.unwrap();
+    world.queues.delete(&url).await.unwrap();
+    // SQS refuses the name for a minute; names here are never used twice.
+    let _refused_or_not = world.queues.create(&id).await;
+    let _bob = live(&world, 0, "bob").await;
+    assert_ne!(held(&world, "bob").await.queue, id);
+}
+
+#[tokio::test]
+async fn the_queue_of_a_user_who_was_away_for_days_is_reaped_and_made_anew() {
+    let mut world = World::start(Topology::PerUser, 0).await;
+    let config = EdgeArgs { linger_seconds: 0, ..World::settings(Topology::PerUser) };
+    world.add_edge_with(config.clone(), listener::Options::default()).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let bob = live(&world, 0, "bob").await;
+    let _carol = live(&world, 0, "carol").await;
+    let (old, kept) = (held(&world, "bob").await, held(&world, "carol").await);
+    drop(bob);
+    until("bob's lease is given back", async || {
+        world.table.leases(&user("bob")).await.unwrap()[0].holder.is_none()
+    })
+    .await;
+    let later = Clock::fixed(Clock::system().now() + 73.hours());
+    world.add_reaper(later).await;
+    until("bob's queue is gone, and carol's is not", async || queues(&world).await == [kept.url.clone()])
+        .await;
+    until("so are its rows", async || {
+        world.table.leases(&user("bob")).await.unwrap().is_empty() && world.registered().await.len() == 1
+    })
+    .await;
+    let mut bob = live(&world, 0, "bob").await;
+    assert_ne!(held(&world, "bob").await.queue, old.queue);
+    alice.say(&thread, "hi").await;
+    assert_eq!(bob.expect("message").await.data["text"], "hi");
+}
+
+#[tokio::test]
+async fn what_a_dead_edge_leaves_is_reaped_and_a_living_ones_is_not() {
+    for topology in [Topology::PerUser, Topology::PerEdge] {
+        let mut world = World::start(topology, 2).await;
+        let (_bob, mut carol) = (live(&world, 0, "bob").await, live(&world, 1, "carol").await);
+        let (dead, alive) = (held(&world, "bob").await, held(&world, "carol").await);
+        let boot = world.edges[0].edge.boot();
+        world.edges[0].kill();
+        // What an observer does after half a minute.
+        world.table.remove_edge(&boot).await.unwrap();
+        world.add_reaper(Clock::system()).await;
+        match topology {
+            Topology::PerUser => {
+                until("nobody holds bob's queue, which stays", async || {
+                    world.table.leases(&user("bob")).await.unwrap()[0].holder.is_none()
+                })
+                .await;
+                assert_eq!(queues(&world).await.len(), 2);
+            }
+            Topology::PerEdge => {
+                until("the dead edge's queue is gone", async || !queues(&world).await.contains(&dead.url))
+                    .await;
+                until("it is struck off", async || world.registered().await.len() == 1).await;
+            }
+        }
+        assert!(queues(&world).await.contains(&alive.url));
+        let alice = world.as_user("alice");
+        let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "three"})).await;
+        carol.expect("thread").await;
+        let polled = world.poll(1, "bob", None, 0).await;
+        assert_eq!(polled.status, StatusCode::OK);
+        alice.say(&thread, "hi").await;
+        assert_eq!(carol.expect("message").await.data["text"], "hi");
+    }
+}
