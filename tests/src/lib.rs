@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a harness fails by panicking, as tests do")]
 
 pub mod calls;
+pub mod eventsource;
+pub mod faults;
 pub mod http;
 pub mod sse;
 pub mod world;

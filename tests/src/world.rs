@@ -3,13 +3,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
+use aws_config::SdkConfig;
 use axum::Router;
 use domain::{ids::UserId, limits};
 use queue::queues::Queues;
 use runnel::emulators::Emulators;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
-    aws,
+    aws::{self, Configs},
     clock::Clock,
     layers, listener,
 };
@@ -20,7 +21,12 @@ use sse_edge::{
 use store::table::Table;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{calls::Calls, http::Api, sse::Stream};
+use crate::{
+    calls::Calls,
+    faults::{Faults, client::FaultyClient},
+    http::Api,
+    sse::Stream,
+};
 
 /// The longest that anything may take before a test says that it does not come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,11 +43,37 @@ pub struct World {
     pub calls: Calls,
     /// The API's address.
     pub api: SocketAddr,
+    /// What goes wrong between the API and AWS.
+    pub faults: Faults,
     /// The edges.
     pub edges: Vec<RunningEdge>,
     auth: AuthConfig,
+    aws: Configs,
     tracker: TaskTracker,
     stop: CancellationToken,
+}
+
+/// One more process of the write side: an API of its own, or a sweeper.
+#[derive(Debug)]
+pub struct Side {
+    /// What goes wrong between it and AWS.
+    pub faults: Faults,
+    /// The API's address.
+    pub api: SocketAddr,
+    fanout: Fanout,
+    stop: CancellationToken,
+}
+
+impl Side {
+    /// Its fan-out, at another time.
+    pub fn fanout(&self, clock: Clock) -> Fanout {
+        Fanout { clock, ..self.fanout.clone() }
+    }
+
+    /// Ends it without a word.
+    pub fn kill(&self) {
+        self.stop.cancel();
+    }
 }
 
 /// One edge of a world.
@@ -51,6 +83,8 @@ pub struct RunningEdge {
     pub edge: Edge,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What goes wrong between it and AWS.
+    pub faults: Faults,
     stop: CancellationToken,
 }
 
@@ -74,45 +108,74 @@ impl World {
             ..AuthConfig::default()
         };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let calls = Calls::default();
-        let counted =
-            aws_sdk_dynamodb::config::Builder::from(&aws.dynamodb).interceptor(calls.clone()).build();
-        let counted_table = Table::open(counted, "test", limits::INBOX_DAYS).await.unwrap();
-        let counted = aws_sdk_sqs::config::Builder::from(&aws.sqs).interceptor(calls.clone()).build();
-        let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), "test");
-        let fanout = Fanout { table: counted_table, queues: counted_queues, clock: Clock::system() };
+        let (calls, faults) = (Calls::default(), Faults::default());
+        let fanout = fanout(&aws, &faults, Some(&calls)).await;
         let verifier = Verifier::new(&auth).unwrap();
         let api = listen(router(ApiState { verifier, fanout }), &stop, &tracker);
-        let mut world =
-            Self { _emulators: emulators, table, queues, calls, api, edges: Vec::new(), auth, tracker, stop };
+        let mut world = Self {
+            _emulators: emulators,
+            table,
+            queues,
+            calls,
+            api,
+            faults,
+            edges: Vec::new(),
+            auth,
+            aws,
+            tracker,
+            stop,
+        };
         for _ in 0..edges {
             world.add_edge(topology).await;
         }
         world
     }
 
+    /// One more API, with faults of its own.
+    pub async fn side(&self) -> Side {
+        let faults = Faults::default();
+        let fanout = fanout(&self.aws, &faults, None).await;
+        let (verifier, stop) = (Verifier::new(&self.auth).unwrap(), self.stop.child_token());
+        let router = router(ApiState { verifier, fanout: fanout.clone() });
+        let api = listen(router, &stop, &self.tracker);
+        Side { faults, api, fanout, stop }
+    }
+
     /// Starts one more edge.
     pub async fn add_edge(&mut self, topology: Topology) {
-        let stop = self.stop.child_token();
+        let edge = self.edge(topology).await;
+        edge.edge.ready().await;
+        self.edges.push(edge);
+    }
+
+    /// One more edge, which does not belong to the others, and may not be ready yet.
+    pub async fn edge(&self, topology: Topology) -> RunningEdge {
+        let (stop, faults) = (self.stop.child_token(), Faults::default());
+        let Fanout { table, queues, .. } = fanout(&self.aws, &faults, None).await;
+        faults.take();
         let config =
             EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() };
         let parts = Parts {
-            table: self.table.clone(),
-            queues: self.queues.clone(),
+            table,
+            queues,
             verifier: Verifier::new(&self.auth).unwrap(),
             clock: Clock::system(),
             config,
         };
         let edge = Edge::start(parts, &self.tracker, &stop);
-        edge.ready().await;
         let address = listen(layers::wrap(edge.router()), &stop, &self.tracker);
-        self.edges.push(RunningEdge { edge, address, stop });
+        RunningEdge { edge, address, faults, stop }
     }
 
     /// A token for `user`.
     pub fn token(&self, user: &str) -> String {
         let user = UserId::parse(user).unwrap();
         Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), Clock::system().now())
+    }
+
+    /// A DynamoDB client without faults, for rows that no door writes.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.aws.dynamodb)
     }
 
     /// The API as `user` uses it.
@@ -135,6 +198,25 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// What a process of the write side is built from, over clients of its own.
+async fn fanout(aws: &Configs, faults: &Faults, calls: Option<&Calls>) -> Fanout {
+    let client = |config: &SdkConfig| FaultyClient {
+        inner: config.http_client().expect("the configurations name their client"),
+        faults: faults.clone(),
+    };
+    let mut dynamodb =
+        aws_sdk_dynamodb::config::Builder::from(&aws.dynamodb).http_client(client(&aws.dynamodb));
+    let mut sqs = aws_sdk_sqs::config::Builder::from(&aws.sqs).http_client(client(&aws.sqs));
+    if let Some(calls) = calls {
+        dynamodb = dynamodb.interceptor(calls.clone());
+        sqs = sqs.interceptor(calls.clone());
+    }
+    let receives =
+        aws_sdk_sqs::config::Builder::from(&aws.sqs_receive).http_client(client(&aws.sqs_receive)).build();
+    let table = Table::open(dynamodb.build(), "test", limits::INBOX_DAYS).await.unwrap();
+    Fanout { table, queues: Queues::new(sqs.build(), receives, "test"), clock: Clock::system() }
 }
 
 fn listen(router: Router, stop: &CancellationToken, tracker: &TaskTracker) -> SocketAddr {
