@@ -3,9 +3,31 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+/// Each test twice: with queues of users, and with queues of edges.
+macro_rules! both {
+    ($($name:ident),* $(,)?) => {
+        mod per_user {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(sse_edge::config::Topology::PerUser).await;
+            })*
+        }
+        mod per_edge {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(sse_edge::config::Topology::PerEdge).await;
+            })*
+        }
+    };
+}
+
 mod api;
 mod cost;
+mod cuts;
+mod doors;
 mod members;
+mod races;
+mod replay;
 mod stream;
 mod sweep;
 mod wire;

@@ -4,23 +4,6 @@ use serde_json::json;
 use sse_edge::config::Topology;
 use tests::world::World;
 
-macro_rules! both {
-    ($($name:ident),* $(,)?) => {
-        mod per_user {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(sse_edge::config::Topology::PerUser).await;
-            })*
-        }
-        mod per_edge {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(sse_edge::config::Topology::PerEdge).await;
-            })*
-        }
-    };
-}
-
 both!(
     a_message_travels_from_post_to_an_open_stream,
     a_cut_stream_goes_on_where_it_was,

@@ -169,8 +169,13 @@ impl World {
 
     /// A token for `user`.
     pub fn token(&self, user: &str) -> String {
+        self.token_from(user, Duration::ZERO)
+    }
+
+    /// A token for `user`, good for an hour, that was minted some time ago.
+    pub fn token_from(&self, user: &str, ago: Duration) -> String {
         let user = UserId::parse(user).unwrap();
-        Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), Clock::system().now())
+        Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), Clock::system().now() - ago)
     }
 
     /// A DynamoDB client without faults, for rows that no door writes.
