@@ -20,7 +20,9 @@ async fn a_cut_at_any_byte_loses_doubles_and_corrupts_nothing(topology: Topology
     let mut stream = world.open(0, "bob", None).await;
     let (mut raw, mut cursors) = (String::new(), Vec::new());
     let start = more(&mut stream, &mut raw).await;
-    for (n, text) in ["one", "zwei \u{2028} drei\n\ndata: forged\nid: 9\n\n", "日本 😀", ":"].iter().enumerate() {
+    for (n, text) in
+        ["one", "zwei \u{2028} drei\n\ndata: forged\nid: 9\n\n", "日本 😀", ":"].iter().enumerate()
+    {
         alice.say(&thread, text).await;
         cursors.push(more(&mut stream, &mut raw).await);
         if n == 1 {

@@ -127,7 +127,11 @@ async fn a_broken_read_costs_nothing(topology: Topology) {
     // More than the SDK repeats by itself: HEAD, the inbox and the bodies are all read again.
     for (operation, row) in [("GetItem", "HEAD"), ("Query", "L#"), ("BatchGetItem", "E#")] {
         for n in 1..=4 {
-            let fault = if n % 2 == 0 { Fault::Reset(Moment::After) } else { Fault::Refuse(500, "InternalServerError") };
+            let fault = if n % 2 == 0 {
+                Fault::Reset(Moment::After)
+            } else {
+                Fault::Refuse(500, "InternalServerError")
+            };
             faults.on(Call::to(operation).about(format!("\"{row}")).nth(n), fault);
         }
     }

@@ -22,6 +22,7 @@ pub struct Faults(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     plan: Mutex<Plan>,
+    answered: watch::Sender<Vec<Made>>,
     dead: watch::Sender<bool>,
 }
 
@@ -29,6 +30,13 @@ struct Inner {
 struct Plan {
     rules: Vec<Rule>,
     made: Vec<Made>,
+}
+
+/// What is to happen to a call.
+#[derive(Debug)]
+struct Verdict {
+    made: Made,
+    fault: Option<Fault>,
 }
 
 #[derive(Debug)]
@@ -39,7 +47,7 @@ struct Rule {
 }
 
 /// A call that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Made {
     /// The operation.
     pub operation: String,
@@ -51,6 +59,7 @@ pub struct Made {
 #[derive(Debug, Clone)]
 pub struct Call {
     operation: Option<&'static str>,
+    like: Option<Made>,
     about: Vec<String>,
     nth: usize,
 }
@@ -91,12 +100,17 @@ struct Gate {
 impl Call {
     /// Any call.
     pub const fn any() -> Self {
-        Self { operation: None, about: Vec::new(), nth: 1 }
+        Self { operation: None, like: None, about: Vec::new(), nth: 1 }
+    }
+
+    /// A call of the same kind as one that was made.
+    pub const fn like(made: Made) -> Self {
+        Self { operation: None, like: Some(made), about: Vec::new(), nth: 1 }
     }
 
     /// A call of one operation.
     pub const fn to(operation: &'static str) -> Self {
-        Self { operation: Some(operation), about: Vec::new(), nth: 1 }
+        Self { operation: Some(operation), like: None, about: Vec::new(), nth: 1 }
     }
 
     /// Only one whose body holds this text too.
@@ -113,8 +127,9 @@ impl Call {
         self
     }
 
-    fn is(&self, operation: &str, body: &str) -> bool {
-        self.operation.is_none_or(|wanted| wanted == operation)
+    fn is(&self, made: &Made, body: &str) -> bool {
+        self.operation.is_none_or(|wanted| wanted == made.operation)
+            && self.like.as_ref().is_none_or(|wanted| wanted == made)
             && self.about.iter().all(|text| body.contains(text))
     }
 }
@@ -155,6 +170,13 @@ impl Faults {
         let _ = self.0.dead.subscribe().wait_for(|dead| *dead).await;
     }
 
+    /// Waits until such a call has been answered.
+    pub async fn answered(&self, is: impl Fn(&Made) -> bool) {
+        let mut answered = self.0.answered.subscribe();
+        let answered = answered.wait_for(|calls| calls.iter().any(&is));
+        let _ = tokio::time::timeout(PATIENCE, answered).await.expect("such a call is made in time");
+    }
+
     /// The calls made since they were last taken.
     pub fn take(&self) -> Vec<Made> {
         std::mem::take(&mut self.plan().made)
@@ -173,22 +195,40 @@ impl Faults {
     }
 
     /// Takes note of a call, and says what is to happen to it.
-    fn judge(&self, request: &HttpRequest) -> Option<Fault> {
+    fn judge(&self, request: &HttpRequest) -> Verdict {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default();
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let made = Made { operation, rows: rows(&body) };
         let mut plan = self.plan();
-        plan.made.push(Made { operation: operation.to_owned(), rows: rows(&body) });
+        plan.made.push(made.clone());
         let mut struck = None;
         for (place, rule) in plan.rules.iter_mut().enumerate() {
-            if rule.call.is(operation, &body) {
+            if rule.call.is(&made, &body) {
                 rule.seen += 1;
                 if rule.seen == rule.call.nth && struck.is_none() {
                     struck = Some(place);
                 }
             }
         }
-        struck.map(|place| plan.rules.remove(place).fault)
+        let fault = struck.map(|place| plan.rules.remove(place).fault);
+        Verdict { made, fault }
+    }
+
+    fn note_answer(&self, made: Made) {
+        self.0.answered.send_modify(|answered| answered.push(made));
+    }
+}
+
+impl Made {
+    /// Whether it is this operation on these kinds of rows.
+    pub fn is(&self, operation: &str, rows: &[&str]) -> bool {
+        self.operation == operation && self.rows == rows
+    }
+
+    /// Whether AWS is another afterwards.
+    pub fn writes(&self) -> bool {
+        !["GetItem", "BatchGetItem", "Query", "DescribeTable"].contains(&self.operation.as_str())
     }
 }
 
@@ -199,14 +239,11 @@ impl std::fmt::Display for Made {
     }
 }
 
-/// What the keys of `docs` begin with, and what a request's body calls them by.
+/// What the keys of rows begin with (`store::keys`).
 fn rows(body: &str) -> Vec<&'static str> {
-    const KINDS: [&str; 15] =
-        ["S#", "K#", "T#", "META", "E#", "M#", "O#", "U#", "HEAD", "L#", "Q#", "QUEUES#", "EDGE", "TICKET", "dead"];
-    let mut found: Vec<(usize, &str)> =
-        KINDS.iter().filter_map(|kind| Some((body.find(&format!("\"{kind}"))?, *kind))).collect();
-    found.sort_unstable();
-    found.into_iter().map(|(_, kind)| kind).collect()
+    const KINDS: [&str; 14] =
+        ["S#", "K#", "TICKET", "O#", "T#", "META", "E#", "U#", "M#", "HEAD", "L#", "Q#", "QUEUES#", "EDGE"];
+    KINDS.into_iter().filter(|kind| body.contains(&format!("\"{kind}"))).collect()
 }
 
 async fn wait(flag: &watch::Sender<bool>) {

@@ -138,21 +138,22 @@ impl World {
         let (verifier, stop) = (Verifier::new(&self.auth).unwrap(), self.stop.child_token());
         let router = router(ApiState { verifier, fanout: fanout.clone() });
         let api = listen(router, &stop, &self.tracker);
+        faults.take();
         Side { faults, api, fanout, stop }
     }
 
     /// Starts one more edge.
     pub async fn add_edge(&mut self, topology: Topology) {
-        let edge = self.edge(topology).await;
+        let edge = self.edge(topology, Faults::default()).await;
         edge.edge.ready().await;
         self.edges.push(edge);
     }
 
-    /// One more edge, which does not belong to the others, and may not be ready yet.
-    pub async fn edge(&self, topology: Topology) -> RunningEdge {
-        let (stop, faults) = (self.stop.child_token(), Faults::default());
+    /// One more edge, which does not belong to the others, and may not be ready yet: its faults
+    /// may strike from its first call on.
+    pub async fn edge(&self, topology: Topology, faults: Faults) -> RunningEdge {
+        let stop = self.stop.child_token();
         let Fanout { table, queues, .. } = fanout(&self.aws, &faults, None).await;
-        faults.take();
         let config =
             EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() };
         let parts = Parts {

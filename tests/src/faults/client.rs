@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 
-use super::{Fault, Faults, Moment};
+use super::{Fault, Faults, Moment, Verdict};
 
 /// A client that does what the faults say, and otherwise what `inner` does.
 #[derive(Debug)]
@@ -49,38 +49,54 @@ impl HttpConnector for Connector {
         if self.faults.is_dead() {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        let Some(fault) = self.faults.judge(&request) else { return self.inner.call(request) };
-        let (inner, faults) = (self.inner.clone(), self.faults.clone());
-        if matches!(fault, Fault::Die(Moment::Before)) {
+        let Verdict { made, fault } = self.faults.judge(&request);
+        if matches!(fault, Some(Fault::Die(Moment::Before))) {
             // At once: nothing else of this process may slip by.
-            faults.die();
+            self.faults.die();
         }
+        let (inner, faults) = (self.inner.clone(), self.faults.clone());
         HttpConnectorFuture::new(async move {
-            match fault {
-                Fault::Reset(Moment::Before) => Err(reset()),
-                Fault::Reset(Moment::After) => {
-                    inner.call(request).await?;
-                    Err(reset())
-                }
-                Fault::Refuse(status, code) => Ok(refusal(status, code)),
-                Fault::Hold(Moment::Before, held) => {
-                    held.pass().await;
-                    inner.call(request).await
-                }
-                Fault::Hold(Moment::After, held) => {
-                    let answer = inner.call(request).await;
-                    held.pass().await;
-                    answer
-                }
-                Fault::Die(moment) => {
-                    if moment == Moment::After {
-                        let _ = inner.call(request).await;
-                    }
-                    faults.die();
-                    std::future::pending().await
-                }
+            let answer = match fault {
+                None => inner.call(request).await,
+                Some(fault) => suffer(fault, &inner, request, &faults).await,
+            };
+            if answer.is_ok() {
+                faults.note_answer(made);
             }
+            answer
         })
+    }
+}
+
+async fn suffer(
+    fault: Fault,
+    inner: &SharedHttpConnector,
+    request: HttpRequest,
+    faults: &Faults,
+) -> Result<HttpResponse, ConnectorError> {
+    match fault {
+        Fault::Reset(Moment::Before) => Err(reset()),
+        Fault::Reset(Moment::After) => {
+            inner.call(request).await?;
+            Err(reset())
+        }
+        Fault::Refuse(status, code) => Ok(refusal(status, code)),
+        Fault::Hold(Moment::Before, held) => {
+            held.pass().await;
+            inner.call(request).await
+        }
+        Fault::Hold(Moment::After, held) => {
+            let answer = inner.call(request).await;
+            held.pass().await;
+            answer
+        }
+        Fault::Die(moment) => {
+            if moment == Moment::After {
+                let _ = inner.call(request).await;
+            }
+            faults.die();
+            std::future::pending().await
+        }
     }
 }
 
