@@ -196,7 +196,7 @@ async fn a_link_without_time_hands_itself_on_from_the_member_reached() {
 async fn a_member_who_cannot_be_told_keeps_the_row_and_nobody_waiting() {
     let world = World::start_idle(Topology::PerUser, 0).await;
     let thread = world.crowd("alice", 120).await;
-    let client = world.dynamodb().await;
+    let client = &world.dynamodb;
     let of = |text: String| AttributeValue::S(text);
     let (pk, sk) = (of(format!("U#{}", one_of(7))), of(format!("M#{thread}")));
     let view = client.get_item().table_name(&world.stage).key("pk", pk.clone()).key("sk", sk.clone());
@@ -236,9 +236,9 @@ async fn a_job_that_cannot_be_done_comes_again_until_it_lies_with_the_dead() {
     let world = World::start_idle(Topology::PerUser, 0).await;
     let thread = world.crowd("alice", 60).await;
     world.as_user("alice").say(thread.as_str(), "hi").await;
-    world.dynamodb().await.delete_table().table_name(&world.stage).send().await.unwrap();
+    world.dynamodb.delete_table().table_name(&world.stage).send().await.unwrap();
     let fanout = world.fanout(Clock::system());
-    let sqs = world.sqs().await;
+    let sqs = world.sqs;
     for _ in 0..limits::JOB_RECEIVES {
         let jobs = world.queues.receive(&world.jobs).await.unwrap();
         let failures = fanout.handle(&sqs_event(&jobs), soon()).await;

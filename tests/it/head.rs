@@ -103,7 +103,7 @@ async fn a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_agai
     world
         .dynamodb
         .update_item()
-        .table_name("test")
+        .table_name(&world.stage)
         .key("pk", AttributeValue::S("U#bob".into()))
         .key("sk", AttributeValue::S("HEAD".into()))
         .update_expression("SET authv = :authv")
@@ -127,7 +127,7 @@ async fn an_edge_whose_head_check_stalls_asks_for_no_new_streams() {
     bob.expect("hello").await;
     assert_eq!(edge.get("/v1/ready").await.status, StatusCode::OK);
     assert!(metric(&world, "edge_oldest_unchecked_seconds") < 5.0);
-    world.dynamodb.delete_table().table_name("test").send().await.unwrap();
+    world.dynamodb.delete_table().table_name(&world.stage).send().await.unwrap();
     until("it says so", async || {
         let ready = edge.get("/v1/ready").await;
         ready.status == StatusCode::SERVICE_UNAVAILABLE

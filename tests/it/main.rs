@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-/// Runs each test in both topologies.
+/// Each test twice: with queues of users, and with queues of edges.
 macro_rules! both {
     ($($name:ident),* $(,)?) => {
         mod per_user {
@@ -26,6 +26,8 @@ mod chains;
 mod changes;
 mod cors;
 mod cost;
+mod cuts;
+mod doors;
 mod head;
 mod hot;
 mod leases;
@@ -34,6 +36,8 @@ mod mend;
 mod openapi;
 mod overload;
 mod poll;
+mod races;
+mod replay;
 mod rolling;
 mod stream;
 mod sweep;

@@ -153,7 +153,7 @@ async fn a_damaged_row_stops_nothing_beside_it() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
     let thread = ThreadId::parse(&alice.thread(json!({"members": ["bob"], "title": "club"})).await).unwrap();
-    let client = world.dynamodb().await;
+    let client = &world.dynamodb;
     let damage = async |pk: &str, sk: &str| {
         let put = client.put_item().table_name(&world.stage).item("pk", s(pk)).item("sk", s(sk));
         put.item("exp", s("soon")).send().await.unwrap();
@@ -180,14 +180,14 @@ async fn whoever_the_log_says_has_left_may_not_write_even_if_the_member_list_lag
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
     let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
-    let row = world.dynamodb().await.get_item().table_name(&world.stage).key("pk", s(format!("T#{thread}")));
+    let row = world.dynamodb.get_item().table_name(&world.stage).key("pk", s(format!("T#{thread}")));
     let before = row.key("sk", s("M#bob")).send().await.unwrap().item;
     assert_eq!(
         alice.call("DELETE", &format!("/v1/threads/{thread}/members/bob"), None, &[]).await.status,
         204
     );
     // As if the items of that transaction had not all become visible.
-    world.dynamodb().await.put_item().table_name(&world.stage).set_item(before).send().await.unwrap();
+    world.dynamodb.put_item().table_name(&world.stage).set_item(before).send().await.unwrap();
     let said =
         world.as_user("bob").post(&format!("/v1/threads/{thread}/messages"), json!({"text": "hi"})).await;
     assert_eq!(said.status, 404);
@@ -202,7 +202,7 @@ async fn a_user_with_a_thousand_threads_gets_no_more() {
     let first = busy.call("POST", "/v1/threads", Some(group.clone()), &known).await;
     assert_eq!(first.status, 201);
     let club = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
-    let client = world.dynamodb().await;
+    let client = &world.dynamodb;
     let row = client.get_item().table_name(&world.stage).key("pk", s("U#busy"));
     let view = row.key("sk", s(format!("M#{}", first.body["id"].as_str().unwrap()))).send().await.unwrap();
     let view = view.item.unwrap();

@@ -10,7 +10,7 @@ use domain::{
     limits,
 };
 use serde_json::json;
-use server::{aws, clock::Clock};
+use server::clock::Clock;
 
 use crate::world::World;
 
@@ -30,7 +30,7 @@ impl World {
         let named = (size - 1).min(limits::CREATE_MEMBERS);
         let members: Vec<String> = (0..named).map(one_of).collect();
         let thread = self.as_user(owner).thread(json!({"members": members, "title": "crowd"})).await;
-        let client = self.dynamodb().await;
+        let client = &self.dynamodb;
         let user_pk = |user: &str| format!("U#{user}");
         let (thread_pk, view_sk) = (format!("T#{thread}"), format!("M#{thread}"));
         let s = |text: &str| AttributeValue::S(text.to_owned());
@@ -59,23 +59,13 @@ impl World {
         ThreadId::parse(&thread).unwrap()
     }
 
-    /// A DynamoDB client, for what no public door does.
-    pub async fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&aws::configs(&self.endpoints).await.dynamodb)
-    }
-
-    /// An SQS client, for what no public door does.
-    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(&aws::configs(&self.endpoints).await.sqs)
-    }
-
     /// How many jobs lie in the queue at `url`, received ones included.
     pub async fn lying_in(&self, url: &str) -> u32 {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
             QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
         ];
-        let call = self.sqs().await.get_queue_attributes().queue_url(url);
+        let call = self.sqs.get_queue_attributes().queue_url(url);
         let found = call.set_attribute_names(Some(names.to_vec())).send().await.unwrap();
         let found = found.attributes.unwrap();
         names.iter().map(|name| found[name].parse::<u32>().unwrap()).sum()

@@ -6,6 +6,8 @@
 pub mod calls;
 pub mod crowd;
 pub mod deaf;
+pub mod eventsource;
+pub mod faults;
 pub mod http;
 pub mod lambda;
 pub mod process;

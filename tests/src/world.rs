@@ -9,13 +9,14 @@ use std::{
 };
 
 use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
+use aws_config::SdkConfig;
 use axum::Router;
 use domain::{ids::UserId, limits};
 use queue::queues::Queues;
 use runnel::emulators::Emulators;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
-    aws::{self, Endpoints},
+    aws::{self, Configs, Endpoints},
     clock::Clock,
     cors::Origins,
     layers, listener,
@@ -30,6 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     calls::Calls,
+    faults::{Faults, client::FaultyClient},
     http::{Answer, Api},
     sse::Stream,
 };
@@ -67,12 +69,38 @@ pub struct World {
     pub calls: Calls,
     /// The API's address.
     pub api: SocketAddr,
+    /// What goes wrong between the API and AWS.
+    pub faults: Faults,
     /// The edges.
     pub edges: Vec<RunningEdge>,
     worker: Fanout,
     auth: AuthConfig,
+    place: Place,
     tracker: TaskTracker,
     stop: CancellationToken,
+}
+
+/// One more process of the write side: an API of its own, or a sweeper.
+#[derive(Debug)]
+pub struct Side {
+    /// What goes wrong between it and AWS.
+    pub faults: Faults,
+    /// The API's address.
+    pub api: SocketAddr,
+    fanout: Fanout,
+    stop: CancellationToken,
+}
+
+impl Side {
+    /// Its fan-out, at another time.
+    pub fn fanout(&self, clock: Clock) -> Fanout {
+        Fanout { clock, ..self.fanout.clone() }
+    }
+
+    /// Ends it without a word.
+    pub fn kill(&self) {
+        self.stop.cancel();
+    }
 }
 
 /// One edge of a world.
@@ -84,6 +112,8 @@ pub struct RunningEdge {
     pub address: SocketAddr,
     /// Where its metrics are, if they are anywhere.
     pub metrics_address: Option<SocketAddr>,
+    /// What goes wrong between it and AWS.
+    pub faults: Faults,
     stop: CancellationToken,
 }
 
@@ -133,15 +163,10 @@ impl World {
         let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &stage);
         let auth = AuthConfig { secret: Some(SECRET.into()), ..AuthConfig::default() };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-        let calls = Calls::default();
-        let counted =
-            aws_sdk_dynamodb::config::Builder::from(&aws.dynamodb).interceptor(calls.clone()).build();
-        let counted_table = Table::open(counted, &stage, limits::INBOX_DAYS).await.unwrap();
-        let counted = aws_sdk_sqs::config::Builder::from(&aws.sqs).interceptor(calls.clone()).build();
-        let counted_queues = Queues::new(counted, (&aws.sqs_receive).into(), &stage);
+        let (calls, faults) = (Calls::default(), Faults::default());
         let jobs = queues.fanout(None).await.unwrap();
-        let (clock, inner) = (Clock::system(), jobs.clone());
-        let fanout = Fanout { table: counted_table, queues: counted_queues, jobs: inner, clock };
+        let place = Place { aws, stage, jobs };
+        let fanout = place.fanout(&faults, Some(&calls)).await;
         let worker = fanout.clone();
         let verifier = Verifier::new(&auth).unwrap();
         let router = router(ApiState { verifier, fanout }, &origins());
@@ -149,17 +174,19 @@ impl World {
         let mut world = Self {
             _emulators: emulators,
             endpoints,
-            stage,
+            stage: place.stage.clone(),
             table,
             queues,
-            jobs,
-            dynamodb: aws_sdk_dynamodb::Client::new(&aws.dynamodb),
-            sqs: aws_sdk_sqs::Client::new(&aws.sqs),
+            jobs: place.jobs.clone(),
+            dynamodb: aws_sdk_dynamodb::Client::new(&place.aws.dynamodb),
+            sqs: aws_sdk_sqs::Client::new(&place.aws.sqs),
             calls,
             api,
+            faults,
             edges: Vec::new(),
             worker,
             auth,
+            place,
             tracker,
             stop,
         };
@@ -172,6 +199,17 @@ impl World {
     /// The settings of an edge that makes a test wait no longer than it must.
     pub fn settings(topology: Topology) -> EdgeArgs {
         EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() }
+    }
+
+    /// One more API, with faults of its own.
+    pub async fn side(&self) -> Side {
+        let faults = Faults::default();
+        let fanout = self.place.fanout(&faults, None).await;
+        let (verifier, stop) = (Verifier::new(&self.auth).unwrap(), self.stop.child_token());
+        let router = router(ApiState { verifier, fanout: fanout.clone() }, &origins());
+        let api = listen(router, listener::Options::default(), &stop, &self.tracker);
+        faults.take();
+        Side { faults, api, fanout, stop }
     }
 
     /// Starts one more edge.
@@ -201,26 +239,42 @@ impl World {
     }
 
     async fn add_edge_at(&mut self, config: EdgeArgs, options: listener::Options, clock: Clock) {
+        let edge = self.edge_at((config, options, clock), Faults::default()).await;
+        edge.edge.ready().await;
+        self.edges.push(edge);
+    }
+
+    /// One more edge, which does not belong to the others, and may not be ready yet: its faults
+    /// may strike from its first call on.
+    pub async fn edge(&self, topology: Topology, faults: Faults) -> RunningEdge {
+        let settings = (Self::settings(topology), listener::Options::default(), Clock::system());
+        self.edge_at(settings, faults).await
+    }
+
+    async fn edge_at(
+        &self,
+        (config, options, clock): (EdgeArgs, listener::Options, Clock),
+        faults: Faults,
+    ) -> RunningEdge {
         let stop = self.stop.child_token();
-        let parts = Parts {
-            table: self.table.clone(),
-            queues: self.queues.clone(),
-            verifier: Verifier::new(&self.auth).unwrap(),
-            clock,
-            config,
-        };
+        let Fanout { table, queues, .. } = self.place.fanout(&faults, None).await;
+        let parts = Parts { table, queues, verifier: Verifier::new(&self.auth).unwrap(), clock, config };
         let edge = Edge::start(parts, &self.tracker, &stop);
-        edge.ready().await;
         let router = layers::wrap(edge.router(), &origins());
         let address = listen(router, options, &stop, &self.tracker);
         let metrics_address = edge.serve_metrics(&stop, &self.tracker).unwrap();
-        self.edges.push(RunningEdge { edge, address, metrics_address, stop });
+        RunningEdge { edge, address, metrics_address, faults, stop }
     }
 
     /// A token for `user`.
     pub fn token(&self, user: &str) -> String {
+        self.token_from(user, Duration::ZERO)
+    }
+
+    /// A token for `user`, good for an hour, that was minted some time ago.
+    pub fn token_from(&self, user: &str, ago: Duration) -> String {
         let user = UserId::parse(user).unwrap();
-        Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), Clock::system().now())
+        Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), Clock::system().now() - ago)
     }
 
     /// The API as `user` uses it.
@@ -274,6 +328,35 @@ pub fn stage() -> String {
 
 fn origins() -> Origins {
     ORIGIN.parse().unwrap()
+}
+
+/// What the processes of a world have in common.
+#[derive(Debug)]
+struct Place {
+    aws: Configs,
+    stage: String,
+    jobs: String,
+}
+
+impl Place {
+    /// What a process of the write side is built from, over clients of its own.
+    async fn fanout(&self, faults: &Faults, calls: Option<&Calls>) -> Fanout {
+        let client = |config: &SdkConfig| FaultyClient {
+            inner: config.http_client().expect("the configurations name their client"),
+            faults: faults.clone(),
+        };
+        let Configs { dynamodb, sqs, sqs_receive } = &self.aws;
+        let mut rows = aws_sdk_dynamodb::config::Builder::from(dynamodb).http_client(client(dynamodb));
+        let mut posts = aws_sdk_sqs::config::Builder::from(sqs).http_client(client(sqs));
+        if let Some(calls) = calls {
+            rows = rows.interceptor(calls.clone());
+            posts = posts.interceptor(calls.clone());
+        }
+        let receives = aws_sdk_sqs::config::Builder::from(sqs_receive).http_client(client(sqs_receive));
+        let table = Table::open(rows.build(), &self.stage, limits::INBOX_DAYS).await.unwrap();
+        let queues = Queues::new(posts.build(), receives.build(), &self.stage);
+        Fanout { table, queues, jobs: self.jobs.clone(), clock: Clock::system() }
+    }
 }
 
 fn listen(

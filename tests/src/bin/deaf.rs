@@ -108,7 +108,7 @@ async fn main() {
 }
 
 async fn start_edge(world: &World) -> (Child, SocketAddr, SocketAddr) {
-    let endpoints = world.endpoints();
+    let endpoints = world.endpoints.clone();
     let beside = std::env::current_exe().unwrap().with_file_name("sse-edge");
     let mut edge = Command::new(beside)
         .env("NO_COLOR", "1")

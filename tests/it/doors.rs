@@ -1,0 +1,116 @@
+//! Who may open a stream, and what those hear who may not.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::json;
+use sse_edge::config::Topology;
+use tests::{
+    sse::{Frame, Stream},
+    world::World,
+};
+
+/// The only frame of an answer that must not close an EventSource for ever.
+async fn bye(mut stream: Stream) -> Frame {
+    assert_eq!(stream.status, 200, "any other status closes an EventSource for ever");
+    assert_eq!(stream.headers["content-type"], "text/event-stream");
+    let frame = stream.expect("bye").await;
+    assert!(stream.any().await.is_none(), "bye is the last frame");
+    assert_eq!(frame.data["retry_ms"].as_u64(), frame.retry.map(u64::from));
+    frame
+}
+
+fn later(frame: &Frame) -> bool {
+    (10_000..=60_000).contains(&frame.retry.unwrap())
+}
+
+#[tokio::test]
+async fn the_ninth_stream_of_a_user_is_told_to_come_later() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut stream = world.open(0, "bob", None).await;
+        open.push((stream.expect("hello").await.id, stream));
+    }
+    let refused = bye(world.open(0, "bob", Some(&open[0].0)).await).await;
+    assert_eq!((refused.data["reason"].as_str(), later(&refused)), (Some("busy"), true));
+    assert_eq!(refused.id, open[0].0, "a bye moves no cursor");
+    world.open(0, "alice", None).await.expect("hello").await;
+    // One goes, and there is room: as soon as the edge has seen it go.
+    open.pop();
+    let again = tokio::time::timeout(tests::world::PATIENCE, async {
+        while world.open(0, "bob", None).await.next().await.event != "hello" {}
+    });
+    again.await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_for_one_stream_and_the_second_is_told_in_the_stream() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let edge = world.edges[0].address;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let ticket = world.as_user("bob").post("/v1/tickets", json!({})).await.body["ticket"].clone();
+    let path = format!("/v1/events?ticket={}", ticket.as_str().unwrap());
+    let mut first = Stream::request(edge, &path, &[]).await;
+    first.expect("hello").await;
+    let second = bye(Stream::request(edge, &path, &[]).await).await;
+    assert_eq!(second.data["reason"], "ticket");
+    // The first goes on.
+    alice.say(&thread, "still there").await;
+    assert_eq!(first.expect("message").await.data["text"], "still there");
+    let never = format!("/v1/events?ticket={}", "a".repeat(ticket.as_str().unwrap().len()));
+    assert_eq!(bye(Stream::request(edge, &never, &[]).await).await.data["reason"], "ticket");
+    assert_eq!(Stream::request(edge, "/v1/events?ticket=nonsense!", &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn an_expired_but_genuine_token_is_told_so_and_a_forged_one_refused() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let edge = world.edges[0].address;
+    let expired = world.token_from("bob", Duration::from_hours(2));
+    let cursor = "0000000000000.7";
+    let told = bye(Stream::open(edge, &expired, Some(cursor)).await).await;
+    assert_eq!((told.data["reason"].as_str(), later(&told)), (Some("expired"), true));
+    assert_eq!(told.id, cursor);
+    let cookie = vec![("cookie", format!("runnel={expired}"))];
+    assert_eq!(bye(Stream::request(edge, "/v1/events", &cookie).await).await.data["reason"], "expired");
+    let forged = format!("{}x", &expired[..expired.len() - 1]);
+    for token in [forged.as_str(), "nonsense", ""] {
+        assert_eq!(Stream::open(edge, token, None).await.status, 401, "{token}");
+    }
+}
+
+/// Accepts no credentials of `user` that were issued before now and some time.
+async fn revoke(world: &World, user: &str) {
+    let at = server::clock::Clock::system().now().as_second() + 3_600;
+    let revoked = world
+        .dynamodb
+        .update_item()
+        .table_name(&world.stage)
+        .key("pk", AttributeValue::S(format!("U#{user}")))
+        .key("sk", AttributeValue::S("HEAD".into()))
+        .update_expression("SET authv = :at")
+        .condition_expression("attribute_exists(pk)")
+        .expression_attribute_values(":at", AttributeValue::N(at.to_string()));
+    revoked.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_revoked_is_told_once_and_then_never_comes_back() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let mut open = world.open(0, "bob", None).await;
+    let hello = open.expect("hello").await;
+    let ticket = world.as_user("bob").post("/v1/tickets", json!({})).await.body["ticket"].clone();
+    revoke(&world, "bob").await;
+    // The next comparison with HEAD says so.
+    assert_eq!(bye(open).await.data["reason"], "revoked");
+    let back = world.open(0, "bob", Some(&hello.id)).await;
+    assert_eq!(back.status, 204, "an EventSource that gets 204 never comes back");
+    let cookie = vec![("cookie", format!("runnel={}", world.token("bob")))];
+    let edge = world.edges[0].address;
+    assert_eq!(Stream::request(edge, "/v1/events", &cookie).await.status, 204);
+    let path = format!("/v1/events?ticket={}", ticket.as_str().unwrap());
+    assert_eq!(Stream::request(edge, &path, &[]).await.status, 204);
+    world.open(0, "alice", None).await.expect("hello").await;
+}

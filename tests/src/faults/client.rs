@@ -1,0 +1,116 @@
+//! The `HttpClient` that a process speaks to AWS through.
+
+use std::io;
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+            SharedHttpConnector,
+        },
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
+    http::{Headers, StatusCode},
+};
+use aws_smithy_types::body::SdkBody;
+
+use super::{Fault, Faults, Moment, Verdict};
+
+/// A client that does what the faults say, and otherwise what `inner` does.
+#[derive(Debug)]
+pub struct FaultyClient {
+    /// The real one.
+    pub inner: SharedHttpClient,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+#[derive(Debug)]
+struct Connector {
+    inner: SharedHttpConnector,
+    faults: Faults,
+}
+
+impl HttpClient for FaultyClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { inner, faults: self.faults.clone() })
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if self.faults.is_dead() {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        let Verdict { made, fault } = self.faults.judge(&request);
+        if matches!(fault, Some(Fault::Die(Moment::Before))) {
+            // At once: nothing else of this process may slip by.
+            self.faults.die();
+        }
+        let (inner, faults) = (self.inner.clone(), self.faults.clone());
+        HttpConnectorFuture::new(async move {
+            let answer = match fault {
+                None => inner.call(request).await,
+                Some(fault) => suffer(fault, &inner, request, &faults).await,
+            };
+            if answer.is_ok() {
+                faults.note_answer(made);
+            }
+            answer
+        })
+    }
+}
+
+async fn suffer(
+    fault: Fault,
+    inner: &SharedHttpConnector,
+    request: HttpRequest,
+    faults: &Faults,
+) -> Result<HttpResponse, ConnectorError> {
+    match fault {
+        Fault::Reset(Moment::Before) => Err(reset()),
+        Fault::Reset(Moment::After) => {
+            inner.call(request).await?;
+            Err(reset())
+        }
+        Fault::Refuse(status, code) => Ok(refusal(status, code)),
+        Fault::Hold(Moment::Before, held) => {
+            held.pass().await;
+            inner.call(request).await
+        }
+        Fault::Hold(Moment::After, held) => {
+            let answer = inner.call(request).await;
+            held.pass().await;
+            answer
+        }
+        Fault::Die(moment) => {
+            if moment == Moment::After {
+                let _ = inner.call(request).await;
+            }
+            faults.die();
+            std::future::pending().await
+        }
+    }
+}
+
+fn reset() -> ConnectorError {
+    ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into())
+}
+
+/// An error as both services word it.
+fn refusal(status: u16, code: &str) -> HttpResponse {
+    let body = format!(r#"{{"__type":"com.amazonaws#{code}","message":"a fault that was asked for"}}"#);
+    let status = StatusCode::try_from(status).expect("a status");
+    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    let mut headers = Headers::new();
+    headers.insert("content-type", "application/x-amz-json-1.0");
+    *response.headers_mut() = headers;
+    response
+}
