@@ -238,7 +238,7 @@ async fn a_job_that_cannot_be_done_comes_again_until_it_lies_with_the_dead() {
     world.as_user("alice").say(thread.as_str(), "hi").await;
     world.dynamodb.delete_table().table_name(&world.stage).send().await.unwrap();
     let fanout = world.fanout(Clock::system());
-    let sqs = world.sqs;
+    let sqs = &world.sqs;
     for _ in 0..limits::JOB_RECEIVES {
         let jobs = world.queues.receive(&world.jobs).await.unwrap();
         let failures = fanout.handle(&sqs_event(&jobs), soon()).await;
@@ -251,7 +251,8 @@ async fn a_job_that_cannot_be_done_comes_again_until_it_lies_with_the_dead() {
     }
     let none = sqs.receive_message().queue_url(&world.jobs).wait_time_seconds(0).send().await.unwrap();
     assert!(none.messages.unwrap_or_default().is_empty());
-    let dead = sqs.get_queue_url().queue_name("runnel-test-fanout-dead").send().await.unwrap();
+    let dead =
+        sqs.get_queue_url().queue_name(format!("runnel-{}-fanout-dead", world.stage)).send().await.unwrap();
     assert_eq!(world.lying_in(&dead.queue_url.unwrap()).await, 1);
 }
 

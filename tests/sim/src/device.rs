@@ -128,6 +128,12 @@ struct Line {
     stalls: bool,
 }
 
+/// The first frame of a stream, and the cursor that it has to carry.
+struct Opening {
+    over: bool,
+    brought: Option<String>,
+}
+
 impl Device {
     /// A device that has not opened anything yet.
     pub(crate) fn new(
@@ -187,7 +193,7 @@ impl Device {
             cut_at: Instant::now() + Duration::from_millis(life),
             stalls: !calm.is_cancelled() && rng.random_bool(0.2),
         };
-        let mut opening = Some(brought);
+        let mut opening = Opening { over: false, brought };
         let reading = self.read(response.into_body(), &mut opening, rng, line, calm);
         tokio::select! {
             biased;
@@ -199,7 +205,7 @@ impl Device {
     async fn read(
         &self,
         mut body: Body,
-        opening: &mut Option<Option<String>>,
+        opening: &mut Opening,
         rng: &mut StdRng,
         line: Line,
         calm: &CancellationToken,
@@ -234,7 +240,7 @@ impl Device {
     }
 
     /// Shows one block; answers with its `retry`.
-    fn show(&self, block: &str, opening: &mut Option<Option<String>>) -> Option<u64> {
+    fn show(&self, block: &str, opening: &mut Opening) -> Option<u64> {
         let (mut event, mut data, mut id, mut retry) = (String::new(), Value::Null, String::new(), None);
         for line in block.split('\n').filter(|line| !line.starts_with(':')) {
             match line.split_once(": ") {
@@ -247,11 +253,11 @@ impl Device {
         }
         self.history.known().frames += 1;
         let mut page = self.page();
-        if let Some(brought) = opening.take() {
+        if !std::mem::replace(&mut opening.over, true) {
             if event != "hello" && event != "bye" {
                 self.wrong(&format!("a stream begins with {event}"));
             }
-            if let Some(brought) = brought.filter(|brought| *brought != id) {
+            if let Some(brought) = opening.brought.as_ref().filter(|brought| **brought != id) {
                 self.wrong(&format!("{event} moves the cursor from {brought} to {id}"));
             }
             if event == "hello" {

@@ -66,7 +66,7 @@ impl Truth {
                     truth.heads.insert(owner, number(item, "seq").unwrap_or(0));
                 }
                 ("U#", "L#") => {
-                    truth.inboxes.entry(owner).or_default().push(number(item, "seq").unwrap_or(0))
+                    truth.inboxes.entry(owner).or_default().push(number(item, "seq").unwrap_or(0));
                 }
                 ("U#", "Q#") => truth.leases.push((owner, sk.clone(), text(item, "holder"))),
                 ("O#", _) => truth.owed.push(sk.clone()),
@@ -194,7 +194,7 @@ fn acknowledged(truth: &Truth, history: &History) {
             (Some(tseq), []) if deleted(truth, &said.thread, tseq) => {}
             (None, [_]) if !said.refused => {}
             (accepted, found) => {
-                wrong.push(format!("`{text}` was accepted at {accepted:?} and is at {found:?}"))
+                wrong.push(format!("`{text}` was accepted at {accepted:?} and is at {found:?}"));
             }
         }
     }

@@ -20,7 +20,7 @@ const GONE: &str = "com.amazonaws.sqs#QueueDoesNotExist";
 /// All queues.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    queues: BTreeMap<String, Queue>,
+    by_url: BTreeMap<String, Queue>,
     deleted: BTreeMap<String, Instant>,
     receipts: u64,
 }
@@ -47,7 +47,7 @@ impl Queues {
     pub(crate) fn with(jobs: &str) -> Self {
         let (visibility, retention) = (limits::JOB_VISIBILITY, limits::JOB_RETENTION);
         let jobs = (jobs.to_owned(), Queue { visibility, retention, ..Queue::default() });
-        Self { queues: BTreeMap::from([jobs]), deleted: BTreeMap::new(), receipts: 0 }
+        Self { by_url: BTreeMap::from([jobs]), deleted: BTreeMap::new(), receipts: 0 }
     }
 
     /// Answers a request that does not wait.
@@ -63,7 +63,7 @@ impl Queues {
         let url = request["QueueUrl"].as_str().unwrap_or_default().to_owned();
         match operation {
             "CreateQueue" => self.create(request, weather, rng, now),
-            "DeleteQueue" => match self.queues.remove(&url) {
+            "DeleteQueue" => match self.by_url.remove(&url) {
                 Some(queue) => {
                     queue.changed.notify_waiters();
                     self.deleted.insert(url, now);
@@ -72,12 +72,12 @@ impl Queues {
                 None => Answer::refused(GONE),
             },
             "SendMessage" => {
-                let Some(queue) = self.queues.get_mut(&url) else { return Answer::refused(GONE) };
+                let Some(queue) = self.by_url.get_mut(&url) else { return Answer::refused(GONE) };
                 queue.send(&request["MessageBody"], weather, rng, now, now_ms);
                 Answer::ok(json!({"MessageId": "one", "MD5OfMessageBody": ""}))
             }
             "DeleteMessageBatch" => {
-                let Some(queue) = self.queues.get_mut(&url) else { return Answer::refused(GONE) };
+                let Some(queue) = self.by_url.get_mut(&url) else { return Answer::refused(GONE) };
                 let entries = request["Entries"].as_array().expect("entries");
                 assert!(entries.len() <= 10, "a batch of {} acks", entries.len());
                 for entry in entries {
@@ -100,7 +100,7 @@ impl Queues {
     ) -> Result<Answer, (Arc<Notify>, Option<Instant>)> {
         let now = Instant::now();
         let url = request["QueueUrl"].as_str().unwrap_or_default();
-        let Some(queue) = self.queues.get_mut(url) else { return Ok(Answer::refused(GONE)) };
+        let Some(queue) = self.by_url.get_mut(url) else { return Ok(Answer::refused(GONE)) };
         queue.messages.retain(|message| now < message.sent + queue.retention);
         queue.messages.shuffle(rng);
         let most = rng.random_range(1..=request["MaxNumberOfMessages"].as_u64().unwrap_or(1));
@@ -127,12 +127,12 @@ impl Queues {
 
     /// Deletes a queue that somebody uses, as an operator might; the urls there are.
     pub(crate) fn delete_any(&mut self, rng: &mut StdRng) {
-        if self.queues.is_empty() {
+        if self.by_url.is_empty() {
             return;
         }
-        let at = rng.random_range(0..self.queues.len());
-        let url = self.queues.keys().nth(at).expect("in range").clone();
-        if let Some(queue) = self.queues.remove(&url) {
+        let at = rng.random_range(0..self.by_url.len());
+        let url = self.by_url.keys().nth(at).expect("in range").clone();
+        if let Some(queue) = self.by_url.remove(&url) {
             queue.changed.notify_waiters();
             self.deleted.insert(url, Instant::now());
         }
@@ -141,7 +141,7 @@ impl Queues {
     /// Puts something into a queue that no Runnel wrote.
     pub(crate) fn litter(&mut self, body: &str, rng: &mut StdRng, now_ms: i64) {
         let now = Instant::now();
-        for queue in self.queues.values_mut() {
+        for queue in self.by_url.values_mut() {
             if rng.random_bool(0.5) {
                 queue.send(&json!(body), &Weather::CALM, rng, now, now_ms);
             }
@@ -161,7 +161,7 @@ impl Queues {
             Duration::from_secs(text.parse().expect("seconds"))
         };
         let (visibility, retention) = (seconds("VisibilityTimeout"), seconds("MessageRetentionPeriod"));
-        self.queues.entry(url.clone()).or_insert_with(|| Queue { visibility, retention, ..Queue::default() });
+        self.by_url.entry(url.clone()).or_insert_with(|| Queue { visibility, retention, ..Queue::default() });
         Answer::ok(json!({ "QueueUrl": url }))
     }
 }

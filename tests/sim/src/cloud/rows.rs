@@ -193,7 +193,7 @@ impl Rows {
         if !self.condition_holds(key, request) {
             return Answer::refused("ConditionalCheckFailedException");
         }
-        self.write(key, write, request, now, now, now);
+        self.write(key, write, request, (now, now, now));
         Answer::ok(json!({}))
     }
 
@@ -243,7 +243,7 @@ impl Rows {
         let spread = Duration::from_millis(rng.random_range(0..=weather.spread_ms));
         for (key, write, part) in &writes {
             let visible = now + spread.mul_f64(rng.random::<f64>());
-            self.write(key, write, part, now, visible, now + spread);
+            self.write(key, write, part, (now, visible, now + spread));
         }
         self.tokens.insert(token, now);
         Answer { after: spread, ..Answer::ok(json!({})) }
@@ -254,14 +254,13 @@ impl Rows {
         part["ConditionExpression"].as_str().is_none_or(|condition| holds(condition, item, &Names::of(part)))
     }
 
+    /// Writes a row that readers see from `visible` on, and other writers may have from `busy` on.
     fn write(
         &mut self,
         key: &Key,
         write: &Write<'_>,
         part: &Value,
-        now: Instant,
-        visible: Instant,
-        busy: Instant,
+        (now, visible, busy): (Instant, Instant, Instant),
     ) {
         let before = self.rows.get(key).and_then(|row| row.item.clone());
         let item = match write {
