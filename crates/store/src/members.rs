@@ -71,19 +71,29 @@ impl Table {
         limit: usize,
     ) -> Result<MemberPage, Error> {
         let (from, to) = keys::members_after(after);
-        let found = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":pk", s(keys::thread_pk(thread)))
-            .expression_attribute_values(":from", s(from))
-            .expression_attribute_values(":to", s(to))
-            .limit(i32::try_from(limit + 1).unwrap_or(i32::MAX))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let mut items = found.items.unwrap_or_default();
+        let (mut items, mut start) = (Vec::new(), None);
+        // A page may be short, and is the last one only if it says so: whoever is passed over here
+        // would never be told.
+        while items.len() <= limit {
+            let found = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+                .expression_attribute_values(":pk", s(keys::thread_pk(thread)))
+                .expression_attribute_values(":from", s(from.as_str()))
+                .expression_attribute_values(":to", s(to.as_str()))
+                .limit(i32::try_from(limit + 1 - items.len()).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start)
+                .consistent_read(true)
+                .send()
+                .await?;
+            items.extend(found.items.unwrap_or_default());
+            start = found.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
         let more = items.len() > limit;
         items.truncate(limit);
         // By its key: the row may be one that cannot be read.

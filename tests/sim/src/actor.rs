@@ -8,13 +8,16 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     deployment::Deployment,
     history::{History, Said},
 };
+
+/// For how long a client may ask again with one key.
+const KEY_LIFE: Duration = Duration::from_hours(24);
 
 /// A user at the API.
 #[derive(Clone)]
@@ -76,7 +79,11 @@ impl Actor {
     async fn insist(&self, method: &str, path: &str, body: Option<Value>) -> Got {
         let key = self.draw(|rng| format!("k{:032x}", rng.random::<u128>()));
         let tries = self.draw(|rng| rng.random_range(1..6));
+        let begun = Instant::now();
         for _ in 0..tries {
+            if begun.elapsed() > KEY_LIFE {
+                break;
+            }
             match self.ask(method, path, body.clone(), Some(&key)).await {
                 Some((status, body)) if !status.is_server_error() => return Some((status, body)),
                 _ => {}

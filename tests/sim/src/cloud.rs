@@ -10,7 +10,7 @@ pub(crate) mod weather;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use aws_smithy_runtime_api::{
@@ -68,7 +68,7 @@ impl Cloud {
     pub(crate) fn new(seed: u64, clock: Clock, tracker: TaskTracker) -> Arc<Self> {
         let state = State {
             rows: Rows::default(),
-            queues: Queues::with(crate::deployment::JOBS),
+            queues: Queues::new(),
             weather: Weather::CALM,
             requests: 0,
             digest: 0,
@@ -80,7 +80,7 @@ impl Cloud {
 
     /// What lies in it.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds this")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// TTL deletes some of what is over.

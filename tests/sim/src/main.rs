@@ -60,6 +60,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    std::panic::set_hook(Box::new(|why| run::panicked(why)));
     if args.mistakes {
         return match mistakes::catch_all(args.mistake.as_deref(), args.seeds, args.threads) {
             Ok(true) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! One run: users who talk while things break, then peace, then the verdict. All of it follows
 //! from a seed.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::RefCell, panic::PanicHookInfo, sync::Arc, time::Duration};
 
 use domain::ids::UserId;
 use jiff::Timestamp;
@@ -51,6 +51,15 @@ pub(crate) struct Outcome {
     pub(crate) frames: u64,
     /// All requests and answers, if they were asked for.
     pub(crate) trace: Vec<String>,
+}
+
+thread_local! {
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes note of a panic on the thread of a run, wherever it is caught.
+pub(crate) fn panicked(why: &PanicHookInfo<'_>) {
+    PANICS.with_borrow_mut(|panics| panics.push(why.to_string()));
 }
 
 /// Runs `seed`, and keeps all requests and answers if `traced`.
@@ -113,7 +122,8 @@ impl Run {
             let mut state = cloud.state();
             (state.digest, state.requests, state.trace.take().unwrap_or_default())
         };
-        let known = std::mem::take(&mut *run.history.known());
+        let mut known = std::mem::take(&mut *run.history.known());
+        known.wrong.splice(0..0, PANICS.take());
         Outcome {
             wrong: known.wrong,
             digest,

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{rows::Answer, weather::Weather};
+use crate::deployment::JOBS;
 
 /// The name of a deleted queue may not be used again for so long (API reference, `DeleteQueue`).
 const NAME_REST: Duration = Duration::from_secs(60);
@@ -44,9 +45,9 @@ struct Message {
 
 impl Queues {
     /// No queue but that of jobs, which a deployment begins with.
-    pub(crate) fn with(jobs: &str) -> Self {
+    pub(crate) fn new() -> Self {
         let (visibility, retention) = (limits::JOB_VISIBILITY, limits::JOB_RETENTION);
-        let jobs = (jobs.to_owned(), Queue { visibility, retention, ..Queue::default() });
+        let jobs = (JOBS.to_owned(), Queue { visibility, retention, ..Queue::default() });
         Self { by_url: BTreeMap::from([jobs]), deleted: BTreeMap::new(), receipts: 0 }
     }
 
@@ -71,6 +72,14 @@ impl Queues {
                 }
                 None => Answer::refused(GONE),
             },
+            "GetQueueUrl" => {
+                let url = format!("http://sqs/{}", request["QueueName"].as_str().expect("a name"));
+                if self.by_url.contains_key(&url) {
+                    Answer::ok(json!({ "QueueUrl": url }))
+                } else {
+                    Answer::refused(GONE)
+                }
+            }
             "SendMessage" => {
                 let Some(queue) = self.by_url.get_mut(&url) else { return Answer::refused(GONE) };
                 queue.send(&request["MessageBody"], weather, rng, now, now_ms);
@@ -127,11 +136,12 @@ impl Queues {
 
     /// Deletes a queue that somebody uses, as an operator might; the urls there are.
     pub(crate) fn delete_any(&mut self, rng: &mut StdRng) {
-        if self.by_url.is_empty() {
+        // All but that of jobs, which nothing but an operator's mistake takes away.
+        let urls: Vec<&String> = self.by_url.keys().filter(|url| *url != JOBS).collect();
+        if urls.is_empty() {
             return;
         }
-        let at = rng.random_range(0..self.by_url.len());
-        let url = self.by_url.keys().nth(at).expect("in range").clone();
+        let url = urls[rng.random_range(0..urls.len())].clone();
         if let Some(queue) = self.by_url.remove(&url) {
             queue.changed.notify_waiters();
             self.deleted.insert(url, Instant::now());

@@ -179,7 +179,14 @@ impl Rows {
             }
             items.extend(self.read(key, request, weather, rng, now));
         }
-        let mut body = json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items});
+        let scanned = items.len();
+        if let Some(filter) = request["FilterExpression"].as_str() {
+            items.retain(|item| holds(filter, Some(item), &Names::of(request)));
+        }
+        let mut body = json!({"Count": items.len(), "ScannedCount": scanned});
+        if request["Select"] != "COUNT" {
+            body["Items"] = json!(items);
+        }
         if let Some(last) = last {
             body["LastEvaluatedKey"] = last;
         }
@@ -277,6 +284,11 @@ impl Rows {
     }
 }
 
+fn prefixed(prefix: String) -> (String, String) {
+    let last = format!("{prefix}{}", char::MAX);
+    (prefix, last)
+}
+
 /// Between which sort keys a query looks.
 fn sort_range(request: &Value) -> (String, String) {
     let value = |name: &str| {
@@ -285,9 +297,8 @@ fn sort_range(request: &Value) -> (String, String) {
     };
     match request["KeyConditionExpression"].as_str().expect("a key condition") {
         "pk = :pk" => (String::new(), char::MAX.to_string()),
-        "pk = :pk AND begins_with(sk, :prefix)" => {
-            (value(":prefix"), value(":prefix") + &char::MAX.to_string())
-        }
+        "pk = :pk AND begins_with(sk, :prefix)" => prefixed(value(":prefix")),
+        "pk = :pk AND begins_with(sk, :views)" => prefixed(value(":views")),
         "pk = :pk AND sk BETWEEN :from AND :to" => (value(":from"), value(":to")),
         other => panic!("the model knows no key condition `{other}`"),
     }
