@@ -93,7 +93,7 @@ pub async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
     let (limit, place) = (paging.limit()?, paging.place::<(i64, ThreadId)>()?);
-    let cursor = table.head(&reader.user).await.map_err(failed)?.cursor;
+    let cursor = table.settled_head(&reader.user).await.map_err(failed)?.cursor;
     let mut views = table.views(&reader.user).await.map_err(failed)?;
     if let Some((activity, id)) = place {
         views.retain(|view| (view.activity, &view.thread) < (activity, &id));

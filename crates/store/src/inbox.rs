@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::types::{Get, TransactGetItem};
 use domain::{
     cursor::Cursor,
     envelope::News,
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use crate::{
     error::{Error, held},
     keys::{self, Key},
+    retry::{pause, tries},
     rows::{HeadRow, InboxRow},
     table::{Item, Table, read, read_good, write},
     tx::{Tx, n, s},
@@ -42,6 +44,37 @@ impl Table {
     /// here, with a random generation.
     pub async fn head(&self, user: &UserId) -> Result<Head, Error> {
         Ok(self.wire_head(&self.head_row(user).await?))
+    }
+
+    /// Where `user`'s inbox ends, once all that a snapshot would show of it can be seen.
+    ///
+    /// The items of one transaction become visible one by one: HEAD may count an event whose
+    /// message or view is not there yet, and a list read now would lack what its cursor has
+    /// passed. A transactional read is refused while a transaction that has HEAD in it is under way
+    /// (DynamoDB developer guide, "Transaction conflict handling"), and every append has.
+    ///
+    /// # Errors
+    /// [`Error::Contended`] if the inbox does not come to rest for a moment.
+    pub async fn settled_head(&self, user: &UserId) -> Result<Head, Error> {
+        let key = keys::head(user);
+        for attempt in tries() {
+            pause(attempt).await;
+            let get = Get::builder().table_name(&self.name).set_key(Some(key.item())).build();
+            let get = get.map_err(|e| Error::Unavailable(Box::new(e)))?;
+            let wanted = TransactGetItem::builder().get(get).build();
+            let got = match self.client.transact_get_items().transact_items(wanted).send().await {
+                Ok(got) => got.responses.unwrap_or_default().pop().and_then(|found| found.item),
+                Err(e) if e.as_service_error().is_some_and(|e| e.is_transaction_canceled_exception()) => {
+                    continue;
+                }
+                Err(e) => return Err(e.into()),
+            };
+            return match got {
+                Some(item) => Ok(self.wire_head(&read(&key, item)?)),
+                None => self.head(user).await,
+            };
+        }
+        Err(Error::Contended)
     }
 
     /// Where the inboxes of up to 100 users end, perhaps a moment ago. Absent ones are left out.

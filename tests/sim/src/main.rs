@@ -60,7 +60,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    std::panic::set_hook(Box::new(|why| run::panicked(why)));
+    std::panic::set_hook(Box::new(run::panicked));
     if args.mistakes {
         return match mistakes::catch_all(args.mistake.as_deref(), args.seeds, args.threads) {
             Ok(true) => ExitCode::SUCCESS,

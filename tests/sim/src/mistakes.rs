@@ -17,12 +17,12 @@ struct Mistake {
     /// The rule of the protocol that it breaks.
     rule: &'static str,
     file: &'static str,
-    /// The code that keeps the rule, as it stands in the file, once.
-    right: &'static str,
-    /// The code that breaks it when `MISTAKEN`.
-    wrong: &'static str,
+    /// Code that keeps the rule, as it stands in the file, once; and what breaks it when `MISTAKEN`.
+    edits: &'static [(&'static str, &'static str)],
 }
 
+/// The simulator with the mistakes.
+const TOOL: &str = "sim-mistaken";
 /// The switch, which only the copy has.
 const SWITCH: &str = r#"
 /// Whether this mistake is to be made.
@@ -94,6 +94,11 @@ fn plant(root: &Path) -> Result<PathBuf, String> {
 }
 
 fn planted(name: &str, text: Vec<u8>) -> Result<Vec<u8>, String> {
+    if name == "tests/sim/Cargo.toml" {
+        // A name of its own, beside the simulator without mistakes.
+        let text = String::from_utf8_lossy(&text).replace("name = \"sim\"", &format!("name = \"{TOOL}\""));
+        return Ok(text.into_owned().into());
+    }
     if name == "crates/chance/src/lib.rs" {
         return Ok([&text, SWITCH.as_bytes()].concat());
     }
@@ -103,14 +108,16 @@ fn planted(name: &str, text: Vec<u8>) -> Result<Vec<u8>, String> {
     }
     let mut text = String::from_utf8(text).map_err(|e| format!("{name} is no text: {e}"))?;
     for mistake in mistakes {
-        if text.matches(mistake.right).count() != 1 {
-            return Err(format!(
-                "the mistake `{}` does not fit {name} any more: mend tests/sim/src/mistakes/list.rs",
-                mistake.name
-            ));
-        }
         let switch = format!("chance::mistaken({:?})", mistake.name);
-        text = text.replace(mistake.right, &mistake.wrong.replace("MISTAKEN", &switch));
+        for (right, wrong) in mistake.edits {
+            if text.matches(right).count() != 1 {
+                return Err(format!(
+                    "the mistake `{}` does not fit {name} any more: mend tests/sim/src/mistakes/list.rs",
+                    mistake.name
+                ));
+            }
+            text = text.replace(right, &wrong.replace("MISTAKEN", &switch));
+        }
     }
     Ok(text.into())
 }
@@ -128,16 +135,12 @@ fn write(path: &Path, text: &[u8]) -> Result<(), String> {
 fn build(root: &Path, copy: &Path) -> Result<PathBuf, String> {
     let target = root.join("target");
     let built = Command::new("cargo")
-        .args(["build", "--quiet", "--profile", "sim", "--package", "sim", "--target-dir"])
+        .args(["build", "--quiet", "--profile", "sim", "--package", TOOL, "--target-dir"])
         .arg(&target)
         .current_dir(copy)
         .status();
     match built {
-        Ok(status) if status.success() => {
-            let tool = target.join("mistakes/tool");
-            let made = fs::copy(target.join("sim/sim"), &tool);
-            made.map(|_| tool).map_err(|e| format!("could not keep the tool with the mistakes: {e}"))
-        }
+        Ok(status) if status.success() => Ok(target.join("sim").join(TOOL)),
         other => Err(format!("the copy with the mistakes does not build: {other:?}")),
     }
 }

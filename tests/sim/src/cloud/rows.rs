@@ -92,6 +92,19 @@ impl Rows {
                 let item = self.read(&key(&request["Key"]), request, weather, rng, now);
                 Answer::ok(item.map_or_else(|| json!({}), |item| json!({ "Item": item })))
             }
+            "TransactGetItems" => {
+                let wanted = request["TransactItems"].as_array().expect("items");
+                let keys: Vec<Key> = wanted.iter().map(|item| key(&item["Get"]["Key"])).collect();
+                if keys.iter().any(|key| self.is_busy(key, now)) {
+                    return Answer::refused("TransactionCanceledException");
+                }
+                let found =
+                    keys.iter().map(|key| match self.rows.get(key).and_then(|row| row.item.as_ref()) {
+                        Some(item) => json!({ "Item": item }),
+                        None => json!({}),
+                    });
+                Answer::ok(json!({"Responses": found.collect::<Vec<Value>>()}))
+            }
             "BatchGetItem" => self.batch_get(request, weather, rng, now),
             "Query" => self.query(request, weather, rng, now),
             "PutItem" => self.single(&key(&request["Item"]), &Write::Put(&request["Item"]), request, now),
@@ -194,7 +207,7 @@ impl Rows {
     }
 
     fn single(&mut self, key: &Key, write: &Write<'_>, request: &Value, now: Instant) -> Answer {
-        if self.rows.get(key).is_some_and(|row| now < row.busy) {
+        if self.is_busy(key, now) {
             return Answer::refused("TransactionConflictException");
         }
         if !self.condition_holds(key, request) {
@@ -232,8 +245,7 @@ impl Rows {
         let reasons: Vec<Value> = writes
             .iter()
             .map(|(key, _, part)| {
-                let busy = self.rows.get(key).is_some_and(|row| now < row.busy);
-                if busy || rng.random_bool(weather.conflict) {
+                if self.is_busy(key, now) || rng.random_bool(weather.conflict) {
                     reason("TransactionConflict")
                 } else if self.condition_holds(key, part) {
                     reason("None")
@@ -254,6 +266,11 @@ impl Rows {
         }
         self.tokens.insert(token, now);
         Answer { after: spread, ..Answer::ok(json!({})) }
+    }
+
+    /// Whether a transaction that has the row in it is under way.
+    fn is_busy(&self, key: &Key, now: Instant) -> bool {
+        self.rows.get(key).is_some_and(|row| now < row.busy)
     }
 
     fn condition_holds(&self, key: &Key, part: &Value) -> bool {

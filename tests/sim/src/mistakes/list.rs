@@ -1,6 +1,329 @@
-//! The mistakes, by the rule that they break.
+//! The mistakes, by the rule that they break. `MISTAKEN` is true where the mistake is to be made.
 
 use super::Mistake;
 
+const COMMIT: &str = "crates/store/src/commit.rs";
+const FAN: &str = "crates/store/src/fan.rs";
+const INBOX: &str = "crates/store/src/inbox.rs";
+const LOG: &str = "crates/store/src/log.rs";
+const MEMBERS: &str = "crates/store/src/members.rs";
+const MESSAGES: &str = "crates/store/src/messages.rs";
+const OUTBOX: &str = "crates/store/src/outbox.rs";
+const SEEN: &str = "crates/store/src/seen.rs";
+const TABLE: &str = "crates/store/src/table.rs";
+const VIEWS: &str = "crates/store/src/views.rs";
+const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
+const THREADS: &str = "api-lambda/src/routes/threads.rs";
+const LEASES: &str = "sse-edge/src/leases.rs";
+const RING: &str = "sse-edge/src/ring.rs";
+const ROUNDS: &str = "sse-edge/src/rounds.rs";
+const SPLICE: &str = "sse-edge/src/splice.rs";
+const STREAM: &str = "sse-edge/src/stream.rs";
+
 /// All of them.
-pub(super) const MISTAKES: &[Mistake] = &[];
+pub(super) const MISTAKES: &[Mistake] = &[
+    Mistake {
+        name: "a write leaves no idempotency row",
+        rule: "P1",
+        file: COMMIT,
+        edits: &[(
+            "        tx.put_if(&key, &row, KEY_ABSENT, vec![(\":now\", n(origin.now.as_second()))])?;",
+            "        if !MISTAKEN { tx.put_if(&key, &row, KEY_ABSENT, vec![(\":now\", n(origin.now.as_second()))])?; }",
+        )],
+    },
+    Mistake {
+        name: "an entry is written whoever was faster",
+        rule: "P1",
+        file: COMMIT,
+        edits: &[(
+            "        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()))?;",
+            "        let always = if MISTAKEN { \"attribute_exists(pk) OR attribute_not_exists(pk)\" } else { \"attribute_not_exists(pk)\" };
+        tx.put_if(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()), always, Vec::new())?;",
+        )],
+    },
+    Mistake {
+        name: "membership is judged before the key",
+        rule: "P1",
+        file: MESSAGES,
+        edits: &[(
+            "            match known {\n                Some(Known::Same { thread, tseq }) => match",
+            "            if MISTAKEN
+                && let Some((tail, row)) = tail.as_ref().zip(row.as_ref())
+                && !self.may_write(tail, row, &origin.by).await?
+            {
+                return Ok(Sent::NotMember);
+            }
+            match known {\n                Some(Known::Same { thread, tseq }) => match",
+        )],
+    },
+    Mistake {
+        name: "membership is read before the tail",
+        rule: "P1",
+        file: MESSAGES,
+        edits: &[
+            (
+                "            pause(attempt).await;\n            let row = keys::thread(thread);",
+                "            pause(attempt).await;
+            let early = MISTAKEN && self.is_member(thread, &origin.by).await?;
+            if early {
+                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            }
+            let row = keys::thread(thread);",
+            ),
+            (
+                "            if !self.may_write(&tail, &row, &origin.by).await? {",
+                "            if !early && !self.may_write(&tail, &row, &origin.by).await? {",
+            ),
+        ],
+    },
+    Mistake {
+        name: "a write owes no fan-out",
+        rule: "P1",
+        file: MESSAGES,
+        edits: &[(
+            "        owe(&mut tx, &draft.entry, origin.now)?;",
+            "        if !MISTAKEN { owe(&mut tx, &draft.entry, origin.now)?; }",
+        )],
+    },
+    Mistake {
+        name: "a row that is owed already is not raised",
+        rule: "P1",
+        file: COMMIT,
+        edits: &[(
+            "        \"SET upto = :upto, thread = :thread,",
+            "        if MISTAKEN { \"SET upto = if_not_exists(upto, :upto), thread = :thread, since = if_not_exists(since, :now), due = :due REMOVE reached\" } else { \"SET upto = :upto, thread = :thread,",
+        ), (
+            "due = :due REMOVE reached\",\n        None,",
+            "due = :due REMOVE reached\" },\n        None,",
+        )],
+    },
+    Mistake {
+        name: "a thread of two is written whole behind a gap",
+        rule: "P1b",
+        file: MESSAGES,
+        edits: &[("            if view.fan + 1 != entry.tseq {", "            if !MISTAKEN && view.fan + 1 != entry.tseq {")],
+    },
+    Mistake {
+        name: "a fan-out copies its own entry only",
+        rule: "P3",
+        file: FAN,
+        edits: &[("attempt == 0 && view.fan + 1 == until", "attempt == 0 && (MISTAKEN || view.fan + 1 == until)")],
+    },
+    Mistake {
+        name: "two appends take one place",
+        rule: "P3",
+        file: INBOX,
+        edits: &[
+            (
+                "            tx.put_new(&keys::inbox(user, seq), &InboxRow { seq, ..row })?;",
+                "            let always = if MISTAKEN { \"attribute_exists(pk) OR attribute_not_exists(pk)\" } else { \"attribute_not_exists(pk)\" };
+            tx.put_if(&keys::inbox(user, seq), &InboxRow { seq, ..row }, always, Vec::new())?;",
+            ),
+            (
+                "            Some(\"gen = :gen AND seq = :was\"),",
+                "            Some(if MISTAKEN { \"gen = :gen AND :was = :was\" } else { \"gen = :gen AND seq = :was\" }),",
+            ),
+        ],
+    },
+    Mistake {
+        name: "an author's message takes back what they have seen",
+        rule: "P3",
+        file: VIEWS,
+        edits: &[(
+            "            condition.push_str(\" AND seen = :unseen\");",
+            "            if !MISTAKEN { condition.push_str(\" AND seen = :unseen\"); }",
+        )],
+    },
+    Mistake {
+        name: "an inbox is begun twice",
+        rule: "P4",
+        file: INBOX,
+        edits: &[(
+            "            .condition_expression(\"attribute_not_exists(pk)\")",
+            "            .condition_expression(if MISTAKEN { \"attribute_not_exists(pk) OR attribute_exists(pk)\" } else { \"attribute_not_exists(pk)\" })",
+        )],
+    },
+    Mistake {
+        name: "a stream begins at the present",
+        rule: "P5",
+        file: STREAM,
+        edits: &[(
+            "        let mut splice = Splice::new(brought);",
+            "        let mut splice = Splice::new(head.filter(|_| MISTAKEN).map_or(brought, Brought::Readable));",
+        )],
+    },
+    Mistake {
+        name: "a hole is waited for, for ever",
+        rule: "P5",
+        file: SPLICE,
+        edits: &[(
+            "        } else if self.pause.is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {",
+            "        } else if !MISTAKEN && self.pause.is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {",
+        )],
+    },
+    Mistake {
+        name: "an envelope is shown over a gap",
+        rule: "P6",
+        file: RING,
+        edits: &[("        if seq != self.end + 1 {", "        if seq != self.end + 1 && !(MISTAKEN && seq > self.end) {")],
+    },
+    Mistake {
+        name: "no cursor is compared with HEAD",
+        rule: "P8",
+        file: ROUNDS,
+        edits: &[("        if round.check {", "        if round.check && !MISTAKEN {")],
+    },
+    Mistake {
+        name: "an edge takes a second queue for a user",
+        rule: "P8",
+        file: LEASES,
+        edits: &[(
+            "    if let Some(row) = own.next() {",
+            "    if let Some(row) = own.next().filter(|_| !MISTAKEN) {",
+        )],
+    },
+    Mistake {
+        name: "a replay ships over a hole",
+        rule: "P9",
+        file: SPLICE,
+        edits: &[(
+            ".take_while(|(seq, next)| seq == next).count();",
+            ".take_while(|(seq, next)| MISTAKEN || seq == next).count();",
+        )],
+    },
+    Mistake {
+        name: "a fan-out copies over what is not visible yet",
+        rule: "P9",
+        file: LOG,
+        edits: &[(
+            ".take_while(|(row, tseq)| row.tseq == *tseq);",
+            ".take_while(|(row, tseq)| MISTAKEN || row.tseq == *tseq);",
+        )],
+    },
+    Mistake {
+        name: "an edit is told before its text is there",
+        rule: "P9",
+        file: LOG,
+        edits: &[(
+            "    said.changed.is_some_and(|changed| changed >= edit.tseq)",
+            "    MISTAKEN || said.changed.is_some_and(|changed| changed >= edit.tseq)",
+        )],
+    },
+    Mistake {
+        name: "keys left unprocessed are forgotten",
+        rule: "P9",
+        file: TABLE,
+        edits: &[(
+            "            wanted = rest.map(|r| r.keys).unwrap_or_default();",
+            "            wanted = rest.filter(|_| !MISTAKEN).map(|r| r.keys).unwrap_or_default();",
+        )],
+    },
+    Mistake {
+        name: "nobody sweeps",
+        rule: "P11",
+        file: SWEEP,
+        edits: &[("        for shard in 0..keys::SHARDS {", "        for shard in 0..if MISTAKEN { 0 } else { keys::SHARDS } {")],
+    },
+    Mistake {
+        name: "a row that asks for more is deleted",
+        rule: "P11",
+        file: OUTBOX,
+        edits: &[(
+            "            .condition_expression(\"upto = :upto\")",
+            "            .condition_expression(if MISTAKEN { \"attribute_exists(pk) OR upto = :upto\" } else { \"upto = :upto\" })",
+        )],
+    },
+    Mistake {
+        name: "a short page ends the list of members",
+        rule: "P11",
+        file: MEMBERS,
+        edits: &[("            if start.is_none() {", "            if MISTAKEN || start.is_none() {")],
+    },
+    Mistake {
+        name: "who has left is told of what follows",
+        rule: "P12",
+        file: VIEWS,
+        edits: &[(
+            "        self.left.map_or(goal, |left| goal.min(left))",
+            "        if MISTAKEN { return goal; }
+        self.left.map_or(goal, |left| goal.min(left))",
+        )],
+    },
+    Mistake {
+        name: "who leaves is not told of it",
+        rule: "P12",
+        file: VIEWS,
+        edits: &[("|left| goal.min(left))", "|left| goal.min(if MISTAKEN { left - 1 } else { left }))")],
+    },
+    Mistake {
+        name: "who joins is not told of it",
+        rule: "P12",
+        file: MEMBERS,
+        edits: &[("        fan: entry.tseq - 1,", "        fan: entry.tseq - u64::from(!MISTAKEN),")],
+    },
+    Mistake {
+        name: "who joins is told of all that was before",
+        rule: "P12",
+        file: MEMBERS,
+        edits: &[(
+            "    let key = keys::view(user, &entry.thread);\n    match old",
+            "    let view = if MISTAKEN { ViewRow { fan: 0, ..view } } else { view };
+    let key = keys::view(user, &entry.thread);\n    match old",
+        )],
+    },
+    Mistake {
+        name: "who comes back is not told of their leaving",
+        rule: "P12",
+        file: MEMBERS,
+        edits: &[
+            (
+                "            if let Some(left) = old.as_ref().and_then(|view| view.left) {",
+                "            if let Some(left) = old.as_ref().and_then(|view| view.left).filter(|_| !MISTAKEN) {",
+            ),
+            (
+                "\"left_at = :left AND fan >= :left\"",
+                "if MISTAKEN { \"left_at = :left\" } else { \"left_at = :left AND fan >= :left\" }",
+            ),
+        ],
+    },
+    Mistake {
+        name: "a list's cursor counts what cannot be seen yet",
+        rule: "P13",
+        file: THREADS,
+        edits: &[(
+            "    let cursor = table.settled_head(&reader.user).await.map_err(failed)?.cursor;",
+            "    let cursor = if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await };
+    let cursor = cursor.map_err(failed)?.cursor;",
+        )],
+    },
+    Mistake {
+        name: "seen goes back",
+        rule: "P14",
+        file: SEEN,
+        edits: &[
+            (
+                "            let forward = \"seen < :seen AND attribute_not_exists(left_at)\";",
+                "            let forward = if MISTAKEN { \"attribute_not_exists(left_at)\" } else { \"seen < :seen AND attribute_not_exists(left_at)\" };",
+            ),
+            ("            if number <= view.seen {", "            if number <= view.seen && !MISTAKEN {"),
+        ],
+    },
+    Mistake {
+        name: "seen is told to nobody if its writer dies",
+        rule: "P14",
+        file: SEEN,
+        edits: &[(
+            "                owe_seen(&mut tx, &seen(number), now)?;",
+            "                if !MISTAKEN { owe_seen(&mut tx, &seen(number), now)?; }",
+        )],
+    },
+    Mistake {
+        name: "more is seen than was said",
+        rule: "P14",
+        file: SEEN,
+        edits: &[(
+            "            let number = number.min(tail.number);",
+            "            let number = if MISTAKEN { number } else { number.min(tail.number) };",
+        )],
+    },
+];
