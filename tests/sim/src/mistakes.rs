@@ -21,8 +21,6 @@ struct Mistake {
     edits: &'static [(&'static str, &'static str)],
 }
 
-/// The simulator with the mistakes.
-const TOOL: &str = "sim-mistaken";
 /// The switch, which only the copy has.
 const SWITCH: &str = r#"
 /// Whether this mistake is to be made.
@@ -94,11 +92,6 @@ fn plant(root: &Path) -> Result<PathBuf, String> {
 }
 
 fn planted(name: &str, text: Vec<u8>) -> Result<Vec<u8>, String> {
-    if name == "tests/sim/Cargo.toml" {
-        // A name of its own, beside the simulator without mistakes.
-        let text = String::from_utf8_lossy(&text).replace("name = \"sim\"", &format!("name = \"{TOOL}\""));
-        return Ok(text.into_owned().into());
-    }
     if name == "crates/chance/src/lib.rs" {
         return Ok([&text, SWITCH.as_bytes()].concat());
     }
@@ -133,14 +126,21 @@ fn write(path: &Path, text: &[u8]) -> Result<(), String> {
 }
 
 fn build(root: &Path, copy: &Path) -> Result<PathBuf, String> {
-    let target = root.join("target");
+    let target = copy.join("target");
+    // What others wrote is built already. Not in the same place: cargo would take the copy's code
+    // for the tree's.
+    if !target.exists() {
+        let copied = fs::create_dir_all(&target)
+            .and_then(|()| Command::new("cp").arg("-a").arg(root.join("target/sim")).arg(&target).status());
+        copied.map_err(|e| format!("could not copy what is built: {e}"))?;
+    }
     let built = Command::new("cargo")
-        .args(["build", "--quiet", "--profile", "sim", "--package", TOOL, "--target-dir"])
+        .args(["build", "--quiet", "--profile", "sim", "--package", "sim", "--target-dir"])
         .arg(&target)
         .current_dir(copy)
         .status();
     match built {
-        Ok(status) if status.success() => Ok(target.join("sim").join(TOOL)),
+        Ok(status) if status.success() => Ok(target.join("sim/sim")),
         other => Err(format!("the copy with the mistakes does not build: {other:?}")),
     }
 }
