@@ -201,6 +201,15 @@ impl Run {
             known.said.iter().nth(nth).map(|(text, said)| (text.clone(), said.clone()))
         };
         let how = self.rng.random_range(0..10);
+        if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
+            // Another device of the author has read on meanwhile.
+            let (actor, thread) = (actor.clone(), thread.clone());
+            let after = Duration::from_millis(self.rng.random_range(0..100));
+            tracker.spawn(async move {
+                sleep(after).await;
+                actor.mark(&thread, u64::MAX).await;
+            });
+        }
         tracker.spawn(async move {
             match kind {
                 4..60 => actor.say(&thread, &format!("words {n}")).await,
