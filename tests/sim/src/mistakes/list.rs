@@ -5,7 +5,6 @@ use super::Mistake;
 const COMMIT: &str = "crates/store/src/commit.rs";
 const FAN: &str = "crates/store/src/fan.rs";
 const INBOX: &str = "crates/store/src/inbox.rs";
-const LOG: &str = "crates/store/src/log.rs";
 const MEMBERS: &str = "crates/store/src/members.rs";
 const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
@@ -189,24 +188,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
         edits: &[(
             ".take_while(|(seq, next)| seq == next).count();",
             ".take_while(|(seq, next)| MISTAKEN || seq == next).count();",
-        )],
-    },
-    Mistake {
-        name: "a fan-out copies over what is not visible yet",
-        rule: "P9",
-        file: LOG,
-        edits: &[(
-            ".take_while(|(row, tseq)| row.tseq == *tseq);",
-            ".take_while(|(row, tseq)| MISTAKEN || row.tseq == *tseq);",
-        )],
-    },
-    Mistake {
-        name: "an edit is told before its text is there",
-        rule: "P9",
-        file: LOG,
-        edits: &[(
-            "    said.changed.is_some_and(|changed| changed >= edit.tseq)",
-            "    MISTAKEN || said.changed.is_some_and(|changed| changed >= edit.tseq)",
         )],
     },
     Mistake {
