@@ -1,0 +1,56 @@
+//! Chromium, Firefox and `WebKitGTK` as Debian has them, against a real edge: what each makes of a
+//! stream that breaks, with nothing around its own `EventSource`.
+//!
+//! An engine that is not installed is skipped, aloud. What a run finds is printed as tables, and
+//! pictures of the page lie in `tests/out`.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "a run says what it skipped and what it found")]
+
+mod browser;
+mod engine;
+mod marionette;
+mod passage;
+mod proxy;
+mod sweep;
+mod table;
+
+use engine::Engine;
+use sweep::{Outcome, Stage};
+use tokio::time::Instant;
+
+#[tokio::test]
+async fn no_engine_loses_doubles_or_corrupts_an_event_wherever_its_stream_is_cut() {
+    let stage = Stage::set().await;
+    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
+    for engine in Engine::installed() {
+        let start = Instant::now();
+        let outcome = engine.lend(async |browser| stage.every_byte(engine, browser).await).await;
+        let Outcome { lanes, glued, .. } = outcome;
+        let cells = vec![
+            stage.length().to_string(),
+            lanes.to_string(),
+            outcome.wrong.len().to_string(),
+            glued.to_string(),
+            format!("{:.1} s", start.elapsed().as_secs_f32()),
+        ];
+        lines.push((engine, cells));
+        wrong.extend(outcome.wrong);
+    }
+    let columns = ["bytes", "streams cut", "wrong", "glued to a hello", "time"];
+    table::print("Cut behind every byte, by FIN and by RST", &columns, &lines);
+    assert!(wrong.is_empty(), "{} wrong, such as {}", wrong.len(), wrong[0]);
+}
+
+#[tokio::test]
+async fn the_opening_is_what_keeps_an_engine_that_glues_from_showing_what_was_cut() {
+    let stage = Stage::set().await;
+    let mut lines = Vec::new();
+    for engine in Engine::installed() {
+        let Outcome { lanes, wrong, .. } =
+            engine.lend(async |browser| stage.without_opening(engine, browser).await).await;
+        lines.push((engine, vec![lanes.to_string(), wrong.len().to_string()]));
+        assert_eq!(!wrong.is_empty(), engine.glues(), "{engine:?}: {:?}", wrong.first());
+    }
+    table::print("Cut in a message, on streams without their opening", &["streams cut", "wrong"], &lines);
+}
