@@ -26,6 +26,17 @@ const FIREFOX: &str = "/usr/bin/firefox-esr";
 const WEBKIT: &str = "/usr/bin/WebKitWebDriver";
 const XVFB: &str = "/usr/bin/Xvfb";
 
+/// Port 0: it chooses, and writes down which. The others keep it from asking Mozilla anything.
+const PREFERENCES: &str = "
+    user_pref('marionette.port', 0);
+    user_pref('app.normandy.enabled', false);
+    user_pref('services.settings.server', 'data:,');
+    user_pref('datareporting.policy.dataSubmissionEnabled', false);
+    user_pref('browser.startup.page', 0);
+    user_pref('network.captive-portal-service.enabled', false);
+    user_pref('network.connectivity-service.enabled', false);
+";
+
 /// A browser engine, as Debian has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -108,10 +119,9 @@ async fn chromium(profile: &Folder) -> (Browser, Vec<Child>) {
 
 /// Firefox has no driver in Debian, but is spoken to as a driver would.
 async fn firefox(profile: &Folder) -> (Browser, Vec<Child>) {
-    // Port 0: it chooses, and writes down which.
-    fs::write(profile.at("user.js"), "user_pref('marionette.port', 0);\n").await.unwrap();
+    fs::write(profile.at("user.js"), PREFERENCES).await.unwrap();
     let args = ["--headless", "--marionette", "--no-remote", "--width=1280", "--height=800", "--profile"];
-    let process = spawn(Command::new(FIREFOX).args(args).arg(profile.path()));
+    let process = spawn(Command::new(FIREFOX).args(args).arg(profile.path()).stdout(Stdio::null()));
     let mut port = None;
     until("Firefox says where it listens", async || {
         let text = fs::read_to_string(profile.at("MarionetteActivePort")).await.unwrap_or_default();
@@ -131,7 +141,8 @@ async fn webkit() -> (Browser, Vec<Child>) {
     let driver = spawn(
         Command::new(WEBKIT)
             .args(["--host=127.0.0.1", &format!("--port={port}")])
-            .env("DISPLAY", format!(":{display}")),
+            .env("DISPLAY", format!(":{display}"))
+            .stdout(Stdio::null()),
     );
     let answers = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
     until("WebKit's driver listens", answers).await;

@@ -198,6 +198,7 @@ impl Stage {
             }
             outcome.glued += 1;
         }
+        if std::env::var("STATS").is_ok() { println!("STAT {engine:?} open {} gap {} whole {}", requests[0].ended.map_or(0, |e| (e - requests[0].at).as_millis()), requests.get(1).map_or(0, |r| (r.at - requests[0].ended.unwrap()).as_millis()), requests.last().unwrap().at.elapsed().as_millis()); }
         let mut cursor = None;
         for request in &requests {
             if request.last_event_id != cursor {
