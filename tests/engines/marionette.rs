@@ -1,4 +1,4 @@
-//! Firefox's own remote protocol, which geckodriver translates WebDriver to: JSON arrays behind
+//! Firefox's own remote protocol, which geckodriver translates `WebDriver` to: JSON arrays behind
 //! their length, on a local port.
 
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The key under which WebDriver names an element.
+/// The key under which `WebDriver` names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A session with a Firefox.
@@ -29,7 +29,7 @@ impl Marionette {
         firefox
     }
 
-    /// Has one of WebDriver's commands done; its value.
+    /// Has one of `WebDriver`'s commands done; its value.
     pub(crate) async fn command(&mut self, name: &str, parameters: Value) -> Value {
         let [_, _, error, mut result] = self.ask(&format!("WebDriver:{name}"), parameters).await;
         assert!(error.is_null(), "Firefox cannot {name}: {error}");

@@ -1,10 +1,14 @@
 //! What becomes of the bytes of one answer on their way from the edge to a browser.
 
+use std::sync::Arc;
+
 use domain::frame::OPENING;
 
 /// What is to happen to a lane's answers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
+    /// What the edge has said to an equal request before: the first answer, at no cost.
+    pub(crate) recorded: Option<Arc<Vec<u8>>>,
     /// Where the first answers are cut, in this order; those that follow are not.
     pub(crate) cuts: Vec<Cut>,
     /// Takes the opening away, as if there were none.
@@ -45,19 +49,27 @@ pub(crate) struct Passage {
 
 impl Passage {
     /// The lane's answer number `place`.
-    pub(crate) fn new(plan: Plan, place: usize) -> Self {
+    pub(crate) fn new(mut plan: Plan, place: usize) -> Self {
         let cut = plan.cuts.get(place).copied();
+        if place > 0 {
+            plan.recorded = None;
+        }
         Self { plan, cut, head: Vec::new(), is_in_body: false, held: Vec::new(), body: Vec::new() }
+    }
+
+    /// The answer, if the edge need not be asked.
+    pub(crate) fn recorded(&mut self) -> Option<Arc<Vec<u8>>> {
+        self.plan.recorded.take()
+    }
+
+    /// What was passed of the head.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// What was passed of the body.
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
-    }
-
-    /// The status.
-    pub(crate) fn status(&self) -> Option<u16> {
-        str::from_utf8(&self.head).ok()?.split(' ').nth(1)?.parse().ok()
     }
 
     /// What of these bytes to pass on, and whether to cut then.

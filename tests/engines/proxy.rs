@@ -21,7 +21,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::passage::{Cut, How, Passage, Plan};
+use crate::passage::{How, Passage, Plan};
 
 const PAGE: &str = include_str!("page.html");
 /// No head is longer.
@@ -42,9 +42,9 @@ pub(crate) struct Request {
     pub(crate) at: Instant,
     /// Its `Last-Event-ID`.
     pub(crate) last_event_id: Option<String>,
-    /// The status of the answer.
-    pub(crate) status: Option<u16>,
-    /// What was passed on of the answer's body, as it stood on the wire.
+    /// What was passed on of the answer, as it stood on the wire: its head.
+    pub(crate) head: Vec<u8>,
+    /// And its body.
     pub(crate) body: Vec<u8>,
     /// When it was cut, or the edge had ended it.
     pub(crate) ended: Option<Instant>,
@@ -62,12 +62,10 @@ impl Proxy {
     pub(crate) async fn start(edge: SocketAddr, users: &[(String, String)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let cookies = users
-            .iter()
-            .map(|(user, token)| {
-                format!("Set-Cookie: runnel={token}; Path=/{user}; HttpOnly; SameSite=Lax\r\n")
-            })
-            .collect();
+        let cookie = |(user, token): &(String, String)| {
+            format!("Set-Cookie: runnel={token}; Path=/{user}; HttpOnly; SameSite=Lax\r\n")
+        };
+        let cookies = users.iter().map(cookie).collect::<Vec<_>>().concat();
         let shared = Arc::new(Shared {
             edge: Mutex::new(edge),
             cookies,
@@ -109,7 +107,7 @@ impl Shared {
         let mut requests = self.requests.lock().unwrap();
         let requests = requests.entry(lane.to_owned()).or_default();
         let at = Instant::now();
-        requests.push(Request { at, last_event_id, status: None, body: Vec::new(), ended: None });
+        requests.push(Request { at, last_event_id, head: Vec::new(), body: Vec::new(), ended: None });
         let place = requests.len() - 1;
         let plan = self.plans.lock().unwrap().get(lane).cloned().unwrap_or_default();
         (place, Passage::new(plan, place))
@@ -127,6 +125,11 @@ async fn serve(shared: &Shared, mut browser: TcpStream) -> io::Result<()> {
         return page(shared, browser, &head).await;
     };
     let (place, mut passage) = shared.begin(&lane, header(&head, "last-event-id"));
+    if let Some(recorded) = passage.recorded() {
+        let ended = pass(shared, (&lane, place), &mut passage, &recorded, &mut browser).await?;
+        assert!(ended, "a recorded answer is long enough to be cut");
+        return Ok(());
+    }
     let address = *shared.edge.lock().unwrap();
     let mut edge = TcpStream::connect(address).await?;
     edge.write_all(request.as_bytes()).await?;
@@ -137,22 +140,32 @@ async fn serve(shared: &Shared, mut browser: TcpStream) -> io::Result<()> {
             // It says no more: it can only have gone.
             _ = browser.read(&mut nothing) => return Ok(()),
         };
-        let (pass, cut) = passage.pass(&bytes[..read]);
-        browser.write_all(&pass).await?;
-        shared.note(&lane, place, |request| {
-            request.status = passage.status();
-            request.body = passage.body().to_vec();
-            if cut.is_some() || read == 0 {
-                request.ended = Some(Instant::now());
-            }
-        });
-        match cut {
-            Some(Cut { how: How::Rst, .. }) => return browser.set_zero_linger(),
-            Some(Cut { how: How::Fin, .. }) => return Ok(()),
-            None if read == 0 => return Ok(()),
-            None => {}
+        if pass(shared, (&lane, place), &mut passage, &bytes[..read], &mut browser).await? {
+            return Ok(());
         }
     }
+}
+
+/// Passes some bytes on, none at their end; whether that was all.
+async fn pass(
+    shared: &Shared,
+    (lane, place): (&str, usize),
+    passage: &mut Passage,
+    bytes: &[u8],
+    browser: &mut TcpStream,
+) -> io::Result<bool> {
+    let (pass, cut) = passage.pass(bytes);
+    browser.write_all(&pass).await?;
+    let is_over = cut.is_some() || bytes.is_empty();
+    shared.note(lane, place, |request| {
+        request.head = passage.head().to_vec();
+        request.body = passage.body().to_vec();
+        request.ended = is_over.then(Instant::now);
+    });
+    if cut.is_some_and(|cut| cut.how == How::Rst) {
+        browser.set_zero_linger()?;
+    }
+    Ok(is_over)
 }
 
 async fn head(browser: &mut TcpStream) -> io::Result<String> {

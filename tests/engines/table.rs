@@ -1,5 +1,7 @@
 //! What a run has found, for people.
 
+use std::fmt::Write as _;
+
 use crate::engine::Engine;
 
 /// Prints a table with a line for each engine.
@@ -10,7 +12,7 @@ pub(crate) fn print(title: &str, columns: &[&str], lines: &[(Engine, Vec<String>
     for line in &table {
         for (column, cell) in line.iter().enumerate() {
             let width = table.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-            text += &format!("| {cell:width$} ");
+            let _ = write!(text, "| {cell:width$} ");
         }
         text += "|\n";
     }
