@@ -117,7 +117,8 @@ impl<'a> Doors<'a> {
         let requests = self.proxy.requests("revoked");
         assert!(requests.last().unwrap().head.starts_with(b"HTTP/1.1 204"), "{requests:?}");
         // Meanwhile another stream comes back twice, when it is told to.
-        let cut = Cut { at: 100, how: How::Fin };
+        // Behind the `retry` of hello, and before it is whole.
+        let cut = Cut { at: 60, how: How::Fin };
         self.proxy.plan("meanwhile", Plan { cuts: vec![cut, cut], ..Plan::default() });
         self.follow("meanwhile", "bob").await;
         self.until("meanwhile", |looked| !looked.shown.is_empty()).await;

@@ -18,7 +18,8 @@ const READ: &str = r#"
     return {
         connection: all("connection", (node) => node.textContent)[0],
         messages: all("message", (node) => [node.querySelector('[data-testid="text"]').textContent, node.dataset.state]),
-        visible: all("name", (node) => node.checkVisibility())[0] === true,
+        visible: [...document.querySelectorAll("[data-testid]")]
+            .filter((node) => node.checkVisibility() && !node.disabled).map((node) => node.dataset.testid),
     };
 "#;
 
@@ -28,13 +29,12 @@ pub(crate) async fn chat(engine: Engine, browser: &mut Browser) {
     let mut server = start(&folder, "127.0.0.1:0").await;
     let address = server.address;
     browser.goto(&format!("http://{address}/")).await;
-    until(browser, "the sign-in is there", |page| page["visible"] == true).await;
-    browser.write(&hook("name"), "alice").await;
-    browser.click(&hook("sign-in")).await;
+    write(browser, "name", "alice").await;
+    click(browser, "sign-in").await;
     is_live(browser).await;
-    browser.click(&hook("new-thread")).await;
-    browser.write(&hook("members"), "bob").await;
-    browser.click(&hook("create")).await;
+    click(browser, "new-thread").await;
+    write(browser, "members", "bob").await;
+    click(browser, "create").await;
     browser.picture(&format!("{engine:?}-new")).await;
     send(browser, "Hello Bob").await;
     shows(browser, &["Hello Bob"]).await;
@@ -66,8 +66,25 @@ async fn start(folder: &Folder, listen: &str) -> Running {
 }
 
 async fn send(browser: &mut Browser, text: &str) {
-    browser.write(&hook("composer"), text).await;
-    browser.click(&hook("send")).await;
+    write(browser, "composer", text).await;
+    click(browser, "send").await;
+}
+
+/// Types into a field, as soon as it is there.
+async fn write(browser: &mut Browser, testid: &str, text: &str) {
+    is_there(browser, testid).await;
+    browser.write(&hook(testid), text).await;
+}
+
+async fn click(browser: &mut Browser, testid: &str) {
+    is_there(browser, testid).await;
+    browser.click(&hook(testid)).await;
+}
+
+async fn is_there(browser: &mut Browser, testid: &str) {
+    let is_visible =
+        |page: &Value| page["visible"].as_array().unwrap().iter().any(|visible| visible == testid);
+    until(browser, testid, is_visible).await;
 }
 
 async fn is_live(browser: &mut Browser) {

@@ -29,8 +29,8 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Users who have missed the same.
 pub(crate) struct Stage {
-    pub(crate) world: World,
-    pub(crate) proxy: Proxy,
+    _world: World,
+    proxy: Proxy,
     readers: Vec<Reader>,
 }
 
@@ -102,7 +102,7 @@ impl Stage {
             readers.push(Reader::new(&proxy, (user, token), cursor).await);
         }
         assert!(readers.iter().all(|reader| reader.body.len() == readers[0].body.len()));
-        Self { world, proxy, readers }
+        Self { _world: world, proxy, readers }
     }
 
     /// How many bytes there are to cut behind.
