@@ -35,18 +35,20 @@ async fn no_engine_loses_doubles_or_corrupts_an_event_wherever_its_stream_is_cut
         (engine, outcome, start.elapsed())
     });
     for (engine, outcome, took) in join_all(all).await {
-        let Outcome { lanes, glued, .. } = outcome;
+        let Outcome { lanes, glued, exact, .. } = outcome;
         let cells = vec![
             stage.length().to_string(),
             lanes.to_string(),
             outcome.wrong.len().to_string(),
             glued.to_string(),
+            exact.to_string(),
             format!("{:.1} s", took.as_secs_f32()),
         ];
         lines.push((engine, cells));
         wrong.extend(outcome.wrong);
     }
-    let columns = ["bytes", "streams cut", "wrong", "glued to a hello", "time"];
+    let columns =
+        ["bytes", "streams cut", "wrong", "glued to a hello", "came with the last whole id", "time"];
     table::print("Cut behind every byte, by FIN and by RST", &columns, &lines);
     assert!(wrong.is_empty(), "{} wrong, such as {}", wrong.len(), wrong[0]);
 }

@@ -35,7 +35,6 @@ pub(crate) async fn chat(engine: Engine, browser: &mut Browser) {
     click(browser, "new-thread").await;
     write(browser, "members", "bob").await;
     click(browser, "create").await;
-    browser.picture(&format!("{engine:?}-new")).await;
     send(browser, "Hello Bob").await;
     shows(browser, &["Hello Bob"]).await;
 
@@ -46,7 +45,7 @@ pub(crate) async fn chat(engine: Engine, browser: &mut Browser) {
     let thread = bob.thread(json!({"members": ["alice"]})).await;
     bob.say(&thread, "Hello Alice 👋").await;
     shows(browser, &["Hello Bob", "Hello Alice 👋"]).await;
-    browser.picture(&format!("{engine:?}-thread")).await;
+    browser.picture(&format!("page-{engine:?}-thread")).await;
 
     server.kill().await;
     until(browser, "it notices", |page| page["connection"] != "Live").await;
@@ -56,7 +55,7 @@ pub(crate) async fn chat(engine: Engine, browser: &mut Browser) {
     shows(browser, &["Hello Bob", "Hello Alice 👋", "Still there?"]).await;
     send(browser, "Yes").await;
     shows(browser, &["Hello Bob", "Hello Alice 👋", "Still there?", "Yes"]).await;
-    browser.picture(&format!("{engine:?}-later")).await;
+    browser.picture(&format!("page-{engine:?}-later")).await;
 }
 
 async fn start(folder: &Folder, listen: &str) -> Running {

@@ -201,6 +201,11 @@ impl Stage {
             }
             outcome.glued += 1;
         }
+        // Whatever is glued to it, a hello has the cursor that its stream was asked for.
+        let asked = requests.last().unwrap().last_event_id.as_ref().unwrap_or(&reader.cursor);
+        if hellos.last().is_none_or(|hello| &hello.id != asked) {
+            wrong(format!("was greeted at {:?}, not `{asked}`", hellos.last()));
+        }
         // It may have read less than it was sent, but is never ahead of that.
         let mut behind = vec![None];
         for request in &requests {
