@@ -187,7 +187,7 @@ impl Stage {
             shown.into_iter().filter(|shown| shown.event != "ping").partition(|shown| shown.event == "hello");
         let mut wrong = |what: String| outcome.wrong.push(format!("{engine:?} {:?}: {what}", lane.cuts));
         if events != reader.missed {
-            wrong(format!("was shown {events:#?}"));
+            wrong(format!("was shown {events:?}"));
         }
         if requests.len() != lane.cuts.len() + 1 {
             wrong(format!("came {} times", requests.len()));
