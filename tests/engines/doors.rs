@@ -7,7 +7,7 @@ use domain::limits;
 use serde_json::{Value, json};
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
-use tests::world::{PATIENCE, World};
+use tests::world::{PATIENCE, World, until};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) const RETRY_MS: u32 = 1_000;
 /// How much later than asked an engine may come: Firefox adds half a second, and machines are busy.
 const LATE: Duration = Duration::from_secs(3);
+/// In the data of hello, behind its `retry`.
+const IN_HELLO: Cut = Cut { at: 60, how: How::Fin };
 /// Between two looks at a page.
 const LOOK: Duration = Duration::from_millis(20);
 /// `readyState` of an `EventSource` that is on its way back, and of one that has given up.
@@ -90,13 +92,21 @@ impl<'a> Doors<'a> {
         format!("after {} ms, with its cursor", away.as_millis())
     }
 
-    /// There is no room: the stream is told so in a way that it outlives.
+    /// A stream that was cut comes back where there is no room: it is told so in a way that it
+    /// outlives.
     pub(crate) async fn busy(&mut self) -> String {
-        self.proxy.send_to(self.world.edges[2].address);
-        self.proxy.plan("busy", Plan { hurry_ms: Some(RETRY_MS), ..Plan::default() });
+        self.proxy.plan("busy", Plan { cuts: vec![IN_HELLO], hurry_ms: Some(RETRY_MS), ..Plan::default() });
         self.follow("busy", "bob").await;
+        let (proxy, full) = (&self.proxy, self.world.edges[2].address);
+        until("the stream is cut", async || proxy.requests("busy").iter().any(|first| first.ended.is_some()))
+            .await;
+        proxy.send_to(full);
         let looked = self.until("busy", |looked| !looked.all("bye").is_empty()).await;
         let (_, data, _) = looked.all("bye")[0];
+        // What the cut left over stands in lines before the frame's own.
+        let own = data.as_str().and_then(|data| data.rsplit('\n').next());
+        assert_eq!(own.is_some(), self.engine.glues(), "{:?}: {data:?}", self.engine);
+        let data = own.map_or_else(|| data.clone(), |own| serde_json::from_str(own).unwrap());
         assert_eq!(data["reason"], "busy");
         let retry_ms = u32::try_from(data["retry_ms"].as_u64().unwrap()).unwrap();
         assert!(limits::RETRY_LATER_MS.contains(&retry_ms));
@@ -117,9 +127,7 @@ impl<'a> Doors<'a> {
         let requests = self.proxy.requests("revoked");
         assert!(requests.last().unwrap().head.starts_with(b"HTTP/1.1 204"), "{requests:?}");
         // Meanwhile another stream comes back twice, when it is told to.
-        // Behind the `retry` of hello, and before it is whole.
-        let cut = Cut { at: 60, how: How::Fin };
-        self.proxy.plan("meanwhile", Plan { cuts: vec![cut, cut], ..Plan::default() });
+        self.proxy.plan("meanwhile", Plan { cuts: vec![IN_HELLO, IN_HELLO], ..Plan::default() });
         self.follow("meanwhile", "bob").await;
         self.until("meanwhile", |looked| !looked.shown.is_empty()).await;
         assert_eq!(self.proxy.requests("meanwhile").len(), 3);

@@ -30,7 +30,8 @@ async fn no_engine_loses_doubles_or_corrupts_an_event_wherever_its_stream_is_cut
     let stage = Stage::set().await;
     let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     let start = Instant::now();
-    let all = Engine::installed().into_iter().map(async |engine| {
+    let (stage, all) = (&stage, Engine::installed().into_iter());
+    let all = all.map(|engine| async move {
         let outcome = engine.lend(async |browser| stage.every_byte(engine, browser).await).await;
         (engine, outcome, start.elapsed())
     });
@@ -68,7 +69,7 @@ async fn the_opening_is_what_keeps_an_engine_that_glues_from_showing_what_was_cu
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_engine_comes_back_when_it_is_told_to_and_never_when_it_is_told_so() {
-    let all = Engine::installed().into_iter().map(async |engine| {
+    let all = Engine::installed().into_iter().map(|engine| async move {
         let story = async |browser: &mut Browser| {
             let mut doors = Doors::open(engine, browser).await;
             vec![doors.drain().await, doors.busy().await, doors.revoked().await]
