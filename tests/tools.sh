@@ -10,6 +10,11 @@ debian() {
     "${root[@]}" apt-get install -qy --no-install-recommends "$@"
 }
 
+# Has a program by its Debian package, or says that it cannot.
+have() {
+    command -v "$1" >/dev/null || debian "$2" || echo "SKIPPED: Debian's package \`$2\` cannot be had" >&2
+}
+
 # Fills $tools with the programs of requirements.txt.
 install_tools() {
     if cmp -s tests/requirements.txt tests/.tools/installed.txt; then
