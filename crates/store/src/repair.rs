@@ -16,11 +16,7 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{
-    ids::{BootId, ThreadId, UserId},
-    limits,
-};
+use domain::ids::{BootId, ThreadId, UserId};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -38,8 +34,8 @@ mod thread;
 
 /// Threads or users that are repaired at a time.
 const AT_ONCE: usize = 16;
-/// How long it takes to tell a living edge from one that a restore brought back: a beat that is
-/// [`limits::BEAT_PERIOD`] away, and a half for one that is late.
+/// How long it takes to tell a living edge from one that a restore brought back: one
+/// [`BEAT_PERIOD`](domain::limits::BEAT_PERIOD), and a half for a beat that is late.
 const WATCH: Duration = Duration::from_millis(7_500);
 /// Time between two looks at the edges.
 const LOOK: Duration = Duration::from_millis(500);
