@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use tests::process::run;
 
-const HELPS: [&[&str]; 7] = [
+const HELPS: [&[&str]; 8] = [
     &["runnel"],
     &["runnel", "token"],
     &["runnel", "emulators"],
     &["runnel", "api"],
     &["runnel", "fanout"],
+    &["runnel", "repair"],
     &["sse-edge"],
     &["api"],
 ];

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use domain::ids::UserId;
 use server::{auth::AuthConfig, aws::Endpoints, cors::CorsArgs, telemetry::HELP};
 use sse_edge::config::EdgeArgs;
+use store::table::TABLE;
 
 /// Runnel: real-time chat over plain `EventSource`. Without a command: the whole service in one
 /// process, with its data in a folder.
@@ -94,6 +95,20 @@ pub enum Command {
         /// Table and queues.
         #[command(flatten)]
         store: StoreArgs,
+        /// Where AWS is.
+        #[command(flatten)]
+        endpoints: Endpoints,
+    },
+    /// Make a restored table one that may serve: backups hold half of what was written last.
+    /// Nothing may serve from it meanwhile. It may be broken off, and run again, at any time.
+    #[command(after_help = HELP)]
+    Repair {
+        /// Name of the restored table.
+        #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE)]
+        table: String,
+        /// Change nothing, and print each row that would be written or deleted.
+        #[arg(long)]
+        dry_run: bool,
         /// Where AWS is.
         #[command(flatten)]
         endpoints: Endpoints,

@@ -9,4 +9,5 @@ pub mod data_dir;
 pub mod dev;
 pub mod emulators;
 pub mod processes;
+pub mod repair;
 pub mod serve;

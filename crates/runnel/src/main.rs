@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use runnel::{
     cli::{Cli, Command},
-    processes, serve,
+    processes, repair, serve,
 };
 use server::exit;
 
@@ -20,6 +20,9 @@ async fn main() -> ExitCode {
             processes::api(listen, store, (auth, cors), endpoints).await
         }
         Some(Command::Fanout { store, endpoints }) => processes::fanout(store, endpoints).await,
+        Some(Command::Repair { table, dry_run, endpoints }) => {
+            repair::repair(&table, dry_run, &endpoints).await
+        }
     };
     exit::code("runnel", done)
 }

@@ -6,7 +6,6 @@ use domain::{
     limits,
 };
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use crate::{
     error::{Error, held},
@@ -50,17 +49,6 @@ pub(crate) enum Known {
 /// [`Table::known`] does not count it either.
 const KEY_ABSENT: &str = "attribute_not_exists(pk) OR exp <= :now";
 
-impl Origin {
-    /// hash(sender, key), as log entries carry it.
-    pub(crate) fn mark(&self) -> String {
-        let mut hash = Sha256::new();
-        hash.update((self.by.as_str().len() as u64).to_be_bytes());
-        hash.update(self.by.as_str().as_bytes());
-        hash.update(self.key.as_str().as_bytes());
-        data_encoding::BASE32_DNSSEC.encode(&hash.finalize()[..16])
-    }
-}
-
 impl Table {
     /// What the key of `origin` is known for, if it is.
     pub(crate) async fn known(&self, origin: &Origin) -> Result<Option<Known>, Error> {
@@ -82,7 +70,7 @@ impl Table {
         let mut tx = Tx::new(self);
         let (key, row) = key_row(origin, &entry.thread, entry.tseq);
         tx.put_if(&key, &row, KEY_ABSENT, vec![(":now", n(origin.now.as_second()))])?;
-        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()))?;
+        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, Some(origin)))?;
         Ok(tx)
     }
 
@@ -104,10 +92,15 @@ impl Table {
 }
 
 fn key_row(origin: &Origin, thread: &ThreadId, tseq: u64) -> (Key, KeyRow) {
-    let life = i64::try_from(limits::KEY_LIFE.as_secs()).unwrap_or(i64::MAX);
-    let exp = origin.now.as_second().saturating_add(life);
-    let row = KeyRow { hash: origin.hash.clone(), thread: thread.clone(), tseq, exp };
+    let (hash, exp) = (origin.hash.clone(), key_end(origin.now));
+    let row = KeyRow { hash, thread: thread.clone(), tseq, exp };
     (keys::idempotency(&origin.by, &origin.key), row)
+}
+
+/// Until when the key of a write at `at` is known, in seconds since 1970.
+pub(crate) fn key_end(at: Timestamp) -> i64 {
+    let life = i64::try_from(limits::KEY_LIFE.as_secs()).unwrap_or(i64::MAX);
+    at.as_second().saturating_add(life)
 }
 
 /// Adds the outbox row that keeps the fan-out of `entry` from being forgotten.

@@ -40,6 +40,45 @@ impl Key {
     }
 }
 
+/// What a row belongs to, told by its key alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// A thread, a member of it or an entry of its log.
+    Thread(ThreadId),
+    /// The idempotency key of a sender.
+    Sender(UserId),
+    /// The outbox row of a thread's log.
+    Outbox(ThreadId),
+    /// The outbox row of somebody's seen.
+    SeenOutbox,
+    /// A user's view, inbox or head of it.
+    User(UserId),
+    /// A user's lease.
+    Lease,
+    /// The queue registry.
+    Queue,
+    /// An edge.
+    Edge,
+}
+
+impl Key {
+    /// What the row of this key belongs to; none for a ticket, and for a row that is not ours.
+    pub fn part(&self) -> Option<Part> {
+        let (kind, id) = self.pk.split_once('#').unwrap_or((&self.pk, ""));
+        match kind {
+            "T" => ThreadId::parse(id).ok().map(Part::Thread),
+            "S" => UserId::parse(id).ok().map(Part::Sender),
+            "O" if self.sk.contains("#S#") => Some(Part::SeenOutbox),
+            "O" => self.sk.strip_prefix("T#").and_then(|id| ThreadId::parse(id).ok()).map(Part::Outbox),
+            "U" if self.sk.starts_with(LEASES) => Some(Part::Lease),
+            "U" => UserId::parse(id).ok().map(Part::User),
+            "QUEUES" => Some(Part::Queue),
+            EDGES => Some(Part::Edge),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.pk, self.sk)
@@ -66,6 +105,10 @@ pub const MEMBERS: &str = "M#";
 pub const ENTRIES: &str = "E#";
 /// What the sort keys of a user's views begin with.
 pub const VIEWS: &str = "M#";
+/// What the sort keys of a user's inbox begin with.
+pub const INBOX: &str = "L#";
+/// What the sort keys of a sender's idempotency keys begin with.
+pub const IDEMPOTENCY: &str = "K#";
 /// What the sort keys of a user's leases begin with.
 pub const LEASES: &str = "Q#";
 
@@ -98,7 +141,12 @@ pub fn entry_sk(tseq: u64) -> String {
 
 /// An idempotency key of a sender.
 pub fn idempotency(sender: &UserId, idempotency: &IdempotencyKey) -> Key {
-    key(format!("S#{sender}"), format!("K#{idempotency}"))
+    key(sender_pk(sender), format!("{IDEMPOTENCY}{idempotency}"))
+}
+
+/// The partition of a sender's idempotency keys.
+pub fn sender_pk(sender: &UserId) -> String {
+    format!("S#{sender}")
 }
 
 /// The outbox row of a thread's log.
@@ -133,7 +181,7 @@ pub fn inbox(user: &UserId, seq: u64) -> Key {
 
 /// The sort key of an inbox event.
 pub fn inbox_sk(seq: u64) -> String {
-    format!("L#{seq:020}")
+    format!("{INBOX}{seq:020}")
 }
 
 /// A user's queue, and who holds it.
@@ -211,6 +259,22 @@ mod tests {
         }
     }
 
+    impl Row {
+        fn part(&self) -> Option<Part> {
+            Some(match self.clone() {
+                Self::Thread(t) | Self::Member(t, _) | Self::Entry(t, _) => Part::Thread(t),
+                Self::Idempotency(u, _) => Part::Sender(u),
+                Self::Outbox(t) => Part::Outbox(t),
+                Self::SeenOutbox(..) => Part::SeenOutbox,
+                Self::View(u, _) | Self::Head(u) | Self::Inbox(u, _) => Part::User(u),
+                Self::Lease(..) => Part::Lease,
+                Self::Queue(_) => Part::Queue,
+                Self::Edge(_) => Part::Edge,
+                Self::Ticket(_) => return None,
+            })
+        }
+    }
+
     /// Few characters, the ones that keys are made of, so that collisions would be found.
     fn row() -> impl Strategy<Value = Row> {
         let user = "[A-Z:|.~]{1,4}|META|HEAD|TICKET|EDGE".prop_map(|t| UserId::parse(&t).unwrap());
@@ -242,6 +306,11 @@ mod tests {
         #[test]
         fn two_rows_never_share_a_key(a in row(), b in row()) {
             prop_assert_eq!(a == b, a.key() == b.key(), "{:?} {:?}", a, b);
+        }
+
+        #[test]
+        fn a_key_tells_what_its_row_belongs_to(row in row()) {
+            prop_assert_eq!(row.key().part(), row.part());
         }
 
         #[test]

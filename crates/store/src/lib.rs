@@ -16,6 +16,7 @@ pub mod log;
 pub mod members;
 pub mod messages;
 pub mod outbox;
+pub mod repair;
 pub mod retry;
 pub mod rows;
 pub mod seen;

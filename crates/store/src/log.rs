@@ -9,6 +9,7 @@ use domain::{
 };
 
 use crate::{
+    commit::Origin,
     error::Error,
     keys::{self, Key},
     rows::EntryRow,
@@ -89,7 +90,8 @@ impl Table {
         rows.into_iter().map(|row| entry(thread, row)).collect()
     }
 
-    async fn between(
+    /// The rows `from ..= to`, at most `limit`, in order; or the last of them first.
+    pub(crate) async fn between(
         &self,
         thread: &ThreadId,
         from: u64,
@@ -148,15 +150,16 @@ impl Table {
     }
 }
 
-/// The row of an entry.
-pub(crate) fn row(entry: &Entry, origin: String) -> EntryRow {
+/// The row of an entry, with the key of the request that it answers if that key has a row too.
+pub(crate) fn row(entry: &Entry, origin: Option<&Origin>) -> EntryRow {
     EntryRow {
         tseq: entry.tseq,
         number: entry.number,
         by: entry.by.clone(),
         at: entry.at,
         body: json(&entry.body),
-        origin,
+        key: origin.map(|origin| origin.key.clone()),
+        request: origin.map(|origin| origin.hash.clone()),
     }
 }
 
@@ -215,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_edit_is_stored_without_its_text() {
-        let row = row(&at(3, Body::Edit { message: 2, text: Some("secret".into()) }), "o".into());
+        let row = row(&at(3, Body::Edit { message: 2, text: Some("secret".into()) }), None);
         assert_eq!(row.body, r#"{"kind":"edit","message":2}"#);
     }
 }

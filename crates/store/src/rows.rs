@@ -5,13 +5,13 @@
 
 use domain::{
     event::{Member, Role, ThreadKind},
-    ids::{BootId, QueueId, ThreadId, UserId},
+    ids::{BootId, IdempotencyKey, QueueId, ThreadId, UserId},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// `T#t` / `META`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadRow {
     /// Direct or group.
     pub kind: ThreadKind,
@@ -28,7 +28,7 @@ pub struct ThreadRow {
 }
 
 /// `T#t` / `M#u`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRow {
     /// Who.
     pub user: UserId,
@@ -43,7 +43,7 @@ pub struct MemberRow {
 }
 
 /// `T#t` / `E#tseq`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryRow {
     /// Its place in the thread.
     pub tseq: u64,
@@ -56,12 +56,18 @@ pub struct EntryRow {
     /// `domain::event::Body` as JSON; the only copy of what was said. An edit or a deletion
     /// overwrites it in the transaction that logs them.
     pub body: String,
-    /// hash(sender, idempotency key): tells a restored log from its idempotency rows.
-    pub origin: String,
+    /// The idempotency key that its author wrote it with: with `request` it is all that the key's
+    /// own row says, so that one can be told from the other where a restore has only half of them.
+    /// None where a repetition is known otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<IdempotencyKey>,
+    /// Hash of the request that used the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// `S#sender` / `K#key`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// Hash of the request that used the key.
     pub hash: String,
@@ -74,7 +80,7 @@ pub struct KeyRow {
 }
 
 /// `O#shard` / `T#t` or `T#t#S#u`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
     /// The thread.
     pub thread: ThreadId,
@@ -93,7 +99,7 @@ pub struct OutboxRow {
 }
 
 /// `U#u` / `M#t`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewRow {
     /// The thread.
     pub thread: ThreadId,

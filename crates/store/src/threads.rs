@@ -85,7 +85,7 @@ impl Table {
                 return Ok(Created::UserFull(full));
             }
             let mut tx = Tx::new(self);
-            tx.put_new(&keys::entry(&id, 1), &crate::log::row(&entry, origin.mark()))?;
+            tx.put_new(&keys::entry(&id, 1), &crate::log::row(&entry, None))?;
             match self.found(tx, origin, &entry, &members).await {
                 Ok(Outcome::Done) => return Ok(Created::Fresh(entry)),
                 Ok(Outcome::Cancelled) => {}

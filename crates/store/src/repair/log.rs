@@ -1,0 +1,242 @@
+//! A thread's log made whole: without a hole, each message as the entries about it leave it, and
+//! each entry's idempotency key known.
+
+use std::collections::{BTreeSet, HashMap};
+
+use domain::{
+    event::{Body, Entry, Member, Role, ThreadKind},
+    ids::ThreadId,
+    said::Said,
+};
+use serde::de::DeserializeOwned;
+
+use super::{Repair, story::Story};
+use crate::{
+    commit::key_end,
+    error::Error,
+    keys::{self, Key},
+    log::{entry, json},
+    rows::{EntryRow, KeyRow, ThreadRow},
+    table::read,
+};
+
+/// Entries that are read at a time: a `BatchGetItem` takes 100 keys.
+const PAGE: usize = 100;
+
+impl Repair<'_> {
+    /// Repairs the log of a thread up to `tail`, its last entry, and tells what it says.
+    pub(super) async fn log(&self, thread: &ThreadId, tail: u64) -> Result<Story, Error> {
+        let mut story: Option<Story> = None;
+        let (mut next, mut number) = (1, 0);
+        while next <= tail {
+            let mut rows = Vec::with_capacity(PAGE);
+            for row in self.table.between(thread, next, tail, PAGE, true).await? {
+                let by = story.as_ref().map_or(&row.by, |story| &story.creator).clone();
+                let fillers = fillers(thread, (next, number), EntryRow { by, ..row.clone() })?;
+                for mut filler in fillers {
+                    if filler.tseq == 1 {
+                        filler = self.first(thread).await?;
+                    }
+                    self.set(&keys::entry(thread, filler.tseq), None, &filler).await?;
+                    rows.push(filler);
+                }
+                (next, number) = (row.tseq + 1, row.number);
+                rows.push(row);
+                if story.is_none() {
+                    story = Story::begin(&entry(thread, rows[0].clone())?);
+                }
+            }
+            if rows.is_empty() || story.is_none() {
+                break;
+            }
+            self.say_again(thread, &mut rows, tail).await?;
+            self.keys(thread, &rows).await?;
+            for row in rows {
+                let entry = entry(thread, row)?;
+                if let Some(story) = &mut story {
+                    story.take(&entry);
+                }
+            }
+        }
+        story.ok_or_else(|| lost(thread, "it does not begin with the thread"))
+    }
+
+    /// The first entry of a thread that has lost it, from what it wrote beside itself.
+    async fn first(&self, thread: &ThreadId) -> Result<EntryRow, Error> {
+        let row: Option<ThreadRow> = self.table.get(&keys::thread(thread)).await?;
+        let row = row.ok_or_else(|| lost(thread, "it is gone, and so is the thread's own row"))?;
+        let members = if let Some((a, b)) = &row.pair {
+            [a, b].map(|user| Member { user: user.clone(), role: Role::Member }).into()
+        } else {
+            let members = self.table.members(thread).await?;
+            let first = members.into_iter().filter(|member| member.joined == 1);
+            first.map(|member| Member { user: member.user, role: member.role }).collect()
+        };
+        let of = if row.pair.is_some() { ThreadKind::Direct } else { ThreadKind::Group };
+        let body = json(&Body::Thread { of, title: row.title, members });
+        Ok(EntryRow { tseq: 1, number: 0, by: row.creator, at: row.created, body, key: None, request: None })
+    }
+
+    /// Brings the messages that these entries are about to where the entries leave them.
+    async fn say_again(&self, thread: &ThreadId, rows: &mut [EntryRow], tail: u64) -> Result<(), Error> {
+        let entries = rows.iter().map(|row| entry(thread, row.clone()));
+        let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
+        let about = |entry: &Entry| entry.changes().map(|message| keys::entry(thread, message));
+        let wanted: BTreeSet<Key> = entries.iter().filter_map(about).collect();
+        let mut targets: HashMap<Key, EntryRow> = self.rows(wanted).await?;
+        for (row, entry) in rows.iter_mut().zip(&entries) {
+            let own = keys::entry(thread, row.tseq);
+            if let Body::Message(said) = &entry.body
+                && said.changed.is_some_and(|changed| changed > tail)
+            {
+                // By an entry that is lost: another one gets its tseq, and is not in it.
+                let said = Said { changed: Some(tail), ..said.clone() };
+                self.replace(&own, row, EntryRow { body: json(&Body::Message(said)), ..row.clone() }).await?;
+            }
+            let Some((key, target)) = about(entry).and_then(|key| targets.get_mut(&key).map(|t| (key, t)))
+            else {
+                continue;
+            };
+            let Some(next) = said(thread, target)?.and_then(|said| after(&said, entry)) else { continue };
+            if matches!(entry.body, Body::Edit { .. }) {
+                // Its text is lost, so that it was never done: whoever sends it again does it then.
+                // This comes first: a repair that breaks off here finds the message as it was.
+                self.replace(&own, row, EntryRow { key: None, request: None, ..row.clone() }).await?;
+            }
+            let next = EntryRow { body: json(&Body::Message(next)), ..target.clone() };
+            self.replace(&key, target, next).await?;
+        }
+        Ok(())
+    }
+
+    async fn replace(&self, key: &Key, row: &mut EntryRow, next: EntryRow) -> Result<(), Error> {
+        self.set(key, Some(row), &next).await?;
+        *row = next;
+        Ok(())
+    }
+
+    /// Writes the idempotency rows that these entries lack.
+    async fn keys(&self, thread: &ThreadId, rows: &[EntryRow]) -> Result<(), Error> {
+        let known = |row: &EntryRow| {
+            let (key, hash, exp) = (row.key.as_ref()?, row.request.clone()?, key_end(row.at));
+            let known = KeyRow { hash, thread: thread.clone(), tseq: row.tseq, exp };
+            (exp > self.now.as_second()).then(|| (keys::idempotency(&row.by, key), known))
+        };
+        let known: HashMap<Key, KeyRow> = rows.iter().filter_map(known).collect();
+        let found = self.rows(known.keys().cloned()).await?;
+        for (key, row) in &known {
+            self.set(key, found.get(key), row).await?;
+        }
+        Ok(())
+    }
+
+    /// Rows of one kind; those that do not exist are left out.
+    pub(super) async fn rows<T: DeserializeOwned>(
+        &self,
+        keys: impl IntoIterator<Item = Key>,
+    ) -> Result<HashMap<Key, T>, Error> {
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let mut rows = HashMap::with_capacity(keys.len());
+        for keys in keys.chunks(PAGE) {
+            for (key, item) in self.table.get_many(keys, true).await? {
+                let row = read(&key, item)?;
+                rows.insert(key, row);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// What stands in for the entries `next ..` in front of `row`. What was lost is lost; but an inbox
+/// that waits for the next entry would wait for ever. As many messages as the numbers say, deleted;
+/// then entries that say nothing: the deletion of what never was a message.
+fn fillers(thread: &ThreadId, (next, number): (u64, u64), row: EntryRow) -> Result<Vec<EntryRow>, Error> {
+    if next == row.tseq {
+        return Ok(Vec::new());
+    }
+    let last = row.number - u64::from(entry(thread, row.clone())?.is_message()).min(row.number);
+    let filler = |(tseq, number)| {
+        let message = number < last;
+        let body = if message { Body::Message(Said::deleted(tseq)) } else { Body::Delete { message: tseq } };
+        let number = number + u64::from(message);
+        (number, EntryRow { tseq, number, body: json(&body), key: None, request: None, ..row.clone() })
+    };
+    let mut number = number;
+    let fill = (next..row.tseq).map(|tseq| {
+        // The first entry of a thread is no message.
+        let (after, row) = filler((tseq, if tseq == 1 { last } else { number }));
+        number = if tseq == 1 { 0 } else { after };
+        row
+    });
+    Ok(fill.collect())
+}
+
+fn lost(thread: &ThreadId, what: &str) -> Error {
+    Error::Corrupt { key: keys::entry(thread, 1).to_string(), source: what.into() }
+}
+
+/// What the message in a row says.
+fn said(thread: &ThreadId, row: &EntryRow) -> Result<Option<Said>, Error> {
+    match entry(thread, row.clone())?.body {
+        Body::Message(said) => Ok(Some(said)),
+        _ => Ok(None),
+    }
+}
+
+/// The message once `entry` has happened to it; none, if it has.
+fn after(said: &Said, entry: &Entry) -> Option<Said> {
+    let next = Said { changed: Some(entry.tseq), ..said.clone() };
+    match &entry.body {
+        Body::Delete { .. } if said.text.is_some() => Some(Said::deleted(entry.tseq)),
+        _ if said.changed.is_some_and(|changed| changed >= entry.tseq) => None,
+        Body::Reaction { emoji, state, .. } if said.text.is_some() => {
+            Some(said.reacted(&entry.by, (emoji, *state), entry.tseq).ok().flatten().unwrap_or(next))
+        }
+        _ => Some(next),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        event::ReactionState,
+        ids::{Emoji, UserId},
+    };
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn at(tseq: u64, body: Body) -> Entry {
+        let (thread, by) = (ThreadId::parse("t_a").unwrap(), UserId::parse("bob").unwrap());
+        Entry { thread, tseq, number: 1, by, at: Timestamp::UNIX_EPOCH, body }
+    }
+
+    #[test]
+    fn an_entry_happens_to_its_message_once() {
+        let said = Said::new("hi");
+        let emoji = Emoji::parse("+1").unwrap();
+        for body in [
+            Body::Delete { message: 2 },
+            Body::Edit { message: 2, text: None },
+            Body::Reaction { message: 2, emoji, state: ReactionState::Added },
+        ] {
+            let next = after(&said, &at(7, body.clone())).unwrap();
+            assert_eq!(after(&next, &at(7, body.clone())), None, "{body:?}");
+            assert_eq!(next.changed, Some(7));
+            assert_eq!(next.text.is_none(), matches!(body, Body::Delete { .. }));
+            assert_eq!(next.reactions.len(), usize::from(matches!(body, Body::Reaction { .. })));
+        }
+    }
+
+    #[test]
+    fn a_hole_is_filled_so_that_tseq_and_number_count_on() {
+        let thread = ThreadId::parse("t_a").unwrap();
+        let row = Entry { number: 5, ..at(9, Body::Message(Said::new("hi"))) };
+        let fill = fillers(&thread, (6, 3), crate::log::row(&row, None)).unwrap();
+        let told: Vec<_> = fill.iter().map(|row| (row.tseq, row.number)).collect();
+        assert_eq!(told, [(6, 4), (7, 4), (8, 4)]);
+        let entries: Vec<_> = fill.into_iter().map(|row| entry(&thread, row).unwrap()).collect();
+        assert_eq!(entries.iter().map(Entry::is_message).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(fillers(&thread, (9, 4), crate::log::row(&row, None)).unwrap(), []);
+    }
+}

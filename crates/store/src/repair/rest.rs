@@ -1,0 +1,154 @@
+//! What belongs to users: views, the head of the inbox, idempotency keys; and what a thread that
+//! never was left in the outbox.
+
+use domain::{
+    event::{Body, Change},
+    ids::{ThreadId, UserId},
+};
+
+use super::Repair;
+use crate::{
+    error::Error,
+    keys::{self, Key},
+    log::entry,
+    rows::{EntryRow, HeadRow, KeyRow, ViewRow},
+    table::{Item, read},
+    tx::s,
+};
+
+/// Rows that are read at a time: a `BatchGetItem` takes 100 keys.
+const PAGE: i32 = 100;
+
+impl Repair<'_> {
+    /// The outbox row of a thread that has no log can only be driven for ever.
+    pub(super) async fn outbox(&self, thread: &ThreadId) -> Result<(), Error> {
+        if self.table.tail(thread).await?.is_none() {
+            self.delete(&keys::outbox(thread)).await?;
+        }
+        Ok(())
+    }
+
+    /// Repairs what a user has: no view of a thread that never had them, and a head of the inbox
+    /// that is past all of its events, in another generation.
+    pub(super) async fn user(&self, user: &UserId) -> Result<(), Error> {
+        let (mut from, mut views) = (None, 0);
+        loop {
+            let (items, next) = self.page(keys::user_pk(user), keys::VIEWS, from).await?;
+            let mut page: Vec<(Key, ViewRow)> = Vec::with_capacity(items.len());
+            for (key, item) in items {
+                page.push((key.clone(), read(&key, item)?));
+            }
+            let joined = page.iter().map(|(_, view)| keys::entry(&view.thread, view.joined));
+            let entries = self.rows::<EntryRow>(joined).await?;
+            for (key, view) in &page {
+                let joined = entries.get(&keys::entry(&view.thread, view.joined));
+                if joined.map(|row| joins(&view.thread, row, user)).transpose()?.unwrap_or_default() {
+                    views += 1;
+                } else {
+                    self.delete(key).await?;
+                }
+            }
+            from = next;
+            if from.is_none() {
+                return self.head(user, views > 0).await;
+            }
+        }
+    }
+
+    async fn head(&self, user: &UserId, views: bool) -> Result<(), Error> {
+        let key = keys::head(user);
+        let was: Option<HeadRow> = self.table.get(&key).await?;
+        let last = self.last(user).await?;
+        if was.is_none() && last == 0 && !views {
+            return Ok(());
+        }
+        let seq = was.as_ref().map_or(0, |was| was.seq).max(last);
+        let head = HeadRow { r#gen: chance::random(), seq, authv: was.as_ref().and_then(|was| was.authv) };
+        self.set(&key, was.as_ref(), &head).await
+    }
+
+    /// The largest seq in the inbox of `user`, told by its key: the row may be damaged.
+    async fn last(&self, user: &UserId) -> Result<u64, Error> {
+        let found = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :inbox)")
+            .expression_attribute_values(":pk", s(keys::user_pk(user)))
+            .expression_attribute_values(":inbox", s(keys::INBOX))
+            .scan_index_forward(false)
+            .limit(1)
+            .consistent_read(true)
+            .send()
+            .await?;
+        let key = found.items.unwrap_or_default().first().and_then(Key::of);
+        let seq = key.and_then(|key| key.sk.strip_prefix(keys::INBOX)?.parse().ok());
+        Ok(seq.unwrap_or_default())
+    }
+
+    /// Deletes the idempotency keys of `sender` whose entries are lost: the request is to be done
+    /// when it comes again. Those that had nothing to write have lost nothing.
+    pub(super) async fn sender(&self, sender: &UserId) -> Result<(), Error> {
+        let mut from = None;
+        loop {
+            let (items, next) = self.page(keys::sender_pk(sender), keys::IDEMPOTENCY, from).await?;
+            let mut page: Vec<(Key, Key)> = Vec::with_capacity(items.len());
+            for (key, item) in items {
+                let row: KeyRow = read(&key, item)?;
+                if row.tseq > 0 {
+                    page.push((key, keys::entry(&row.thread, row.tseq)));
+                }
+            }
+            let mut wanted: Vec<Key> = page.iter().map(|(_, entry)| entry.clone()).collect();
+            wanted.sort_unstable();
+            wanted.dedup();
+            let entries = self.rows::<EntryRow>(wanted).await?;
+            for (key, entry) in page {
+                let own = entries.get(&entry).filter(|row| &row.by == sender);
+                let own = own.and_then(|row| row.key.as_ref()).map(|own| keys::idempotency(sender, own));
+                if own.as_ref() != Some(&key) {
+                    self.delete(&key).await?;
+                }
+            }
+            from = next;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Some rows of a partition, and where to go on.
+    async fn page(
+        &self,
+        pk: String,
+        prefix: &str,
+        from: Option<Item>,
+    ) -> Result<(Vec<(Key, Item)>, Option<Item>), Error> {
+        let found = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":pk", s(pk))
+            .expression_attribute_values(":prefix", s(prefix))
+            .set_exclusive_start_key(from)
+            .limit(PAGE)
+            .consistent_read(true)
+            .send()
+            .await?;
+        let items = found.items.unwrap_or_default();
+        let items = items.into_iter().filter_map(|item| Key::of(&item).map(|key| (key, item))).collect();
+        Ok((items, found.last_evaluated_key))
+    }
+}
+
+/// Whether this entry made `user` a member.
+fn joins(thread: &ThreadId, row: &EntryRow, user: &UserId) -> Result<bool, Error> {
+    Ok(match entry(thread, row.clone())?.body {
+        Body::Thread { members, .. } => members.iter().any(|member| &member.user == user),
+        Body::Member { user: changed, change } => &changed == user && change == Change::Added,
+        _ => false,
+    })
+}

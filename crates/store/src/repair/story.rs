@@ -1,0 +1,118 @@
+//! What a thread's log says of the thread, and of who belonged to it when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    event::{Body, Change, Entry, Role, ThreadKind},
+    ids::UserId,
+};
+use jiff::Timestamp;
+
+use crate::rows::{MemberRow, ThreadRow};
+
+/// A log, as far as it has been read.
+#[derive(Debug)]
+pub(super) struct Story {
+    pub(super) kind: ThreadKind,
+    pub(super) creator: UserId,
+    pub(super) created: Timestamp,
+    pair: Option<(UserId, UserId)>,
+    /// Since when it has had which title.
+    titles: Vec<(u64, Option<String>)>,
+    /// Who came (or went) when.
+    moves: Vec<(u64, UserId, bool)>,
+    /// Everybody who ever was a member, as they are now.
+    pub(super) standings: BTreeMap<UserId, Standing>,
+}
+
+/// The latest membership of one user.
+#[derive(Debug)]
+pub(super) struct Standing {
+    role: Role,
+    pub(super) joined: u64,
+    pub(super) joined_at: Timestamp,
+    pub(super) left: Option<u64>,
+}
+
+impl Story {
+    /// Begins with the first entry of a log; none, if it is none.
+    pub(super) fn begin(first: &Entry) -> Option<Self> {
+        let Body::Thread { of, title, members } = &first.body else { return None };
+        let standing = |role| Standing { role, joined: first.tseq, joined_at: first.at, left: None };
+        let pair = match (of, members.as_slice()) {
+            (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
+            _ => None,
+        };
+        Some(Self {
+            kind: *of,
+            creator: first.by.clone(),
+            created: first.at,
+            pair,
+            titles: vec![(first.tseq, title.clone())],
+            moves: members.iter().map(|member| (first.tseq, member.user.clone(), true)).collect(),
+            standings: members.iter().map(|m| (m.user.clone(), standing(m.role))).collect(),
+        })
+    }
+
+    /// Goes on with the next entry.
+    pub(super) fn take(&mut self, entry: &Entry) {
+        match &entry.body {
+            Body::Title { title } => self.titles.push((entry.tseq, Some(title.clone()))),
+            Body::Member { user, change: Change::Added } => {
+                let role = if user == &self.creator { Role::Owner } else { Role::Member };
+                let (joined, joined_at) = (entry.tseq, entry.at);
+                self.standings.insert(user.clone(), Standing { role, joined, joined_at, left: None });
+                self.moves.push((entry.tseq, user.clone(), true));
+            }
+            Body::Member { user, change: Change::Removed | Change::Left } => {
+                if let Some(standing) = self.standings.get_mut(user) {
+                    standing.left = Some(entry.tseq);
+                }
+                self.moves.push((entry.tseq, user.clone(), false));
+            }
+            _ => {}
+        }
+    }
+
+    /// The thread's own row.
+    pub(super) fn row(&self) -> ThreadRow {
+        ThreadRow {
+            kind: self.kind,
+            title: self.title(u64::MAX),
+            creator: self.creator.clone(),
+            created: self.created,
+            pair: self.pair.clone(),
+        }
+    }
+
+    /// The title as of an entry; before the first, the one that it brings.
+    pub(super) fn title(&self, tseq: u64) -> Option<String> {
+        let last = self.titles.iter().rev().find(|(since, _)| *since <= tseq.max(1));
+        last.and_then(|(_, title)| title.clone())
+    }
+
+    /// The members as of an entry; before the first, those that it brings.
+    pub(super) fn members(&self, tseq: u64) -> BTreeSet<&UserId> {
+        let mut members = BTreeSet::new();
+        for (_, user, came) in self.moves.iter().take_while(|(at, ..)| *at <= tseq.max(1)) {
+            if *came {
+                members.insert(user)
+            } else {
+                members.remove(user)
+            };
+        }
+        members
+    }
+
+    /// The role of a member.
+    pub(super) fn role(&self, user: &UserId) -> Role {
+        self.standings.get(user).map_or(Role::Member, |standing| standing.role)
+    }
+}
+
+impl Standing {
+    /// The row of `user`, whose standing it is, in the list of members.
+    pub(super) fn row(&self, user: &UserId) -> MemberRow {
+        MemberRow { user: user.clone(), role: self.role, joined: self.joined, left: self.left }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who plays in a case, and what they do.
+
+use anyhow::bail;
+use api_lambda::fanout::drive::Fanout;
+use domain::{
+    event::ReactionState,
+    ids::{Emoji, IdempotencyKey, ThreadId, UserId},
+};
+use server::clock::Clock;
+use store::{
+    changes::Asked, commit::Origin, members::Changed, messages::Sent, seen::Marked, table::Table,
+    threads::Created,
+};
+
+/// Something that alice does, or bob where it says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// The group is created, with bob and dave.
+    Create,
+    /// The direct thread with bob is created.
+    CreateDirect,
+    /// A message.
+    Send(&'static str),
+    /// A message of bob's.
+    BobSends(&'static str),
+    /// Another text for the message with this tseq.
+    Edit(u64, &'static str),
+    /// The message with this tseq goes.
+    Delete(u64),
+    /// A reaction of bob's.
+    React(u64),
+    /// Another title.
+    Title(&'static str),
+    /// A member comes.
+    Add(&'static str),
+    /// A member goes.
+    Remove(&'static str),
+    /// Bob has read as far as this.
+    Seen(u64),
+    /// The log is brought to a member's inbox.
+    Fan(&'static str),
+    /// That bob has read as far as this is brought to alice's inbox.
+    FanSeen(u64),
+}
+
+/// The users of one case, and their thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Cast {
+    /// What tells their names from those of others.
+    pub(crate) tag: String,
+    /// Their thread.
+    pub(crate) thread: ThreadId,
+}
+
+impl Cast {
+    pub(crate) fn group(tag: &str) -> Self {
+        Self { tag: tag.into(), thread: ThreadId::group(rand::random()) }
+    }
+
+    pub(crate) fn direct(tag: &str) -> Self {
+        let mut cast = Self::group(tag);
+        cast.thread = ThreadId::direct(&cast.user("alice"), &cast.user("bob"));
+        cast
+    }
+
+    /// What all of its names end with, and no others do.
+    pub(crate) fn mark(&self) -> String {
+        format!("={}=", self.tag)
+    }
+
+    pub(crate) fn name(&self, who: &str) -> String {
+        format!("{who}{}", self.mark())
+    }
+
+    pub(crate) fn user(&self, who: &str) -> UserId {
+        UserId::parse(&self.name(who)).unwrap()
+    }
+
+    /// Does it, always with the same key, and with `fanout` tells the members.
+    pub(crate) async fn play(
+        &self,
+        act: Act,
+        key: &str,
+        table: &Table,
+        fanout: Option<&Fanout>,
+    ) -> anyhow::Result<()> {
+        let now = Clock::system().now();
+        let by = |who| Origin {
+            by: self.user(who),
+            key: IdempotencyKey::parse(key).unwrap(),
+            // Another one for another request, and not what it says.
+            hash: format!("{:?}", std::mem::discriminant(&act)),
+            now,
+        };
+        let (alice, thread) = (by("alice"), &self.thread);
+        let emoji = Emoji::parse("+1").unwrap();
+        let write = async |by: Origin, asked: Asked<'_>| table.write(&by, thread, asked).await;
+        let sent = match act {
+            Act::Create => {
+                let others = ["bob", "dave"].map(|who| self.user(who));
+                let title = Some("club".to_owned());
+                return created(table.create_group(&alice, thread.clone(), title, &others).await?, fanout)
+                    .await;
+            }
+            Act::CreateDirect => {
+                return created(table.create_direct(&alice, &self.user("bob")).await?, fanout).await;
+            }
+            Act::Add(who) => {
+                return changed(table.add_member(&alice, thread, &self.user(who)).await?, fanout).await;
+            }
+            Act::Remove(who) => {
+                return changed(table.remove_member(&alice, thread, &self.user(who)).await?, fanout).await;
+            }
+            Act::Seen(number) => {
+                let marked = table.mark_seen(&self.user("bob"), thread, number, now).await?;
+                return seen(marked, fanout).await;
+            }
+            Act::Fan(who) => {
+                let tail = table.tail(thread).await?.unwrap().tseq;
+                table.fan(&self.user(who), thread, tail, None, now).await?;
+                return Ok(());
+            }
+            Act::FanSeen(number) => {
+                let seen = domain::wire::Seen { thread: thread.clone(), user: self.user("bob"), number };
+                table.fan_seen(&self.user("alice"), &seen, now).await?;
+                return Ok(());
+            }
+            Act::Send(text) => write(alice, Asked::Message { text }).await?,
+            Act::BobSends(text) => write(by("bob"), Asked::Message { text }).await?,
+            Act::Edit(message, text) => write(alice, Asked::Edit { message, text }).await?,
+            Act::Delete(message) => write(alice, Asked::Delete { message }).await?,
+            Act::React(message) => {
+                let state = ReactionState::Added;
+                write(by("bob"), Asked::React { message, emoji: &emoji, state }).await?
+            }
+            Act::Title(title) => write(alice, Asked::Title { title }).await?,
+        };
+        match (sent, fanout) {
+            (Sent::Committed(entry) | Sent::Known(entry), Some(fanout)) => fanout.logged(&entry).await,
+            (Sent::Committed(_) | Sent::Known(_) | Sent::Whole(..) | Sent::Unchanged, _) => {}
+            (other, _) => bail!("{act:?}: {other:?}"),
+        }
+        Ok(())
+    }
+}
+
+async fn created(created: Created, fanout: Option<&Fanout>) -> anyhow::Result<()> {
+    match (created, fanout) {
+        (Created::Fresh(entry) | Created::Existing(entry), Some(fanout)) => fanout.logged(&entry).await,
+        (Created::Fresh(_) | Created::Existing(_), None) => {}
+        (other, _) => bail!("{other:?}"),
+    }
+    Ok(())
+}
+
+async fn changed(changed: Changed, fanout: Option<&Fanout>) -> anyhow::Result<()> {
+    match (changed, fanout) {
+        (Changed::Committed(entry) | Changed::Known(entry), Some(fanout)) => fanout.logged(&entry).await,
+        (Changed::Committed(_) | Changed::Known(_) | Changed::Unchanged, _) => {}
+        (other, _) => bail!("{other:?}"),
+    }
+    Ok(())
+}
+
+async fn seen(marked: Marked, fanout: Option<&Fanout>) -> anyhow::Result<()> {
+    match (marked, fanout) {
+        (Marked::Committed(seen), Some(fanout)) => fanout.seen(&seen).await,
+        (Marked::Committed(_) | Marked::Whole(..) | Marked::Already(_), _) => {}
+        (other, _) => bail!("{other:?}"),
+    }
+    Ok(())
+}

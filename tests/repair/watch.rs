@@ -1,0 +1,1 @@
+//! Who may be repaired, and what goes whatever the cut.
