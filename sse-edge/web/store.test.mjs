@@ -275,8 +275,8 @@ function touch(name, tseq, message, more = {}) {
 
 function withOne() {
   const store = new Store("alice");
-  store.list([shape({ number: 1, last: said(2, 1, "helo") })], store.mark());
-  store.page(T, { items: [said(2, 1, "helo")], next: null }, store.mark());
+  store.list([shape({ number: 1, last: said(2, 1, "hallo") })], store.mark());
+  store.page(T, { items: [said(2, 1, "hallo")], next: null }, store.mark());
   return store;
 }
 
@@ -291,8 +291,8 @@ test("an edit shows in the log and in the list, and an older copy does not undo 
   const mark = store.mark();
   store.apply(...touch("edit", 3, 2, { text: "hello" }));
   assert.deepEqual([row(store).text, row(store).edited_at, store.thread(T).last.text], ["hello", AT, "hello"]);
-  store.page(T, { items: [said(2, 1, "helo")], next: null }, mark);
-  store.putThread(shape({ number: 1, last: said(2, 1, "helo") }), mark);
+  store.page(T, { items: [said(2, 1, "hallo")], next: null }, mark);
+  store.putThread(shape({ number: 1, last: said(2, 1, "hallo") }), mark);
   assert.deepEqual([row(store).text, store.thread(T).last.text], ["hello", "hello"]);
   assert.equal(store.unread(T), 1);
 });
@@ -311,7 +311,7 @@ test("what becomes of a message before its page arrives is not forgotten", () =>
   const mark = store.mark();
   store.apply(...touch("reaction", 3, 2, { emoji: "👍", state: "added" }));
   store.apply(...touch("edit", 4, 2, { text: "hello" }));
-  store.page(T, { items: [said(2, 1, "helo")], next: null }, mark);
+  store.page(T, { items: [said(2, 1, "hallo")], next: null }, mark);
   assert.deepEqual([row(store).text, row(store).reactions], ["hello", { "👍": ["bob"] }]);
 });
 
@@ -321,7 +321,7 @@ test("a deleted message keeps its place and nothing else", () => {
     store.apply(...touch("reaction", 3, 2, { emoji: "👍", state: "added" }));
     store.apply(...end);
     assert.deepEqual([row(store).deleted, row(store).text, row(store).reactions], [true, undefined, undefined]);
-    assert.ok(store.thread(T).last.deleted && !JSON.stringify(store.thread(T).last).includes("helo"));
+    assert.ok(store.thread(T).last.deleted && !JSON.stringify(store.thread(T).last).includes("hallo"));
     store.apply(...touch("edit", 3, 2, { text: "late" }));
     assert.equal(row(store).text, undefined);
   }

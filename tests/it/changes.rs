@@ -44,7 +44,7 @@ async fn an_edit_is_told_listed_and_counts_as_no_message() {
         let thread = alice.thread(members).await;
         let mut stream = world.open(0, "bob", None).await;
         let cursor = stream.expect("hello").await.id;
-        let said = alice.say(&thread, "helo").await;
+        let said = alice.say(&thread, "hallo").await;
         stream.expect("message").await;
         let edited = edit(&alice, &said, "hello").await;
         assert_eq!(edited.status, 200, "{edited:?}");
