@@ -45,15 +45,15 @@ pub struct EdgeArgs {
     #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
     /// Seconds that a user's lease is kept after the last stream.
-    #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS", hide = true,
+    #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS",
           default_value_t = limits::LINGER.as_secs())]
     pub linger_seconds: u64,
     /// Seconds between two looks for queues that nobody uses (± 20 %).
-    #[arg(long, env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS", hide = true,
+    #[arg(long, env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS",
           default_value_t = limits::REAP_PERIOD.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     pub reap_seconds: u64,
     /// Seconds over which a stopping edge spreads the end of its streams; `runnel` takes 1 at most.
-    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS", hide = true,
+    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
           default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
     pub drain_seconds: u64,
 }

@@ -7,7 +7,7 @@ use tests::{calls::Counted, world::World};
 /// A row of the table.
 fn row(operation: &str, counted: &Counted) -> String {
     let of = |names: &[&str]| names.iter().filter_map(|name| counted.requests.get(*name)).sum::<u64>();
-    let reads = of(&["GetItem", "BatchGetItem", "Query"]);
+    let reads = of(&["GetItem", "BatchGetItem", "Query", "TransactGetItems"]);
     let writes = of(&["TransactWriteItems", "PutItem", "UpdateItem", "DeleteItem"]);
     let posts = of(&["SendMessage"]);
     format!("| {operation} | {reads} | {writes} | {} | {posts} |", counted.write_units)

@@ -47,7 +47,12 @@ async fn live(world: &World, edge: usize, name: &str) -> Stream {
 }
 
 async fn queues(world: &World) -> Vec<String> {
-    world.sqs.list_queues().send().await.unwrap().queue_urls.unwrap_or_default()
+    let prefix = format!("runnel-{}-", world.stage);
+    let listed = world.sqs.list_queues().queue_name_prefix(&prefix).send().await.unwrap();
+    let mut urls = listed.queue_urls.unwrap_or_default();
+    // Those of jobs are always there.
+    urls.retain(|url| !url.contains("-fanout"));
+    urls
 }
 
 async fn a_queue_that_somebody_deletes_is_made_anew(topology: Topology) {

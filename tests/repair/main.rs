@@ -15,4 +15,3 @@ mod cut;
 mod deeds;
 mod halves;
 mod verdict;
-mod watch;
