@@ -137,8 +137,11 @@ async fn serve(shared: &Shared, mut browser: TcpStream) -> io::Result<()> {
     loop {
         let read = tokio::select! {
             read = edge.read(&mut bytes) => read?,
-            // It says no more: it can only have gone.
-            _ = browser.read(&mut nothing) => return Ok(()),
+            // It says no more: it can only have gone, perhaps since the edge's last chunk told it to.
+            _ = browser.read(&mut nothing) => {
+                shared.note(&lane, place, |request| request.ended = Some(Instant::now()));
+                return Ok(());
+            }
         };
         if pass(shared, (&lane, place), &mut passage, &bytes[..read], &mut browser).await? {
             return Ok(());
