@@ -66,8 +66,7 @@ impl Done {
     pub(crate) fn cut(&self, cut: u32, tag: &str) -> (Cast, Vec<Item>) {
         let cast = if self.deed.direct { Cast::direct(tag) } else { Cast::group(tag) };
         let mut rows = self.before.clone();
-        for (bit, key) in self.changed.iter().enumerate().filter(|(bit, _)| cut & (1 << bit) != 0) {
-            let _ = bit;
+        for (_, key) in self.changed.iter().enumerate().filter(|(bit, _)| cut & (1 << bit) != 0) {
             match self.after.get(key) {
                 Some(row) => rows.insert(key.clone(), row.clone()),
                 None => rows.remove(key),

@@ -17,6 +17,7 @@ use super::{
     deeds::Deed,
 };
 
+/// Everybody who is in some case.
 const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
 
 /// One half of a deed.
@@ -60,24 +61,33 @@ impl Case {
         Self { deed, cut, cast, retried, old, clients: BTreeMap::new() }
     }
 
+    /// Those whose clients are looked at: two, and whoever comes or goes.
+    fn clients_of(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let deed = self.deed;
+        USERS.into_iter().filter(move |who| {
+            let moved = |act: &Act| matches!(act, Act::Add(moved) | Act::Remove(moved) if moved == who);
+            ["alice", "bob"].contains(who) || deed.left.iter().chain(deed.last).any(moved)
+        })
+    }
+
     fn path(&self, rest: &str) -> String {
         format!("/v1/threads/{}{rest}", self.cast.thread)
     }
 
     /// Every client is reset, and lists again.
     pub(crate) async fn list(&mut self, world: &World) -> anyhow::Result<()> {
-        for (who, cursor) in &self.old {
+        for (who, cursor) in
+            self.old.iter().filter(|(who, _)| self.clients_of().any(|client| client == **who))
+        {
             let poll = world.poll(0, &self.cast.name(who), Some(cursor), 0).await.body;
             ensure!(poll["reset"]["reason"] == "generation", "{who} at {cursor}: {poll}");
         }
-        for who in USERS {
+        for who in self.clients_of() {
             let api = world.as_user(&self.cast.name(who));
             let list = api.get("/v1/threads").await.body;
             let cursor = list["cursor"].as_str().context("a cursor")?.to_owned();
-            let messages = api.get(&self.path("/messages?limit=100")).await.body;
-            let messages = messages["items"].as_array().cloned().unwrap_or_default();
-            let messages = messages.into_iter().map(|message| (message["tseq"].as_u64().unwrap(), message));
-            self.clients.insert(who, Client { cursor, messages: messages.collect(), told: Vec::new() });
+            let messages = self.messages(world, who).await;
+            self.clients.insert(who, Client { cursor, messages, told: Vec::new() });
         }
         // Of what the log says is deleted, nothing is there, before anybody does anything.
         for entry in self.log(world).await? {
@@ -121,7 +131,7 @@ impl Case {
             let said = texts.iter().filter(|said| *said == text).count();
             ensure!(said <= 1, "`{text}` is said {said} times");
         }
-        for who in USERS {
+        for who in self.clients_of() {
             self.read_on(world, who).await?;
             let me = self.cast.name(who);
             let api = world.as_user(&me);
@@ -139,13 +149,20 @@ impl Case {
                 names.map(|member| member["user"].as_str().unwrap().to_owned()).collect()
             };
             ensure!(named(&thread) == members && named(item) == members, "{thread} {item}, not {members:?}");
-            let listed = api.get(&self.path("/messages?limit=100")).await.body;
-            let listed: Vec<_> = listed["items"].as_array().unwrap().iter().rev().map(shown).collect();
+            let listed: Vec<_> = self.messages(world, who).await.values().map(shown).collect();
             let client = &self.clients[who];
             let known: Vec<_> = client.messages.values().map(shown).collect();
             ensure!(known == listed, "{who} shows {known:#?}\nand lists {listed:#?}\n{:?}", client.told);
         }
         Ok(())
+    }
+
+    /// What a user lists of the thread.
+    async fn messages(&self, world: &World, who: &str) -> BTreeMap<u64, Value> {
+        let api = world.as_user(&self.cast.name(who));
+        let list = api.get(&self.path("/messages?limit=100")).await.body;
+        let messages = list["items"].as_array().cloned().unwrap_or_default();
+        messages.into_iter().map(|message| (message["tseq"].as_u64().unwrap(), message)).collect()
     }
 
     /// What was done last has been done once.
@@ -176,6 +193,7 @@ impl Case {
 
     /// Reads the inbox from where the client listed, to its end.
     async fn read_on(&mut self, world: &World, who: &'static str) -> anyhow::Result<()> {
+        let listed = self.messages(world, who).await;
         let client = self.clients.get_mut(who).unwrap();
         let mut tseq = None;
         loop {
@@ -193,6 +211,10 @@ impl Case {
                 client.told.push(event.clone());
                 if let Some(next) = event["data"]["tseq"].as_u64() {
                     let added = event["event"] == "member" && event["data"]["change"] == "added";
+                    if added && event["data"]["user"] == self.cast.name(who) {
+                        // Whoever joins may read all, and lists it.
+                        client.messages = listed.range(..next).map(|(at, m)| (*at, m.clone())).collect();
+                    }
                     ensure!(added || tseq.is_none_or(|tseq| tseq + 1 == next), "{who}: {:?}", client.told);
                     tseq = Some(next);
                 }
