@@ -1,1 +1,0 @@
-//! Who may be repaired, and what goes whatever the cut.
