@@ -93,10 +93,8 @@ impl Repair<'_> {
                 let said = Said { changed: Some(tail), ..said.clone() };
                 self.replace(&own, row, EntryRow { body: json(&Body::Message(said)), ..row.clone() }).await?;
             }
-            let Some((key, target)) = about(entry).and_then(|key| targets.get_mut(&key).map(|t| (key, t)))
-            else {
-                continue;
-            };
+            let Some(key) = about(entry) else { continue };
+            let Some(target) = targets.get_mut(&key).and_then(Option::as_mut) else { continue };
             let Some(next) = said(thread, target)?.and_then(|said| after(&said, entry)) else { continue };
             if matches!(entry.body, Body::Edit { .. }) {
                 // Its text is lost, so that it was never done: whoever sends it again does it then.
