@@ -95,7 +95,7 @@ pub(crate) async fn open(shared: &Arc<Shared>, client: Client) -> Result<Stream,
 /// The user's HEAD, if it can be had soon.
 async fn head(shared: &Shared, identity: &Identity) -> Result<Option<Cursor>, NoStream> {
     match timeout(HEAD_WAIT, shared.table.head(&identity.user)).await {
-        Ok(Ok(head)) if head.authv.is_some_and(|authv| identity.issued_at < authv) => Err(NoStream::Revoked),
+        Ok(Ok(head)) if head.revokes(identity.issued_at) => Err(NoStream::Revoked),
         Ok(Ok(head)) => Ok(Some(head.cursor)),
         Ok(Err(error)) => {
             shared.failed("read an inbox's head for a new stream", &error);

@@ -261,7 +261,7 @@ impl Stream {
     fn take(&mut self, read: Read, now: Instant) {
         match read {
             Read::Head(Ok(head)) => {
-                if head.authv.is_some_and(|authv| self.handle.issued_at < authv) {
+                if head.revokes(self.handle.issued_at) {
                     // Ends at the next turn, which this wakes.
                     return self.handle.bye(Bye::Revoked);
                 }

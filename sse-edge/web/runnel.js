@@ -215,9 +215,9 @@ export class Runnel {
     return this.#call("POST", "/v1/session");
   }
 
-  /** Clears that cookie. */
-  endSession() {
-    return this.#call("DELETE", "/v1/session");
+  /** Clears that cookie; with `everywhere`, all that was begun with this token or an earlier one ends. */
+  endSession({ everywhere } = {}) {
+    return this.#call("DELETE", `/v1/session${search({ everywhere })}`);
   }
 
   /** A ticket for one opening of the stream: `{ticket, expires_in}`. */
@@ -305,7 +305,7 @@ export class Runnel {
       response = await fetch(this.#base + path, {
         method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(REQUEST_MS),
         // The bearer says who asks; the cookie may be another window's.
-        credentials: path === "/v1/session" ? "same-origin" : "omit",
+        credentials: path.startsWith("/v1/session") ? "same-origin" : "omit",
       });
       answer = await response.text();
     } catch {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
+    http::Api,
     sse::{Frame, Stream},
     world::World,
 };
@@ -81,36 +81,74 @@ async fn an_expired_but_genuine_token_is_told_so_and_a_forged_one_refused() {
     }
 }
 
-/// Accepts no credentials of `user` that were issued before now and some time.
-async fn revoke(world: &World, user: &str) {
-    let at = server::clock::Clock::system().now().as_second() + 3_600;
-    let revoked = world
-        .dynamodb
-        .update_item()
-        .table_name(&world.stage)
-        .key("pk", AttributeValue::S(format!("U#{user}")))
-        .key("sk", AttributeValue::S("HEAD".into()))
-        .update_expression("SET authv = :at")
-        .condition_expression("attribute_exists(pk)")
-        .expression_attribute_values(":at", AttributeValue::N(at.to_string()));
-    revoked.send().await.unwrap();
+/// Ends every session of whom `api` speaks for.
+async fn end_everywhere(api: &Api) {
+    let ended = api.call("DELETE", "/v1/session?everywhere=true", None, &[]).await;
+    assert_eq!(ended.status, 204, "{ended:?}");
 }
 
 #[tokio::test]
-async fn who_is_revoked_is_told_once_and_then_never_comes_back() {
+async fn who_ends_every_session_is_told_once_and_none_of_them_ever_comes_back() {
     let world = World::start(Topology::PerUser, 1).await;
+    let bob = world.as_user("bob");
     let mut open = world.open(0, "bob", None).await;
     let hello = open.expect("hello").await;
-    let ticket = world.as_user("bob").post("/v1/tickets", json!({})).await.body["ticket"].clone();
-    revoke(&world, "bob").await;
+    let ticket = bob.post("/v1/tickets", json!({})).await.body["ticket"].clone();
+    let cookie = vec![("cookie", format!("runnel={}", world.token("bob")))];
+    // With the latest token: of one second, only the token in hand is known to be from before.
+    end_everywhere(&world.as_user("bob")).await;
     // The next comparison with HEAD says so.
     assert_eq!(bye(open).await.data["reason"], "revoked");
-    let back = world.open(0, "bob", Some(&hello.id)).await;
-    assert_eq!(back.status, 204, "an EventSource that gets 204 never comes back");
-    let cookie = vec![("cookie", format!("runnel={}", world.token("bob")))];
     let edge = world.edges[0].address;
+    let back = Stream::open(edge, bob.token.as_ref().unwrap(), Some(&hello.id)).await;
+    assert_eq!(back.status, 204, "an EventSource that gets 204 never comes back");
     assert_eq!(Stream::request(edge, "/v1/events", &cookie).await.status, 204);
     let path = format!("/v1/events?ticket={}", ticket.as_str().unwrap());
     assert_eq!(Stream::request(edge, &path, &[]).await.status, 204);
+    let old = Api { address: edge, ..bob.clone() };
+    assert_eq!(old.get("/v1/events/poll?wait=0").await.status, 401);
+    // No other credential is had for the old one.
+    for path in ["/v1/session", "/v1/tickets"] {
+        assert_eq!(bob.post(path, json!({})).await.status, 401, "{path}");
+    }
+    assert_eq!(bob.get("/v1/threads").await.status, 401);
     world.open(0, "alice", None).await.expect("hello").await;
+}
+
+#[tokio::test]
+async fn who_signs_in_after_the_end_of_every_session_is_let_in_and_stays() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let stolen = Api { token: Some(world.token_from("bob", Duration::from_mins(9))), ..world.as_user("bob") };
+    let used = Api { token: Some(world.token_from("bob", Duration::from_mins(5))), ..world.as_user("bob") };
+    end_everywhere(&used).await;
+    let fresh = world.as_user("bob");
+    let mut stream = world.open(0, "bob", None).await;
+    stream.expect("hello").await;
+    assert_eq!(fresh.post("/v1/session", json!({})).await.status, 204);
+    // One that was ended ends nothing in its turn, and a repetition is answered as the first.
+    for ended in [&stolen, &used] {
+        end_everywhere(ended).await;
+        assert_eq!(ended.post("/v1/tickets", json!({})).await.status, 401);
+    }
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    stream.expect("thread").await;
+    alice.say(&thread, "still there").await;
+    assert_eq!(stream.expect("message").await.data["text"], "still there");
+    assert_eq!(fresh.post("/v1/tickets", json!({})).await.status, 201);
+}
+
+#[tokio::test]
+async fn the_cookie_alone_ends_only_itself() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let nobody = Api { token: None, ..world.as_user("bob") };
+    let cookie = format!("runnel={}", world.token("bob"));
+    let cookie = [("cookie", cookie.as_str())];
+    let all = nobody.call("DELETE", "/v1/session?everywhere=true", None, &cookie).await;
+    assert_eq!(all.status, 401, "a page of others can make a browser send it");
+    let ended = nobody.call("DELETE", "/v1/session", None, &cookie).await;
+    assert_eq!(ended.status, 204);
+    assert_eq!(ended.headers.get_all("set-cookie").iter().count(), 2);
+    assert_eq!(nobody.call("DELETE", "/v1/session?everywhere=perhaps", None, &[]).await.status, 422);
+    assert_eq!(world.as_user("bob").get("/v1/threads").await.status, 200);
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use domain::ids::UserId;
 use http::StatusCode;
 use serde_json::json;
-use server::{clock::Clock, listener};
+use server::listener;
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     http::Api,
@@ -99,23 +98,16 @@ async fn a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_agai
     let world = world(topology, 2).await;
     let mut bob = world.open(0, "bob", None).await;
     let cursor = bob.expect("hello").await.id;
-    let authv = Clock::system().now().as_second() + 60;
-    world
-        .dynamodb
-        .update_item()
-        .table_name(&world.stage)
-        .key("pk", AttributeValue::S("U#bob".into()))
-        .key("sk", AttributeValue::S("HEAD".into()))
-        .update_expression("SET authv = :authv")
-        .expression_attribute_values(":authv", AttributeValue::N(authv.to_string()))
-        .send()
-        .await
-        .unwrap();
+    let token = world.token("bob");
+    let ended = world.as_user("bob").call("DELETE", "/v1/session?everywhere=true", None, &[]).await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT);
     let bye = bob.expect("bye").await;
     assert_eq!((bye.data["reason"].as_str(), &bye.id), (Some("revoked"), &cursor));
     assert!(bob.any().await.is_none());
-    assert_eq!(world.open(0, "bob", Some(&cursor)).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(world.poll(0, "bob", Some(&cursor), 25).await.status, StatusCode::UNAUTHORIZED);
+    let edge = world.edges[0].address;
+    assert_eq!(Stream::open(edge, &token, Some(&cursor)).await.status, StatusCode::NO_CONTENT);
+    let poll = Api { address: edge, token: Some(token) }.get("/v1/events/poll?wait=25").await;
+    assert_eq!(poll.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.open(0, "carol", None).await.status, StatusCode::OK);
 }
 

@@ -43,6 +43,7 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
         ("sse-edge --listen 127.0.0.1:0".into(), vec![SECRET, NOWHERE], 1, "check the endpoint"),
         ("runnel api --listen 127.0.0.1:0".into(), vec![SECRET, NOWHERE], 1, "check the endpoint"),
         ("runnel fanout".into(), vec![NOWHERE], 1, "check the endpoint"),
+        ("runnel repair".into(), vec![NOWHERE], 1, "check the endpoint"),
         ("api".into(), vec![SECRET], 1, "use `runnel api`"),
         ("runnel token al#ice".into(), vec![], 2, "1 to 128 of"),
         ("runnel token alice --hours 0".into(), vec![], 2, "1..=8760"),

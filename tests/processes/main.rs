@@ -9,3 +9,4 @@ mod fleet;
 mod fleet_of;
 mod help;
 mod lambda;
+mod repair;

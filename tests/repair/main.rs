@@ -14,4 +14,5 @@ mod cast;
 mod cut;
 mod deeds;
 mod halves;
+mod rest;
 mod verdict;

@@ -9,8 +9,14 @@ use crate::routes::session::NewTicket;
     responses((status = 204, description = "The cookie is set.", headers(("Set-Cookie" = String)))))]
 pub(super) fn create() {}
 
-/// Take the cookie away.
-#[utoipa::path(delete, path = "/v1/session", tag = "stream", operation_id = "deleteSession", security(()),
+/// Take the cookie away, or end every session.
+///
+/// With `everywhere=true` it takes the bearer: whatever was begun with this token or an earlier one
+/// ends within the time of a head check (a minute), and neither token, cookie nor ticket from
+/// before opens a stream, lists threads or gets a session or a ticket again.
+#[utoipa::path(delete, path = "/v1/session", tag = "stream", operation_id = "deleteSession",
+    security((), ("bearer" = [])),
+    params(("everywhere" = Option<bool>, Query, description = "End every session of the bearer's.")),
     responses((status = 204, description = "The cookie is gone.", headers(("Set-Cookie" = String)))))]
 pub(super) fn delete() {}
 

@@ -1,4 +1,6 @@
-//! How a browser gets its stream: the cookie, or a ticket.
+//! How a browser gets its stream: the cookie, or a ticket; and how either ends.
+
+use std::time::Duration;
 
 use axum::{
     Json as Answer,
@@ -7,16 +9,18 @@ use axum::{
 };
 use domain::{ids::TicketId, limits};
 use http::{HeaderMap, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use server::{
     auth::{
+        Identity,
         bearer::{Bearer, credentials},
         cookie,
     },
     clock::Clock,
+    json::Query,
     problem::{Kind, Problem},
 };
-use store::{table::Table, tickets::Ticket};
+use store::{inbox::Head, table::Table, tickets::Ticket};
 use utoipa::ToSchema;
 
 use crate::answer::failed;
@@ -30,22 +34,49 @@ pub struct NewTicket {
     expires_in: u64,
 }
 
+/// What `DELETE /v1/session` is to end.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    /// Every session of the user, on whatever device.
+    #[serde(default)]
+    everywhere: bool,
+}
+
 /// `POST /v1/session`: the bearer's own token as a cookie that only the stream reads.
 pub async fn create(
+    State(table): State<Table>,
     State(clock): State<Clock>,
     Bearer(identity): Bearer,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
+    accepted(&table.head(&identity.user).await.map_err(failed)?, &identity)?;
     let token = credentials(&headers).ok_or_else(Problem::internal)?;
     let cookie = cookie::grant(&headers, token, &identity, clock.now())
         .map_err(|error| Problem::new(Kind::TooLarge, error.to_string()))?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]))
 }
 
-/// `DELETE /v1/session`: takes the cookie away.
-pub async fn delete() -> impl IntoResponse {
+/// `DELETE /v1/session`: takes the cookie away. With `everywhere` it takes the bearer, and ends
+/// whatever was begun with that token or an earlier one.
+pub async fn delete(
+    State(table): State<Table>,
+    State(clock): State<Clock>,
+    Query(ending): Query<Ending>,
+    bearer: Result<Bearer, Problem>,
+) -> Result<impl IntoResponse, Problem> {
+    if ending.everywhere {
+        let Bearer(identity) = bearer?;
+        let head = table.head(&identity.user).await.map_err(failed)?;
+        // Who was ended already ends nothing that was begun since.
+        if !head.revokes(identity.issued_at) {
+            // Its own second is over: the token in hand ends too.
+            let own = identity.issued_at + Duration::from_secs(1);
+            table.revoke(&identity.user, clock.now().max(own)).await.map_err(failed)?;
+        }
+    }
     let clear = cookie::clear().map(|cookie| (header::SET_COOKIE, cookie));
-    (StatusCode::NO_CONTENT, AppendHeaders(clear))
+    Ok((StatusCode::NO_CONTENT, AppendHeaders(clear)))
 }
 
 /// `POST /v1/tickets`: for a client that cannot have the cookie.
@@ -54,9 +85,19 @@ pub async fn ticket(
     State(clock): State<Clock>,
     Bearer(identity): Bearer,
 ) -> Result<(StatusCode, Answer<NewTicket>), Problem> {
+    accepted(&table.head(&identity.user).await.map_err(failed)?, &identity)?;
     let id = TicketId::made(chance::random());
     let ticket =
         Ticket { user: identity.user, issued_at: identity.issued_at, expires_at: identity.expires_at };
     table.put_ticket(&id, &ticket, clock.now()).await.map_err(failed)?;
     Ok((StatusCode::CREATED, Answer(NewTicket { ticket: id, expires_in: limits::TICKET_LIFE.as_secs() })))
+}
+
+/// Refuses a token that was revoked. Looked at wherever HEAD is at hand, and before any new
+/// credential is given out; elsewhere it would cost each request a read, and a token ends by itself.
+pub fn accepted(head: &Head, identity: &Identity) -> Result<(), Problem> {
+    if head.revokes(identity.issued_at) {
+        return Err(Problem::new(Kind::Unauthorized, "the token was revoked; sign in again"));
+    }
+    Ok(())
 }

@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 use super::{
     members::user_full,
     page::{Paging, token},
+    session::accepted,
     write::{Write, finish},
 };
 use crate::{
@@ -93,7 +94,8 @@ pub async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
     let (limit, place) = (paging.limit()?, paging.place::<(i64, ThreadId)>()?);
-    let cursor = table.settled_head(&reader.user).await.map_err(failed)?.cursor;
+    let head = table.settled_head(&reader.user).await.map_err(failed)?;
+    accepted(&head, &reader)?;
     let mut views = table.views(&reader.user).await.map_err(failed)?;
     if let Some((activity, id)) = place {
         views.retain(|view| (view.activity, &view.thread) < (activity, &id));
@@ -102,7 +104,7 @@ pub async fn list(
     views.truncate(limit);
     let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));
     let items = table.listed(views).await.map_err(failed)?;
-    Ok(Answer(Threads { page: Page { items, next }, cursor }))
+    Ok(Answer(Threads { page: Page { items, next }, cursor: head.cursor }))
 }
 
 /// `GET /v1/threads/{t}`.

@@ -30,6 +30,13 @@ pub struct Head {
     pub authv: Option<Timestamp>,
 }
 
+impl Head {
+    /// Whether credentials that were issued then are accepted no more.
+    pub fn revokes(&self, issued_at: Timestamp) -> bool {
+        self.authv.is_some_and(|authv| issued_at < authv)
+    }
+}
+
 /// An event of an inbox, ready for a frame.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -134,6 +141,35 @@ impl Table {
         let wanted: BTreeMap<Key, &ThreadId> =
             rows.iter().filter_map(|row| Some((keys::entry(&row.thread, row.tseq?), &row.thread))).collect();
         self.entries_at(&wanted).await
+    }
+
+    /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked
+    /// once stays revoked: an earlier `since` than the last changes nothing.
+    pub async fn revoke(&self, user: &UserId, since: Timestamp) -> Result<(), Error> {
+        let mut failure = Error::Contended;
+        for attempt in tries() {
+            pause(attempt).await;
+            self.head_row(user).await?;
+            let set = self
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .set_key(Some(keys::head(user).item()))
+                .update_expression("SET authv = :since")
+                .condition_expression(
+                    "attribute_exists(pk) AND (attribute_not_exists(authv) OR authv < :since)",
+                )
+                .expression_attribute_values(":since", n(since.as_second()))
+                .send()
+                .await;
+            match held(set) {
+                Ok(_) => return Ok(()),
+                // It may be in conflict with a transaction that makes the inbox grow.
+                Err(error @ Error::Unavailable(_)) => failure = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure)
     }
 
     pub(crate) async fn head_row(&self, user: &UserId) -> Result<HeadRow, Error> {

@@ -83,7 +83,7 @@ impl Repair<'_> {
         let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
         let about = |entry: &Entry| entry.changes().map(|message| keys::entry(thread, message));
         let wanted: BTreeSet<Key> = entries.iter().filter_map(about).collect();
-        let mut targets: HashMap<Key, EntryRow> = self.rows(wanted).await?;
+        let mut targets = self.rows::<EntryRow>(wanted).await?;
         for (row, entry) in rows.iter_mut().zip(&entries) {
             let own = keys::entry(thread, row.tseq);
             if let Body::Message(said) = &entry.body
@@ -93,10 +93,8 @@ impl Repair<'_> {
                 let said = Said { changed: Some(tail), ..said.clone() };
                 self.replace(&own, row, EntryRow { body: json(&Body::Message(said)), ..row.clone() }).await?;
             }
-            let Some((key, target)) = about(entry).and_then(|key| targets.get_mut(&key).map(|t| (key, t)))
-            else {
-                continue;
-            };
+            let Some(key) = about(entry) else { continue };
+            let Some(target) = targets.get_mut(&key).and_then(Option::as_mut) else { continue };
             let Some(next) = said(thread, target)?.and_then(|said| after(&said, entry)) else { continue };
             if matches!(entry.body, Body::Edit { .. }) {
                 // Its text is lost, so that it was never done: whoever sends it again does it then.
@@ -125,21 +123,21 @@ impl Repair<'_> {
         let known: HashMap<Key, KeyRow> = rows.iter().filter_map(known).collect();
         let found = self.rows(known.keys().cloned()).await?;
         for (key, row) in &known {
-            self.set(key, found.get(key), row).await?;
+            self.set(key, found.get(key).and_then(Option::as_ref), row).await?;
         }
         Ok(())
     }
 
-    /// Rows of one kind; those that do not exist are left out.
+    /// Rows of one kind; those that do not exist are left out, those that cannot be read are none.
     pub(super) async fn rows<T: DeserializeOwned>(
         &self,
         keys: impl IntoIterator<Item = Key>,
-    ) -> Result<HashMap<Key, T>, Error> {
+    ) -> Result<HashMap<Key, Option<T>>, Error> {
         let keys: Vec<Key> = keys.into_iter().collect();
         let mut rows = HashMap::with_capacity(keys.len());
         for keys in keys.chunks(PAGE) {
             for (key, item) in self.table.get_many(keys, true).await? {
-                let row = read(&key, item)?;
+                let row = read(&key, item).ok();
                 rows.insert(key, row);
             }
         }

@@ -1,6 +1,8 @@
 //! What belongs to users: views, the head of the inbox, idempotency keys; and what a thread that
 //! never was left in the outbox.
 
+use std::collections::BTreeSet;
+
 use domain::{
     event::{Body, Change},
     ids::{ThreadId, UserId},
@@ -34,15 +36,14 @@ impl Repair<'_> {
         let (mut from, mut views) = (None, 0);
         loop {
             let (items, next) = self.page(keys::user_pk(user), keys::VIEWS, from).await?;
-            let mut page: Vec<(Key, ViewRow)> = Vec::with_capacity(items.len());
-            for (key, item) in items {
-                page.push((key.clone(), read(&key, item)?));
-            }
-            let joined = page.iter().map(|(_, view)| keys::entry(&view.thread, view.joined));
+            // Those that cannot be read are of threads that cannot, and that has been told.
+            let page = items.into_iter().filter_map(|(key, item)| Some((read(&key, item).ok()?, key)));
+            let page: Vec<(ViewRow, Key)> = page.collect();
+            let joined = page.iter().map(|(view, _)| keys::entry(&view.thread, view.joined));
             let entries = self.rows::<EntryRow>(joined).await?;
-            for (key, view) in &page {
+            for (view, key) in &page {
                 let joined = entries.get(&keys::entry(&view.thread, view.joined));
-                if joined.map(|row| joins(&view.thread, row, user)).transpose()?.unwrap_or_default() {
+                if joined.is_some_and(|row| joins(&view.thread, row.as_ref(), user)) {
                     views += 1;
                 } else {
                     self.delete(key).await?;
@@ -100,14 +101,15 @@ impl Repair<'_> {
                     page.push((key, keys::entry(&row.thread, row.tseq)));
                 }
             }
-            let mut wanted: Vec<Key> = page.iter().map(|(_, entry)| entry.clone()).collect();
-            wanted.sort_unstable();
-            wanted.dedup();
+            let wanted: BTreeSet<Key> = page.iter().map(|(_, entry)| entry.clone()).collect();
             let entries = self.rows::<EntryRow>(wanted).await?;
             for (key, entry) in page {
-                let own = entries.get(&entry).filter(|row| &row.by == sender);
-                let own = own.and_then(|row| row.key.as_ref()).map(|own| keys::idempotency(sender, own));
-                if own.as_ref() != Some(&key) {
+                let own = |row: &EntryRow| {
+                    let own = row.key.as_ref().filter(|_| &row.by == sender);
+                    own.map(|own| keys::idempotency(sender, own)).as_ref() == Some(&key)
+                };
+                // One that cannot be read may carry it.
+                if !entries.get(&entry).is_some_and(|row| row.as_ref().is_none_or(own)) {
                     self.delete(&key).await?;
                 }
             }
@@ -144,11 +146,12 @@ impl Repair<'_> {
     }
 }
 
-/// Whether this entry made `user` a member.
-fn joins(thread: &ThreadId, row: &EntryRow, user: &UserId) -> Result<bool, Error> {
-    Ok(match entry(thread, row.clone())?.body {
-        Body::Thread { members, .. } => members.iter().any(|member| &member.user == user),
-        Body::Member { user: changed, change } => &changed == user && change == Change::Added,
-        _ => false,
-    })
+/// Whether this entry made `user` a member; one that cannot be read may have.
+fn joins(thread: &ThreadId, row: Option<&EntryRow>, user: &UserId) -> bool {
+    match row.and_then(|row| entry(thread, row.clone()).ok()).map(|entry| entry.body) {
+        None => true,
+        Some(Body::Thread { members, .. }) => members.iter().any(|member| &member.user == user),
+        Some(Body::Member { user: changed, change }) => &changed == user && change == Change::Added,
+        Some(_) => false,
+    }
 }

@@ -42,7 +42,7 @@ impl Repair<'_> {
         };
         let story = self.log(thread, tail).await?;
         let key = keys::thread(thread);
-        let was: Option<ThreadRow> = self.table.get(&key).await?;
+        let was = self.rows::<ThreadRow>([key.clone()]).await?.remove(&key).flatten();
         self.set(&key, was.as_ref(), &story.row()).await?;
         let listed: BTreeMap<UserId, MemberRow> =
             self.table.members(thread).await?.into_iter().map(|row| (row.user.clone(), row)).collect();
@@ -53,10 +53,10 @@ impl Repair<'_> {
         let mut owes = false;
         let standings: Vec<_> = story.standings.iter().collect();
         for page in standings.chunks(PAGE) {
-            let views = self.rows(page.iter().map(|(user, _)| keys::view(user, thread))).await?;
+            let views = self.rows::<ViewRow>(page.iter().map(|(user, _)| keys::view(user, thread))).await?;
             for (user, standing) in page {
                 let key = keys::view(user, thread);
-                let was = views.get(&key);
+                let was = views.get(&key).and_then(Option::as_ref);
                 let fan = fan(standing, was, tail);
                 let then = if fan == tail { None } else { Some(self.moment(thread, &story, fan).await?) };
                 let view = view(thread, &story, standing, was, then.as_ref().unwrap_or(&now));
