@@ -1,19 +1,27 @@
 //! Whether this edge may hold leases just now, and under which name: only while its beat was
 //! confirmed less than [`limits::BEAT_LAPSE`] ago by its own clock, so after a pause too.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use domain::{ids::BootId, limits};
 use tokio::{
-    sync::watch,
+    sync::Notify,
     time::{Instant, timeout},
 };
 
 /// The name of this run of the edge, and when it was last known to count.
+///
+/// Not a `watch` channel: that wakes who waits in an order of chance, which no simulation can replay.
 #[derive(Debug)]
-pub(crate) struct Fresh(watch::Sender<Named>);
+pub(crate) struct Fresh {
+    named: Mutex<Named>,
+    confirmed: Notify,
+}
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Named {
     boot: BootId,
     confirmed_at: Option<Instant>,
@@ -21,44 +29,53 @@ struct Named {
 
 impl Fresh {
     pub(crate) fn new(boot: BootId) -> Self {
-        Self(watch::Sender::new(Named { boot, confirmed_at: None }))
+        Self { named: Mutex::new(Named { boot, confirmed_at: None }), confirmed: Notify::new() }
+    }
+
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The name, whether it counts or not.
     pub(crate) fn boot(&self) -> BootId {
-        self.0.borrow().boot.clone()
+        self.named().boot.clone()
     }
 
     /// The name, if it counts.
     pub(crate) fn now(&self) -> Option<BootId> {
-        self.0.borrow().fresh()
+        self.named().fresh()
     }
 
     /// Waits up to `limit` until the name counts.
     pub(crate) async fn within(&self, limit: Duration) -> Option<BootId> {
-        let mut changes = self.0.subscribe();
-        let named = timeout(limit, changes.wait_for(|named| named.fresh().is_some())).await.ok()?.ok()?;
-        named.fresh()
+        timeout(limit, self.sometime()).await.ok()
     }
 
     /// Waits until the name counts.
-    pub(crate) async fn sometime(&self) {
-        // The sender lives as long as `self`.
-        let _ = self.0.subscribe().wait_for(|named| named.fresh().is_some()).await;
+    pub(crate) async fn sometime(&self) -> BootId {
+        loop {
+            // Made before the look, or a confirmation between the two would be missed.
+            let confirmed = self.confirmed.notified();
+            if let Some(boot) = self.now() {
+                return boot;
+            }
+            confirmed.await;
+        }
     }
 
     /// A beat of `boot` that was sent at `sent_at` has been confirmed.
     pub(crate) fn confirm(&self, boot: &BootId, sent_at: Instant) {
-        self.0.send_modify(|named| {
-            if named.boot == *boot {
-                named.confirmed_at = Some(sent_at);
-            }
-        });
+        let mut named = self.named();
+        if named.boot == *boot {
+            named.confirmed_at = Some(sent_at);
+            drop(named);
+            self.confirmed.notify_waiters();
+        }
     }
 
     /// The name counts no more; another one does as soon as it is confirmed.
     pub(crate) fn rename(&self, boot: BootId) {
-        self.0.send_replace(Named { boot, confirmed_at: None });
+        *self.named() = Named { boot, confirmed_at: None };
     }
 }
 

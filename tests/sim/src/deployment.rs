@@ -3,8 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
-use aws_smithy_runtime::client::retries::RetryPartition;
-use aws_smithy_types::retry::RetryConfig;
 use axum::{Router, body::Body, response::Response};
 use domain::{ids::UserId, limits};
 use http::Request;
@@ -25,7 +23,10 @@ use tokio::time::{Duration, Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::cloud::{Cloud, Network};
+use crate::{
+    cloud::{Cloud, Network},
+    sdk,
+};
 
 const TABLE: &str = "sim";
 /// The fan-out queue.
@@ -113,29 +114,15 @@ impl Deployment {
 
     /// A table and queues as a process with this network reaches them.
     pub(crate) async fn reach(&self, network: &Network) -> (Table, Queues) {
-        // What one process has spent of its retries is no other one's affair.
-        let own = RetryPartition::custom("own").build();
-        // The SDK's own jitter follows from no seed.
-        let retries = RetryConfig::standard().with_use_static_exponential_base(true);
-        let rows = aws_sdk_dynamodb::config::Builder::from(&self.base.dynamodb)
-            .http_client(network.clone())
-            .retry_config(retries.clone())
-            .retry_partition(own.clone());
+        let rows = sdk::rows(&self.base, network);
         let table = loop {
             // A process that cannot start is started again.
-            if let Ok(table) = Table::open(rows.clone().build(), TABLE, limits::INBOX_DAYS).await {
+            if let Ok(table) = Table::open(rows.clone(), TABLE, limits::INBOX_DAYS).await {
                 break table;
             }
         };
-        let calls = aws_sdk_sqs::config::Builder::from(&self.base.sqs)
-            .http_client(network.clone())
-            .retry_config(retries.clone())
-            .retry_partition(own.clone());
-        let receives = aws_sdk_sqs::config::Builder::from(&self.base.sqs_receive)
-            .http_client(network.clone())
-            .retry_config(retries)
-            .retry_partition(own);
-        (table, Queues::new(calls.build(), receives.build(), TABLE))
+        let [calls, receives] = sdk::queues(&self.base, network);
+        (table, Queues::new(calls, receives, TABLE))
     }
 
     fn network(&self) -> Network {

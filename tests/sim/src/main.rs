@@ -14,6 +14,7 @@ mod history;
 mod judge;
 mod mistakes;
 mod run;
+mod sdk;
 
 use std::{
     process::ExitCode,
