@@ -13,6 +13,7 @@ use clap::Parser;
 use hdrhistogram::Histogram;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tests::{http::Api, sse::Stream};
@@ -103,11 +104,13 @@ async fn main() {
     );
 }
 
+/// How long before its first request a connection is opened: a server gives one that says nothing 5 s.
+const EARLY: Duration = Duration::from_secs(1);
+
 struct Pair {
-    sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+    address: SocketAddr,
     path: String,
     token: String,
-    host: String,
     stream: Stream,
 }
 
@@ -122,24 +125,22 @@ impl Pair {
         // The first message shows that the stream is live.
         api.say(&thread, "first").await;
         stream.expect("message").await;
-        let socket = TcpStream::connect(address).await.unwrap();
-        socket.set_nodelay(true).unwrap();
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
-        TaskTracker::new().spawn(connection);
         let path = format!("/v1/threads/{thread}/messages");
-        Self { sender, path, token: from, host: address.to_string(), stream }
+        Self { address, path, token: from, stream }
     }
 
     async fn run(self, first: Instant, period: Duration, end: Instant) -> Seen {
         let (due_at, mut due) = mpsc::channel(100_000);
-        let (mut stream, mut sender) = (self.stream, self.sender);
+        let mut stream = self.stream;
         let sending = async {
+            sleep_until(first.checked_sub(EARLY).unwrap_or(first)).await;
+            let mut sender = connect(self.address).await;
             let (mut seen, mut at, mut n) = (Seen::default(), first, 0_u64);
             while at < end {
                 sleep_until(at).await;
                 let body = json!({ "text": n.to_string() }).to_string();
                 let request = Request::post(&self.path)
-                    .header("host", &self.host)
+                    .header("host", self.address.to_string())
                     .header("authorization", format!("Bearer {}", self.token))
                     .header("content-type", "application/json")
                     .body(Full::new(Bytes::from(body)))
@@ -182,6 +183,14 @@ impl Pair {
         let (sent, received) = tokio::join!(sending, receiving);
         Seen { sent: sent.sent, failed: sent.failed, ..received }
     }
+}
+
+async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let socket = TcpStream::connect(address).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
+    TaskTracker::new().spawn(connection);
+    sender
 }
 
 fn number(data: &Value) -> Option<u64> {
