@@ -10,7 +10,7 @@ fn row(operation: &str, counted: &Counted) -> String {
     let reads = of(&["GetItem", "BatchGetItem", "Query", "TransactGetItems"]);
     let writes = of(&["TransactWriteItems", "PutItem", "UpdateItem", "DeleteItem"]);
     let posts = of(&["SendMessage"]);
-    format!("| {operation} | {reads} | {writes} | {} | {posts} |", counted.write_units)
+    format!("| {operation} | {reads} | {writes} | {} | {posts} | {} |", counted.write_units, counted.in_a_row)
 }
 
 #[tokio::test]

@@ -8,15 +8,20 @@ use std::{
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
-        interceptors::{Intercept, context::BeforeTransmitInterceptorContextRef, dyn_dispatch_hint},
+        interceptors::{
+            Intercept,
+            context::{BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef},
+            dyn_dispatch_hint,
+        },
         runtime_components::RuntimeComponents,
     },
 };
-use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use serde_json::Value;
 
-/// Requests by operation, and the write units that they cost with rows of up to 1 KB: one a row,
-/// two in a transaction (DynamoDB developer guide, "Read/write capacity").
+/// Requests by operation, the write units that they cost with rows of up to 1 KB: one a row,
+/// two in a transaction (DynamoDB developer guide, "Read/write capacity"), and how many of them
+/// wait for one another.
 #[derive(Debug, Clone, Default)]
 pub struct Calls(Arc<Mutex<Counted>>);
 
@@ -27,6 +32,17 @@ pub struct Counted {
     pub requests: BTreeMap<String, u64>,
     /// Write units.
     pub write_units: u64,
+    /// The longest row of requests each of which was made when the one before it had been answered:
+    /// the round trips that an operation takes.
+    pub in_a_row: u64,
+}
+
+/// The place of a request in the longest row that it ends.
+#[derive(Debug)]
+struct Place(u64);
+
+impl Storable for Place {
+    type Storer = StoreReplace<Self>;
 }
 
 impl Calls {
@@ -46,7 +62,7 @@ impl Intercept for Calls {
         &self,
         context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let request = context.request();
         let target = request.headers().get("x-amz-target").unwrap_or_default();
@@ -62,6 +78,20 @@ impl Intercept for Calls {
             _ => 0,
         };
         *counted.requests.entry(operation).or_default() += 1;
+        config.interceptor_state().store_put(Place(counted.in_a_row + 1));
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        _: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(Place(place)) = config.load::<Place>() {
+            let mut counted = self.0.lock().unwrap();
+            counted.in_a_row = counted.in_a_row.max(*place);
+        }
         Ok(())
     }
 }
