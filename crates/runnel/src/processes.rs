@@ -39,7 +39,7 @@ pub async fn emulators(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<()
     let dynamodb = DynamoDb::start(Some(folder.database()))?;
     // What `template.yaml` does on AWS.
     let endpoints = Endpoints { dynamodb: Some(dynamodb.url()), sqs: Some(dynamodb.url()) };
-    Table::create((&aws::configs(&endpoints).await.dynamodb).into(), TABLE).await?;
+    Table::create((&aws::dynamodb(&endpoints).await).into(), TABLE).await?;
     let served = tokio::select! {
         served = front::serve(listen, &dynamodb) => served,
         _ = stopping => Ok(()),

@@ -48,13 +48,7 @@ pub struct Configs {
 ///
 /// A service with an endpoint of its own reads nothing: its region and credentials are made up.
 pub async fn configs(endpoints: &Endpoints) -> Configs {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let dynamodb = set(endpoints.dynamodb.as_deref());
-    let sqs = set(endpoints.sqs.as_deref());
-    let answering = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .build();
+    let (http, sqs) = (http(), set(endpoints.sqs.as_deref()));
     let waiting = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .disable_operation_attempt_timeout()
@@ -62,14 +56,32 @@ pub async fn configs(endpoints: &Endpoints) -> Configs {
         .disable_read_timeout()
         .build();
     Configs {
-        dynamodb: loader(&http, dynamodb).timeout_config(answering.clone()).load().await,
-        sqs: loader(&http, sqs).timeout_config(answering).load().await,
+        dynamodb: answering(&http, set(endpoints.dynamodb.as_deref())).await,
+        sqs: answering(&http, sqs).await,
         sqs_receive: loader(&http, sqs)
             .timeout_config(waiting)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .load()
             .await,
     }
+}
+
+/// The configuration for DynamoDB alone, for what needs no queue.
+pub async fn dynamodb(endpoints: &Endpoints) -> SdkConfig {
+    answering(&http(), set(endpoints.dynamodb.as_deref())).await
+}
+
+fn http() -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// For calls that answer at once.
+async fn answering(http: &SharedHttpClient, endpoint: Option<&str>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .build();
+    loader(http, endpoint).timeout_config(timeouts).load().await
 }
 
 /// An environment variable that a template leaves empty is not set.
