@@ -44,6 +44,11 @@ pub struct EdgeArgs {
     /// reach. Without it, nowhere.
     #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
+    /// Seconds between two lines of the log that say how many streams the edge holds, how far it is
+    /// behind and what was unchecked longest, for those who make metrics of logs. Without it, none.
+    #[arg(long, env = "RUNNEL_REPORT_SECONDS", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub report_seconds: Option<u64>,
     /// Seconds that a user's lease is kept after the last stream.
     #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS",
           default_value_t = limits::LINGER.as_secs())]
@@ -69,6 +74,7 @@ impl Default for EdgeArgs {
             address_streams: limits::ADDRESS_STREAMS,
             address_header: None,
             metrics_listen: None,
+            report_seconds: None,
             linger_seconds: limits::LINGER.as_secs(),
             reap_seconds: limits::REAP_PERIOD.as_secs(),
             drain_seconds: 20,
@@ -83,6 +89,10 @@ impl EdgeArgs {
 
     pub(crate) fn head_check(&self) -> Duration {
         Duration::from_secs(self.head_check_seconds)
+    }
+
+    pub(crate) fn report(&self) -> Option<Duration> {
+        self.report_seconds.map(Duration::from_secs)
     }
 
     pub(crate) fn linger(&self) -> Duration {

@@ -3,7 +3,11 @@
 //! Each edge has a recorder of its own instead of the process's, so that several edges in one
 //! process do not add up, and so that counting costs no lookup.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -74,7 +78,9 @@ pub(crate) struct Meters {
     pub(crate) frames: Counter,
     pub(crate) envelopes: Counter,
     pub(crate) bad_envelopes: Counter,
-    pub(crate) lag: Histogram,
+    lag: Histogram,
+    /// The longest lag since somebody asked, in milliseconds.
+    longest_lag_ms: AtomicU64,
     pub(crate) replays: Counter,
     pub(crate) holes: Counter,
     pub(crate) typing_shed: Counter,
@@ -103,6 +109,7 @@ impl Meters {
             envelopes: metrics::counter!(ENVELOPES),
             bad_envelopes: metrics::counter!(BAD_ENVELOPES),
             lag: metrics::histogram!(LAG),
+            longest_lag_ms: AtomicU64::new(0),
             replays: metrics::counter!(REPLAYS),
             holes: metrics::counter!(HOLES),
             typing_shed: metrics::counter!(TYPING_SHED),
@@ -117,6 +124,18 @@ impl Meters {
             polled: metrics::counter!(CLOSES, "reason" => Close::Polled.as_str()),
             gone: metrics::counter!(CLOSES, "reason" => Close::Gone.as_str()),
         })
+    }
+
+    /// An envelope has come to a socket this long after its post.
+    pub(crate) fn lagged(&self, lag: Duration) {
+        self.lag.record(lag.as_secs_f64());
+        let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        self.longest_lag_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    /// The longest lag since this was last asked.
+    pub(crate) fn take_longest_lag(&self) -> Duration {
+        Duration::from_millis(self.longest_lag_ms.swap(0, Ordering::Relaxed))
     }
 
     pub(crate) fn reset(&self, why: Reset) {
@@ -164,7 +183,7 @@ mod tests {
         one.frames.increment(3);
         one.close(Close::Said(Bye::Drain));
         one.reset(Reset::Hole);
-        one.lag.record(0.02);
+        one.lagged(Duration::from_millis(20));
         let text = one.render();
         for line in [
             "edge_frames_total 3",
@@ -176,5 +195,15 @@ mod tests {
             assert!(text.contains(line), "{line}\n{text}");
         }
         assert!(other.render().contains("edge_frames_total 0"));
+    }
+
+    #[test]
+    fn the_longest_lag_is_told_once() {
+        let meters = Meters::new();
+        for ms in [7, 30, 9] {
+            meters.lagged(Duration::from_millis(ms));
+        }
+        assert_eq!(meters.take_longest_lag(), Duration::from_millis(30));
+        assert_eq!(meters.take_longest_lag(), Duration::ZERO);
     }
 }

@@ -28,6 +28,7 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
     let mut ticks = interval(ROUND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
+    let mut reported = last;
     loop {
         tokio::select! {
             biased;
@@ -36,13 +37,29 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
         }
         let now = Instant::now();
         shared.late.store(now - last > ROUND + LATE, Ordering::Relaxed);
-        round(&shared, now, now - last > PAUSED);
+        let oldest = round(&shared, now, now - last > PAUSED);
         last = now;
+        if shared.config.report().is_some_and(|every| now - reported >= every) {
+            report(&shared, oldest);
+            reported = now;
+        }
         shared.meters.fold();
     }
 }
 
-fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
+/// Says how the edge is. `infra/edge.yaml` makes metrics of the fields: keep their names.
+fn report(shared: &Shared, oldest: Duration) {
+    let streams = shared.hub.streams();
+    tracing::info!(
+        edge_streams = streams,
+        edge_oldest_unchecked_seconds = oldest.as_secs_f64(),
+        edge_lag_max_seconds = shared.meters.take_longest_lag().as_secs_f64(),
+        "the edge holds {streams} streams"
+    );
+}
+
+/// Goes round once, and answers how long the user who has waited longest is unchecked.
+fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
     let (mut due, mut oldest) = (Vec::new(), Duration::ZERO);
     for user in shared.hub.all() {
         if let Some(since) = user.unchecked_since() {
@@ -65,6 +82,7 @@ fn round(shared: &Arc<Shared>, now: Instant, paused: bool) {
     for batch in due.chunks(BATCH) {
         shared.tracker.spawn(check(shared.clone(), batch.to_vec()));
     }
+    oldest
 }
 
 async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {

@@ -236,10 +236,9 @@ impl Stream {
 
     fn show(&self, shown: Shown) -> Bytes {
         if let Some(sent_at) = shown.sent_at {
-            self.shared
-                .meters
-                .lag
-                .record(self.shared.clock.now().duration_since(sent_at).as_secs_f64().max(0.0));
+            let lag = self.shared.clock.now().duration_since(sent_at);
+            // None where this clock is behind that of SQS.
+            self.shared.meters.lagged(lag.try_into().unwrap_or_default());
         }
         shown.bytes
     }
