@@ -1,0 +1,105 @@
+"""The edges, what stands in front of them, and what is measured of them."""
+
+import re
+import unittest
+
+from stack import ALARMS, ALL, EDGE, MAIN, limit_seconds, of_type, properties, read, sources
+
+CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+# Those that CloudFront would keep (its developer guide, "HTTP 4xx and 5xx status codes").
+KEPT_ERRORS = {400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504}
+(CONTAINER,) = properties(EDGE, "Task")["ContainerDefinitions"]
+SET = {e["Name"]: e["Value"] for e in CONTAINER["Environment"]}
+DISTRIBUTION = properties(EDGE, "Distribution")["DistributionConfig"]
+
+
+def attributes(name, field):
+    return {a["Key"]: a["Value"] for a in properties(EDGE, name)[field]}
+
+
+class Edge(unittest.TestCase):
+    def test_a_stream_outlives_everything_between_it_and_the_browser(self):
+        ping = limit_seconds("PING")
+        balancer = attributes("LoadBalancer", "LoadBalancerAttributes")
+        self.assertEqual(balancer["idle_timeout.timeout_seconds"], "120")
+        (edges,) = [o for o in DISTRIBUTION["Origins"] if o["Id"] == "edges"]
+        self.assertGreaterEqual(edges["CustomOriginConfig"]["OriginReadTimeout"], 2 * ping)
+        self.assertNotIn("ResponseCompletionTimeout", edges)
+        self.assertEqual(properties(EDGE, "Targets")["ProtocolVersion"], "HTTP1")
+
+    def test_an_edge_has_the_time_to_end_its_streams(self):
+        drain = read("sse-edge/src/drain.rs")
+        waits = sum(int(s) for s in re.findall(r"_WAIT: Duration = Duration::from_secs\((\d+)\)", drain))
+        self.assertGreaterEqual(waits, 25)
+        self.assertLessEqual(int(SET["RUNNEL_DRAIN_SECONDS"]) + waits, CONTAINER["StopTimeout"])
+        delay = attributes("Targets", "TargetGroupAttributes")["deregistration_delay.timeout_seconds"]
+        self.assertEqual(int(delay), CONTAINER["StopTimeout"])
+
+    def test_an_edge_writes_no_file_is_nobody_and_may_hold_its_streams(self):
+        self.assertTrue(CONTAINER["ReadonlyRootFilesystem"])
+        self.assertNotIn(CONTAINER["User"], ("", "0", "root"))
+        (files,) = CONTAINER["Ulimits"]
+        connections = re.search(r"CONNECTIONS: usize = ([\d_]+)", read("crates/domain/src/limits.rs"))[1]
+        # Beside each user's stream there may be a receive from a queue.
+        self.assertGreater(files["SoftLimit"], 2 * int(connections.replace("_", "")))
+        dockerfile = read("infra/edge.Dockerfile")
+        self.assertIn("\nFROM scratch\n", dockerfile)
+        self.assertIn(f"\nUSER {CONTAINER['User']}:", dockerfile)
+
+    def test_edges_that_do_not_become_ready_are_taken_back(self):
+        deployment = properties(EDGE, "Service")["DeploymentConfiguration"]
+        self.assertEqual(deployment["DeploymentCircuitBreaker"], {"Enable": True, "Rollback": True})
+        self.assertEqual(deployment["MinimumHealthyPercent"], 100)
+        path = properties(EDGE, "Targets")["HealthCheckPath"]
+        self.assertIn(f'.route("{path}"', read("sse-edge/src/routes.rs"))
+
+    def test_cloudfront_keeps_compresses_and_rewrites_nothing(self):
+        behaviours = [*DISTRIBUTION["CacheBehaviors"], DISTRIBUTION["DefaultCacheBehavior"]]
+        for behaviour in behaviours:
+            self.assertEqual(behaviour["CachePolicyId"], CACHING_DISABLED)
+            self.assertFalse(behaviour["Compress"])
+        errors = DISTRIBUTION["CustomErrorResponses"]
+        self.assertEqual({e["ErrorCode"] for e in errors}, KEPT_ERRORS)
+        for error in errors:
+            self.assertEqual(set(error), {"ErrorCode", "ErrorCachingMinTTL"})
+            self.assertEqual(error["ErrorCachingMinTTL"], 0)
+
+    def test_page_api_and_stream_have_one_origin(self):
+        behaviours = [(b["PathPattern"], b["TargetOriginId"]) for b in DISTRIBUTION["CacheBehaviors"]]
+        # The first that fits is taken.
+        self.assertEqual(behaviours, [("/v1/events*", "edges"), ("/v1/*", "api")])
+        self.assertEqual(DISTRIBUTION["DefaultCacheBehavior"]["TargetOriginId"], "edges")
+
+    def test_an_edge_is_told_where_a_client_is_and_by_nobody_else(self):
+        policy = properties(EDGE, "ToEdges")["OriginRequestPolicyConfig"]
+        self.assertIn(SET["RUNNEL_ADDRESS_HEADER"], policy["HeadersConfig"]["Headers"])
+        (entry,) = properties(EDGE, "BalancerGroup")["SecurityGroupIngress"]
+        self.assertEqual(entry["SourcePrefixListId"], {"Ref": "CloudFrontPrefixList"})
+        (entry,) = properties(EDGE, "EdgeGroup")["SecurityGroupIngress"]
+        self.assertEqual(entry["SourceSecurityGroupId"], {"Fn::GetAtt": ["BalancerGroup", "GroupId"]})
+
+
+class Together(unittest.TestCase):
+    def test_every_setting_is_one_that_the_programs_know(self):
+        known = set(re.findall(r'env = "(RUNNEL_\w+)"', "\n".join(map(sources, ("crates/server/src", "api-lambda/src", "sse-edge/src")))))
+        given = set(SET)
+        for function in of_type(MAIN, "AWS::Lambda::Function").values():
+            given |= set(function["Environment"]["Variables"])
+        self.assertEqual(given - known, set())
+
+    def test_nested_templates_are_given_just_the_parameters_they_have(self):
+        for name, nested in {"Edge": "infra/edge.yaml", "Alarms": "infra/alarms.yaml"}.items():
+            self.assertEqual(properties(MAIN, name)["TemplateURL"], nested)
+            self.assertEqual(set(properties(MAIN, name)["Parameters"]), set(ALL[nested]["Parameters"]))
+
+    def test_what_alarms_look_at_is_measured(self):
+        filters = [f for s in (EDGE, ALARMS) for f in of_type(s, "AWS::Logs::MetricFilter").values()]
+        measured = {f["MetricTransformations"][0]["MetricName"] for f in filters}
+        ours = [a for a in of_type(ALARMS, "AWS::CloudWatch::Alarm").values() if a["Namespace"] == {"Fn::Sub": "Runnel/${Stage}"}]
+        self.assertEqual({a["MetricName"] for a in ours}, measured)
+        scaling = properties(EDGE, "ScaleByStreams")["TargetTrackingScalingPolicyConfiguration"]
+        self.assertIn(scaling["CustomizedMetricSpecification"]["MetricName"], measured)
+        written = read("sse-edge/src/rounds.rs") + sources("crates/store/src") + sources("api-lambda/src")
+        for word in re.findall(r"\$\.(\w+)|\"(\w+)\"", " ".join(f["FilterPattern"] for f in filters)):
+            self.assertRegex(written, rf"\b{''.join(word)} = ")
+        self.assertIn("RUNNEL_REPORT_SECONDS", SET)
