@@ -24,15 +24,21 @@ impl Fanout {
 
     /// Drives rows that are due, and takes no more of them up after `until`.
     pub(super) async fn sweep_until(&self, until: Instant) {
+        let mut oldest = 0;
         for shard in 0..keys::SHARDS {
             let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
                 tracing::warn!("could not read shard `{shard}` of the outbox: {error}");
                 Vec::new()
             });
+            let now = self.clock.now().as_millisecond();
+            oldest = rows.iter().map(|row| now.saturating_sub(row.since)).fold(oldest, i64::max);
             let drives = (0..rows.len()).take_while(|_| Instant::now() < until);
             let drives = drives.map(|i| self.see_to(&rows[i], until));
             stream::iter(drives).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
         }
+        let seconds = oldest / 1_000;
+        // `infra/alarms.yaml` makes a metric of it.
+        tracing::info!(outbox_oldest_seconds = seconds, "swept; the oldest fan-out due lay for {seconds} s");
     }
 
     /// Sweeps every `period` until `stop`.
