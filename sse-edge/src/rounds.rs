@@ -22,8 +22,6 @@ const LATE: Duration = Duration::from_millis(250);
 const PAUSED: Duration = Duration::from_secs(5);
 /// HEADs read at once (`BatchGetItem`).
 const BATCH: usize = 100;
-/// Time between two log lines that say how the edge fares.
-const REPORT: Duration = Duration::from_mins(1);
 
 /// Goes round until the edge stops.
 pub(crate) async fn rounds(shared: Arc<Shared>) {

@@ -66,11 +66,6 @@ impl Vital {
         self.signs().oldest_unchecked = oldest;
     }
 
-    /// The same, as last told.
-    pub(crate) fn oldest_unchecked(&self) -> Duration {
-        self.signs().oldest_unchecked
-    }
-
     /// What stalls, if anything does.
     pub(crate) fn stalled(&self, now: Instant) -> Option<&'static str> {
         let signs = self.signs();
