@@ -39,8 +39,8 @@ class Data(unittest.TestCase):
         self.assertGreater(mapping["MaximumBatchingWindowInSeconds"], limit_seconds("OUTBOX_GRACE"))
 
     def test_a_job_that_fails_comes_again_alone_and_in_the_end_lies_with_the_dead(self):
-        self.assertEqual(self.mapping("FanoutQueue")["FunctionResponseTypes"], ["ReportBatchItemFailures"])
-        queue = properties(MAIN, "FanoutQueue")
+        self.assertEqual(self.mapping("JobQueue")["FunctionResponseTypes"], ["ReportBatchItemFailures"])
+        queue = properties(MAIN, "JobQueue")
         self.assertEqual(queue["RedrivePolicy"]["deadLetterTargetArn"], {"Fn::GetAtt": ["DeadJobs", "Arn"]})
         receives = int(re.search(r"JOB_RECEIVES: u32 = (\d+)", read("crates/domain/src/limits.rs"))[1])
         self.assertEqual(queue["RedrivePolicy"]["maxReceiveCount"], receives)
@@ -49,7 +49,7 @@ class Data(unittest.TestCase):
         self.assertEqual(properties(MAIN, "DeadJobs")["MessageRetentionPeriod"], 14 * 24 * 3600)
 
     def test_a_job_stays_hidden_for_six_times_as_long_as_the_function_may_take(self):
-        function, queue = properties(MAIN, "FanoutFunction"), properties(MAIN, "FanoutQueue")
+        function, queue = properties(MAIN, "FanoutFunction"), properties(MAIN, "JobQueue")
         self.assertGreaterEqual(queue["VisibilityTimeout"], 6 * function["Timeout"])
         for work in ("SWEEP_TIME", "LINK_TIME"):
             self.assertGreater(function["Timeout"], limit_seconds(work) + limit_seconds("LAMBDA_RESERVE"))
@@ -61,7 +61,7 @@ class Data(unittest.TestCase):
 
     def test_queues_are_encrypted_and_have_the_names_that_the_code_would_give_them(self):
         jobs = read("crates/queue/src/jobs.rs")
-        for name, word in {"FanoutQueue": "fanout", "DeadJobs": "fanout-dead"}.items():
+        for name, word in {"JobQueue": "fanout", "DeadJobs": "fanout-dead"}.items():
             queue = properties(MAIN, name)
             self.assertTrue(queue["SqsManagedSseEnabled"])
             self.assertEqual(queue["QueueName"], {"Fn::Sub": f"runnel-${{Stage}}-{word}"})

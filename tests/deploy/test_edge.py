@@ -5,12 +5,16 @@ import unittest
 
 from stack import ALARMS, ALL, EDGE, MAIN, limit_seconds, of_type, properties, read, sources
 
+# Policies of AWS's own: CachingDisabled, AllViewerAndCloudFrontHeaders-2022-06, AllViewerExceptHostHeader.
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+VIEWER_AND_CLOUDFRONT = "33f36d7e-f396-46d9-90e0-52428a34d9dc"
+VIEWER_BUT_HOST = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 # Those that CloudFront would keep (its developer guide, "HTTP 4xx and 5xx status codes").
 KEPT_ERRORS = {400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504}
 (CONTAINER,) = properties(EDGE, "Task")["ContainerDefinitions"]
 SET = {e["Name"]: e["Value"] for e in CONTAINER["Environment"]}
-DISTRIBUTION = properties(EDGE, "Distribution")["DistributionConfig"]
+DISTRIBUTION = properties(EDGE, "Front")["DistributionConfig"]
+BEHAVIOURS = [*DISTRIBUTION["CacheBehaviors"], DISTRIBUTION["DefaultCacheBehavior"]]
 
 
 def attributes(name, field):
@@ -20,9 +24,9 @@ def attributes(name, field):
 class Edge(unittest.TestCase):
     def test_a_stream_outlives_everything_between_it_and_the_browser(self):
         ping = limit_seconds("PING")
-        balancer = attributes("LoadBalancer", "LoadBalancerAttributes")
+        balancer = attributes("Balancer", "LoadBalancerAttributes")
         self.assertEqual(balancer["idle_timeout.timeout_seconds"], "120")
-        (edges,) = [o for o in DISTRIBUTION["Origins"] if o["Id"] == "edges"]
+        edges = self.origin("edge")
         self.assertGreaterEqual(edges["CustomOriginConfig"]["OriginReadTimeout"], 2 * ping)
         self.assertNotIn("ResponseCompletionTimeout", edges)
         self.assertEqual(properties(EDGE, "Targets")["ProtocolVersion"], "HTTP1")
@@ -54,8 +58,7 @@ class Edge(unittest.TestCase):
         self.assertIn(f'.route("{path}"', read("sse-edge/src/routes.rs"))
 
     def test_cloudfront_keeps_compresses_and_rewrites_nothing(self):
-        behaviours = [*DISTRIBUTION["CacheBehaviors"], DISTRIBUTION["DefaultCacheBehavior"]]
-        for behaviour in behaviours:
+        for behaviour in BEHAVIOURS:
             self.assertEqual(behaviour["CachePolicyId"], CACHING_DISABLED)
             self.assertFalse(behaviour["Compress"])
         errors = DISTRIBUTION["CustomErrorResponses"]
@@ -67,16 +70,30 @@ class Edge(unittest.TestCase):
     def test_page_api_and_stream_have_one_origin(self):
         behaviours = [(b["PathPattern"], b["TargetOriginId"]) for b in DISTRIBUTION["CacheBehaviors"]]
         # The first that fits is taken.
-        self.assertEqual(behaviours, [("/v1/events*", "edges"), ("/v1/*", "api")])
-        self.assertEqual(DISTRIBUTION["DefaultCacheBehavior"]["TargetOriginId"], "edges")
+        self.assertEqual(behaviours, [("/v1/events*", "edge"), ("/v1/*", "api")])
+        self.assertEqual(DISTRIBUTION["DefaultCacheBehavior"]["TargetOriginId"], "edge")
 
-    def test_an_edge_is_told_where_a_client_is_and_by_nobody_else(self):
-        policy = properties(EDGE, "ToEdges")["OriginRequestPolicyConfig"]
-        self.assertIn(SET["RUNNEL_ADDRESS_HEADER"], policy["HeadersConfig"]["Headers"])
-        (entry,) = properties(EDGE, "BalancerGroup")["SecurityGroupIngress"]
-        self.assertEqual(entry["SourcePrefixListId"], {"Ref": "CloudFrontPrefixList"})
+    def test_an_edge_believes_an_address_only_of_who_knows_the_word_of_this_stack(self):
+        self.assertEqual(SET["RUNNEL_ADDRESS_HEADER"], "CloudFront-Viewer-Address")
+        for behaviour in (b for b in BEHAVIOURS if b["TargetOriginId"] == "edge"):
+            self.assertEqual(behaviour["OriginRequestPolicyId"], VIEWER_AND_CLOUDFRONT)
+        (default,) = properties(EDGE, "Listener")["DefaultActions"]
+        self.assertEqual(default["FixedResponseConfig"]["StatusCode"], "403")
+        (asked,) = properties(EDGE, "FromCloudFront")["Conditions"]
+        (told,) = self.origin("edge")["OriginCustomHeaders"]
+        self.assertEqual(asked["HttpHeaderConfig"]["HttpHeaderName"], told["HeaderName"])
+        self.assertEqual(asked["HttpHeaderConfig"]["Values"], [told["HeaderValue"]])
         (entry,) = properties(EDGE, "EdgeGroup")["SecurityGroupIngress"]
         self.assertEqual(entry["SourceSecurityGroupId"], {"Fn::GetAtt": ["BalancerGroup", "GroupId"]})
+
+    def test_api_gateway_is_asked_under_its_own_name(self):
+        (behaviour,) = [b for b in BEHAVIOURS if b["TargetOriginId"] == "api"]
+        self.assertEqual(behaviour["OriginRequestPolicyId"], VIEWER_BUT_HOST)
+
+    @staticmethod
+    def origin(name):
+        (found,) = [o for o in DISTRIBUTION["Origins"] if o["Id"] == name]
+        return found
 
 
 class Together(unittest.TestCase):
@@ -97,7 +114,7 @@ class Together(unittest.TestCase):
         measured = {f["MetricTransformations"][0]["MetricName"] for f in filters}
         ours = [a for a in of_type(ALARMS, "AWS::CloudWatch::Alarm").values() if a["Namespace"] == {"Fn::Sub": "Runnel/${Stage}"}]
         self.assertEqual({a["MetricName"] for a in ours}, measured)
-        scaling = properties(EDGE, "ScaleByStreams")["TargetTrackingScalingPolicyConfiguration"]
+        scaling = properties(EDGE, "ScaleOnStreams")["TargetTrackingScalingPolicyConfiguration"]
         self.assertIn(scaling["CustomizedMetricSpecification"]["MetricName"], measured)
         written = read("sse-edge/src/rounds.rs") + sources("crates/store/src") + sources("api-lambda/src")
         for word in re.findall(r"\$\.(\w+)|\"(\w+)\"", " ".join(f["FilterPattern"] for f in filters)):
