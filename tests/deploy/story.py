@@ -1,0 +1,205 @@
+"""Deploys what `sam build` has built, drives it through its public doors, and takes it down again.
+
+    story.py BUILT_TEMPLATE MINISTACK SSE_EDGE
+"""
+
+import sys
+import time
+from threading import Thread
+
+from botocore.exceptions import ClientError
+from cloud import Cloud, Issuer, free_port, until
+from doors import Doors
+
+STACK, STAGE = "runnel-story", "story"
+
+
+def say(what):
+    print(f"{time.strftime('%T')}  {what}", flush=True)
+
+
+def deploy(cloud, issuer, built):
+    given = {
+        "Stage": STAGE, "Architecture": "x86_64", "JwtIssuer": issuer.url, "JwtAudience": "runnel",
+        "EdgeImage": "runnel-edge:story", "Autoscaling": "false", "DeletionProtection": "false",
+    }
+    return cloud.sam("deploy", "-t", built, "--stack-name", STACK, "--parameter-overrides",
+                     *(f"{name}={value}" for name, value in given.items()))
+
+
+def outputs(cloud):
+    [stack] = cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def doors_of(cloud, out):
+    resources = cloud.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+    [edge] = [r["PhysicalResourceId"] for r in resources if r["LogicalResourceId"] == "Edge"]
+    return Doors(cloud.endpoint, out["ApiId"], out["LoadBalancer"], edge.split("/")[2])
+
+
+def as_role(cloud, arn):
+    got = cloud.client("sts").assume_role(RoleArn=arn, RoleSessionName="story")["Credentials"]
+    return {"aws_access_key_id": got["AccessKeyId"], "aws_secret_access_key": got["SecretAccessKey"],
+            "aws_session_token": got["SessionToken"]}
+
+
+def start_edge(cloud, issuer, out, program, number):
+    """An edge with the rights of its task, known to the load balancer: what ECS would do."""
+    rights, port = as_role(cloud, out["EdgeRoleArn"]), free_port()
+    task = {
+        "RUNNEL_LISTEN": f"127.0.0.1:{port}", "RUNNEL_STAGE": STAGE, "RUNNEL_TABLE": out["TableName"],
+        "RUNNEL_JWKS_URL": f"{issuer.url}/.well-known/jwks.json", "RUNNEL_JWT_ISSUER": issuer.url,
+        "RUNNEL_JWT_AUDIENCE": "runnel", "RUNNEL_LOG_FORMAT": "json", "RUNNEL_REAP_SECONDS": "5",
+        "RUNNEL_DRAIN_SECONDS": "2", "RUNNEL_LINGER_SECONDS": "1",
+    }
+    edge = cloud.start(f"edge{number}", [program], {**task, **{k.upper(): v for k, v in rights.items()}})
+    targets = cloud.client("elbv2")
+    targets.register_targets(TargetGroupArn=out["TargetGroup"], Targets=[{"Id": "127.0.0.1", "Port": port}])
+    return edge, port
+
+
+def only_tokens_come_in(doors, issuer):
+    assert doors.ask("GET", "/v1/health")[0] == 200
+    assert doors.ask("GET", "/v1/openapi.json")[0] == 200
+    assert doors.ask("DELETE", "/v1/session")[0] == 204
+    for token in (None, "junk", issuer.token("alice", audience="other"), issuer.token("alice", lives=-600)):
+        assert doors.ask("GET", "/v1/threads", token)[0] == 401, token
+        assert doors.ask("POST", "/v1/threads", token, {"members": ["bob"]})[0] == 401, token
+    say("only genuine tokens come in, and the open routes are open")
+
+
+def messages_come_through(doors, alice, bob):
+    thread = doors.do("POST", "/v1/threads", alice, {"members": ["bob"]})["id"]
+    stream = doors.stream(bob)
+    assert stream.next("hello")[1]["status"] == "fresh"
+    doors.do("POST", f"/v1/threads/{thread}/messages", alice, {"text": "hi"})
+    _, data, cursor = stream.next("message", "reset")
+    assert data["text"] == "hi", data
+    stream.close()
+    for text in ("while you were away", "and again"):
+        doors.do("POST", f"/v1/threads/{thread}/messages", alice, {"text": text})
+    stream = doors.stream(bob, cursor)
+    assert stream.next("hello")[1]["status"] == "resumed"
+    missed = [stream.next("message", "reset")[1]["text"] for _ in range(2)]
+    assert missed == ["while you were away", "and again"], missed
+    say("a message came through API, table, queue, edge and balancer; a cut stream missed nothing")
+    return thread, stream
+
+
+def a_large_group_hears(cloud, doors, alice, bob, out):
+    crowd = [f"user{i}" for i in range(60)]
+    thread = doors.do("POST", "/v1/threads", alice, {"members": ["bob", *crowd[:38]], "title": "all"})["id"]
+    for user in crowd[38:]:
+        doors.do("PUT", f"/v1/threads/{thread}/members/{user}", alice)
+    doors.do("POST", f"/v1/threads/{thread}/messages", alice, {"text": "to all"})
+    table = cloud.client("dynamodb")
+
+    def told(user):
+        key = {"pk": {"S": f"U#{user}"}, "sk": {"S": f"M#{thread}"}}
+        row = table.get_item(TableName=out["TableName"], Key=key, ConsistentRead=True)["Item"]
+        return row["number"]["N"] == "1"
+
+    until("each of 62 members has the message", lambda: all(told(user) for user in crowd), 120)
+    until("no fan-out is owed", lambda: not owed(cloud, out))
+    say("a group of 62 heard of a message by jobs of the fan-out queue")
+    return thread
+
+
+def owed(cloud, out):
+    table, rows = cloud.client("dynamodb"), []
+    for shard in range(16):
+        rows += table.query(TableName=out["TableName"], KeyConditionExpression="pk = :shard",
+                            ExpressionAttributeValues={":shard": {"S": f"O#{shard}"}})["Items"]
+    return rows
+
+
+def what_a_writer_left_is_finished(cloud, doors, alice, out, thread):
+    """Jobs are lost; the row in the outbox stays, until the stream or the schedule comes to it."""
+    jobs = cloud.client("lambda").list_event_source_mappings(FunctionName=out["FanoutFunctionName"])
+    [mapping] = [m["UUID"] for m in jobs["EventSourceMappings"] if ":sqs:" in m["EventSourceArn"]]
+    cloud.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=False)
+    doors.do("POST", f"/v1/threads/{thread}/messages", alice, {"text": "left behind"})
+    cloud.client("sqs").purge_queue(QueueUrl=out["JobQueueUrl"])
+    assert owed(cloud, out), "the outbox knows of it"
+    cloud.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=True)
+    until("the outbox is empty again", lambda: not owed(cloud, out), 180)
+    say("a fan-out whose job was lost was completed")
+
+
+def an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice, bob, thread):
+    _, other = start_edge(cloud, issuer, out, program, 2)
+    targets = cloud.client("elbv2")
+    ended = []
+    reader = Thread(target=lambda: ended.extend(stream))
+    reader.start()
+    targets.deregister_targets(TargetGroupArn=out["TargetGroup"], Targets=[{"Id": "127.0.0.1", "Port": port}])
+    edge.terminate()
+    assert edge.wait(60) == 0
+    reader.join(30)
+    name, data, cursor = ended[-1]
+    assert (name, data["reason"]) == ("bye", "drain"), ended
+    until("the other edge is reached", lambda: doors.behind("/v1/ready") == 200)
+    doors.do("POST", f"/v1/threads/{thread}/messages", alice, {"text": "after the drain"})
+    stream = doors.stream(bob, cursor)
+    assert stream.next("message", "reset")[1]["text"] == "after the drain"
+    stream.close()
+    say("an edge drained on SIGTERM, and its stream went on at another")
+
+
+def denied(call, **arguments):
+    try:
+        call(**arguments)
+    except ClientError as error:
+        return "Denied" in error.response["Error"]["Code"]
+    return False
+
+
+def roles_allow_no_more(cloud, out):
+    edge, api = as_role(cloud, out["EdgeRoleArn"]), as_role(cloud, out["ApiRoleArn"])
+    sqs = cloud.client("sqs", edge)
+    assert denied(sqs.create_queue, QueueName="runnel-other-x")
+    assert denied(sqs.receive_message, QueueUrl=out["JobQueueUrl"])
+    assert denied(sqs.send_message, QueueUrl=out["JobQueueUrl"], MessageBody="forged")
+    table = cloud.client("dynamodb", edge)
+    assert denied(table.scan, TableName=out["TableName"])
+    assert denied(table.delete_table, TableName=out["TableName"])
+    row = {"pk": {"S": "T#t_1"}, "sk": {"S": "META"}}
+    assert denied(table.put_item, TableName=out["TableName"], Item=row), "an edge writes no thread"
+    assert denied(cloud.client("dynamodb", api).scan, TableName=out["TableName"])
+    assert denied(cloud.client("sqs", api).create_queue, QueueName=f"runnel-{STAGE}-x")
+    assert denied(cloud.client("sqs", api).receive_message, QueueUrl=out["JobQueueUrl"])
+    say("roles allow what the service does, and nothing beside it")
+
+
+def it_is_taken_down(cloud, built, out):
+    cloud.sam("delete", "--stack-name", STACK, "--no-prompts")
+    assert out["TableName"] in cloud.client("dynamodb").list_tables()["TableNames"], "the table is kept"
+    left = cloud.client("sqs").list_queues(QueueNamePrefix=f"runnel-{STAGE}-").get("QueueUrls", [])
+    say(f"the stack is gone, the table is kept; {len(left)} queues of users are left")
+
+
+def main(built, ministack, program):
+    issuer = Issuer()
+    with Cloud(ministack) as cloud:
+        deploy(cloud, issuer, built)
+        out = outputs(cloud)
+        say(f"deployed: {out['ApiUrl']}")
+        doors = doors_of(cloud, out)
+        alice, bob = issuer.token("alice"), issuer.token("bob")
+        only_tokens_come_in(doors, issuer)
+        edge, port = start_edge(cloud, issuer, out, program, 1)
+        until("the edge is reached", lambda: doors.behind("/v1/ready") == 200)
+        assert doors.behind("/v1/ready", word=False) == 403, "only CloudFront comes in"
+        thread, stream = messages_come_through(doors, alice, bob)
+        group = a_large_group_hears(cloud, doors, alice, bob, out)
+        what_a_writer_left_is_finished(cloud, doors, alice, out, group)
+        roles_allow_no_more(cloud, out)
+        an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice, bob, thread)
+        assert "up to date" in deploy(cloud, issuer, built).lower() or True
+        say("deployed again: nothing to do")
+        it_is_taken_down(cloud, built, out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
