@@ -8,7 +8,7 @@ import time
 from threading import Thread
 
 from botocore.exceptions import ClientError
-from cloud import Cloud, Issuer, free_port, until
+from cloud import ROOT, Cloud, Issuer, free_port, until
 from doors import Doors
 
 STACK, STAGE = "runnel-story", "story"
@@ -23,7 +23,7 @@ def deploy(cloud, issuer, built):
         "Stage": STAGE, "Architecture": "x86_64", "JwtIssuer": issuer.url, "JwtAudience": "runnel",
         "EdgeImage": "runnel-edge:story", "Autoscaling": "false", "DeletionProtection": "false",
     }
-    return cloud.sam("deploy", "-t", built, "--stack-name", STACK, "--parameter-overrides",
+    return cloud.sam("deploy", "--config-file", str(ROOT / "samconfig.toml"), "-t", built, "--stack-name", STACK, "--parameter-overrides",
                      *(f"{name}={value}" for name, value in given.items()))
 
 
