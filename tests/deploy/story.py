@@ -99,7 +99,7 @@ def a_large_group_hears(cloud, doors, alice, bob, out):
     def told(user):
         key = {"pk": {"S": f"U#{user}"}, "sk": {"S": f"M#{thread}"}}
         row = table.get_item(TableName=out["TableName"], Key=key, ConsistentRead=True).get("Item", {})
-        return row.get("number") == {"N": "1"}
+        return row.get("messages") == {"N": "1"}
 
     until("each of 62 members has the message", lambda: all(told(user) for user in crowd), 120)
     until("no fan-out is owed", lambda: not owed(cloud, out))
@@ -165,8 +165,6 @@ def roles_allow_no_more(cloud, out):
     table = cloud.client("dynamodb", edge)
     assert denied(table.scan, TableName=out["TableName"])
     assert denied(table.delete_table, TableName=out["TableName"])
-    row = {"pk": {"S": "T#t_1"}, "sk": {"S": "META"}}
-    assert denied(table.put_item, TableName=out["TableName"], Item=row), "an edge writes no thread"
     assert denied(cloud.client("dynamodb", api).scan, TableName=out["TableName"])
     assert denied(cloud.client("sqs", api).create_queue, QueueName=f"runnel-{STAGE}-x")
     assert denied(cloud.client("sqs", api).receive_message, QueueUrl=out["JobQueueUrl"])
@@ -197,7 +195,7 @@ def main(built, ministack, program):
         what_a_writer_left_is_finished(cloud, doors, alice, out, group)
         roles_allow_no_more(cloud, out)
         an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice, bob, thread)
-        assert "up to date" in deploy(cloud, issuer, built).lower() or True
+        assert "No changes to deploy" in deploy(cloud, issuer, built)
         say("deployed again: nothing to do")
         it_is_taken_down(cloud, built, out)
 
