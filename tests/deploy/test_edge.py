@@ -118,6 +118,8 @@ class Together(unittest.TestCase):
         scaling = properties(EDGE, "ScaleOnStreams")["TargetTrackingScalingPolicyConfiguration"]
         self.assertEqual(ours | {scaling["CustomizedMetricSpecification"]["MetricName"]}, measured)
         written = read("sse-edge/src/rounds.rs") + read("api-lambda/src/fanout/sweep.rs")
-        for field in (f["MetricTransformations"][0]["MetricValue"] for f in filters):
-            self.assertRegex(written, rf"\b{field.removeprefix('$.')} = ")
+        for each in filters:
+            field = each["MetricTransformations"][0]["MetricValue"]
+            self.assertEqual(each["FilterPattern"], f"{{ {field} = * }}")
+            self.assertRegex(written, rf"(?<!let )\b{field.removeprefix('$.')} = ")
         self.assertIn("RUNNEL_REPORT_SECONDS", SET)
