@@ -117,7 +117,7 @@ class Together(unittest.TestCase):
         ours = {a["MetricName"] for a in alarms if a.get("Namespace") == {"Fn::Sub": "Runnel/${Stage}"}}
         scaling = properties(EDGE, "ScaleOnStreams")["TargetTrackingScalingPolicyConfiguration"]
         self.assertEqual(ours | {scaling["CustomizedMetricSpecification"]["MetricName"]}, measured)
-        written = read("sse-edge/src/rounds.rs") + read("api-lambda/src/fanout/sweep.rs")
+        written = read("sse-edge/src/rounds.rs") + read("api-lambda/src/fanout/event.rs")
         for each in filters:
             field = each["MetricTransformations"][0]["MetricValue"]
             self.assertEqual(each["FilterPattern"], f"{{ {field} = * }}")
