@@ -50,6 +50,11 @@ class Edge(unittest.TestCase):
         self.assertIn("\nFROM scratch\n", dockerfile)
         self.assertIn(f"\nUSER {CONTAINER['User']}:", dockerfile)
 
+    def test_subnets_are_made_when_their_network_reaches_out(self):
+        for name in ("SubnetA", "SubnetB"):
+            self.assertEqual(EDGE["Resources"][name]["DependsOn"], "DefaultRoute")
+        self.assertEqual(EDGE["Resources"]["DefaultRoute"]["DependsOn"], "GatewayAttachment")
+
     def test_edges_that_do_not_become_ready_are_taken_back(self):
         deployment = properties(EDGE, "Service")["DeploymentConfiguration"]
         self.assertEqual(deployment["DeploymentCircuitBreaker"], {"Enable": True, "Rollback": True})
