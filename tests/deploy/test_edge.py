@@ -50,6 +50,11 @@ class Edge(unittest.TestCase):
         self.assertIn("\nFROM scratch\n", dockerfile)
         self.assertIn(f"\nUSER {CONTAINER['User']}:", dockerfile)
 
+    def test_subnets_are_made_when_their_network_reaches_out(self):
+        for name in ("SubnetA", "SubnetB"):
+            self.assertEqual(EDGE["Resources"][name]["DependsOn"], "DefaultRoute")
+        self.assertEqual(EDGE["Resources"]["DefaultRoute"]["DependsOn"], "GatewayAttachment")
+
     def test_edges_that_do_not_become_ready_are_taken_back(self):
         deployment = properties(EDGE, "Service")["DeploymentConfiguration"]
         self.assertEqual(deployment["DeploymentCircuitBreaker"], {"Enable": True, "Rollback": True})
@@ -98,7 +103,8 @@ class Edge(unittest.TestCase):
 
 class Together(unittest.TestCase):
     def test_every_setting_is_one_that_the_programs_know(self):
-        known = set(re.findall(r'env = "(RUNNEL_\w+)"', "\n".join(map(sources, ("crates/server/src", "api-lambda/src", "sse-edge/src")))))
+        programs = "\n".join(map(sources, ("crates/server/src", "api-lambda/src", "sse-edge/src")))
+        known = set(re.findall(r'env = "(RUNNEL_\w+)"', programs))
         given = set(SET)
         for function in of_type(MAIN, "AWS::Lambda::Function").values():
             given |= set(function["Environment"]["Variables"])
@@ -110,13 +116,15 @@ class Together(unittest.TestCase):
             self.assertEqual(set(properties(MAIN, name)["Parameters"]), set(ALL[nested]["Parameters"]))
 
     def test_what_alarms_look_at_is_measured(self):
-        filters = [f for s in (EDGE, ALARMS) for f in of_type(s, "AWS::Logs::MetricFilter").values()]
+        filters = of_type(ALARMS, "AWS::Logs::MetricFilter").values()
         measured = {f["MetricTransformations"][0]["MetricName"] for f in filters}
-        ours = [a for a in of_type(ALARMS, "AWS::CloudWatch::Alarm").values() if a["Namespace"] == {"Fn::Sub": "Runnel/${Stage}"}]
-        self.assertEqual({a["MetricName"] for a in ours}, measured)
+        alarms = of_type(ALARMS, "AWS::CloudWatch::Alarm").values()
+        ours = {a["MetricName"] for a in alarms if a.get("Namespace") == {"Fn::Sub": "Runnel/${Stage}"}}
         scaling = properties(EDGE, "ScaleOnStreams")["TargetTrackingScalingPolicyConfiguration"]
-        self.assertIn(scaling["CustomizedMetricSpecification"]["MetricName"], measured)
-        written = read("sse-edge/src/rounds.rs") + sources("crates/store/src") + sources("api-lambda/src")
-        for word in re.findall(r"\$\.(\w+)|\"(\w+)\"", " ".join(f["FilterPattern"] for f in filters)):
-            self.assertRegex(written, rf"\b{''.join(word)} = ")
+        self.assertEqual(ours | {scaling["CustomizedMetricSpecification"]["MetricName"]}, measured)
+        written = read("sse-edge/src/rounds.rs") + read("api-lambda/src/fanout/event.rs")
+        for each in filters:
+            field = each["MetricTransformations"][0]["MetricValue"]
+            self.assertEqual(each["FilterPattern"], f"{{ {field} = * }}")
+            self.assertRegex(written, rf"(?<!let )\b{field.removeprefix('$.')} = ")
         self.assertIn("RUNNEL_REPORT_SECONDS", SET)

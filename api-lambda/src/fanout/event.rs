@@ -70,7 +70,9 @@ impl Fanout {
     /// schedule instead, since it would keep all behind it waiting.
     pub async fn handle(&self, event: &Value, until: Instant) -> Failures {
         let Some(records) = event.get("Records").and_then(Value::as_array) else {
-            self.sweep_until(until).await;
+            let seconds = self.sweep_until(until).await / 1_000;
+            // `infra/alarms.yaml` makes a metric of the field.
+            tracing::info!(outbox_oldest_seconds = seconds, "the oldest fan-out due was {seconds} s old");
             return Failures::default();
         };
         let (mut jobs, mut rows) = (Vec::new(), Vec::new());

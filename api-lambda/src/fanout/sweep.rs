@@ -22,8 +22,9 @@ impl Fanout {
         self.sweep_until(Instant::now() + limits::SWEEP_TIME).await;
     }
 
-    /// Drives rows that are due, and takes no more of them up after `until`.
-    pub(super) async fn sweep_until(&self, until: Instant) {
+    /// Drives rows that are due, and takes no more of them up after `until`. Answers how long the
+    /// oldest of them had been owed, in milliseconds; 0 if there was none.
+    pub(super) async fn sweep_until(&self, until: Instant) -> i64 {
         let mut oldest = 0;
         for shard in 0..keys::SHARDS {
             let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
@@ -36,9 +37,7 @@ impl Fanout {
             let drives = drives.map(|i| self.see_to(&rows[i], until));
             stream::iter(drives).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
         }
-        let seconds = oldest / 1_000;
-        // `infra/alarms.yaml` makes a metric of it.
-        tracing::info!(outbox_oldest_seconds = seconds, "swept; the oldest fan-out due lay for {seconds} s");
+        oldest
     }
 
     /// Sweeps every `period` until `stop`.

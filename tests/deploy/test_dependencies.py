@@ -1,0 +1,32 @@
+"""What goes into the functions and the edge."""
+
+import subprocess
+import unittest
+
+from stack import ROOT
+
+EMULATORS = ("dynoxide", "rustack")
+
+
+def tree(package):
+    """The names of all crates that a program is made of."""
+    command = ["cargo", "tree", "--locked", "--offline", "-p", package, "-e", "normal", "--prefix", "none"]
+    # The first look may have to fetch what no build has fetched yet.
+    for command in (command, [part for part in command if part != "--offline"]):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return {line.split()[0] for line in done.stdout.splitlines() if line}
+    raise AssertionError(done.stderr)
+
+
+class Dependencies(unittest.TestCase):
+    def test_no_emulator_is_deployed(self):
+        for package in ("api-lambda", "sse-edge"):
+            crates = tree(package)
+            self.assertIn("aws-sdk-dynamodb", crates)
+            self.assertEqual([c for c in crates if c.startswith(EMULATORS) or c == "runnel"], [], package)
+
+    def test_the_one_process_has_those_that_are_looked_for(self):
+        crates = tree("runnel")
+        for name in EMULATORS:
+            self.assertTrue([c for c in crates if c.startswith(name)], name)
