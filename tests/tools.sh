@@ -27,6 +27,17 @@ install_tools() {
     cp tests/requirements.txt tests/.tools/installed.txt
 }
 
+# Has the SAM CLI and cargo-lambda in $PATH.
+install_sam() {
+    local to=$PWD/tests/.tools-sam
+    if ! cmp -s tests/deploy/sam.txt "$to/installed.txt"; then
+        python3 -m venv --clear "$to"
+        "$to/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/deploy/sam.txt
+        cp tests/deploy/sam.txt "$to/installed.txt"
+    fi
+    export PATH=$to/bin:$PATH SAM_CLI_TELEMETRY=0
+}
+
 # Runs a command with $RUNNEL_TEST_ENDPOINT naming a fresh ministack: DynamoDB and SQS by others.
 on_ministack() (
     install_tools
