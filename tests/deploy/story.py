@@ -2,8 +2,7 @@
 
     story.py BUILT_TEMPLATE MINISTACK SSE_EDGE
 
-The emulator cannot tell what rights by leading keys allow, nor the names of load balancers by DNS; the
-rest is asked through public doors.
+ministack knows no rights by leading keys, so that an edge writes no thread is left to test_rights.py.
 """
 
 import sys
