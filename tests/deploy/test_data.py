@@ -22,7 +22,7 @@ class Data(unittest.TestCase):
         table = properties(MAIN, "Table")
         self.assertTrue(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"])
         self.assertTrue(table["SSESpecification"]["SSEEnabled"])
-        self.assertEqual(table["DeletionProtectionEnabled"], {"Ref": "DeletionProtection"})
+        self.assertEqual(table["DeletionProtectionEnabled"], {"Fn::If": ["IsProtected", True, False]})
         self.assertEqual(MAIN["Parameters"]["DeletionProtection"]["Default"], "true")
         resource = MAIN["Resources"]["Table"]
         self.assertEqual(resource["DeletionPolicy"], "RetainExceptOnCreate")
