@@ -39,6 +39,7 @@ mod routes;
 mod shared;
 mod stream;
 mod tend;
+mod timed;
 mod typing;
 mod user_streams;
 mod vital;
