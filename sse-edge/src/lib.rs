@@ -25,6 +25,7 @@ mod credentials;
 mod deliver;
 mod drain;
 mod edges;
+mod engine;
 mod fresh;
 mod handle;
 mod hub;

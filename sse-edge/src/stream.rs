@@ -1,6 +1,6 @@
 //! One open stream: does what [`crate::splice`] says, keeps time, and ends.
 //!
-//! It is asked by whoever owns the socket (a body in hyper, or a poll), and only when the
+//! It is asked by whoever owns the socket ([`crate::engine`], or a body in hyper), and only when the
 //! socket takes more: a slow reader costs nothing but its cursor. Dropping it unregisters the stream.
 
 use std::{
@@ -159,6 +159,12 @@ impl Stream {
                 Turn::Wait(deadlines.into_iter().flatten().fold(self.end.0, Instant::min))
             }
         }
+    }
+
+    /// Ready if it has to end without a word, whether its socket takes one or not.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.handle.waker.register(cx.waker());
+        if self.handle.asked() == Asked::Cut { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Ready with the last frame, and then the end, if the stream has to end.
