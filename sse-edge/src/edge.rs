@@ -26,6 +26,7 @@ use crate::{
     config::EdgeArgs,
     drain,
     edges::{self, Edges},
+    engine::Engine,
     fresh::Fresh,
     hub::Hub,
     metrics::Meters,
@@ -71,6 +72,7 @@ impl Edge {
             clock,
             config,
             hub: Hub::default(),
+            engine: Engine::new(),
             addresses: Arc::default(),
             fresh: Fresh::new(BootId::made(chance::random())),
             edges: Edges::default(),
@@ -84,6 +86,7 @@ impl Edge {
             reap: Notify::new(),
             late: AtomicBool::new(false),
         });
+        shared.engine.start(tracker, &shared.stop);
         tracker.spawn(beat::beat(shared.clone()));
         tracker.spawn(edges::observe(shared.clone()));
         tracker.spawn(rounds::rounds(shared.clone()));

@@ -1,4 +1,4 @@
-//! The frames that an edge itself has something to say in, as bytes.
+//! Frames as bytes: what an edge itself has something to say in, and the events of an inbox.
 
 use std::fmt::Display;
 
@@ -11,6 +11,44 @@ use domain::{
 };
 
 use crate::splice::Reset;
+
+/// Room for the size of a chunk, to be filled in: frames are shorter than 64 KiB.
+const SIZE: &str = "0000\r\n";
+/// The end of a chunk.
+const END: &str = "\r\n";
+
+/// A frame, encoded once for all who ship it: as a chunk of an HTTP/1.1 body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame(Bytes);
+
+impl Frame {
+    /// The frame that `write` writes, in room for about `bytes`.
+    fn new(bytes: usize, write: impl FnOnce(&mut String)) -> Self {
+        let mut chunk = String::with_capacity(SIZE.len() + bytes + END.len());
+        chunk.push_str(SIZE);
+        write(&mut chunk);
+        let size = chunk.len() - SIZE.len();
+        chunk.push_str(END);
+        chunk.replace_range(..SIZE.len() - END.len(), &format!("{size:04x}"));
+        Self(chunk.into())
+    }
+
+    /// The first bytes of a stream that has nothing else to say yet.
+    pub(crate) fn opening() -> Self {
+        Self::new(frame::OPENING.len(), |out| out.push_str(frame::OPENING))
+    }
+
+    /// With its size in front, for a socket.
+    pub(crate) fn into_chunk(self) -> Bytes {
+        self.0
+    }
+
+    /// Without, for whoever makes chunks of it, or none.
+    pub(crate) fn text(&self) -> Bytes {
+        let begin = self.0.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.0.slice(begin..self.0.len() - END.len())
+    }
+}
 
 /// Why an edge ends a stream. The client reads it in `bye`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,55 +111,48 @@ pub enum Status {
 }
 
 /// The first bytes of a stream, and its hello.
-pub(crate) fn hello(opening: &str, status: Status, ping_s: u64, retry_ms: u32, id: Id) -> Bytes {
+pub(crate) fn hello(opening: &str, status: Status, ping_s: u64, retry_ms: u32, id: Id) -> Frame {
     let status = match status {
         Status::Fresh => "fresh",
         Status::Resumed => "resumed",
     };
-    let mut out = String::with_capacity(160);
-    out.push_str(opening);
-    let data = format!(r#"{{"status":"{status}","ping_s":{ping_s}}}"#);
-    frame::write_with_retry(&mut out, EventName::Hello, &data, retry_ms, id);
-    out.into()
+    Frame::new(128, |out| {
+        out.push_str(opening);
+        let data = format!(r#"{{"status":"{status}","ping_s":{ping_s}}}"#);
+        frame::write_with_retry(out, EventName::Hello, &data, retry_ms, id);
+    })
 }
 
 /// An event of the inbox at its place.
-pub(crate) fn event(news: &News, at: Cursor) -> Bytes {
+pub(crate) fn event(news: &News, at: Cursor) -> Frame {
     let data = news.data.get();
-    let mut out = String::with_capacity(data.len() + 96);
-    frame::write(&mut out, news.event, data, at);
-    out.into()
+    Frame::new(data.len() + 96, |out| frame::write(out, news.event, data, at))
 }
 
 /// A typing event; the cursor stays where it is.
-pub(crate) fn typing(data: &str, id: Id) -> Bytes {
-    let mut out = String::with_capacity(data.len() + 96);
-    frame::write(&mut out, EventName::Typing, data, id);
-    out.into()
+pub(crate) fn typing(data: &str, id: Id) -> Frame {
+    Frame::new(data.len() + 96, |out| frame::write(out, EventName::Typing, data, id))
 }
 
 /// A sign of life.
-pub(crate) fn ping(id: Id) -> Bytes {
-    let mut out = String::with_capacity(64);
-    frame::write(&mut out, EventName::Ping, "{}", id);
-    out.into()
+pub(crate) fn ping(id: Id) -> Frame {
+    Frame::new(64, |out| frame::write(out, EventName::Ping, "{}", id))
 }
 
 /// The one frame that gives a client another cursor: drop the state and list again.
-pub(crate) fn reset(why: Reset, to: Cursor) -> Bytes {
-    let mut out = String::with_capacity(96);
-    frame::write(&mut out, EventName::Reset, &format!(r#"{{"reason":"{}"}}"#, why.as_str()), to);
-    out.into()
+pub(crate) fn reset(why: Reset, to: Cursor) -> Frame {
+    let data = format!(r#"{{"reason":"{}"}}"#, why.as_str());
+    Frame::new(96, |out| frame::write(out, EventName::Reset, &data, to))
 }
 
 /// The last frame of a stream that the edge ends. `retry_ms` is there twice, since pages cannot
 /// read the field.
-pub(crate) fn bye(opening: &str, why: Bye, retry_ms: u32, id: Id) -> Bytes {
-    let mut out = String::with_capacity(128);
-    out.push_str(opening);
-    let data = format!(r#"{{"reason":"{}","retry_ms":{retry_ms}}}"#, why.as_str());
-    frame::write_with_retry(&mut out, EventName::Bye, &data, retry_ms, id);
-    out.into()
+pub(crate) fn bye(opening: &str, why: Bye, retry_ms: u32, id: Id) -> Frame {
+    Frame::new(128, |out| {
+        out.push_str(opening);
+        let data = format!(r#"{{"reason":"{}","retry_ms":{retry_ms}}}"#, why.as_str());
+        frame::write_with_retry(out, EventName::Bye, &data, retry_ms, id);
+    })
 }
 
 #[cfg(test)]
@@ -136,7 +167,21 @@ mod tests {
     fn hello_comes_behind_the_comment_and_with_the_clients_own_cursor() {
         let bytes = hello(frame::OPENING, Status::Resumed, 15, 4821, Id(Some(AT)));
         let expected = ":\nevent: hello\nretry: 4821\ndata: {\"status\":\"resumed\",\"ping_s\":15}\nid: 0000000000000.41\n\n";
-        assert_eq!(bytes, expected);
+        assert_eq!(bytes.text(), expected);
+        assert_eq!(bytes.into_chunk(), format!("{:04x}\r\n{expected}\r\n", expected.len()));
+    }
+
+    #[test]
+    fn a_chunk_of_any_length_says_its_length() {
+        for length in [1, 15, 0xfff, 0x1_0000, 0x12_3456] {
+            let text = "x".repeat(length);
+            let frame = Frame::new(0, |out| out.push_str(&text));
+            assert_eq!(frame.text(), text);
+            let chunk = String::from_utf8(frame.into_chunk().into()).unwrap();
+            let (size, rest) = chunk.split_once("\r\n").unwrap();
+            assert_eq!(usize::from_str_radix(size, 16).unwrap(), length);
+            assert_eq!(rest.strip_suffix("\r\n").unwrap(), text);
+        }
     }
 
     #[test]
@@ -144,6 +189,6 @@ mod tests {
         let bytes = bye("", Bye::Busy, 12_000, Id(None));
         let expected =
             "event: bye\nretry: 12000\ndata: {\"reason\":\"busy\",\"retry_ms\":12000}\nid: 0.0\n\n";
-        assert_eq!(bytes, expected);
+        assert_eq!(bytes.text(), expected);
     }
 }

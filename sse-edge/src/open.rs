@@ -10,6 +10,7 @@ use domain::cursor::Cursor;
 use http::{HeaderValue, Method, StatusCode, header};
 use server::{
     auth::Identity,
+    listener::takeover::Offer,
     problem::{Kind, Problem},
 };
 use tokio::time::{Instant, timeout};
@@ -21,6 +22,7 @@ use crate::{
     client::Client,
     config::RetryRange,
     credentials::{self, Who},
+    engine::Engine,
     frames::Bye,
     handle::Handle,
     shared::Shared,
@@ -49,10 +51,12 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>, request: Request) 
     if request.method() != Method::GET {
         return only_get();
     }
+    let takeover = request.extensions().get::<Offer>().is_some();
     let client = Client::of(request, shared.config.address_header.as_ref());
     let brought = client.brought;
     match open(&shared, client).await {
-        Ok(stream) => Events::Open(Box::new(stream)).response(),
+        Ok(stream) if takeover => Engine::response(shared, stream),
+        Ok(stream) => Events::open(stream).response(),
         Err(NoStream::Refused(problem)) => problem.into_response(),
         // Never come back.
         Err(NoStream::Revoked) => StatusCode::NO_CONTENT.into_response(),
@@ -123,6 +127,9 @@ fn join(
     if shared.is_draining() {
         // It has begun meanwhile and does not know of this one.
         handle.bye(Bye::Drain);
+    }
+    if shared.stop.is_cancelled() {
+        handle.cut();
     }
     Ok(stream)
 }

@@ -31,6 +31,7 @@ use crate::{
     open::{self, NoStream},
     shared::Shared,
     stream::Stream,
+    timed::Timed,
 };
 
 /// How much longer than asked a poll may take until it knows that there is nothing: a cursor above
@@ -98,18 +99,19 @@ pub(crate) async fn poll(State(shared): State<Arc<Shared>>, request: Request) ->
 }
 
 /// Reads the stream until there is something, or until it is known that there is nothing.
-async fn gather(mut stream: Stream, wait: Duration) -> Result<Json<Answer>, Problem> {
-    stream.for_a_poll();
+async fn gather(stream: Stream, wait: Duration) -> Result<Json<Answer>, Problem> {
+    let mut stream = Timed::new(stream);
+    stream.stream.for_a_poll();
     let (mut answer, until) = (Answer::default(), Instant::now() + wait);
     let mut timer = Box::pin(sleep_until(until));
     let turn = poll_fn(|cx| {
         loop {
             let turn = match stream.poll_next(cx) {
-                Poll::Ready(frame) => answer.take(frame.as_ref()),
+                Poll::Ready(frame) => answer.take(frame.map(|frame| frame.text()).as_ref()),
                 Poll::Pending if !answer.events.is_empty() => Turn::Enough,
                 Poll::Pending => {
                     let now = Instant::now();
-                    match (now >= until, stream.is_caught_up()) {
+                    match (now >= until, stream.stream.is_caught_up()) {
                         (true, true) => Turn::Enough,
                         (true, false) if now >= until + GRACE => Turn::Unknown,
                         (late, _) => {
@@ -204,7 +206,7 @@ mod tests {
     fn every_reason_of_a_bye_is_known_again_by_its_frame() {
         for why in Bye::ALL {
             let frame = crate::frames::bye("", why, 5_000, crate::frames::Id(None));
-            assert_eq!(Answer::default().take(Some(&frame)), Turn::Ended(Some(why)));
+            assert_eq!(Answer::default().take(Some(&frame.text())), Turn::Ended(Some(why)));
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
@@ -11,7 +10,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use crate::frames;
+use crate::frames::{self, Frame};
 
 /// Frames of one generation, contiguous, with the present at their end.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ pub(crate) struct Ring {
 /// A frame, encoded once.
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {
-    pub(crate) bytes: Bytes,
+    pub(crate) frame: Frame,
     /// When its envelope was posted; absent if it came out of the inbox.
     pub(crate) sent_at: Option<Timestamp>,
 }
@@ -88,7 +87,7 @@ impl Ring {
             self.frames.clear();
         }
         let at = Cursor { r#gen: self.generation, seq };
-        self.frames.push_back(Shown { bytes: frames::event(news, at), sent_at });
+        self.frames.push_back(Shown { frame: frames::event(news, at), sent_at });
         self.end = seq;
         true
     }
@@ -127,7 +126,7 @@ mod tests {
         }
         assert_eq!((ring.view().start, ring.view().end), (11, all));
         assert!(ring.frame(10).is_none());
-        let first = String::from_utf8(ring.frame(11).unwrap().bytes.to_vec()).unwrap();
+        let first = String::from_utf8(ring.frame(11).unwrap().frame.text().to_vec()).unwrap();
         assert!(first.ends_with(".11\n\n"), "{first}");
     }
 

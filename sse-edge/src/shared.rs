@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    caps::Addresses, config::EdgeArgs, edges::Edges, fresh::Fresh, hub::Hub, metrics::Meters,
+    caps::Addresses, config::EdgeArgs, edges::Edges, engine::Engine, fresh::Fresh, hub::Hub, metrics::Meters,
     own_queue::OwnQueue, vital::Vital,
 };
 
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) config: EdgeArgs,
     pub(crate) hub: Hub,
+    pub(crate) engine: Engine,
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) fresh: Fresh,
     pub(crate) vital: Vital,

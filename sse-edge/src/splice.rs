@@ -79,7 +79,8 @@ pub struct Splice {
     /// The stream's own cursor: the last event shipped or, before, what the client brought.
     own: Option<Cursor>,
     state: State,
-    pause: Option<Pause>,
+    /// Boxed, since most streams are at rest for most of their life.
+    pause: Option<Box<Pause>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +176,7 @@ impl Splice {
     }
 
     fn unless_paused(&self, now: Instant, step: Step) -> Step {
-        match self.pause {
+        match &self.pause {
             Some(pause) if now < pause.until => Step::WaitUntil(pause.until),
             _ => step,
         }
@@ -208,7 +209,7 @@ impl Splice {
         let good = seqs.into_iter().zip(after + 1..).take_while(|(seq, next)| seq == next).count();
         if good > 0 {
             self.pause = None;
-        } else if self.pause.is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {
+        } else if self.pause.as_ref().is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {
             self.state = State::Lost(Reset::Hole);
         } else {
             self.hole(now);
@@ -229,16 +230,18 @@ impl Splice {
     pub fn failed(&mut self, now: Instant, spread: f64) {
         let length = self.next_length();
         // What could not be read is no hole: `since` begins anew.
-        self.pause = Some(Pause { since: now, until: now + length.mul_f64(0.5 + spread / 2.0), length });
+        self.pause =
+            Some(Box::new(Pause { since: now, until: now + length.mul_f64(0.5 + spread / 2.0), length }));
     }
 
     fn hole(&mut self, now: Instant) {
         let length = self.next_length();
-        let since = self.pause.map_or(now, |pause| pause.since);
-        self.pause = Some(Pause { since, until: (now + length).min(since + limits::HOLE_PATIENCE), length });
+        let since = self.pause.as_ref().map_or(now, |pause| pause.since);
+        let until = (now + length).min(since + limits::HOLE_PATIENCE);
+        self.pause = Some(Box::new(Pause { since, until, length }));
     }
 
     fn next_length(&self) -> Duration {
-        self.pause.map_or(PAUSE, |pause| (pause.length * 2).min(limits::HOLE_PATIENCE))
+        self.pause.as_ref().map_or(PAUSE, |pause| (pause.length * 2).min(limits::HOLE_PATIENCE))
     }
 }

@@ -1,7 +1,7 @@
 //! One open stream: does what [`crate::splice`] says, keeps time, and ends.
 //!
-//! It is polled by whoever owns the socket, and only when the socket takes more: a slow reader
-//! costs nothing but its cursor. Dropping it unregisters the stream.
+//! It is asked by whoever owns the socket ([`crate::engine`], or a body in hyper), and only when the
+//! socket takes more: a slow reader costs nothing but its cursor. Dropping it unregisters the stream.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use domain::{cursor::Cursor, frame, limits};
 use jiff::SignedDuration;
 use server::auth::Identity;
@@ -20,13 +19,13 @@ use store::{
     error::Error,
     inbox::{Event, Head},
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
     brought::Brought,
     caps::Place,
     config::jittered,
-    frames::{self, Bye, Status},
+    frames::{self, Bye, Frame, Status},
     handle::{Asked, Handle},
     metrics::Close,
     ring::Shown,
@@ -55,12 +54,22 @@ pub(crate) struct Stream {
     ping_at: Instant,
     /// When the stream ends by itself, and why.
     end: (Instant, Bye),
-    timer: Pin<Box<Sleep>>,
     opened_at: Instant,
     frames: u64,
     close: Close,
     /// Held until the stream is dropped.
     _place: Place,
+}
+
+/// What a stream says when it is asked.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// A frame.
+    Frame(Frame),
+    /// Nothing, until it wakes whoever asked or, at the latest, until this time.
+    Wait(Instant),
+    /// Nothing any more.
+    End,
 }
 
 /// What the client has heard so far.
@@ -104,7 +113,6 @@ impl Stream {
             ping_at: now + shared.config.ping().mul_f64(chance::between(0.05..=1.0)),
             end: if expires_at < old_at { (expires_at, Bye::Expired) } else { (old_at, Bye::Age) },
             status: if brought == Brought::Nothing { Status::Fresh } else { Status::Resumed },
-            timer: Box::pin(sleep_until(now)),
             shared,
             user,
             handle,
@@ -132,34 +140,35 @@ impl Stream {
         self.page.is_empty() && self.reading.is_none() && self.user.is_caught_up(&self.splice)
     }
 
-    /// The next frame, once there is one; none when the stream has ended.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// What it says next. Whatever changes that, but for the time, wakes `cx`.
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
         // Before anything is looked at, so that no change is missed.
         self.handle.waker.register(cx.waker());
-        loop {
-            let now = Instant::now();
-            if let Poll::Ready(last) = self.last(now) {
-                return Poll::Ready(last);
+        let now = Instant::now();
+        if let Poll::Ready(last) = self.last(now) {
+            return last.map_or(Turn::End, Turn::Frame);
+        }
+        match self.advance(cx, now) {
+            Ok(frame) => {
+                self.frames += 1;
+                self.shared.meters.frames.increment(1);
+                Turn::Frame(frame)
             }
-            let wait = match self.advance(cx, now) {
-                Ok(frame) => {
-                    self.frames += 1;
-                    self.shared.meters.frames.increment(1);
-                    return Poll::Ready(Some(frame));
-                }
-                Err(wait) => wait,
-            };
-            let deadlines = [Some(self.end.0), wait, (self.said == Said::Hello).then_some(self.ping_at)];
-            let soonest = deadlines.into_iter().flatten().min().unwrap_or(self.end.0);
-            if self.timer.deadline() != soonest {
-                self.timer.as_mut().reset(soonest);
+            Err(wait) => {
+                let deadlines = [wait, (self.said == Said::Hello).then_some(self.ping_at)];
+                Turn::Wait(deadlines.into_iter().flatten().fold(self.end.0, Instant::min))
             }
-            std::task::ready!(self.timer.as_mut().poll(cx));
         }
     }
 
+    /// Ready if it has to end without a word, whether its socket takes one or not.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.handle.waker.register(cx.waker());
+        if self.handle.asked() == Asked::Cut { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// Ready with the last frame, and then the end, if the stream has to end.
-    fn last(&mut self, now: Instant) -> Poll<Option<Bytes>> {
+    fn last(&mut self, now: Instant) -> Poll<Option<Frame>> {
         if self.said == Said::Bye {
             return Poll::Ready(None);
         }
@@ -177,7 +186,7 @@ impl Stream {
     }
 
     /// The next frame, or when to look again at the latest.
-    fn advance(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Bytes, Option<Instant>> {
+    fn advance(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Frame, Option<Instant>> {
         if self.said != Said::Hello
             && let Some(greeting) = self.greet()
         {
@@ -219,7 +228,7 @@ impl Stream {
         Err(wait)
     }
 
-    fn greet(&mut self) -> Option<Bytes> {
+    fn greet(&mut self) -> Option<Frame> {
         let opening = if self.said == Said::Nothing { frame::OPENING } else { "" };
         if self.splice.may_greet() {
             self.said = Said::Hello;
@@ -228,19 +237,19 @@ impl Stream {
             Some(frames::hello(opening, self.status, config.ping_seconds, retry_ms, self.splice.id()))
         } else if self.said == Said::Nothing {
             self.said = Said::Opening;
-            Some(Bytes::from_static(opening.as_bytes()))
+            Some(Frame::opening())
         } else {
             None
         }
     }
 
-    fn show(&self, shown: Shown) -> Bytes {
+    fn show(&self, shown: Shown) -> Frame {
         if let Some(sent_at) = shown.sent_at {
             let lag = self.shared.clock.now().duration_since(sent_at);
             // None where this clock is behind that of SQS.
             self.shared.meters.lagged(lag.try_into().unwrap_or_default());
         }
-        shown.bytes
+        shown.frame
     }
 
     fn read_head(&self) -> Reading {

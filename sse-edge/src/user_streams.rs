@@ -6,7 +6,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
@@ -20,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::jittered,
-    frames::{self, Bye},
+    frames::{self, Bye, Frame},
     handle::Handle,
     pump::Pump,
     ring::{Ring, Shown},
@@ -47,7 +46,8 @@ struct State {
     ring: Option<Ring>,
     /// The furthest place that anybody spoke of.
     hinted: Option<Cursor>,
-    typings: Typings,
+    /// Absent until somebody types.
+    typings: Option<Box<Typings>>,
     lease: Option<Held>,
     lease_tries: u32,
     /// When to try again for a lease.
@@ -103,7 +103,7 @@ pub(crate) enum Next {
     /// A frame of the ring.
     Shown(Shown),
     /// A typing frame.
-    Typing(Bytes),
+    Typing(Frame),
     /// Something else is to be done.
     Step(Step),
 }
@@ -114,7 +114,7 @@ impl UserStreams {
             streams: Vec::with_capacity(1),
             ring: None,
             hinted: None,
-            typings: Typings::default(),
+            typings: None,
             lease: None,
             lease_tries: 0,
             lease_due: now,
@@ -177,13 +177,15 @@ impl UserStreams {
                 let frame = state.ring.as_ref().and_then(|ring| ring.frame(seq));
                 Next::Shown(frame.expect("the ring holds what its view says").clone())
             }
-            Step::Wait if splice.is_live(view) => match state.typings.after(*shown, now) {
-                Some((version, data)) => {
-                    *shown = version;
-                    Next::Typing(frames::typing(data, splice.id()))
+            Step::Wait if splice.is_live(view) => {
+                match state.typings.as_ref().and_then(|typings| typings.after(*shown, now)) {
+                    Some((version, data)) => {
+                        *shown = version;
+                        Next::Typing(frames::typing(data, splice.id()))
+                    }
+                    None => Next::Step(Step::Wait),
                 }
-                None => Next::Step(Step::Wait),
-            },
+            }
             step => Next::Step(step),
         }
     }
@@ -202,7 +204,7 @@ impl UserStreams {
 
     /// The version of the latest typing event.
     pub(crate) fn typed(&self) -> u64 {
-        self.state().typings.version()
+        self.state().typings.as_ref().map_or(0, |typings| typings.version())
     }
 
     // ---- news ----------------------------------------------------------------------------
@@ -233,7 +235,7 @@ impl UserStreams {
     /// Takes a typing event; false if it is shed.
     pub(crate) fn typing(&self, typing: &Typing, data: &str, now: Instant, expires_at: Instant) -> bool {
         let mut state = self.state();
-        let taken = state.typings.take(typing, data, now, expires_at);
+        let taken = state.typings.get_or_insert_default().take(typing, data, now, expires_at);
         if taken {
             state.wake();
         }

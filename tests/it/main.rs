@@ -29,6 +29,7 @@ mod cost;
 mod cuts;
 mod doors;
 mod head;
+mod hostile;
 mod hot;
 mod leases;
 mod members;

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 mod connection;
 mod io_guard;
 mod patience;
+pub mod takeover;
 
 /// Connections that the kernel keeps for us to accept: a reconnect storm must not be refused.
 const BACKLOG: i32 = 4096;
@@ -119,7 +120,8 @@ fn listen(addr: SocketAddr, send_buffer_bytes: Option<usize>) -> io::Result<Boun
 ///
 /// Connections live on `tracker`: close it and wait for it to see the last one off. At `shutdown`
 /// an idle connection ends at once and a busy one after its response; a response that never ends
-/// must watch `shutdown` itself. Handlers may ask for `ConnectInfo<SocketAddr>`.
+/// must watch `shutdown` itself. Handlers may ask for `ConnectInfo<SocketAddr>`, and for
+/// [`takeover::Offer`] where a response may take the socket.
 pub async fn serve(
     bound: Bound,
     router: Router,
@@ -134,11 +136,8 @@ pub async fn serve(
             // A place first: what cannot be served stays in the backlog.
             let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
             let (stream, peer) = accept(&bound.listener).await;
-            let connection = connections.serve(stream, peer);
-            tracker.spawn(async move {
-                connection.await;
-                drop(permit);
-            });
+            let place = takeover::Place::new(permit, tracker.token());
+            tracker.spawn(connections.serve(stream, peer, place));
         }
     };
     tokio::select! {

@@ -1,6 +1,12 @@
 //! One connection: hyper parses its requests, the router answers them.
 
-use std::{net::SocketAddr, pin::pin};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    task::Poll,
+};
 
 use axum::{
     Router,
@@ -17,6 +23,7 @@ use super::{
     Options,
     io_guard::Guarded,
     patience::{Heard, Patience},
+    takeover::{self, Exit, Place, Taken},
 };
 
 /// Largest request head, in bytes: room for an 8 KiB token beside what browsers and proxies add.
@@ -36,42 +43,69 @@ impl Connections {
         Self { router, options, shutdown }
     }
 
-    /// Serves one connection until either side ends it.
+    /// Serves one connection until either side ends it, or until a response takes its socket.
     pub(super) fn serve(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        place: Place,
     ) -> impl Future<Output = ()> + Send + 'static {
         let Options { header_timeout, idle_timeout, stall_timeout, .. } = self.options;
-        let heard = Heard::default();
-        let router = self.router.clone();
+        let (heard, exit) = (Heard::default(), Exit::default());
+        let (router, leaving) = (self.router.clone(), exit.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let offer = takeover::offer(&request);
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request)
+            if let Some(offer) = offer {
+                request.extensions_mut().insert(offer);
+            }
+            let (answering, exit) = (router.clone().oneshot(request), leaving.clone());
+            async move {
+                let response = answering.await?;
+                Ok::<_, Infallible>(if offer.is_some() {
+                    exit.unless_leaving(response).await
+                } else {
+                    response
+                })
+            }
         });
-        let connection = http1::Builder::new()
-            .timer(Patience::new(heard.clone(), header_timeout, idle_timeout))
+        let io = Guarded::new(stream, (heard.clone(), exit.clone()), stall_timeout);
+        let mut connection = http1::Builder::new()
+            .timer(Patience::new(heard, header_timeout, idle_timeout))
             .header_read_timeout(idle_timeout)
             .max_buf_size(HEAD_BYTES)
             // One copy and one send per frame is cheaper than a send of many small pieces.
             .writev(false)
-            .serve_connection(TokioIo::new(Guarded::new(stream, heard, stall_timeout)), service);
+            .serve_connection(TokioIo::new(io), service);
         let shutdown = self.shutdown.clone();
         async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
+            let mut stopping = pin!(shutdown.cancelled());
+            let mut told = false;
+            let ended = poll_fn(|cx| {
                 // Shutdown first: a response that is ready in the same moment says `close` already.
-                biased;
-                () = shutdown.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                if !told && stopping.as_mut().poll(cx).is_ready() {
+                    told = true;
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
-                ended = &mut connection => ended,
-            };
-            // Peers that vanish, dribble or do not read are everyday life on the open internet.
-            if let Err(error) = ended {
-                tracing::debug!("a connection broke off: {error}");
+                let ended = Pin::new(&mut connection).poll(cx);
+                match exit.open() {
+                    Some(leaving) if ended.is_pending() => Poll::Ready(Ok(Some(leaving))),
+                    _ => ended.map_ok(|()| None),
+                }
+            });
+            match ended.await {
+                Ok(None) => {}
+                Ok(Some(leaving)) => {
+                    let parts = connection.into_parts();
+                    // Who sends more behind the request waits for an answer that never comes.
+                    if parts.read_buf.is_empty() {
+                        let (socket, head) = (parts.io.into_inner().into_socket(), leaving.head);
+                        (leaving.then)(Taken { socket, head, stall_timeout, place });
+                    }
+                }
+                // Peers that vanish, dribble or do not read are everyday life on the open internet.
+                Err(error) => tracing::debug!("a connection broke off: {error}"),
             }
         }
     }

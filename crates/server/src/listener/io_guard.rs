@@ -14,7 +14,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::patience::Heard;
+use super::{patience::Heard, takeover::Exit};
 
 /// hyper has no write timeout: a client that never reads would keep its connection, and all that
 /// waits to be sent on it, for as long as it likes.
@@ -22,15 +22,22 @@ use super::patience::Heard;
 pub(super) struct Guarded {
     stream: TcpStream,
     heard: Heard,
+    exit: Exit,
     patience: Duration,
     /// There while a write waits. A connection at rest has none and pays for none.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
-    /// Guards `stream`: a write may wait for `patience`, and each read is told to `heard`.
-    pub(super) fn new(stream: TcpStream, heard: Heard, patience: Duration) -> Self {
-        Self { stream, heard, patience, stalled: None }
+    /// Guards `stream`: a write may wait for `patience`, each read is told to `heard`, and each write
+    /// and flush to `exit`.
+    pub(super) fn new(stream: TcpStream, (heard, exit): (Heard, Exit), patience: Duration) -> Self {
+        Self { stream, heard, exit, patience, stalled: None }
+    }
+
+    /// The socket itself.
+    pub(super) fn into_socket(self) -> TcpStream {
+        self.stream
     }
 
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -65,6 +72,7 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.exit.unflushed();
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(cx, written)
     }
@@ -74,6 +82,7 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.exit.unflushed();
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.watch(cx, written)
     }
@@ -84,6 +93,7 @@ impl AsyncWrite for Guarded {
 
     // A TCP socket has nothing to flush and shuts down without waiting: neither can stall.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.exit.flushed();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -9,18 +9,18 @@ use tokio::{
 
 use super::*;
 
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-struct Server {
-    addr: SocketAddr,
-    shutdown: CancellationToken,
-    tracker: TaskTracker,
+pub(super) struct Server {
+    pub(super) addr: SocketAddr,
+    pub(super) shutdown: CancellationToken,
+    pub(super) tracker: TaskTracker,
     serving: TaskTracker,
 }
 
 impl Server {
-    fn start(router: Router, options: Options) -> Self {
+    pub(super) fn start(router: Router, options: Options) -> Self {
         let bound = bind(LOCAL, Some(8 * 1024)).unwrap();
         let addr = bound.addr();
         let (shutdown, tracker, serving) = (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
@@ -33,17 +33,17 @@ impl Server {
         Self { addr, shutdown, tracker, serving }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.addr).await.unwrap()
     }
 
     /// Waits until the last connection has ended.
-    async fn empty(&self) {
+    pub(super) async fn empty(&self) {
         timeout(SOON, self.tracker.wait()).await.expect("a connection stays open");
     }
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         header_timeout: Duration::from_millis(200),
         idle_timeout: Duration::from_secs(60),
@@ -56,7 +56,7 @@ fn hello() -> Router {
     Router::new().route("/", get(async || "hello"))
 }
 
-async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+pub(super) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut got = Vec::new();
     while !got.ends_with(end.as_bytes()) {
         let byte = timeout(SOON, stream.read_u8()).await.unwrap().expect("closed early");
@@ -266,6 +266,8 @@ async fn a_connection_is_small() {
     let bound = bind(LOCAL, None).unwrap();
     let (client, _) = tokio::join!(TcpStream::connect(bound.addr()), accept(&bound.listener));
     let connections = connection::Connections::new(hello(), options(), CancellationToken::new());
-    let size = std::mem::size_of_val(&connections.serve(client.unwrap(), LOCAL));
+    let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+    let place = takeover::Place::new(permit, TaskTracker::new().token());
+    let size = std::mem::size_of_val(&connections.serve(client.unwrap(), LOCAL, place));
     assert!(size <= 2_048, "{size} bytes");
 }

@@ -1,0 +1,397 @@
+//! The engine against a model: streams that say something, are told to end, or are cut at any
+//! moment, on sockets that take any part of a write, or nothing, or break.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice},
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use domain::cursor::{Cursor, Gen};
+use tokio::time::{Instant, advance};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    conn::Conn,
+    lane::Lane,
+    link::{Link, Open},
+};
+use crate::{
+    frames::{self, Frame, Id},
+    stream::Turn,
+};
+
+const PING: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How late the engine may be: a tick of its wheel, and rounding.
+const LATE: Duration = Duration::from_millis(100);
+/// The longest that time passes at once.
+const JUMP_MS: u64 = 12_000;
+const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+const CONNS: usize = 12;
+const STEPS: usize = 400;
+
+/// One stream and its socket, as both ends see them.
+#[expect(clippy::struct_excessive_bools, reason = "each may be true at any time")]
+struct Side {
+    news: VecDeque<Frame>,
+    /// What was handed out, and so has to arrive.
+    said: Vec<u8>,
+    /// What has arrived.
+    wire: Vec<u8>,
+    room: usize,
+    ping_at: Instant,
+    /// When the socket last took something.
+    took_at: Instant,
+    asked_to_end: bool,
+    says_end: bool,
+    cut: bool,
+    gone: bool,
+    reset: bool,
+    panics: bool,
+    drops: usize,
+    /// Who waits for news, for the client to say something, and for room.
+    wakers: [Option<Waker>; 3],
+}
+
+const NEWS: usize = 0;
+const READ: usize = 1;
+const WRITE: usize = 2;
+
+impl Side {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            news: VecDeque::new(),
+            said: HEAD.to_vec(),
+            wire: Vec::new(),
+            room: 0,
+            ping_at: now + PING,
+            took_at: now,
+            asked_to_end: false,
+            says_end: false,
+            cut: false,
+            gone: false,
+            reset: false,
+            panics: false,
+            drops: 0,
+            wakers: [const { None }; 3],
+        }
+    }
+
+    fn wake(&mut self, which: usize) {
+        if let Some(waker) = self.wakers[which].take() {
+            waker.wake();
+        }
+    }
+
+    fn wait<T>(&mut self, which: usize, cx: &Context<'_>) -> Poll<T> {
+        self.wakers[which] = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn say(&mut self, frame: &Frame) -> Turn {
+        self.said.extend_from_slice(&frame.clone().into_chunk());
+        Turn::Frame(frame.clone())
+    }
+
+    fn is_open(&self) -> bool {
+        self.drops == 0
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.room == 0 && self.wire.len() < self.said.len()
+    }
+}
+
+#[derive(Clone)]
+struct Model(Arc<Mutex<Side>>);
+
+impl Model {
+    fn side(&self) -> MutexGuard<'_, Side> {
+        self.0.lock().unwrap()
+    }
+}
+
+/// The engine's end of it.
+struct End(Model, fastrand::Rng);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut side = self.0.side();
+        side.drops += 1;
+        let wakers = std::mem::take(&mut side.wakers);
+        drop((side, wakers));
+    }
+}
+
+impl Link for End {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+        let mut side = self.0.side();
+        let _: Poll<()> = side.wait(NEWS, cx);
+        let panics = side.panics;
+        drop(side);
+        assert!(!panics, "on purpose");
+        let mut side = self.0.side();
+        assert!(!side.says_end, "a stream that has ended is asked no more");
+        let now = Instant::now();
+        if side.cut || side.asked_to_end {
+            side.says_end = true;
+            side.said.extend_from_slice(b"0\r\n\r\n");
+            return Turn::End;
+        }
+        if let Some(frame) = side.news.pop_front() {
+            return side.say(&frame);
+        }
+        if now >= side.ping_at {
+            side.ping_at = now + PING;
+            return side.say(&frames::ping(Id(None)));
+        }
+        Turn::Wait(side.ping_at)
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut side = self.0.side();
+        if side.cut { Poll::Ready(()) } else { side.wait(NEWS, cx) }
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut side = self.0.side();
+        if side.gone { Poll::Ready(()) } else { side.wait(READ, cx) }
+    }
+
+    fn write(&mut self, chunks: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut side = self.0.side();
+        assert!(!chunks.is_empty() && chunks.iter().all(|chunk| !chunk.is_empty()));
+        if side.gone && self.1.bool() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        match self.1.u8(..8) {
+            0 => return Err(io::ErrorKind::Interrupted.into()),
+            _ if side.room == 0 => return Err(io::ErrorKind::WouldBlock.into()),
+            _ => {}
+        }
+        let all: usize = chunks.iter().map(|chunk| chunk.len()).sum();
+        let most = all.min(side.room);
+        let taken = if self.1.bool() { most } else { self.1.usize(1..=most) };
+        let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.iter().copied()).take(taken).collect();
+        side.wire.extend_from_slice(&bytes);
+        side.room -= taken;
+        side.took_at = Instant::now();
+        assert!(side.said.starts_with(&side.wire), "every byte once and in order");
+        Ok(taken)
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut side = self.0.side();
+        if side.room > 0 { Poll::Ready(Ok(())) } else { side.wait(WRITE, cx) }
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn reset(&mut self) {
+        self.0.side().reset = true;
+    }
+}
+
+struct Run {
+    lane: Arc<Lane<End>>,
+    models: Vec<Model>,
+    rng: fastrand::Rng,
+    said: u64,
+}
+
+impl Run {
+    fn frame(&mut self) -> Frame {
+        self.said += 1;
+        let news = domain::envelope::News::new(
+            domain::event::EventName::Message,
+            format!("\"{}\"", "x".repeat(self.rng.usize(0..600))),
+        );
+        frames::event(&news, Cursor { r#gen: Gen(1), seq: self.said })
+    }
+
+    fn adopt(&mut self) {
+        let model = Model(Arc::new(Mutex::new(Side::new())));
+        self.lane.adopt(End(model.clone(), self.rng.fork()), bytes::Bytes::from_static(HEAD));
+        self.models.push(model);
+    }
+
+    async fn step(&mut self) {
+        let open: Vec<Model> = self.models.iter().filter(|model| model.side().is_open()).cloned().collect();
+        if open.len() < CONNS {
+            self.adopt();
+        }
+        let Some(one) = self.rng.choice(&open).cloned() else { return };
+        match self.rng.u8(..32) {
+            // A fan-out, in the midst of which some are cut, break or are let go on.
+            0..4 => {
+                let frame = self.frame();
+                for model in &open {
+                    self.tell(model, &frame);
+                    if self.rng.u8(..3) == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            4..10 => {
+                for _ in 0..self.rng.usize(1..40) {
+                    let frame = self.frame();
+                    one.side().news.push_back(frame);
+                }
+                one.side().wake(NEWS);
+            }
+            10..20 => {
+                let mut side = one.side();
+                side.room += self.rng.usize(1..4_000);
+                side.wake(WRITE);
+            }
+            24 => {
+                let mut side = one.side();
+                side.gone = true;
+                side.wake(READ);
+            }
+            25 => {
+                let mut side = one.side();
+                side.asked_to_end = true;
+                side.wake(NEWS);
+            }
+            26 => {
+                let mut side = one.side();
+                side.cut = true;
+                side.wake(NEWS);
+            }
+            // A waker that calls for nothing.
+            27 => one.side().wake(NEWS),
+            // Time passes; a jump that the ping waits for may begin a stall late.
+            _ => advance(Duration::from_millis(self.rng.u64(1..JUMP_MS))).await,
+        }
+        if self.rng.bool() {
+            self.settle().await;
+            self.judge();
+        }
+    }
+
+    fn tell(&mut self, model: &Model, frame: &Frame) {
+        let mut side = model.side();
+        side.news.push_back(frame.clone());
+        side.wake(NEWS);
+        match self.rng.u8(..100) {
+            0 => side.cut = true,
+            1 => side.gone = true,
+            _ => {}
+        }
+    }
+
+    async fn settle(&self) {
+        for _ in 0..CONNS * 10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn judge(&self) {
+        let now = Instant::now();
+        for model in &self.models {
+            let side = model.side();
+            assert!(side.drops <= 1, "it is let go once");
+            if side.drops == 1 {
+                let stalled = now >= side.took_at + PATIENCE;
+                let told = side.gone || side.cut || side.says_end || stalled;
+                assert!(told, "nobody is closed for nothing");
+                let whole = side.says_end && side.wire == side.said;
+                assert!(whole || side.gone || side.reset, "what was said arrives, or a reset");
+                continue;
+            }
+            assert!(!side.gone, "who is gone is let go");
+            assert!(!(side.cut && side.is_blocked()), "who is cut is let go, whether it reads or not");
+            if side.is_blocked() {
+                let begin = side.took_at + PING + Duration::from_millis(JUMP_MS) + LATE;
+                assert!(now < begin + PATIENCE, "who does not read is let go");
+                assert!(side.said.len() - side.wire.len() < 20 * 1024, "and holds little meanwhile");
+            } else {
+                assert!(side.news.is_empty(), "who reads is shown everything");
+                assert_eq!(side.wire, side.said);
+                assert!(!side.says_end, "who has ended is let go");
+                assert!(now < side.ping_at + LATE, "and pinged");
+            }
+        }
+    }
+}
+
+async fn run(seed: u64) {
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let lane: Arc<Lane<End>> = Arc::default();
+    tracker.spawn(lane.clone().run(stop.clone()));
+    let mut run = Run { lane, models: Vec::new(), rng: fastrand::Rng::with_seed(seed), said: 0 };
+    for _ in 0..STEPS {
+        run.step().await;
+    }
+    // The end: who reads gets all, whoever does not is cut.
+    stop.cancel();
+    for model in &run.models {
+        let mut side = model.side();
+        if run.rng.bool() {
+            side.asked_to_end = true;
+            side.room = usize::MAX;
+        } else {
+            side.cut = true;
+        }
+        side.wake(WRITE);
+        side.wake(NEWS);
+    }
+    tracker.close();
+    tokio::time::timeout(Duration::from_secs(1), tracker.wait()).await.expect("the lane ends");
+    run.judge();
+    assert!(run.models.iter().all(|model| model.side().drops == 1));
+    // Nobody is adopted any more, and nothing is left behind.
+    run.adopt();
+    assert_eq!(run.models.pop().unwrap().side().drops, 1);
+    let left = run.models.iter().filter(|model| Arc::strong_count(&model.0) > 1).count();
+    assert_eq!(left, 0, "nothing is held any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_each_stream_arrives_whole_in_order_and_once() {
+    let random = fastrand::u64(..);
+    for seed in (0..24).chain([random]) {
+        println!("seed {seed}");
+        run(seed).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_panics_is_let_go_alone() {
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    let lane: Arc<Lane<End>> = Arc::default();
+    tracker.spawn(lane.clone().run(stop.clone()));
+    let mut run = Run { lane, models: Vec::new(), rng: fastrand::Rng::with_seed(1), said: 0 };
+    for _ in 0..3 {
+        run.adopt();
+    }
+    run.models[1].side().panics = true;
+    for model in &run.models {
+        model.side().room = usize::MAX;
+    }
+    run.settle().await;
+    let frame = run.frame();
+    for model in &run.models {
+        model.side().news.push_back(frame.clone());
+        model.side().wake(NEWS);
+    }
+    run.settle().await;
+    let drops: Vec<usize> = run.models.iter().map(|model| model.side().drops).collect();
+    assert_eq!(drops, [0, 1, 0]);
+    assert!(run.models[2].side().wire.ends_with(&frame.into_chunk()));
+}
+
+#[test]
+fn a_stream_at_rest_is_small() {
+    let conn = size_of::<Conn<Open>>();
+    assert!(conn <= 392, "{conn} bytes");
+    let user = size_of::<crate::user_streams::UserStreams>();
+    assert!(user <= 272, "{user} bytes");
+}
