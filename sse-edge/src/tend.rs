@@ -163,7 +163,7 @@ impl Tend<'_> {
 
     async fn catch_up(&mut self, after: Cursor) {
         let permit = self.shared.calls.acquire().await;
-        let now = self.shared.clock.now();
+        let (asked_at, now) = (Instant::now(), self.shared.clock.now());
         let page = self.shared.table.inbox(&self.user.user, after.seq, limits::REPLAY_PAGE, now).await;
         drop(permit);
         self.shared.meters.replays.increment(1);
@@ -173,18 +173,20 @@ impl Tend<'_> {
                 if self.user.extend(&events) {
                     self.hole = None;
                 } else {
-                    self.at_hole(after).await;
+                    self.at_hole(after, asked_at).await;
                 }
             }
             Err(error) => self.pause("read an inbox", &error).await,
         }
     }
 
-    /// The event behind `after` was not there: it is late, or never was, or is lost.
-    async fn at_hole(&mut self, after: Cursor) {
+    /// The event behind `after` was not there when it was asked for: it is late, or never was, or
+    /// is lost.
+    async fn at_hole(&mut self, after: Cursor, asked_at: Instant) {
         let now = Instant::now();
         let known = self.hole.filter(|hole| hole.after == after);
-        let over = known.is_some_and(|hole| now >= hole.since + limits::HOLE_PATIENCE);
+        // An answer may be seconds on its way, and tells how it was before that.
+        let over = known.is_some_and(|hole| asked_at >= hole.since + limits::HOLE_PATIENCE);
         if known.is_none() || over {
             let head = match self.shared.table.head(&self.user.user).await {
                 Ok(head) => head,
