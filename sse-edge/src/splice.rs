@@ -203,13 +203,14 @@ impl Splice {
     /// A page of the inbox, as read; answers how many of its first events are to be shipped.
     /// [`Splice::shipped`] has to be told of each.
     ///
-    /// A hole is believed when it has lasted for [`limits::HOLE_PATIENCE`].
-    pub fn page(&mut self, seqs: impl IntoIterator<Item = u64>, now: Instant) -> usize {
+    /// A hole is believed when it has lasted for [`limits::HOLE_PATIENCE`] until the page was asked for:
+    /// an answer may be seconds on its way, and tells how the inbox was before that.
+    pub fn page(&mut self, seqs: impl IntoIterator<Item = u64>, asked_at: Instant, now: Instant) -> usize {
         let after = self.own.map_or(0, |own| own.seq);
         let good = seqs.into_iter().zip(after + 1..).take_while(|(seq, next)| seq == next).count();
         if good > 0 {
             self.pause = None;
-        } else if self.pause.as_ref().is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {
+        } else if self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {
             self.state = State::Lost(Reset::Hole);
         } else {
             self.hole(now);

@@ -85,7 +85,8 @@ type Reading = Pin<Box<dyn Future<Output = Read> + Send>>;
 
 enum Read {
     Head(Result<Head, Error>),
-    Page(Result<Vec<Event>, Error>),
+    /// When it was asked for, and what came.
+    Page(Instant, Result<Vec<Event>, Error>),
 }
 
 impl Stream {
@@ -261,8 +262,8 @@ impl Stream {
         self.shared.meters.replays.increment(1);
         let (shared, user) = (self.shared.clone(), self.user.user.clone());
         Box::pin(async move {
-            let now = shared.clock.now();
-            Read::Page(shared.table.inbox(&user, after, limits::REPLAY_PAGE, now).await)
+            let (asked_at, now) = (Instant::now(), shared.clock.now());
+            Read::Page(asked_at, shared.table.inbox(&user, after, limits::REPLAY_PAGE, now).await)
         })
     }
 
@@ -276,11 +277,11 @@ impl Stream {
                 self.splice.head(head.cursor, now);
                 tend::ask(&self.shared, &self.user, self.user.saw(head.cursor));
             }
-            Read::Page(Ok(mut events)) => {
-                events.truncate(self.splice.page(events.iter().map(|event| event.seq), now));
+            Read::Page(asked_at, Ok(mut events)) => {
+                events.truncate(self.splice.page(events.iter().map(|event| event.seq), asked_at, now));
                 self.page = events.into();
             }
-            Read::Head(Err(error)) | Read::Page(Err(error)) => {
+            Read::Head(Err(error)) | Read::Page(_, Err(error)) => {
                 self.shared.failed("read an inbox for a stream", &error);
                 self.splice.failed(now, chance::random());
             }

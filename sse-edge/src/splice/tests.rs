@@ -50,7 +50,7 @@ fn a_slow_reader_falls_out_of_the_ring_and_reads_the_inbox() {
     let now = Instant::now();
     let mut splice = opened(Brought::Readable(at(5)), 7, now);
     assert_eq!(splice.step(Some(ring(40, 103)), now), Step::ReadInbox { after: 5 });
-    assert_eq!(splice.page(6..=39, now), 34);
+    assert_eq!(splice.page(6..=39, now, now), 34);
     (6..=39).for_each(|seq| splice.shipped(seq));
     assert_eq!(splice.step(Some(ring(40, 103)), now), Step::Ship(40));
 }
@@ -113,6 +113,18 @@ fn a_cursor_above_head_is_believed_only_when_a_second_look_agrees() {
 }
 
 #[test]
+fn an_answer_that_was_long_on_its_way_makes_no_hole() {
+    let now = Instant::now();
+    let mut splice = opened(Brought::Readable(at(5)), 9, now);
+    assert_eq!(splice.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
+    assert_eq!(splice.page([7], now, now), 0);
+    let late = now + 2 * limits::HOLE_PATIENCE;
+    assert_eq!(splice.page([7], now, late), 0);
+    assert_eq!(splice.step(Some(ring(10, 9)), late), Step::ReadInbox { after: 5 });
+    assert_eq!(splice.page([6, 7], late, late), 2);
+}
+
+#[test]
 fn a_hole_is_read_again_for_two_seconds_and_then_given_up() {
     let mut now = Instant::now();
     let end = now + limits::HOLE_PATIENCE;
@@ -122,7 +134,7 @@ fn a_hole_is_read_again_for_two_seconds_and_then_given_up() {
         match splice.step(Some(ring(10, 9)), now) {
             Step::ReadInbox { after: 5 } => {
                 reads += 1;
-                assert_eq!(splice.page([7, 8, 9], now), 0);
+                assert_eq!(splice.page([7, 8, 9], now, now), 0);
             }
             Step::WaitUntil(until) => now = until,
             step => {
@@ -139,13 +151,13 @@ fn a_hole_is_read_again_for_two_seconds_and_then_given_up() {
 fn a_hole_that_closes_in_time_is_forgotten() {
     let now = Instant::now();
     let mut splice = opened(Brought::Readable(at(5)), 9, now);
-    assert_eq!(splice.page([7, 8, 9], now), 0);
+    assert_eq!(splice.page([7, 8, 9], now, now), 0);
     let now = now + Duration::from_millis(100);
     assert_eq!(splice.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
-    assert_eq!(splice.page([6, 8, 9], now), 1);
+    assert_eq!(splice.page([6, 8, 9], now, now), 1);
     splice.shipped(6);
     let now = now + limits::HOLE_PATIENCE;
-    assert_eq!(splice.page([8, 9], now), 0);
+    assert_eq!(splice.page([8, 9], now, now), 0);
     assert!(matches!(splice.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
 }
 
@@ -168,7 +180,7 @@ fn a_failed_read_is_no_hole() {
         now = until;
     }
     assert_eq!(splice.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
-    assert_eq!(splice.page([], now), 0);
+    assert_eq!(splice.page([], now, now), 0);
     assert!(matches!(splice.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
 }
 
@@ -249,7 +261,7 @@ impl World {
                 assert_eq!(after, self.cursor);
                 let seqs = (after + 1..=self.head).filter(|seq| Some(*seq) != self.hidden).take(50);
                 let seqs: Vec<u64> = seqs.collect();
-                let good = self.splice.page(seqs.iter().copied(), self.now);
+                let good = self.splice.page(seqs.iter().copied(), self.now, self.now);
                 self.page.extend(&seqs[..good]);
             }
             Step::Reset { to, .. } => {
