@@ -3,9 +3,9 @@
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use fantoccini::{ClientBuilder, wd::Capabilities};
+use fantoccini::ClientBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::{Value, json};
+use tests::chromium::{CHROMEDRIVER, CHROMIUM, capabilities};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -14,8 +14,6 @@ use tokio::{
 
 use crate::window::Window;
 
-const CHROMIUM: &str = "/usr/bin/chromium";
-const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
 const START: Duration = Duration::from_secs(30);
 
 /// Whether there is a browser to test with.
@@ -72,23 +70,4 @@ async fn port(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<u16> {
         }
     }
     bail!("chromedriver ended before it served")
-}
-
-fn capabilities(profile: &Path) -> Capabilities {
-    let args = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--disable-quic",
-        "--window-size=1280,800",
-    ];
-    let mut args: Vec<Value> = args.into_iter().map(Value::from).collect();
-    args.push(format!("--user-data-dir={}", profile.display()).into());
-    let mut capabilities = Capabilities::new();
-    capabilities.insert("goog:chromeOptions".into(), json!({ "binary": CHROMIUM, "args": args }));
-    capabilities
 }

@@ -5,8 +5,8 @@ use std::{panic, panic::AssertUnwindSafe, path::Path, process::Stdio};
 use fantoccini::{ClientBuilder, wd::Capabilities};
 use futures_util::FutureExt as _;
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
 use tests::{
+    chromium::{CHROMEDRIVER, CHROMIUM, capabilities},
     process::Folder,
     world::{PATIENCE, until},
 };
@@ -20,8 +20,6 @@ use tokio::{
 
 use crate::{browser::Browser, marionette::Marionette};
 
-const CHROMIUM: &str = "/usr/bin/chromium";
-const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
 const FIREFOX: &str = "/usr/bin/firefox-esr";
 const WEBKIT: &str = "/usr/bin/WebKitWebDriver";
 const XVFB: &str = "/usr/bin/Xvfb";
@@ -101,19 +99,7 @@ async fn chromium(profile: &Folder) -> (Browser, Vec<Child>) {
     let mut driver = spawn(Command::new(CHROMEDRIVER).arg("--port=0").stdout(Stdio::piped()));
     let line = line_with(driver.stdout.take(), "started successfully on port ").await;
     let port = line.trim_end_matches('.').parse().unwrap();
-    let args = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--window-size=1280,800",
-        &format!("--user-data-dir={}", profile.text()),
-    ];
-    let mut capabilities = Capabilities::new();
-    capabilities.insert("goog:chromeOptions".into(), json!({"binary": CHROMIUM, "args": args}));
+    let capabilities = capabilities(profile.path());
     (session(port, capabilities).await, vec![driver])
 }
 

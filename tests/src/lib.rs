@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a harness fails by panicking, as tests do")]
 
 pub mod calls;
+pub mod chromium;
 pub mod crowd;
 pub mod deaf;
 pub mod eventsource;
