@@ -83,11 +83,7 @@ impl Table {
 
     /// The generation that clients see: another one as soon as the inbox or the table is another.
     pub(crate) fn wire_gen(&self, raw: u64) -> Gen {
-        let mut hash = Sha256::new();
-        hash.update(raw.to_be_bytes());
-        hash.update(self.id.as_bytes());
-        let digest = hash.finalize();
-        Gen(u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes")))
+        wire_gen(raw, &self.id)
     }
 
     /// One row, consistently.
@@ -155,6 +151,16 @@ impl Key {
         let text = |name: &str| item.get(name)?.as_s().ok().cloned();
         Some(Self { pk: text("pk")?, sk: text("sk")? })
     }
+}
+
+/// The generation that clients see of an inbox whose HEAD has `raw`, in the table `id` (DynamoDB's own
+/// `TableId`).
+pub fn wire_gen(raw: u64, id: &str) -> Gen {
+    let mut hash = Sha256::new();
+    hash.update(raw.to_be_bytes());
+    hash.update(id.as_bytes());
+    let digest = hash.finalize();
+    Gen(u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes")))
 }
 
 /// A row out of what DynamoDB has.

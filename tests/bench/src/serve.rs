@@ -1,0 +1,4 @@
+//! Servers of the tool's own, to compare with.
+
+pub(crate) mod naive;
+pub(crate) mod raw;
