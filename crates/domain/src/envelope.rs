@@ -60,6 +60,7 @@ struct Written<'a> {
 
 #[derive(Deserialize)]
 struct Read {
+    v: u8,
     to: Vec<Recipient>,
     event: Option<EventName>,
     data: Option<Box<RawValue>>,
@@ -84,13 +85,16 @@ impl Envelope {
     /// # Errors
     /// [`BadEnvelope`]: to be acknowledged, counted, and answered by reading the inbox.
     pub fn decode(body: &str) -> Result<Self, BadEnvelope> {
-        let Versioned { v } = serde_json::from_str(body).map_err(|_| BadEnvelope::Garbage)?;
-        if v != VERSION {
-            return Err(BadEnvelope::Version);
+        // Once, as a rule: an edge reads many, and another version's may have any shape.
+        let read = serde_json::from_str::<Read>(body).map(|read| (read.v, Some(read)));
+        let read = read.or_else(|_| serde_json::from_str(body).map(|Versioned { v }| (v, None)));
+        match read {
+            Ok((VERSION, Some(Read { to, event, data, .. }))) => {
+                Ok(Self { to, news: event.zip(data).map(|(event, data)| News { event, data }) })
+            }
+            Ok((VERSION, None)) | Err(_) => Err(BadEnvelope::Garbage),
+            Ok(_) => Err(BadEnvelope::Version),
         }
-        let read: Read = serde_json::from_str(body).map_err(|_| BadEnvelope::Garbage)?;
-        let news = read.event.zip(read.data).map(|(event, data)| News { event, data });
-        Ok(Self { to: read.to, news })
     }
 }
 

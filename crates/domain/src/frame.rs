@@ -65,6 +65,10 @@ pub fn said(block: &str) -> Option<Said<'_>> {
 /// characters stand only inside strings (RFC 8259 section 2), except for the white space that a
 /// sender may have put between tokens, which is dropped.
 fn one_line(json: &str) -> Cow<'_, str> {
+    // Each member's frame asks anew, and most data is plain ASCII: all of it, without a branch a byte.
+    if json.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(json);
+    }
     let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     if !json.contains(odd) {
         return Cow::Borrowed(json);

@@ -52,7 +52,7 @@ impl Tally {
             last: 0,
             caught_up: 0,
             replayed: 0,
-            latency: Histogram::new(3).expect("three digits"),
+            latency: Histogram::new_with_bounds(1, 120_000_000, 3).expect("up to two minutes"),
         }
     }
 
