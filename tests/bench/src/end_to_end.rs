@@ -23,7 +23,7 @@ const FLOOD: u32 = 20_000;
 
 /// Runs it on a file and in memory.
 pub(crate) fn run(quick: bool, repetition: u32, figures: &mut Figures) -> anyhow::Result<()> {
-    let seconds = if quick { 1 } else { 4 };
+    let seconds = if quick { 1 } else { 3 };
     for (name, on_file) in [("runnel on a file", true), ("runnel in memory", false)] {
         let data = folder()?.join("bench-data");
         if data.exists() {

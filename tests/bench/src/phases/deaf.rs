@@ -12,12 +12,12 @@ pub(crate) fn deaf(cell: &mut Cell<'_>, each: usize) -> anyhow::Result<()> {
     cell.load.crowd.add_deaf(each);
     cell.introduce();
     cell.open()?;
-    cell.load.run(cell.length(3 * SECOND));
+    cell.load.run(cell.length(2 * SECOND));
     let before = cell.usage();
     let (mut kernel, mut process) = (0.0_f64, 0.0_f64);
     let mut last = 0.0;
     // Until they have nothing left to fill, and beyond.
-    for _ in 0..6 {
+    for _ in 0..5 {
         last = rate(cell)?;
         let now = cell.usage();
         kernel = kernel.max((now.tcp_kib as f64 - before.tcp_kib as f64) / 1024.0);

@@ -8,7 +8,8 @@ const UNDER_WAY: u64 = 2_000;
 /// Threads of so many members each.
 pub(crate) fn groups(cell: &mut Cell<'_>, streams: usize, members: usize, length: u64) -> anyhow::Result<()> {
     let streams = cell.scaled(streams);
-    cell.gather(streams / members * members, members.min(streams));
+    let size = members.min(streams);
+    cell.gather(streams / size * size, size);
     cell.open()?;
     cell.load.prime();
     cell.load.crowd.rebase();
