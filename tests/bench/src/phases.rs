@@ -26,6 +26,9 @@ pub(crate) use storm::storm;
 /// Streams that may be opening at once.
 const OPENING: usize = 256;
 
+/// The part of one processor below which a server is at rest.
+const REST: f64 = 0.1;
+
 /// A server in one repetition, and where its figures go.
 #[derive(Debug)]
 pub(crate) struct Cell<'a> {
@@ -102,5 +105,20 @@ impl Cell<'_> {
             );
         }
         Ok((now() - begin) as f64 / 1e9)
+    }
+
+    /// Has one message reach every stream, and waits until the server has nothing left to do for those
+    /// who have come: an edge takes a lease for each user, which is no part of what follows.
+    fn settle(&mut self) {
+        self.load.prime();
+        let end = now() + 20 * SECOND;
+        while now() < end {
+            let before = self.usage();
+            self.load.run(SECOND / 4);
+            let after = self.usage();
+            if after.server(before) < REST * after.seconds(before) {
+                break;
+            }
+        }
     }
 }

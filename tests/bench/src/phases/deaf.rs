@@ -7,7 +7,7 @@ pub(crate) fn deaf(cell: &mut Cell<'_>, each: usize) -> anyhow::Result<()> {
     let each = cell.scaled(each);
     cell.gather(each, each);
     cell.open()?;
-    cell.load.prime();
+    cell.settle();
     let alone = rate(cell)?;
     cell.load.crowd.add_deaf(each);
     cell.introduce();

@@ -11,7 +11,7 @@ pub(crate) fn groups(cell: &mut Cell<'_>, streams: usize, members: usize, length
     let size = members.min(streams);
     cell.gather(streams / size * size, size);
     cell.open()?;
-    cell.load.prime();
+    cell.settle();
     cell.load.crowd.rebase();
     cell.load.crowd.window = Some(UNDER_WAY);
     cell.load.run(SECOND / 2);

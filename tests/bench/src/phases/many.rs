@@ -9,7 +9,7 @@ const PATIENCE: u64 = 8 * SECOND;
 pub(crate) fn many(cell: &mut Cell<'_>, streams: usize, length: u64) -> anyhow::Result<()> {
     cell.gather(cell.scaled(streams), cell.scaled(streams));
     cell.open()?;
-    cell.load.prime();
+    cell.settle();
     for window in [1, 4] {
         let (before, after, delivered) = steady(cell, window, cell.length(length))?;
         let name = format!("many {streams} w{window}");

@@ -14,7 +14,7 @@ pub(crate) fn one(cell: &mut Cell<'_>, streams: usize) -> anyhow::Result<()> {
         cell.gather(streams, 1);
         cell.open()?;
     }
-    cell.load.prime();
+    cell.settle();
 
     cell.load.crowd.rebase();
     cell.load.crowd.window = Some(WINDOW);
@@ -37,6 +37,8 @@ pub(crate) fn one(cell: &mut Cell<'_>, streams: usize) -> anyhow::Result<()> {
     cell.put("lost", lost as f64);
 
     cell.load.crowd.rebase();
+    // A server that was full is given a moment: the kernel makes up for what it kept from others.
+    cell.load.run(SECOND);
     let seconds = cell.length(3 * SECOND) / SECOND + 1;
     // The first second is not counted.
     cell.load.crowd.schedule = Some(Schedule::new(RATE, RATE * seconds));

@@ -12,7 +12,7 @@ pub(crate) fn storm(cell: &mut Cell<'_>, streams: usize) -> anyhow::Result<()> {
     // Sessions of MQTT are kept; everybody else keeps a history.
     cell.load.crowd.clean = cell.server.target.dialect != Dialect::Mqtt;
     cell.open()?;
-    cell.load.prime();
+    cell.settle();
     cell.load.crowd.rebase();
     cell.load.crowd.schedule = Some(Schedule::new(RATE, u64::MAX));
     cell.load.run(SECOND);
