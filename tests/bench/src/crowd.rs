@@ -193,12 +193,11 @@ impl Crowd {
         if stream.stage == Stage::Connecting {
             if ready.write {
                 let name = Self::topic(&self.name, stream.topic);
-                let request = match self.target.dialect {
-                    Dialect::Mqtt => mqtt::connect(&format!("s{}x{number}", self.name), self.clean),
-                    _ => {
-                        let token = self.tokens.get(number).map_or("", String::as_str);
-                        self.target.subscribe(&name, token, &stream.last)
-                    }
+                let request = if self.target.dialect == Dialect::Mqtt {
+                    mqtt::connect(&format!("s{}x{number}", self.name), self.clean)
+                } else {
+                    let token = self.tokens.get(number).map_or("", String::as_str);
+                    self.target.subscribe(&name, token, &stream.last)
                 };
                 // A connection that is refused says so when it is read.
                 socket::send(socket, &request);

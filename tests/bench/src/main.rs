@@ -6,8 +6,10 @@
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::print_stderr,
-    reason = "a tool for those who measure: its numbers are small and its words are for them"
+    reason = "a tool for those who measure: its numbers are small, its words are for them, and it waits on a thread of its own, by real time"
 )]
 
 mod clock;

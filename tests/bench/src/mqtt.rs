@@ -1,4 +1,4 @@
-//! As much of MQTT 3.1.1 as it takes to be told at QoS 1 and to say that one has heard.
+//! As much of MQTT 3.1.1 as it takes to be told at `QoS` 1 and to say that one has heard.
 
 /// A packet of the broker.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) fn connect(client: &str, clean: bool) -> Vec<u8> {
     packet(0x10, &body)
 }
 
-/// Asks for a topic at QoS 1.
+/// Asks for a topic at `QoS` 1.
 pub(crate) fn subscribe(topic: &str) -> Vec<u8> {
     let mut body = vec![0, 1];
     text(&mut body, topic);
@@ -33,7 +33,7 @@ pub(crate) fn subscribe(topic: &str) -> Vec<u8> {
     packet(0x82, &body)
 }
 
-/// Says something at QoS 1.
+/// Says something at `QoS` 1.
 pub(crate) fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     text(&mut body, topic);

@@ -24,7 +24,9 @@ pub(crate) fn kept() -> anyhow::Result<Figures> {
 pub(crate) fn told(figures: &Figures, quick: bool) -> anyhow::Result<()> {
     let tables = tables(figures);
     if quick {
-        tables.iter().for_each(|(name, table)| run::say(&format!("\n## {name}\n\n{table}")));
+        for (name, table) in &tables {
+            run::say(&format!("\n## {name}\n\n{table}"));
+        }
     } else {
         let mut page =
             fs::read_to_string(PAGE).with_context(|| format!("no {PAGE}; run it from the root"))?;

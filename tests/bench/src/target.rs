@@ -1,6 +1,6 @@
 //! How a server is asked for a stream, and how it is told something.
 
-use std::net::SocketAddr;
+use std::{fmt::Write as _, net::SocketAddr};
 
 use crate::mqtt;
 
@@ -19,7 +19,7 @@ pub(crate) enum Dialect {
     Query,
     /// `GET /sub/…`, `POST /pub/…`.
     Path,
-    /// MQTT 3.1.1, QoS 1 both ways.
+    /// MQTT 3.1.1, `QoS` 1 both ways.
     Mqtt,
     /// Runnel's stream, which is told by the stub.
     Runnel,
@@ -36,10 +36,10 @@ impl Target {
         };
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n");
         if !last.is_empty() {
-            request += &format!("Last-Event-ID: {}\r\n", String::from_utf8_lossy(last));
+            let _ = write!(request, "Last-Event-ID: {}\r\n", String::from_utf8_lossy(last));
         }
         if self.dialect == Dialect::Runnel {
-            request += &format!("Authorization: Bearer {token}\r\n");
+            let _ = write!(request, "Authorization: Bearer {token}\r\n");
         }
         request += "\r\n";
         request.into_bytes()

@@ -12,7 +12,7 @@ struct Goal {
     name: &'static str,
     how: How,
     bound: Bound,
-    goal: f64,
+    least: f64,
     stretch: Option<f64>,
 }
 
@@ -40,10 +40,10 @@ const fn goal(
     name: &'static str,
     how: How,
     bound: Bound,
-    goal: f64,
+    least: f64,
     stretch: Option<f64>,
 ) -> Goal {
-    Goal { what, server: "Runnel", name, how, bound, goal, stretch }
+    Goal { what, server: "Runnel", name, how, bound, least, stretch }
 }
 
 const GOALS: [Goal; 15] = [
@@ -84,7 +84,7 @@ impl Goal {
             AtMost => median <= bound,
             AtLeast => median >= bound,
         };
-        match (meets(self.goal), self.stretch.map(meets)) {
+        match (meets(self.least), self.stretch.map(meets)) {
             (true, Some(true)) => "met, and the stretch",
             (true, _) => "met",
             (false, _) => "**missed**",
@@ -100,7 +100,7 @@ pub(super) fn table(figures: &Figures) -> String {
         let stretch = goal.stretch.map_or(String::new(), |stretch| format!("{sign} {}", number(stretch)));
         let measured = goal.measured(figures);
         let verdict = measured.map_or("not measured", |measured| goal.verdict(measured.median));
-        let (what, least, measured) = (goal.what, number(goal.goal), spread(measured));
+        let (what, least, measured) = (goal.what, number(goal.least), spread(measured));
         let _ = writeln!(table, "| {what} | {sign} {least} | {stretch} | {measured} | {verdict} |");
     }
     table

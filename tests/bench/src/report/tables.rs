@@ -41,8 +41,7 @@ const ROWS: [(&str, &str, bool); 25] = [
 
 /// All servers side by side.
 pub(super) fn servers(figures: &Figures) -> String {
-    let mut table = String::from("| |");
-    SERVERS.iter().for_each(|peer| table += &format!(" {} |", peer.name()));
+    let mut table = format!("| | {} |", SERVERS.map(Peer::name).join(" | "));
     table += "\n|---|---|---|---|---|---|\n";
     for (what, name, ratio) in ROWS {
         let _ = write!(table, "| {what} |");

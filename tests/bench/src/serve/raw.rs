@@ -101,7 +101,7 @@ impl Raw {
     }
 
     fn ping(&mut self) {
-        for _ in 0..self.conns.len() / (PING_SECONDS * SECOND / SLICE) as usize + 1 {
+        for _ in 0..=self.conns.len() / (PING_SECONDS * SECOND / SLICE) as usize {
             self.pinged = (self.pinged + 1) % self.conns.len().max(1);
             if let Some(Some(Conn { place: Some(_), .. })) = self.conns.get(self.pinged) {
                 self.send(self.pinged, PING);
@@ -186,7 +186,9 @@ impl Raw {
             let last = digits(last);
             let missed = self.topics[topic].history.iter().filter(|(id, _)| *id > last);
             let missed: Vec<Rc<[u8]>> = missed.map(|(_, frame)| frame.clone()).collect();
-            missed.iter().for_each(|frame| self.send(number, frame));
+            for frame in &missed {
+                self.send(number, frame);
+            }
         }
     }
 

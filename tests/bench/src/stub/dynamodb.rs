@@ -51,17 +51,14 @@ fn batch(truth: &mut Truth, wanted: &Value) -> Value {
 fn query(truth: &mut Truth, asked: &Value) -> Value {
     let values = &asked["ExpressionAttributeValues"];
     let (pk, from) = (text(values, ":pk"), text(values, ":from"));
-    let items = match (pk.strip_prefix("U#"), from.strip_prefix("L#")) {
-        (Some(user), Some(seq)) => {
-            let limit = asked["Limit"].as_u64().unwrap_or(100) as usize;
-            truth.inbox(user, seq.parse().unwrap_or(1), limit)
-        }
-        _ => {
-            let prefix = text(values, ":prefix");
-            let rows = truth.rows.range((pk.to_owned(), prefix.to_owned())..);
-            let rows = rows.take_while(|(key, _)| key.0 == pk && key.1.starts_with(prefix));
-            rows.map(|(_, row)| row.clone()).collect()
-        }
+    let items = if let (Some(user), Some(seq)) = (pk.strip_prefix("U#"), from.strip_prefix("L#")) {
+        let limit = asked["Limit"].as_u64().unwrap_or(100) as usize;
+        truth.inbox(user, seq.parse().unwrap_or(1), limit)
+    } else {
+        let prefix = text(values, ":prefix");
+        let rows = truth.rows.range((pk.to_owned(), prefix.to_owned())..);
+        let rows = rows.take_while(|(key, _)| key.0 == pk && key.1.starts_with(prefix));
+        rows.map(|(_, row)| row.clone()).collect()
     };
     json!({"Count": items.len(), "Items": items})
 }

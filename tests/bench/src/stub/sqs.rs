@@ -20,7 +20,7 @@ const BATCH: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Queues {
     address: SocketAddr,
-    queues: HashMap<String, Queue>,
+    by_url: HashMap<String, Queue>,
     given: u64,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Answer {
 
 impl Queues {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, queues: HashMap::new(), given: 0 }
+        Self { address, by_url: HashMap::new(), given: 0 }
     }
 
     pub(crate) fn call(&mut self, call: &str, body: &[u8], conn: u64) -> Answer {
@@ -57,7 +57,7 @@ impl Queues {
             "CreateQueue" => {
                 let name = asked["QueueName"].as_str().unwrap_or_default();
                 let url = format!("http://{}/000000000000/{name}", self.address);
-                self.queues.entry(url.clone()).or_default();
+                self.by_url.entry(url.clone()).or_default();
                 Answer::Now(json!({"QueueUrl": url}).to_string())
             }
             _ => Answer::Now("{}".to_owned()),
@@ -65,7 +65,7 @@ impl Queues {
     }
 
     fn receive(&mut self, url: &str, conn: u64) -> Answer {
-        let queue = self.queues.entry(url.to_owned()).or_default();
+        let queue = self.by_url.entry(url.to_owned()).or_default();
         if queue.waiting.is_empty() {
             queue.waiters.push_back((conn, now() + limits::QUEUE_WAIT.as_nanos() as u64));
             return Answer::Later;
@@ -95,20 +95,20 @@ impl Queues {
                 if *count == limits::ENVELOPE_RECIPIENTS {
                     let message = message(&std::mem::take(list), &data, sent);
                     *count = 0;
-                    self.queues.entry(url.clone()).or_default().waiting.push_back(message);
+                    self.by_url.entry(url.clone()).or_default().waiting.push_back(message);
                 }
             }
         }
         for (url, (_, list)) in to.into_iter().filter(|(_, (count, _))| *count > 0) {
             let message = message(&list, &data, sent);
-            self.queues.entry(url.to_owned()).or_default().waiting.push_back(message);
+            self.by_url.entry(url.to_owned()).or_default().waiting.push_back(message);
         }
     }
 
     /// Whoever waits and has something to receive.
     pub(crate) fn wake(&mut self) -> Vec<(u64, String)> {
         let mut woken = Vec::new();
-        for queue in self.queues.values_mut() {
+        for queue in self.by_url.values_mut() {
             while !queue.waiting.is_empty()
                 && let Some((conn, _)) = queue.waiters.pop_front()
             {
@@ -121,7 +121,7 @@ impl Queues {
     /// Whoever has waited long enough.
     pub(crate) fn expired(&mut self, now: u64) -> Vec<u64> {
         let mut over = Vec::new();
-        for queue in self.queues.values_mut() {
+        for queue in self.by_url.values_mut() {
             while let Some((conn, until)) = queue.waiters.front().copied()
                 && until <= now
             {
@@ -133,7 +133,7 @@ impl Queues {
     }
 
     pub(crate) fn forget(&mut self, conn: u64) {
-        self.queues.values_mut().for_each(|queue| queue.waiters.retain(|(waiter, _)| *waiter != conn));
+        self.by_url.values_mut().for_each(|queue| queue.waiters.retain(|(waiter, _)| *waiter != conn));
     }
 }
 
