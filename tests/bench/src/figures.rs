@@ -90,8 +90,10 @@ mod tests {
         }
         let ratio = figures.ratio("Runnel", "x").unwrap();
         assert_eq!(ratio, Spread { median: 1.0, least: 0.5, most: 2.0, count: 3 });
-        assert_eq!(figures.spread("Runnel", "x").unwrap().median, 20.0);
-        assert_eq!(figures.excess("Runnel", "x").unwrap().least, -50.0);
+        let own = Spread { median: 20.0, least: 1.0, most: 50.0, count: 3 };
+        assert_eq!(figures.spread("Runnel", "x"), Some(own));
+        let excess = Spread { median: 0.0, least: -50.0, most: 10.0, count: 3 };
+        assert_eq!(figures.excess("Runnel", "x"), Some(excess));
         assert_eq!(figures.ratio("nchan", "x"), None);
     }
 }

@@ -44,13 +44,15 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        Verdict::{Doubled, New, Reordered},
+        *,
+    };
 
     #[test]
     fn what_is_doubled_or_late_is_told_from_what_is_new() {
         let mut seen = Seen::default();
         let verdicts = [1, 2, 4, 3, 3, 4, 5].map(|seq| seen.see(seq));
-        use Verdict::{Doubled, New, Reordered};
         assert_eq!(verdicts, [New, New, New, Reordered, Doubled, Doubled, New]);
         assert_eq!(seen.count, 5);
         seen.see(1_000);
