@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     const WIRE: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n:\n\r\n\
-        0020\r\nevent: message\ndata: {}\nid: a.1\n\n\r\n3\r\n:\n\n\r\n";
+        0021\r\nevent: message\ndata: {}\nid: a.1\n\n\r\n3\r\n:\n\n\r\n";
 
     fn heard(parts: &[&[u8]]) -> (Vec<String>, Result<(), Over>) {
         let (mut reader, mut all) = (Reader::default(), Vec::new());
