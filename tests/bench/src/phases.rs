@@ -6,7 +6,7 @@ use crate::{
     figures::Figures,
     load::Load,
     proc::Usage,
-    server::Server,
+    server::{LINGER_SECONDS, Server},
     target::Dialect,
 };
 
@@ -87,7 +87,9 @@ impl Cell<'_> {
         drop(crowd);
         if had {
             // The server gets rid of them before it is asked for others.
-            self.load.run(SECOND / 2);
+            let lingers = self.server.target.dialect == Dialect::Runnel;
+            self.load.run(if lingers { (LINGER_SECONDS + 1) * SECOND } else { SECOND / 2 });
+            self.rest();
         }
     }
 
@@ -111,6 +113,11 @@ impl Cell<'_> {
     /// who have come: an edge takes a lease for each user, which is no part of what follows.
     fn settle(&mut self) {
         self.load.prime();
+        self.rest();
+    }
+
+    /// Waits until the server is at rest.
+    fn rest(&mut self) {
         let end = now() + 20 * SECOND;
         while now() < end {
             let before = self.usage();

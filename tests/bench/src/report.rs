@@ -25,7 +25,7 @@ pub(crate) fn told(figures: &Figures, quick: bool) -> anyhow::Result<()> {
     let tables = tables(figures);
     if quick {
         for (name, table) in &tables {
-            run::say(&format!("\n## {name}\n\n{table}"));
+            eprintln!("\n## {name}\n\n{table}");
         }
     } else {
         let mut page =

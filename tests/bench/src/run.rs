@@ -4,7 +4,7 @@
 use std::{fs, process::Command};
 
 use crate::{
-    clock::SECOND,
+    clock::{SECOND, now},
     end_to_end,
     figures::Figures,
     growth,
@@ -105,7 +105,7 @@ fn save(figures: &Figures) -> anyhow::Result<()> {
 
 /// Says how far it is.
 pub(crate) fn say(what: &str) {
-    eprintln!("{what}");
+    eprintln!("{:4} s  {what}", now() / SECOND);
 }
 
 /// One line on the machine.

@@ -23,6 +23,9 @@ use crate::{
 pub(crate) const SERVER_CPU: &str = "0";
 /// Seconds between two signs of life of a stream, for each server that can be told.
 pub(crate) const PING_SECONDS: u64 = 15;
+/// Seconds that an edge keeps the leases of those who have gone: longer than a storm's, and short enough
+/// that giving them back is over before the next phase.
+pub(crate) const LINGER_SECONDS: u64 = 2;
 /// Most streams of one edge: a process may usually have 20,000 files.
 pub(crate) const EDGE_STREAMS: usize = 18_500;
 
@@ -98,6 +101,7 @@ impl Server {
             command.args(["--listen", &at.to_string(), "--table", "bench", "--stage", "bench"]);
             command.args(["--queues", "per-edge", "--ping-seconds", &PING_SECONDS.to_string()]);
             command.args(["--max-streams", &EDGE_STREAMS.to_string()]);
+            command.args(["--linger-seconds", &LINGER_SECONDS.to_string()]);
             command.args(["--dynamodb-endpoint", &endpoint, "--sqs-endpoint", &endpoint]);
             command.env("RUNNEL_JWT_SECRET", SECRET);
             server.spawn(command, "sse-edge")?;
