@@ -10,6 +10,7 @@ use crate::{
     growth,
     load::Load,
     phases::{Cell, deaf, many, one, rest, storm},
+    report,
     server::{Peer, Server, folder},
 };
 
@@ -26,6 +27,9 @@ pub(crate) struct Plan {
     /// A tenth of the streams and less time, once: whether everything runs and loses nothing.
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Go on from the figures that were kept, with further repetitions.
+    #[arg(long)]
+    pub(crate) more: bool,
     /// Which phases, of `rest`, `many`, `one`, `storm`, `deaf`, `growth` and `end-to-end`.
     #[arg(long, value_delimiter = ',', default_values_t = ALL.map(String::from))]
     pub(crate) phases: Vec<String>,
@@ -41,9 +45,11 @@ impl Plan {
 
 /// Runs it all. The figures are written after every server's turn.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Figures> {
-    let mut figures = Figures { machine: machine(), ..Figures::default() };
-    let repetitions = if plan.quick { 1 } else { plan.repetitions };
-    for repetition in 1..=repetitions {
+    let mut figures = if plan.more { report::kept()? } else { Figures::default() };
+    figures.machine = machine();
+    let before = figures.all.iter().map(|figure| figure.repetition).max().unwrap_or(0);
+    let repetitions = before + if plan.quick { 1 } else { plan.repetitions };
+    for repetition in before + 1..=repetitions {
         let mut peers = plan.peers.clone();
         peers.rotate_left((repetition as usize - 1) % plan.peers.len());
         for peer in peers {
@@ -51,7 +57,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Figures> {
             turn(plan, peer, repetition, &mut figures)?;
             save(&figures)?;
         }
-        if plan.has("growth") && repetition <= growth::REPETITIONS {
+        if plan.has("growth") && repetition <= before + growth::REPETITIONS {
             say(&format!("repetition {repetition}: growth"));
             growth::run(plan.quick, repetition, &mut figures)?;
         }
