@@ -110,12 +110,12 @@ def free(name, stack, stage):
         if found(lambda: database.describe_table(TableName=table), "ResourceNotFoundException"):
             raise Wrong(f"stage `{stage}` is taken: table `{table}` is there, of another stack or of a deleted one; choose another Stage, or delete the table")
         return
-    if not stack.get("Description", "").startswith("Runnel"):
+    has = {p["ParameterKey"]: p.get("ParameterValue", "") for p in stack.get("Parameters", [])}
+    if not {"Stage", "JwtIssuer"} <= set(has):
         raise Wrong(f"stack name `{name}` is taken by something else: choose another with --stack-name")
     if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
-        raise Wrong(f"stack `{name}` was never completed ({stack['StackStatus']}): `sam delete --stack-name {name}`, then deploy again")
-    has = {p["ParameterKey"]: p.get("ParameterValue", "") for p in stack.get("Parameters", [])}
-    if has.get("Stage", stage) != stage:
+        raise Wrong(f"stack `{name}` is broken ({stack['StackStatus']}): `sam delete --stack-name {name}`, then deploy again")
+    if has["Stage"] != stage:
         raise Wrong(f"stack name `{name}` is taken by stage `{has['Stage']}`: a second stage is a second stack, so choose another with --stack-name")
 
 
