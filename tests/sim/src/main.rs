@@ -96,7 +96,9 @@ fn base() -> Configs {
 
 fn hour(base: &Configs) -> ExitCode {
     let wrong = price::compare(&hour::measure(base));
-    wrong.iter().for_each(|line| println!("{line}"));
+    for line in &wrong {
+        println!("{line}");
+    }
     if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -61,6 +61,6 @@ impl Mul<f64> for Bill {
     type Output = Self;
 
     fn mul(self, by: f64) -> Self {
-        self / by.recip()
+        Self { reads: self.reads * by, writes: self.writes * by, queues: self.queues * by }
     }
 }
