@@ -7,12 +7,15 @@ asks for a right sqs:DeleteMessageBatch that AWS does not have (DeleteMessage gr
 and envelopes come twice, which changes nothing that is asked.
 """
 
+import subprocess
 import sys
 import time
+from pathlib import Path
 from threading import Thread
 
 from botocore.exceptions import ClientError
 from cloud import ROOT, Cloud, Issuer, free_port, until
+from cold import emulators_in, small, starts_soon
 from doors import Doors
 
 STACK, STAGE = "runnel-story", "story"
@@ -22,13 +25,56 @@ def say(what):
     print(f"{time.strftime('%T')}  {what}", flush=True)
 
 
-def deploy(cloud, issuer, built):
-    given = {
+def parameters(issuer):
+    return [f"{name}={value}" for name, value in {
         "Stage": STAGE, "Architecture": "x86_64", "JwtIssuer": issuer.url, "JwtAudience": "runnel",
         "EdgeImage": "runnel-edge:story", "Autoscaling": "false", "DeletionProtection": "false",
+    }.items()]
+
+
+def check(cloud, built, *given):
+    """What infra/check.py says; nothing, if all is well."""
+    command = [sys.executable, "-B", str(ROOT / "infra/check.py"), "--built", str(Path(built).parent), *given]
+    return subprocess.run(command, env=cloud.environment, text=True, capture_output=True).stderr
+
+
+def deploy(cloud, issuer, built):
+    given = parameters(issuer)
+    said = check(cloud, built, "--stack-name", STACK, *given)
+    assert not said, said
+    return cloud.sam("deploy", "--config-file", str(ROOT / "samconfig.toml"), "-t", built, "--stack-name", STACK,
+                     "--parameter-overrides", *given)
+
+
+def what_cannot_be_deployed_is_said_before(cloud, issuer, built):
+    given = parameters(issuer)
+    for wrong, word in (
+        (["--stack-name", STACK, *given, "Stage=other"], f"taken by stage `{STAGE}`"),
+        (["--stack-name", "runnel-other", *given], f"stage `{STAGE}` is taken"),
+        (["--stack-name", "runnel-other", *given, "Stage=other", "Architecture=arm64"], "is built for x86_64"),
+        (["--stack-name", "runnel-other", "Stage=other"], "`JwtIssuer=…` is missing"),
+    ):
+        said = check(cloud, built, *wrong)
+        assert said.startswith("error: ") and said.count("\n") == 1 and word in said, said
+    say("a taken stack, a taken stage, a wrong architecture and a missing parameter are said in a sentence each")
+
+
+def functions_are_small_and_start_soon(cloud, issuer, out, built, edge):
+    folder, edge = Path(built).parent, Path(edge)
+    functions = sorted(folder.glob("*/bootstrap"))
+    assert len(functions) == 2, functions
+    sizes = ", ".join(f"{p.parent.name} {small(p):.1f} MiB" for p in functions)
+    for program in (*functions, edge):
+        assert not emulators_in(program), f"{program} has {emulators_in(program)} in it"
+    assert len(emulators_in(edge.with_name("runnel"))) == 3, "the one process has what is looked for"
+    rights = as_role(cloud, out["ApiRoleArn"])
+    environment = {
+        **{k: v for k, v in cloud.environment.items() if k.startswith("AWS_")}, **{k.upper(): v for k, v in rights.items()},
+        "RUNNEL_STAGE": STAGE, "RUNNEL_TABLE": out["TableName"], "RUNNEL_FANOUT_QUEUE": out["JobQueueUrl"],
+        "RUNNEL_JWT_ISSUER": issuer.url, "RUNNEL_JWT_AUDIENCE": "runnel", "RUNNEL_JWKS_URL": f"{issuer.url}/.well-known/jwks.json",
     }
-    return cloud.sam("deploy", "--config-file", str(ROOT / "samconfig.toml"), "-t", built, "--stack-name", STACK, "--parameter-overrides",
-                     *(f"{name}={value}" for name, value in given.items()))
+    soon = starts_soon(folder / "ApiFunction/bootstrap", environment)
+    say(f"{sizes}, without an emulator; the API took {soon}")
 
 
 def outputs(cloud):
@@ -139,7 +185,7 @@ def an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice
     reader.start()
     targets.deregister_targets(TargetGroupArn=out["TargetGroup"], Targets=[{"Id": "127.0.0.1", "Port": port}])
     # Only now: the emulator tells targets apart by their addresses alone.
-    start_edge(cloud, issuer, out, program, 2)
+    other, _ = start_edge(cloud, issuer, out, program, 2)
     edge.terminate()
     assert edge.wait(60) == 0
     reader.join(30)
@@ -151,6 +197,7 @@ def an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice
     assert stream.next("message", "reset")[1]["text"] == "after the drain"
     stream.close()
     say("an edge drained on SIGTERM, and its stream went on at another")
+    return other
 
 
 def denied(call, **arguments):
@@ -176,14 +223,27 @@ def roles_allow_no_more(cloud, out):
     say("roles allow what the service does, and nothing beside it")
 
 
-def it_is_taken_down(cloud, out):
-    """What `sam delete` asks for; it cannot read where an emulator keeps nested templates."""
-    formation = cloud.client("cloudformation")
+def it_is_taken_down(cloud, issuer, out, built, edge):
+    """What `sam delete` asks for (it cannot read where an emulator keeps nested templates), and then what
+    docs/DEPLOY.md says of queues."""
+    edge.terminate()
+    assert edge.wait(60) == 0
+    formation, sqs = cloud.client("cloudformation"), cloud.client("sqs")
     formation.delete_stack(StackName=STACK)
     formation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
     assert out["TableName"] in cloud.client("dynamodb").list_tables()["TableNames"], "the table is kept"
-    left = cloud.client("sqs").list_queues(QueueNamePrefix=f"runnel-{STAGE}-").get("QueueUrls", [])
-    say(f"the stack is gone, the table is kept; {len(left)} queues of users are left")
+    said = check(cloud, built, "--stack-name", STACK, *parameters(issuer))
+    assert f"stage `{STAGE}` is taken" in said, said
+
+    def left():
+        return sqs.list_queues(QueueNamePrefix=f"runnel-{STAGE}-").get("QueueUrls", [])
+
+    users = left()
+    assert users and not [url for url in users if "-fanout" in url], users
+    for url in users:
+        sqs.delete_queue(QueueUrl=url)
+    until("no queue is left", lambda: not left())
+    say(f"the stack is gone, its table is kept and keeps its stage, and {len(users)} queues of users are deleted")
 
 
 def main(built, ministack, program):
@@ -192,6 +252,8 @@ def main(built, ministack, program):
         deploy(cloud, issuer, built)
         out = outputs(cloud)
         say(f"deployed: {out['ApiUrl']}")
+        what_cannot_be_deployed_is_said_before(cloud, issuer, built)
+        functions_are_small_and_start_soon(cloud, issuer, out, built, program)
         doors = doors_of(cloud, out)
         alice, bob = issuer.token("alice"), issuer.token("bob")
         only_tokens_come_in(doors, issuer)
@@ -202,10 +264,11 @@ def main(built, ministack, program):
         group = a_large_group_hears(cloud, doors, alice, bob, out)
         what_a_writer_left_is_finished(cloud, doors, alice, out, group)
         roles_allow_no_more(cloud, out)
-        an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice, bob, thread)
-        assert "No changes to deploy" in deploy(cloud, issuer, built)
+        other = an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice, bob, thread)
+        again = deploy(cloud, issuer, built)
+        assert "No changes to deploy" in again, again
         say("deployed again: nothing to do")
-        it_is_taken_down(cloud, out)
+        it_is_taken_down(cloud, issuer, out, built, other)
 
 
 if __name__ == "__main__":

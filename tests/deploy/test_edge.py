@@ -1,9 +1,9 @@
-"""The edges, what stands in front of them, and what is measured of them."""
+"""The edges, what stands in front of them, and how the templates fit together."""
 
 import re
 import unittest
 
-from stack import ALARMS, ALL, EDGE, MAIN, limit_seconds, of_type, properties, read, sources
+from stack import ALL, EDGE, MAIN, limit_seconds, of_type, properties, read, sources
 
 # Policies of AWS's own: CachingDisabled, AllViewerAndCloudFrontHeaders-2022-06, AllViewerExceptHostHeader.
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -114,17 +114,3 @@ class Together(unittest.TestCase):
         for name, nested in {"Edge": "infra/edge.yaml", "Alarms": "infra/alarms.yaml"}.items():
             self.assertEqual(properties(MAIN, name)["TemplateURL"], nested)
             self.assertEqual(set(properties(MAIN, name)["Parameters"]), set(ALL[nested]["Parameters"]))
-
-    def test_what_alarms_look_at_is_measured(self):
-        filters = of_type(ALARMS, "AWS::Logs::MetricFilter").values()
-        measured = {f["MetricTransformations"][0]["MetricName"] for f in filters}
-        alarms = of_type(ALARMS, "AWS::CloudWatch::Alarm").values()
-        ours = {a["MetricName"] for a in alarms if a.get("Namespace") == {"Fn::Sub": "Runnel/${Stage}"}}
-        scaling = properties(EDGE, "ScaleOnStreams")["TargetTrackingScalingPolicyConfiguration"]
-        self.assertEqual(ours | {scaling["CustomizedMetricSpecification"]["MetricName"]}, measured)
-        written = read("sse-edge/src/rounds.rs") + read("api-lambda/src/fanout/event.rs")
-        for each in filters:
-            field = each["MetricTransformations"][0]["MetricValue"]
-            self.assertEqual(each["FilterPattern"], f"{{ {field} = * }}")
-            self.assertRegex(written, rf"(?<!let )\b{field.removeprefix('$.')} = ")
-        self.assertIn("RUNNEL_REPORT_SECONDS", SET)

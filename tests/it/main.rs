@@ -40,6 +40,7 @@ mod poll;
 mod races;
 mod replay;
 mod rolling;
+mod stages;
 mod stream;
 mod sweep;
 mod wire;

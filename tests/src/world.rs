@@ -147,17 +147,33 @@ pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
 impl World {
     /// Starts a world with `edges` edges, and a worker of fan-out jobs.
     pub async fn start(topology: Topology, edges: usize) -> Self {
-        let world = Self::start_idle(topology, edges).await;
-        let (worker, end) = (world.worker.clone(), world.stop.child_token());
-        world.tracker.spawn(async move { worker.work_until(end).await });
-        world
+        Self::start_idle(topology, edges).await.working()
     }
 
     /// The same without the worker: jobs wait for whoever works them.
     pub async fn start_idle(topology: Topology, edges: usize) -> Self {
         let (emulators, endpoints) = emulators().await;
+        Self::start_at(emulators, endpoints, stage(), (topology, edges)).await
+    }
+
+    /// Another deployment on the same endpoints.
+    pub async fn beside(&self, stage: String, topology: Topology, edges: usize) -> Self {
+        Self::start_at(None, self.endpoints.clone(), stage, (topology, edges)).await.working()
+    }
+
+    fn working(self) -> Self {
+        let (worker, end) = (self.worker.clone(), self.stop.child_token());
+        self.tracker.spawn(async move { worker.work_until(end).await });
+        self
+    }
+
+    async fn start_at(
+        emulators: Option<Emulators>,
+        endpoints: Endpoints,
+        stage: String,
+        (topology, edges): (Topology, usize),
+    ) -> Self {
         let aws = aws::configs(&endpoints).await;
-        let stage = stage();
         Table::create((&aws.dynamodb).into(), &stage).await.unwrap();
         let table = Table::open((&aws.dynamodb).into(), &stage, limits::INBOX_DAYS).await.unwrap();
         let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &stage);

@@ -3,7 +3,9 @@
 use std::{env, io, io::IsTerminal as _};
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::Targets, fmt, layer::SubscriberExt as _, registry, util::SubscriberInitExt as _,
+};
 
 /// What is logged when neither `RUNNEL_LOG` nor `RUST_LOG` says otherwise.
 const DEFAULT_FILTER: &str = "info,hyper=warn,dynoxide=error,rustack_sqs_core=warn,aws=warn";
@@ -27,11 +29,13 @@ pub enum LogFormat {
 /// The filter is `RUNNEL_LOG`, else `RUST_LOG`, else a quiet `info`; one that cannot be read is reported and replaced by the last.
 pub fn init(format: LogFormat) {
     let (filter, complaint) = filter(["RUNNEL_LOG", "RUST_LOG"].map(|name| env::var(name).ok()));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let (filtered, lines) = (registry().with(filter), fmt::layer().with_writer(io::stderr));
     // The only failure is that a subscriber is there already.
     let first = match format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => {
+            filtered.with(lines.with_ansi(io::stderr().is_terminal()).with_target(false)).try_init()
+        }
+        LogFormat::Json => filtered.with(lines.json().flatten_event(true)).try_init(),
     }
     .is_ok();
     if let (true, Some(complaint)) = (first, complaint) {
@@ -40,16 +44,19 @@ pub fn init(format: LogFormat) {
 }
 
 /// The first filter that is set and not empty, and what to say when it is not one.
-fn filter(set: [Option<String>; 2]) -> (EnvFilter, Option<String>) {
+///
+/// Not an `EnvFilter`: that one brings an engine for regular expressions into every program.
+fn filter(set: [Option<String>; 2]) -> (Targets, Option<String>) {
+    let quiet = || DEFAULT_FILTER.parse().expect("the default is a filter");
     let spec = set.into_iter().flatten().find(|spec| !spec.is_empty());
-    match spec.as_deref().map(EnvFilter::try_new) {
-        None => (EnvFilter::new(DEFAULT_FILTER), None),
+    match spec.as_deref().map(str::parse) {
+        None => (quiet(), None),
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => {
             let complaint = format!(
                 "the log filter cannot be read ({error}); using `{DEFAULT_FILTER}` until RUNNEL_LOG or RUST_LOG is mended"
             );
-            (EnvFilter::new(DEFAULT_FILTER), Some(complaint))
+            (quiet(), Some(complaint))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The code above it is the code that ships. A process of the deployment reaches the cloud by a
 //! [`Network`] of its own, so that it can die, or be cut off, alone.
 
+pub(crate) mod bill;
 pub(crate) mod expression;
 pub(crate) mod queues;
 pub(crate) mod rows;
@@ -32,7 +33,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{queues::Queues, rows::Answer, rows::Rows, weather::Weather};
+use self::{bill::Bill, queues::Queues, rows::Answer, rows::Rows, weather::Weather};
 
 /// The longest that a receive waits (API reference, `ReceiveMessage`).
 const WAIT: Duration = Duration::from_secs(20);
@@ -56,6 +57,8 @@ pub(crate) struct State {
     pub(crate) weather: Weather,
     /// Requests served so far.
     pub(crate) requests: u64,
+    /// What AWS would charge for them.
+    pub(crate) bill: Bill,
     /// A digest of all requests and answers: equal, if two runs were.
     pub(crate) digest: u64,
     /// All requests and answers, if somebody wants to read them.
@@ -71,6 +74,7 @@ impl Cloud {
             queues: Queues::new(),
             weather: Weather::CALM,
             requests: 0,
+            bill: Bill::default(),
             digest: 0,
             trace: None,
             rng: StdRng::seed_from_u64(seed),
@@ -215,6 +219,7 @@ impl Network {
             return Err(ConnectorError::io("the connection was reset".into()));
         }
         self.passes().await;
+        self.cloud.state().bill.count(&operation, &body);
         let (answer, answered) = oneshot::channel();
         // The cloud goes on with it whatever becomes of the caller.
         let (cloud, named) = (self.cloud.clone(), operation.clone());

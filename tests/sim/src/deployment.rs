@@ -31,7 +31,6 @@ use crate::{
 const TABLE: &str = "sim";
 /// The fan-out queue.
 pub(crate) const JOBS: &str = "http://sqs/runnel-sim-fanout";
-const SWEEP: Duration = Duration::from_secs(10);
 /// The longest that a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -44,6 +43,7 @@ pub(crate) struct Deployment {
     /// On which everything runs.
     pub(crate) tracker: TaskTracker,
     topology: Topology,
+    sweep: Duration,
     base: Configs,
     auth: AuthConfig,
     verifier: Verifier,
@@ -72,13 +72,13 @@ struct EdgeProcess {
 }
 
 impl Deployment {
-    /// Starts `apis` APIs, `edges` edges and a sweeper.
+    /// Starts `apis` APIs, `edges` edges and a sweeper that looks every `sweep`.
     pub(crate) async fn start(
         cloud: Arc<Cloud>,
         (clock, tracker): (Clock, TaskTracker),
         base: &Configs,
         topology: Topology,
-        (apis, edges): (usize, usize),
+        (apis, edges, sweep): (usize, usize, Duration),
     ) -> Arc<Self> {
         let auth = AuthConfig {
             secret: Some("a secret of more than 32 characters".into()),
@@ -90,6 +90,7 @@ impl Deployment {
             clock,
             tracker,
             topology,
+            sweep,
             base: base.clone(),
             verifier: Verifier::new(&auth).expect("a good secret"),
             minter: Minter::new(&auth).expect("a good secret"),
@@ -197,7 +198,8 @@ impl Deployment {
         let fanout = Fanout { table, queues, jobs: JOBS.into(), clock: self.clock.clone() };
         let dead = network.dead.clone();
         self.processes().sweeper = network;
-        self.tracker.spawn(async move { fanout.sweep_every(SWEEP, dead).await });
+        let every = self.sweep;
+        self.tracker.spawn(async move { fanout.sweep_every(every, dead).await });
     }
 
     /// One process hears nothing from the cloud for a while, nor the cloud from it.

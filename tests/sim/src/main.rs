@@ -11,8 +11,10 @@ mod cloud;
 mod deployment;
 mod device;
 mod history;
+mod hour;
 mod judge;
 mod mistakes;
+mod price;
 mod run;
 mod sdk;
 
@@ -54,6 +56,9 @@ struct Args {
     /// With `--mistakes`: this one alone.
     #[arg(long, value_name = "NAME", requires = "mistakes")]
     mistake: Option<String>,
+    /// Count what an hour asks of AWS, price it, and compare both with `docs/COST.md`.
+    #[arg(long, conflicts_with_all = ["seed", "trace", "mistakes"])]
+    hour: bool,
     /// Threads that run seeds.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -73,6 +78,9 @@ fn main() -> ExitCode {
         };
     }
     let base = base();
+    if args.hour {
+        return hour(&base);
+    }
     match args.seed {
         Some(seed) => replay(seed, &base, args.trace.as_deref()),
         None => many(&args, &base),
@@ -84,6 +92,14 @@ fn base() -> Configs {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let endpoints = Endpoints { dynamodb: Some("http://rows".into()), sqs: Some("http://queues".into()) };
     runtime.block_on(configs(&endpoints))
+}
+
+fn hour(base: &Configs) -> ExitCode {
+    let wrong = price::compare(&hour::measure(base));
+    for line in &wrong {
+        println!("{line}");
+    }
+    if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn replay(seed: u64, base: &Configs, trace: Option<&str>) -> ExitCode {

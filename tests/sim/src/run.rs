@@ -32,6 +32,8 @@ const TALK: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(150);
 /// Longer than an inbox keeps its events.
 const AGE: Duration = Duration::from_hours(8 * 24);
+/// Six times as often as on AWS: a run is short.
+const SWEEP: Duration = Duration::from_secs(10);
 const USERS: usize = 4;
 
 /// How a run went.
@@ -90,7 +92,7 @@ impl Run {
         cloud.state().trace = traced.then(Vec::new);
         let topology = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
         let deployment =
-            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3)).await;
+            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3, SWEEP)).await;
         let (history, calm, stop) =
             (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);

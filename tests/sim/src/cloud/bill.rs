@@ -1,0 +1,66 @@
+//! What AWS charges for, counted request by request, whatever the answer.
+
+use std::ops::{Div, Mul, Sub};
+
+use serde_json::Value;
+
+/// Units and requests.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub(crate) struct Bill {
+    /// Read units of DynamoDB: one a consistent read of up to 4 KB, half of one otherwise. Each query is
+    /// taken for one of up to 4 KB ("Read and write operations", DynamoDB developer guide).
+    pub(crate) reads: f64,
+    /// Write units of DynamoDB: one a row of up to 1 KB, two in a transaction.
+    pub(crate) writes: f64,
+    /// Requests of SQS: a receive is one, whether it finds something or not; so is a batch.
+    pub(crate) queues: f64,
+}
+
+impl Bill {
+    /// Adds a request.
+    pub(crate) fn count(&mut self, operation: &str, request: &Value) {
+        let unit = |read: &Value| if read["ConsistentRead"] == true { 1.0 } else { 0.5 };
+        let items = |list: &Value| list.as_array().map_or(0.0, |items| items.iter().map(|_| 1.0).sum());
+        match operation {
+            // Where the tables are is asked once a process, at no charge.
+            "DescribeTable" => {}
+            "GetItem" | "Query" => self.reads += unit(request),
+            "BatchGetItem" => {
+                let tables = request["RequestItems"].as_object().into_iter().flatten();
+                self.reads += tables.map(|(_, read)| unit(read) * items(&read["Keys"])).sum::<f64>();
+            }
+            "TransactGetItems" => self.reads += 2.0 * items(&request["TransactItems"]),
+            "TransactWriteItems" => self.writes += 2.0 * items(&request["TransactItems"]),
+            "PutItem" | "UpdateItem" | "DeleteItem" => self.writes += 1.0,
+            _ => self.queues += 1.0,
+        }
+    }
+}
+
+impl Sub for Bill {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            reads: self.reads - other.reads,
+            writes: self.writes - other.writes,
+            queues: self.queues - other.queues,
+        }
+    }
+}
+
+impl Div<f64> for Bill {
+    type Output = Self;
+
+    fn div(self, by: f64) -> Self {
+        Self { reads: self.reads / by, writes: self.writes / by, queues: self.queues / by }
+    }
+}
+
+impl Mul<f64> for Bill {
+    type Output = Self;
+
+    fn mul(self, by: f64) -> Self {
+        Self { reads: self.reads * by, writes: self.writes * by, queues: self.queues * by }
+    }
+}

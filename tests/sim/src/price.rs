@@ -1,0 +1,155 @@
+//! Prices what was counted, and holds it against `docs/COST.md`: its counts are bars that may only go
+//! down, and its dollars follow from its counts and its prices.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, sync::LazyLock};
+
+use crate::{cloud::bill::Bill, hour::Row};
+
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/COST.md");
+static DOCS: LazyLock<String> = LazyLock::new(|| fs::read_to_string(PATH).expect("the docs"));
+/// Hours of a month of 30 days.
+const MONTH: f64 = 720.0;
+/// Messages that each user sends in a month: 20 a day, all of them in threads of two.
+const MESSAGES: f64 = 600.0;
+/// Seconds of a function's time and gigabytes of its memory for a message: six round trips to AWS in a row,
+/// by guess, and `MemorySize` of `template.yaml`.
+const FUNCTION: (f64, f64) = (0.03, 0.5);
+/// Users of the three columns.
+const USERS: [f64; 3] = [1_000.0, 10_000.0, 1_000_000.0];
+/// How far below its bar a count may be before the bar has to come down.
+const SLACK: f64 = 1.1;
+
+/// What is wrong with the docs.
+pub(crate) fn compare(measured: &[Row]) -> Vec<String> {
+    let told: BTreeMap<&str, Bill> = table("| of AWS |").map(|row| (row[0], bill(&row))).collect();
+    let mut wrong = Vec::new();
+    for (what, counted) in measured {
+        let bar = told.get(what.as_str()).copied().unwrap_or_default();
+        let held = [(counted.reads, bar.reads), (counted.writes, bar.writes), (counted.queues, bar.queues)];
+        if !held.iter().all(|(counted, bar)| counted <= bar && *bar <= counted.mul_add(SLACK, 0.1)) {
+            let Bill { reads, writes, queues } = counted;
+            wrong.push(format!("docs/COST.md: counted | {what} | {reads:.2} | {writes:.2} | {queues:.2} |"));
+        }
+    }
+    if wrong.is_empty() {
+        let priced = month(&told, &prices());
+        let found: Vec<String> = table("| a month |").map(|row| format!("| {} |", row.join(" | "))).collect();
+        if found != priced {
+            wrong.push(format!("docs/COST.md should read\n{}", priced.join("\n")));
+        }
+    }
+    wrong
+}
+
+/// The rows of a table of the docs, without its head.
+fn table(head: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
+    let lines = DOCS.lines().skip_while(move |line| !line.starts_with(head));
+    let rows = lines.skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+}
+
+fn number(cell: &str) -> f64 {
+    cell.replace(',', "").parse().unwrap_or_else(|_| panic!("docs/COST.md: `{cell}` is no number"))
+}
+
+fn bill(row: &[&str]) -> Bill {
+    Bill { reads: number(row[1]), writes: number(row[2]), queues: number(row[3]) }
+}
+
+fn prices() -> BTreeMap<&'static str, f64> {
+    table("| price |").map(|row| (row[0], number(row[1]))).collect()
+}
+
+/// A month's dollars, for each column.
+fn month(told: &BTreeMap<&str, Bill>, prices: &BTreeMap<&str, f64>) -> Vec<String> {
+    let runnel = |topology: &'static str, per_edge: f64, messages: f64| {
+        move |users: f64| Fleet { told, prices, topology, per_edge }.month(users, messages)
+    };
+    let price = |name: &str| prices[name];
+    let millions = |count: f64| count / 1e6;
+    let minutes = |users: f64| millions(users * MONTH * 60.0);
+    // Each message comes in once and goes out once.
+    let passed = |users: f64| millions(users * MESSAGES * 2.0);
+    let tiered = |count: f64, first: &str, then: &str| {
+        count.min(1_000.0) * price(first) + (count - 1_000.0).max(0.0) * price(then)
+    };
+    vec![
+        line("Runnel, per-user queues", runnel("per-user", 4_000.0, MESSAGES)),
+        line("— its streams alone", runnel("per-user", 4_000.0, 0.0)),
+        line("Runnel, per-edge queues", runnel("per-edge", 14_000.0, MESSAGES)),
+        line("— its streams alone", runnel("per-edge", 14_000.0, 0.0)),
+        line("API Gateway WebSocket", |users| {
+            minutes(users) * price("WebSocket minutes")
+                + tiered(passed(users), "WebSocket messages to 1 G", "WebSocket messages above")
+        }),
+        line("AppSync Events", |users| {
+            minutes(users) * price("AppSync minutes") + passed(users) * price("AppSync operations")
+        }),
+        line("IoT Core", |users| {
+            minutes(users) * price("IoT minutes")
+                + tiered(passed(users), "IoT messages to 1 G", "IoT messages above")
+        }),
+    ]
+}
+
+fn line(name: &str, dollars: impl Fn(f64) -> f64) -> String {
+    let mut line = format!("| {name} |");
+    for users in USERS {
+        write!(line, " {} |", whole(dollars(users))).expect("a string takes it");
+    }
+    line
+}
+
+/// Dollars without cents, in groups of three digits.
+fn whole(dollars: f64) -> String {
+    let mut text = format!("{dollars:.0}");
+    let mut at = text.len();
+    while at > 3 {
+        at -= 3;
+        text.insert(at, ',');
+    }
+    text
+}
+
+/// A fleet of one topology.
+struct Fleet<'a> {
+    told: &'a BTreeMap<&'a str, Bill>,
+    prices: &'a BTreeMap<&'a str, f64>,
+    topology: &'a str,
+    per_edge: f64,
+}
+
+impl Fleet<'_> {
+    /// A month of as many users, connected all the time.
+    fn month(&self, users: f64, messages: f64) -> f64 {
+        let price = |name: &str| self.prices[name];
+        let edges = (users / self.per_edge).ceil().max(2.0);
+        let said = users * messages;
+        let of = |what: &str| self.told[format!("{what}, {}", self.topology).as_str()];
+        let causes = [
+            (self.told["the deployment, for an hour"], MONTH),
+            (of("an edge, for an hour"), edges * MONTH),
+            (of("a stream, for an hour"), users * MONTH),
+            (of("a message between two streams"), said),
+        ];
+        let sum = |count: fn(&Bill) -> f64| causes.iter().map(|(bill, n)| count(bill) * n).sum::<f64>() / 1e6;
+        let requests = sum(|bill| bill.queues);
+        let queues = [
+            (1e5, "SQS requests to 100 G"),
+            (1e5, "SQS requests to 200 G"),
+            (f64::MAX, "SQS requests above"),
+        ];
+        let (queues, _) = queues.iter().fold((0.0, requests), |(dollars, left), (width, name)| {
+            (dollars + left.min(*width) * price(name), (left - width).max(0.0))
+        });
+        let rows = sum(|bill| bill.reads) * price("DynamoDB reads")
+            + sum(|bill| bill.writes) * price("DynamoDB writes");
+        let (seconds, gigabytes) = FUNCTION;
+        let calls = price("HTTP API requests") + price("Lambda requests");
+        let functions = said / 1e6 * (calls + seconds * gigabytes * price("Lambda GB seconds"));
+        let task = price("Fargate vCPU hours") + 2.0 * price("Fargate GB hours") + price("IPv4 hours");
+        let balancer =
+            price("ALB hours") + 2.0 * price("IPv4 hours") + users / 3_000.0 * price("ALB LCU hours");
+        queues + rows + functions + MONTH * (edges * task + balancer)
+    }
+}
