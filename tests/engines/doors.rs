@@ -10,9 +10,9 @@ use sse_edge::config::{EdgeArgs, Topology};
 use tests::world::{PATIENCE, World, until};
 use tokio::time::{Instant, sleep};
 
+use tests::{browser::Browser, engine::Engine};
+
 use crate::{
-    browser::Browser,
-    engine::Engine,
     passage::{Cut, How, Plan},
     proxy::Proxy,
 };

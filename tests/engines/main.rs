@@ -7,22 +7,18 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "a run says what it skipped and what it found")]
 
-mod browser;
 mod doors;
-mod engine;
-mod marionette;
 mod passage;
 mod product;
 mod proxy;
 mod sweep;
 mod table;
 
-use browser::Browser;
 use doors::{Doors, RETRY_MS};
-use engine::Engine;
 use futures_util::future::join_all;
 use product::chat;
 use sweep::{Outcome, Stage};
+use tests::{browser::Browser, engine::Engine};
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,9 +10,9 @@ use tests::{
 };
 use tokio::time::{Instant, sleep};
 
+use tests::{browser::Browser, engine::Engine};
+
 use crate::{
-    browser::Browser,
-    engine::Engine,
     passage::{Cut, How, Plan, unframed},
     proxy::{Proxy, Request},
 };
