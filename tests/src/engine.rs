@@ -48,10 +48,11 @@ pub enum Engine {
 }
 
 impl Engine {
-    const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
 
-    /// Those that are installed; the others are named aloud.
-    pub fn installed() -> Vec<Self> {
+    /// Those of some that are installed; the others are named aloud.
+    pub fn installed(of: &[Self]) -> Vec<Self> {
         let is_here = |engine: &Self| {
             let missing: Vec<&str> = engine
                 .needs()
@@ -59,13 +60,11 @@ impl Engine {
                 .filter_map(|(program, package)| (!Path::new(program).exists()).then_some(*package))
                 .collect();
             if !missing.is_empty() {
-                println!(
-                    "SKIPPED {engine:?}: Debian's {missing:?} not installed; `tests/run engines` does it"
-                );
+                println!("SKIPPED {engine:?}: Debian's {missing:?} not installed; `tests/run` does it");
             }
             missing.is_empty()
         };
-        Self::ALL.into_iter().filter(is_here).collect()
+        of.iter().copied().filter(is_here).collect()
     }
 
     /// Programs, and the package of each.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use tokio::{
@@ -96,7 +97,12 @@ impl Running {
 
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap()
+        self.ends_in(PATIENCE).await.expect("it ends in time")
+    }
+
+    /// Waits for its end; none if it takes longer.
+    pub async fn ends_in(&mut self, longest: Duration) -> Option<ExitStatus> {
+        timeout(longest, self.child.wait()).await.ok().map(|end| end.unwrap())
     }
 
     /// Asks it to stop, and waits for its end.

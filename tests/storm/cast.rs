@@ -1,8 +1,8 @@
 //! Who talks with whom, and what each of them has to see in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::http::Api;
 
 use crate::fleet::Fleet;
@@ -33,11 +33,13 @@ pub(crate) struct Cast {
     pub(crate) threads: Vec<Thread>,
 }
 
-/// A thread's log: of each message its text, and the latest event there is.
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) texts: BTreeMap<u64, String>,
-    pub(crate) tail: u64,
+/// What everybody has to see in the end.
+#[derive(Debug)]
+pub(crate) struct Truth {
+    /// The texts of each thread's log, by their places.
+    pub(crate) texts: HashMap<String, BTreeMap<u64, String>>,
+    /// Each user's place in their inbox.
+    pub(crate) cursors: HashMap<String, String>,
 }
 
 /// The nth user.
@@ -65,16 +67,18 @@ impl Cast {
         self.threads.iter().filter(move |thread| thread.members.iter().any(|member| member == user))
     }
 
-    /// The log of a thread, as the API has it.
-    pub(crate) async fn log(&self, fleet: &Fleet, thread: &Thread) -> Log {
-        let api = fleet.as_user(&thread.members[0]);
-        let mut log = Log::default();
-        for message in messages(&api, &thread.id).await.expect("the API answers when all is well") {
-            let tseq = message["tseq"].as_u64().unwrap();
-            log.tail = log.tail.max(tseq).max(message["changed"].as_u64().unwrap_or(0));
-            log.texts.insert(tseq, message["text"].as_str().unwrap().to_owned());
+    /// The truth as the API has it, when all is well.
+    pub(crate) async fn truth(&self, fleet: &Fleet) -> Truth {
+        let mut truth = Truth { texts: HashMap::new(), cursors: HashMap::new() };
+        for thread in &self.threads {
+            let texts = texts(&fleet.as_user(&thread.members[0]), &thread.id).await;
+            truth.texts.insert(thread.id.clone(), texts);
         }
-        log
+        for user in (0..USERS).map(user) {
+            let listed = fleet.as_user(&user).get("/v1/threads").await;
+            truth.cursors.insert(user, listed.body["cursor"].as_str().unwrap().to_owned());
+        }
+        truth
     }
 }
 
@@ -92,16 +96,15 @@ async fn found(fleet: &Fleet, members: Vec<String>) -> Thread {
     Thread { id, members }
 }
 
-/// All messages of a thread, if every page of them comes.
-pub(crate) async fn messages(api: &Api, thread: &str) -> Option<Vec<Value>> {
-    let (mut all, mut before) = (Vec::new(), String::new());
+async fn texts(api: &Api, thread: &str) -> BTreeMap<u64, String> {
+    let (mut texts, mut before) = (BTreeMap::new(), String::new());
     loop {
-        let path = format!("/v1/threads/{thread}/messages?limit=100{before}");
-        let mut page =
-            api.try_call("GET", &path, None, &[]).await.ok().filter(|page| page.status.is_success())?;
-        let Value::Array(items) = page.body["items"].take() else { return None };
-        all.extend(items);
-        let Some(next) = page.body["next"].as_str() else { return Some(all) };
+        let page = api.get(&format!("/v1/threads/{thread}/messages?limit=100{before}")).await.body;
+        for message in page["items"].as_array().unwrap() {
+            let text = message["text"].as_str().unwrap().to_owned();
+            texts.insert(message["tseq"].as_u64().unwrap(), text);
+        }
+        let Some(next) = page["next"].as_str() else { return texts };
         before = format!("&before={next}");
     }
 }

@@ -1,13 +1,15 @@
 //! Five kinds of clients. Each does what docs/WIRE.md asks of a client, and reports what it is
 //! shown: some tell it on stdout, a line each, some are asked for it.
 
-use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{fs::File, ops::Range, process::Stdio, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tests::{browser::Browser, engine::Engine, http::Api};
+use tests::{browser::Browser, engine::Engine};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    process::{Child, ChildStdout, Command},
+    process::{Child, Command},
+    task::JoinHandle,
     time::sleep,
 };
 use tokio_util::{
@@ -16,16 +18,18 @@ use tokio_util::{
 };
 
 use crate::{
-    cast::{Cast, DEVICES, USERS, user},
-    door::Door,
+    cast::{DEVICES, USERS, user},
     fleet::{Fleet, PING_SECONDS},
     rust,
     screen::Screens,
 };
 
-/// Devices of a user whose client is not written in Rust.
-const PYTHON: usize = 3;
-const NODE: usize = 4;
+/// Devices of a user by the language that their clients are written in.
+const RUST: Range<usize> = 0..3;
+const PYTHON: Range<usize> = 3..4;
+const NODE: Range<usize> = 4..DEVICES;
+/// Between the openings of two streams: an edge makes 20 queues a second at most.
+const GENTLY: Duration = Duration::from_millis(20);
 /// Between two looks at a page.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long a stream may say nothing until its client takes it for dead.
@@ -33,71 +37,36 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(3 * PING_SECONDS);
 
 /// All clients. Dropping them ends them.
 pub(crate) struct Clients {
+    fleet: Arc<Fleet>,
+    screens: Arc<Screens>,
     count: usize,
     tasks: Vec<AbortOnDropHandle<()>>,
+    browsers: Vec<JoinHandle<()>>,
     stop: CancellationToken,
 }
 
 impl Clients {
-    /// Starts them, one after the other: an edge makes a queue for each user.
-    pub(crate) async fn start(
-        fleet: &Arc<Fleet>,
-        cast: &Arc<Cast>,
-        screens: &Arc<Screens>,
-        door: &Door,
-    ) -> Self {
-        let tracker = TaskTracker::new();
-        let mut clients = Self { count: 0, tasks: Vec::new(), stop: CancellationToken::new() };
-        let (mut python, mut node) = (Vec::new(), Vec::new());
-        let engines = Engine::installed().into_iter().filter(|engine| *engine != Engine::WebKit);
+    /// Starts them; browsers find their page at `origin`. Of those that cannot be had there are none,
+    /// and that is said aloud.
+    pub(crate) async fn start(fleet: &Arc<Fleet>, screens: &Arc<Screens>, origin: &str) -> Self {
+        let mut clients = Self {
+            fleet: Arc::clone(fleet),
+            screens: Arc::clone(screens),
+            count: 0,
+            tasks: Vec::new(),
+            browsers: Vec::new(),
+            stop: CancellationToken::new(),
+        };
         let mut users = (0..USERS).map(user);
-        for engine in engines {
-            let user = users.next().unwrap();
-            let devices: Vec<Value> = (0..DEVICES).map(|n| start_of(fleet, cast, &user, n)).collect();
-            clients.count += devices.len();
-            let (screens, page, stop) = (Arc::clone(screens), door.page(engine), clients.stop.clone());
-            let showing = engine
-                .lend(async move |browser: &mut Browser| show(browser, &page, devices, &screens, stop).await);
-            clients.tasks.push(AbortOnDropHandle::new(tracker.spawn_local(showing)));
+        for engine in Engine::installed(&[Engine::Chromium, Engine::Firefox]) {
+            clients.browse(engine, format!("{origin}/"), &users.next().unwrap());
         }
-        for user in users {
-            for n in 0..DEVICES {
-                clients.count += 1;
-                match n {
-                    PYTHON => python.push(start_of(fleet, cast, &user, n)),
-                    NODE => node.push(start_of(fleet, cast, &user, n)),
-                    _ => {
-                        let client = rust::Client {
-                            stream: format!("{user}/{n}"),
-                            api: fleet.as_user(&user),
-                            edge: fleet.to_edges.address,
-                            threads: cast.of(&user).map(|thread| thread.id.clone()).collect(),
-                            screens: Arc::clone(screens),
-                        };
-                        clients.tasks.push(AbortOnDropHandle::new(tracker.spawn(client.run())));
-                        sleep(Duration::from_millis(20)).await;
-                    }
-                }
-            }
+        let users: Vec<String> = users.collect();
+        for user in &users {
+            clients.rust(user).await;
         }
-        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("storm/clients");
-        let (py, js) = (here.join("python.py"), here.join("node.mjs"));
-        let mut programs = [
-            ("python3", vec!["-u", py.to_str().unwrap()], python),
-            ("node", vec!["--experimental-eventsource", "--no-warnings", js.to_str().unwrap()], node),
-        ];
-        for (program, args, devices) in &mut programs {
-            match run(program, args, devices, fleet).await {
-                Some(process) => {
-                    let screens = Arc::clone(screens);
-                    clients.tasks.push(AbortOnDropHandle::new(tracker.spawn(listen(process, screens))));
-                }
-                None => {
-                    println!("SKIPPED {program}: not installed");
-                    clients.count -= devices.len();
-                }
-            }
-        }
+        clients.program("python3", &["-u", "python.py"], devices(&users, PYTHON)).await;
+        clients.program("node", &["--experimental-eventsource", "node.mjs"], devices(&users, NODE)).await;
         clients
     }
 
@@ -106,40 +75,75 @@ impl Clients {
         self.count
     }
 
-    /// Ends those that have to be asked.
-    pub(crate) fn end(&self) {
+    /// Ends them: a browser would outlive its task.
+    pub(crate) async fn end(self) {
         self.stop.cancel();
+        join_all(self.browsers).await;
+    }
+
+    /// The streams of one user on a page of a browser.
+    fn browse(&mut self, engine: Engine, page: String, user: &str) {
+        let devices = devices(&[user.to_owned()], 0..DEVICES);
+        let devices: Vec<Value> = devices.iter().map(|device| self.told(device)).collect();
+        self.count += devices.len();
+        let (screens, stop) = (Arc::clone(&self.screens), self.stop.clone());
+        let showing = engine
+            .lend(async move |browser: &mut Browser| show(browser, &page, devices, &screens, &stop).await);
+        self.browsers.push(TaskTracker::new().spawn_local(showing));
+    }
+
+    async fn rust(&mut self, user: &str) {
+        for (user, n) in devices(&[user.to_owned()], RUST) {
+            let client = rust::Client {
+                stream: format!("{user}/{n}"),
+                api: self.fleet.as_user(&user),
+                edge: self.fleet.to_edges.address,
+                screens: Arc::clone(&self.screens),
+            };
+            self.count += 1;
+            self.tasks.push(AbortOnDropHandle::new(TaskTracker::new().spawn(client.run())));
+            sleep(GENTLY).await;
+        }
+    }
+
+    /// A program that plays some clients, told of them on its stdin.
+    async fn program(&mut self, name: &str, args: &[&str], devices: Vec<Device>) {
+        let log = File::create(self.fleet.folder.join(format!("{name}.log"))).unwrap();
+        let mut command = Command::new(name);
+        command.args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/storm/clients"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        let Ok(mut process) = command.spawn() else {
+            println!("SKIPPED {name}: not installed");
+            return;
+        };
+        let told = devices.iter().map(|device| self.told(device)).collect::<Value>();
+        process.stdin.take().unwrap().write_all(format!("{told}\n").as_bytes()).await.unwrap();
+        self.count += devices.len();
+        let listening = listen(process, Arc::clone(&self.screens));
+        self.tasks.push(AbortOnDropHandle::new(TaskTracker::new().spawn(listening)));
+    }
+
+    /// What a client of another language has to know.
+    fn told(&self, (user, n): &Device) -> Value {
+        json!({
+            "stream": format!("{user}/{n}"),
+            "token": self.fleet.token(user),
+            "api": format!("http://{}", self.fleet.to_apis.address),
+            "edge": format!("http://{}", self.fleet.to_edges.address),
+            "silence_ms": u64::try_from(SILENCE.as_millis()).unwrap(),
+        })
     }
 }
 
-/// What a client of another language has to know.
-fn start_of(fleet: &Fleet, cast: &Cast, user: &str, device: usize) -> Value {
-    let threads: Vec<&str> = cast.of(user).map(|thread| thread.id.as_str()).collect();
-    json!({
-        "stream": format!("{user}/{device}"),
-        "token": fleet.token(user),
-        "api": format!("http://{}", fleet.to_apis.address),
-        "edge": format!("http://{}", fleet.to_edges.address),
-        "threads": threads,
-        "silence_ms": u64::try_from(SILENCE.as_millis()).unwrap(),
-    })
+/// A user, and which of their devices.
+type Device = (String, usize);
+
+fn devices(users: &[String], which: Range<usize>) -> Vec<Device> {
+    users.iter().flat_map(|user| which.clone().map(|n| (user.clone(), n))).collect()
 }
 
-/// A program that plays some clients, named on its stdin; none if it is not installed.
-async fn run(program: &str, args: &[&str], devices: &[Value], fleet: &Fleet) -> Option<(Child, ChildStdout)> {
-    let log = std::fs::File::create(fleet.folder.join(format!("{program}.log"))).unwrap();
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
-    let mut child = command.spawn().ok()?;
-    let line = format!("{}\n", Value::from(devices));
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(line.as_bytes()).await.unwrap();
-    let stdout = child.stdout.take().unwrap();
-    Some((child, stdout))
-}
-
-async fn listen((_process, stdout): (Child, ChildStdout), screens: Arc<Screens>) {
-    let mut lines = BufReader::new(stdout).lines();
+async fn listen(mut process: Child, screens: Arc<Screens>) {
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         screens.note(&serde_json::from_str(&line).unwrap());
     }
@@ -152,7 +156,7 @@ async fn show(
     page: &str,
     devices: Vec<Value>,
     screens: &Screens,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) {
     browser.goto(page).await;
     browser.script("start(arguments[0])", vec![devices.into()]).await;
@@ -161,17 +165,4 @@ async fn show(
         taken.as_array().unwrap().iter().for_each(|report| screens.note(report));
         sleep(LOOK).await;
     }
-}
-
-/// A list as every client reports it: none if it does not come whole.
-pub(crate) async fn list(api: &Api, threads: &[String]) -> Option<(String, Value)> {
-    let page = api.try_call("GET", "/v1/threads", None, &[]).await.ok()?;
-    let cursor = page.body["cursor"].as_str()?.to_owned();
-    let mut listed = serde_json::Map::new();
-    for thread in threads {
-        let messages = crate::cast::messages(api, thread).await?;
-        let messages = messages.iter().map(|m| json!([m["tseq"], m["text"], m["changed"]])).collect();
-        listed.insert(thread.clone(), messages);
-    }
-    Some((cursor, listed.into()))
 }

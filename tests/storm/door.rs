@@ -1,7 +1,6 @@
 //! Where the browsers' page is: an origin of its own, other than the API's and the edges'.
 
 use axum::{Router, response::Html, routing::get};
-use tests::engine::Engine;
 use tokio::net::TcpListener;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
@@ -22,10 +21,5 @@ impl Door {
         let router = Router::new().route("/", get(async || Html(PAGE)));
         let serving = TaskTracker::new().spawn(async { axum::serve(listener, router).await.unwrap() });
         Self { origin, _serving: AbortOnDropHandle::new(serving) }
-    }
-
-    /// The page, for an engine.
-    pub(crate) fn page(&self, _: Engine) -> String {
-        format!("{}/", self.origin)
     }
 }

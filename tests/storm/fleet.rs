@@ -146,15 +146,17 @@ impl Fleet {
         *process = Some(self.run(part).await);
     }
 
-    /// Asks a process to end, and starts it again. One that takes too long is an error.
+    /// Asks a process to end, and starts it again. One that takes too long is killed, as they are.
     pub(crate) async fn replace(&self, part: Part) -> Result<(), String> {
         let mut process = self.process(part).await;
         let running = process.as_mut().unwrap();
         signal(running.pid(), "TERM");
-        let ended = timeout(ENDS_IN, running.exit()).await;
-        let ended = match ended {
-            Ok(status) if status.success() => Ok(()),
-            other => Err(format!("{} was asked to end, and: {other:?}", part.name())),
+        let ended = if let Some(status) = running.ends_in(ENDS_IN).await {
+            status.success().then_some(()).ok_or_else(|| format!("{part:?} was asked to end: {status}"))
+        } else {
+            println!("{part:?} had not ended after {ENDS_IN:?}");
+            running.kill().await;
+            Ok(())
         };
         *process = Some(self.run(part).await);
         ended

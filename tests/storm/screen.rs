@@ -1,11 +1,13 @@
 //! What one client has been shown, held against the rules as it comes.
 //!
 //! Every client reports the same: `{"stream", "event", "id", "data"}` for each frame, and
-//! `{"stream", "cursor", "listed": {thread: [[tseq, text, changed], …]}}` for each list.
+//! `{"stream", "cursor", "listed"}` for each list of threads, as `GET /v1/threads` has them; without
+//! the cursor where a reset has told it already.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::Write as _,
+    fs::File,
+    io::{BufWriter, Write as _},
     path::Path,
     sync::Mutex,
 };
@@ -13,13 +15,13 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::cast::{Cast, Log};
+use crate::cast::{Cast, Truth};
 
 /// All screens, by the names of their streams: `USER/DEVICE`.
 pub(crate) struct Screens {
     screens: Mutex<HashMap<String, Screen>>,
     // Everything that was reported, for whoever looks for the cause of a violation.
-    record: Mutex<std::io::BufWriter<std::fs::File>>,
+    record: Mutex<BufWriter<File>>,
     start: Instant,
 }
 
@@ -37,28 +39,12 @@ struct Screen {
 /// Of one thread, since the last list.
 #[derive(Debug, Default)]
 struct Told {
-    /// Up to here the list knew.
+    /// The latest message when it was listed.
     listed: u64,
-    /// The first and the last that were shown since.
-    shown: Option<(u64, u64)>,
+    /// The last event that was shown since.
+    shown: Option<u64>,
+    /// The texts of that message, and of all since.
     texts: BTreeMap<u64, String>,
-}
-
-impl Told {
-    /// How far it knows the thread without a gap.
-    fn reach(&self) -> u64 {
-        match self.shown {
-            Some((first, last)) if first <= self.listed + 1 => self.listed.max(last),
-            _ => self.listed,
-        }
-    }
-
-    /// Whether an event is the next one. Which is the first, the list may tell later.
-    fn event(&mut self, tseq: u64) -> bool {
-        let is_next = self.shown.is_none_or(|(_, last)| tseq == last + 1);
-        self.shown = Some((self.shown.map_or(tseq, |(first, _)| first), tseq));
-        is_next
-    }
 }
 
 /// What all clients together went through.
@@ -73,12 +59,8 @@ pub(crate) struct Sums {
 impl Screens {
     /// None yet; reports are kept in a file.
     pub(crate) fn new(record: &Path) -> Self {
-        let record = std::fs::File::create(record).unwrap();
-        Self {
-            screens: Mutex::default(),
-            record: Mutex::new(std::io::BufWriter::new(record)),
-            start: Instant::now(),
-        }
+        let record = File::create(record).unwrap();
+        Self { screens: Mutex::default(), record: Mutex::new(BufWriter::new(record)), start: Instant::now() }
     }
 
     /// Takes a report.
@@ -88,7 +70,7 @@ impl Screens {
         let name = report["stream"].as_str().unwrap();
         let mut screens = self.screens.lock().unwrap();
         let screen = screens.entry(name.to_owned()).or_default();
-        if let Some(listed) = report["listed"].as_object() {
+        if let Some(listed) = report["listed"].as_array() {
             screen.list(report["cursor"].as_str(), listed);
         } else {
             screen.frame(report["event"].as_str().unwrap(), report["id"].as_str().unwrap(), &report["data"]);
@@ -109,26 +91,19 @@ impl Screens {
             .collect()
     }
 
-    /// What has not been shown of the logs, and what was shown otherwise.
-    pub(crate) fn missing(&self, cast: &Cast, logs: &HashMap<String, Log>) -> Vec<String> {
+    /// What is shown otherwise than it is in the end.
+    pub(crate) fn missing(&self, cast: &Cast, truth: &Truth) -> Vec<String> {
         let mut missing = Vec::new();
         for (name, screen) in &*self.screens.lock().unwrap() {
             let user = name.split('/').next().unwrap();
+            let cursor = &truth.cursors[user];
+            if screen.cursor != *cursor {
+                missing.push(format!("{name} is at {}, and its inbox at {cursor}", screen.cursor));
+            }
             for thread in cast.of(user) {
-                let log = &logs[&thread.id];
-                let Some(told) = screen.threads.get(&thread.id) else {
-                    missing.push(format!("{name} knows nothing of {}", thread.id));
-                    continue;
-                };
-                if told.reach() < log.tail {
-                    missing.push(format!(
-                        "{name} knows {} up to {} of {}",
-                        thread.id,
-                        told.reach(),
-                        log.tail
-                    ));
-                } else if told.texts != log.texts {
-                    missing.push(format!("{name} shows {} otherwise than its log has it", thread.id));
+                let told = screen.threads.get(&thread.id);
+                if !told.is_some_and(|told| told.is(&truth.texts[&thread.id])) {
+                    missing.push(format!("{name} shows of {} {told:?}", thread.id));
                 }
             }
         }
@@ -148,19 +123,25 @@ impl Screens {
     }
 }
 
+impl Told {
+    /// Whether it is what the log has, from the list on.
+    fn is(&self, log: &BTreeMap<u64, String>) -> bool {
+        log.range(self.listed..).eq(&self.texts)
+    }
+}
+
 impl Screen {
-    fn list(&mut self, cursor: Option<&str>, listed: &serde_json::Map<String, Value>) {
-        // With a reset the cursor came before the list.
+    fn list(&mut self, cursor: Option<&str>, threads: &[Value]) {
         if let Some(cursor) = cursor {
             cursor.clone_into(&mut self.cursor);
         }
-        for (thread, messages) in listed {
-            let told = self.threads.entry(thread.clone()).or_default();
-            for message in messages.as_array().unwrap() {
-                let tseq = message[0].as_u64().unwrap();
-                told.listed = told.listed.max(tseq).max(message[2].as_u64().unwrap_or(0));
-                told.texts.insert(tseq, message[1].as_str().unwrap().to_owned());
-            }
+        for thread in threads {
+            let told = self.threads.entry(thread["id"].as_str().unwrap().to_owned()).or_default();
+            let last = &thread["last"];
+            told.listed = last["tseq"].as_u64().unwrap();
+            told.texts.insert(told.listed, last["text"].as_str().unwrap().to_owned());
+            // Messages that came meanwhile may be older than the list.
+            told.texts = told.texts.split_off(&told.listed);
         }
     }
 
@@ -195,11 +176,11 @@ impl Screen {
         let Some(tseq) = data["tseq"].as_u64() else { return };
         let thread = data["thread"].as_str().unwrap_or_else(|| data["thread"]["id"].as_str().unwrap());
         let told = self.threads.entry(thread.to_owned()).or_default();
-        let before = told.reach();
-        if !told.event(tseq) {
-            self.wrong.push(format!("{event} {tseq} of {thread} behind {before}: {data}"));
+        if told.shown.is_some_and(|shown| tseq != shown + 1) {
+            self.wrong.push(format!("{event} {tseq} of {thread} behind {:?}: {data}", told.shown));
         }
-        if event == "message" {
+        told.shown = Some(tseq);
+        if event == "message" && tseq >= told.listed {
             told.texts.insert(tseq, data["text"].as_str().unwrap().to_owned());
         }
     }

@@ -1,7 +1,6 @@
 //! Users who talk: every message has a key, and is posted until it is answered.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use tokio_util::{
 };
 
 use crate::{
-    cast::{Cast, Log, Thread},
+    cast::{Cast, Thread, Truth},
     fleet::Fleet,
 };
 
@@ -28,7 +27,7 @@ const SMALL: usize = 12;
 const PAUSE_MS: u64 = 2_000;
 const LARGE_PAUSE_MS: u64 = 8_000;
 /// How long an answer is waited for, and the pause before the next try.
-const ANSWERS_IN: Duration = Duration::from_secs(10);
+const ANSWERS_IN: Duration = Duration::from_secs(5);
 const AGAIN_MS: std::ops::Range<u64> = 200..1_000;
 
 /// A message that was answered with success.
@@ -83,12 +82,12 @@ impl Talk {
 
     /// What was answered with success and is not in the logs exactly once, and answers that should
     /// not have been given.
-    pub(crate) fn wrong(&self, logs: &HashMap<String, Log>) -> Vec<String> {
+    pub(crate) fn wrong(&self, truth: &Truth) -> Vec<String> {
         let mut wrong = self.wrong.lock().unwrap().clone();
         for ack in &*self.acks.lock().unwrap() {
-            let log = &logs[&ack.thread];
+            let log = &truth.texts[&ack.thread];
             let places: Vec<u64> =
-                log.texts.iter().filter_map(|(tseq, text)| (*text == ack.text).then_some(*tseq)).collect();
+                log.iter().filter_map(|(tseq, text)| (*text == ack.text).then_some(*tseq)).collect();
             if places != [ack.tseq] {
                 wrong.push(format!("{ack:?} is in the log at {places:?}"));
             }

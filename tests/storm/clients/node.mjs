@@ -36,26 +36,10 @@ function report(what) {
   process.stdout.write(`${JSON.stringify(what)}\n`);
 }
 
-// What the list of threads does not hold: their messages, page by page.
-async function listMessages(runnel, device) {
-  const listed = {};
-  for (const thread of device.threads) {
-    listed[thread] = [];
-    let before;
-    do {
-      const page = await runnel.messages(thread, { before, limit: 100 });
-      for (const { tseq, text, changed } of page.items) listed[thread].push([tseq, text, changed ?? null]);
-      before = page.next;
-    } while (before);
-  }
-  report({ stream: device.stream, listed });
-}
-
 function follow(device) {
   devices.set(device.stream, device);
-  const list = () => listMessages(runnel, device).catch(() => setTimeout(list, 1_000));
-  const runnel = new Runnel({ token: device.token, base: device.stream, on: { list: () => void list() } });
-  runnel.start();
+  const list = (listed) => report({ stream: device.stream, listed });
+  new Runnel({ token: device.token, base: device.stream, on: { list } }).start();
 }
 
 for await (const line of createInterface({ input: process.stdin })) JSON.parse(line).forEach(follow);

@@ -39,27 +39,15 @@ class Client(threading.Thread):
         """Until it succeeds. The list's cursor counts where there is none yet."""
         while True:
             try:
-                first = self.call("/v1/threads")
-                listed = {thread: self.messages(thread) for thread in self.device["threads"]}
+                with self.get(self.device["api"] + "/v1/threads", {}) as answer:
+                    page = json.load(answer)
                 break
             except (OSError, ValueError, http.client.HTTPException):
                 time.sleep(random.uniform(1, 5))
-        what = {"stream": self.device["stream"], "listed": listed}
+        what = {"stream": self.device["stream"], "listed": page["items"]}
         if self.cursor is None:
-            self.cursor = what["cursor"] = first["cursor"]
+            self.cursor = what["cursor"] = page["cursor"]
         report(what)
-
-    def messages(self, thread):
-        messages, before = [], ""
-        while True:
-            page = self.call(f"/v1/threads/{thread}/messages?limit=100{before}")
-            messages += [[item["tseq"], item["text"], item.get("changed")] for item in page["items"]]
-            if not page["next"]:
-                return messages
-            before = f"&before={page['next']}"
-
-    def call(self, path):
-        return json.load(self.get(self.device["api"] + path, {}))
 
     def get(self, url, headers):
         headers = {"Authorization": f"Bearer {self.device['token']}", **headers}
