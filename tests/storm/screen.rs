@@ -138,7 +138,9 @@ impl Screen {
         for thread in threads {
             let told = self.threads.entry(thread["id"].as_str().unwrap().to_owned()).or_default();
             let last = &thread["last"];
-            told.listed = last["tseq"].as_u64().unwrap();
+            // None is there as long as the first one is on its way.
+            let Some(tseq) = last["tseq"].as_u64() else { continue };
+            told.listed = tseq;
             told.texts.insert(told.listed, last["text"].as_str().unwrap().to_owned());
             // Messages that came meanwhile may be older than the list.
             told.texts = told.texts.split_off(&told.listed);
