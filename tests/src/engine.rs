@@ -52,6 +52,7 @@ impl Engine {
     pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
 
     /// Those of some that are installed; the others are named aloud.
+    #[expect(clippy::print_stdout, reason = "a run says what it skipped")]
     pub fn installed(of: &[Self]) -> Vec<Self> {
         let is_here = |engine: &Self| {
             let missing: Vec<&str> = engine

@@ -34,7 +34,8 @@ use tokio::{
 
 /// How long a storm lasts where nobody says otherwise.
 const SECONDS: u64 = 120;
-/// Everything acknowledged is shown this long after the last fault.
+/// Everything acknowledged is shown this long after the last fault; what is acknowledged only then,
+/// this long after the last answer.
 const SHOWN_IN: Duration = Duration::from_secs(20);
 /// How long all streams together may take to open.
 const OPEN_IN: Duration = Duration::from_secs(180);
@@ -95,27 +96,38 @@ async fn all_open(screens: &Screens, count: usize) -> Result<(), String> {
 async fn weather(fleet: &Arc<Fleet>, cast: &Cast, screens: &Screens, plan: Vec<Fault>) -> Vec<String> {
     let mut talk = Talk::start(fleet, cast);
     let mut wrong = faults::storm(fleet, plan).await;
-    let calm = Instant::now();
-    talk.end().await;
-    println!(
-        "{} messages acknowledged, the last {:.1} s after the faults",
-        talk.count(),
-        calm.elapsed().as_secs_f32()
-    );
-    let (truth, missing) = loop {
-        let truth = cast.truth(fleet).await;
-        let missing = screens.missing(cast, &truth);
-        if missing.is_empty() || calm.elapsed() > SHOWN_IN {
-            break (truth, missing);
-        }
-        sleep(LOOK).await;
+    let (calm, acks) = (Instant::now(), talk.acks());
+    let answered = async {
+        talk.end().await;
+        Instant::now()
     };
-    println!("shown {:.1} s after the faults, but for {}", calm.elapsed().as_secs_f32(), missing.len());
+    let shown = within(calm, async || screens.lack(cast, &acks));
+    let (late, answered) = tokio::join!(shown, answered);
+    let mut truth = cast.truth(fleet).await;
+    let missing = within(answered, async || {
+        truth = cast.truth(fleet).await;
+        screens.missing(cast, &truth)
+    });
+    let missing = missing.await;
+    println!("{} acknowledged, the last {:?} after the faults", talk.acks().len(), answered - calm);
     println!("{:?}", screens.sums());
     wrong.extend(screens.wrong());
     wrong.extend(talk.wrong(&truth));
+    wrong.extend(late);
     wrong.extend(missing);
     wrong
+}
+
+/// Looks until nothing is wrong, or until it is too late after `since`.
+async fn within(since: Instant, mut look: impl AsyncFnMut() -> Vec<String>) -> Vec<String> {
+    loop {
+        let wrong = look().await;
+        if wrong.is_empty() || since.elapsed() > SHOWN_IN {
+            println!("all but {} shown {:?} later", wrong.len(), since.elapsed());
+            return wrong;
+        }
+        sleep(LOOK).await;
+    }
 }
 
 fn setting<T: FromStr>(name: &str) -> Option<T> {

@@ -15,7 +15,10 @@ use std::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::cast::{Cast, Truth};
+use crate::{
+    cast::{Cast, Truth},
+    talk::Ack,
+};
 
 /// All screens, by the names of their streams: `USER/DEVICE`.
 pub(crate) struct Screens {
@@ -89,6 +92,23 @@ impl Screens {
         let all = screens.iter();
         all.flat_map(|(name, screen)| screen.wrong.iter().map(move |wrong| format!("{name}: {wrong}")))
             .collect()
+    }
+
+    /// Which messages are not shown where they have to be.
+    pub(crate) fn lack(&self, cast: &Cast, acks: &[Ack]) -> Vec<String> {
+        let mut lack = Vec::new();
+        for (name, screen) in &*self.screens.lock().unwrap() {
+            let user = name.split('/').next().unwrap();
+            let threads: Vec<&str> = cast.of(user).map(|thread| thread.id.as_str()).collect();
+            for ack in acks.iter().filter(|ack| threads.contains(&ack.thread.as_str())) {
+                let told = screen.threads.get(&ack.thread);
+                let text = told.and_then(|told| told.texts.get(&ack.tseq));
+                if told.is_none_or(|told| told.listed <= ack.tseq) && text != Some(&ack.text) {
+                    lack.push(format!("{name} does not show {ack:?}"));
+                }
+            }
+        }
+        lack
     }
 
     /// What is shown otherwise than it is in the end.

@@ -33,9 +33,9 @@ const AGAIN_MS: std::ops::Range<u64> = 200..1_000;
 /// A message that was answered with success.
 #[derive(Debug, Clone)]
 pub(crate) struct Ack {
-    thread: String,
-    tseq: u64,
-    text: String,
+    pub(crate) thread: String,
+    pub(crate) tseq: u64,
+    pub(crate) text: String,
 }
 
 /// The talk. Dropping it silences it.
@@ -75,9 +75,9 @@ impl Talk {
         }
     }
 
-    /// How many were answered with success.
-    pub(crate) fn count(&self) -> usize {
-        self.acks.lock().unwrap().len()
+    /// What was answered with success so far.
+    pub(crate) fn acks(&self) -> Vec<Ack> {
+        self.acks.lock().unwrap().clone()
     }
 
     /// What was answered with success and is not in the logs exactly once, and answers that should
