@@ -24,7 +24,7 @@ use clients::Clients;
 use door::Door;
 use faults::Fault;
 use fleet::{Fleet, folder};
-use screen::Screens;
+use screen::{Found, Screens};
 use talk::Talk;
 use tokio::{
     sync::Mutex,
@@ -119,12 +119,13 @@ async fn weather(fleet: &Arc<Fleet>, cast: &Cast, screens: &Screens, plan: Vec<F
 }
 
 /// Looks until nothing is wrong, or until it is too late after `since`.
-async fn within(since: Instant, mut look: impl AsyncFnMut() -> Vec<String>) -> Vec<String> {
+async fn within(since: Instant, mut look: impl AsyncFnMut() -> Found) -> Vec<String> {
     loop {
-        let wrong = look().await;
-        if wrong.is_empty() || since.elapsed() > SHOWN_IN {
-            println!("all but {} shown {:?} later", wrong.len(), since.elapsed());
-            return wrong;
+        let found = look().await;
+        let in_time = since.elapsed() < SHOWN_IN;
+        if found.is_empty() || found.iter().any(|(_, may_be_late)| !may_be_late && !in_time) {
+            println!("all but {} shown {:?} later", found.len(), since.elapsed());
+            return found.into_iter().map(|(wrong, _)| wrong).collect();
         }
         sleep(LOOK).await;
     }

@@ -10,12 +10,14 @@ use std::{
     io::{BufWriter, Write as _},
     path::Path,
     sync::Mutex,
+    time::Duration,
 };
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
+    SHOWN_IN,
     cast::{Cast, Truth},
     talk::Ack,
 };
@@ -36,8 +38,14 @@ struct Screen {
     hellos: usize,
     resets: usize,
     busy: usize,
+    /// When it may be back, if it was told to stay away.
+    back_at: Option<Instant>,
     wrong: Vec<String>,
 }
+
+/// What is not as it should be, and whether it may still become so, its client having been told to
+/// stay away.
+pub(crate) type Found = Vec<(String, bool)>;
 
 /// Of one thread, since the last list.
 #[derive(Debug, Default)]
@@ -95,7 +103,7 @@ impl Screens {
     }
 
     /// Which messages are not shown where they have to be.
-    pub(crate) fn lack(&self, cast: &Cast, acks: &[Ack]) -> Vec<String> {
+    pub(crate) fn lack(&self, cast: &Cast, acks: &[Ack]) -> Found {
         let mut lack = Vec::new();
         for (name, screen) in &*self.screens.lock().unwrap() {
             let user = name.split('/').next().unwrap();
@@ -104,7 +112,7 @@ impl Screens {
                 let told = screen.threads.get(&ack.thread);
                 let text = told.and_then(|told| told.texts.get(&ack.tseq));
                 if told.is_none_or(|told| told.listed <= ack.tseq) && text != Some(&ack.text) {
-                    lack.push(format!("{name} does not show {ack:?}"));
+                    lack.push((format!("{name} does not show {ack:?}"), screen.may_be_late()));
                 }
             }
         }
@@ -112,18 +120,20 @@ impl Screens {
     }
 
     /// What is shown otherwise than it is in the end.
-    pub(crate) fn missing(&self, cast: &Cast, truth: &Truth) -> Vec<String> {
+    pub(crate) fn missing(&self, cast: &Cast, truth: &Truth) -> Found {
         let mut missing = Vec::new();
         for (name, screen) in &*self.screens.lock().unwrap() {
             let user = name.split('/').next().unwrap();
             let cursor = &truth.cursors[user];
             if screen.cursor != *cursor {
-                missing.push(format!("{name} is at {}, and its inbox at {cursor}", screen.cursor));
+                let is = format!("{name} is at {}, and its inbox at {cursor}", screen.cursor);
+                missing.push((is, screen.may_be_late()));
             }
             for thread in cast.of(user) {
                 let told = screen.threads.get(&thread.id);
                 if !told.is_some_and(|told| told.is(&truth.texts[&thread.id])) {
-                    missing.push(format!("{name} shows of {} {told:?}", thread.id));
+                    let is = format!("{name} shows of {} {told:?}", thread.id);
+                    missing.push((is, screen.may_be_late()));
                 }
             }
         }
@@ -151,6 +161,10 @@ impl Told {
 }
 
 impl Screen {
+    fn may_be_late(&self) -> bool {
+        self.back_at.is_some_and(|back_at| back_at + SHOWN_IN > Instant::now())
+    }
+
     fn list(&mut self, cursor: Option<&str>, threads: &[Value]) {
         if let Some(cursor) = cursor {
             cursor.clone_into(&mut self.cursor);
@@ -175,7 +189,11 @@ impl Screen {
                 if self.cursor.is_empty() {
                     id.clone_into(&mut self.cursor);
                 }
-                self.busy += usize::from(data["reason"] == "busy");
+                if data["reason"] == "busy" {
+                    self.busy += 1;
+                    let retry = Duration::from_millis(data["retry_ms"].as_u64().unwrap());
+                    self.back_at = Some(Instant::now() + retry);
+                }
                 if id != self.cursor {
                     self.wrong.push(format!("{event} has the id {id}, and the cursor is {}", self.cursor));
                 }
