@@ -74,7 +74,7 @@ pub(crate) fn plan(seed: u64, length: Duration) -> Vec<Fault> {
         let (what, longest) = draw(&mut rng);
         let at = PERIOD * n;
         let lasts = rng.random_range(0.0..1.0) * longest;
-        let lasts = Duration::from_secs_f32(lasts).min(length - at);
+        let lasts = Duration::from_secs_f32(lasts).min(length.saturating_sub(at));
         Fault { at, lasts, what }
     });
     faults.collect()
@@ -123,8 +123,7 @@ pub(crate) async fn storm(fleet: &Arc<Fleet>, plan: Vec<Fault>) -> Vec<String> {
     }
     tracker.close();
     tracker.wait().await;
-    let wrong = wrong.lock().unwrap().clone();
-    wrong
+    wrong.lock().unwrap().split_off(0)
 }
 
 impl Fault {
@@ -134,13 +133,19 @@ impl Fault {
             What::Replace(part) => return fleet.replace(part).await,
             What::Pause(part) => fleet.pause(part, self.lasts).await,
             What::Strike(way, strike, lots) => {
-                way.roads(fleet).iter().for_each(|road| road.strike(strike, lots))
+                for road in way.roads(fleet) {
+                    road.strike(strike, lots);
+                }
             }
             What::Weather(way, weather, lots) => {
                 let roads = way.roads(fleet);
-                roads.iter().for_each(|road| road.weather(weather, lots));
+                for road in &roads {
+                    road.weather(weather, lots);
+                }
                 tokio::time::sleep(self.lasts).await;
-                roads.iter().for_each(|road| road.weather(Weather::Fair, Lots::ALL));
+                for road in roads {
+                    road.weather(Weather::Fair, Lots::ALL);
+                }
             }
             What::DeleteQueue => queues::delete_one(fleet).await,
         }

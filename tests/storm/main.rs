@@ -75,9 +75,10 @@ async fn storm(topology: &str) {
     };
     clients.end().await;
     let count = wrong.len();
-    let named = wrong.into_iter().take(NAMED).map(|wrong| format!("\n  {wrong}")).collect::<String>();
+    let named: Vec<String> = wrong.into_iter().take(NAMED).collect();
+    let named = named.join("\n  ");
     let folder = folder.display();
-    assert!(count == 0, "{count} wrong with RUNNEL_STORM_SEED={seed}; logs are in {folder}:{named}");
+    assert!(count == 0, "{count} wrong with RUNNEL_STORM_SEED={seed}; logs are in {folder}:\n  {named}");
 }
 
 async fn all_open(screens: &Screens, count: usize) -> Result<(), String> {

@@ -24,7 +24,7 @@ use crate::{
 
 /// All screens, by the names of their streams: `USER/DEVICE`.
 pub(crate) struct Screens {
-    screens: Mutex<HashMap<String, Screen>>,
+    of: Mutex<HashMap<String, Screen>>,
     // Everything that was reported, for whoever looks for the cause of a violation.
     record: Mutex<BufWriter<File>>,
     start: Instant,
@@ -71,7 +71,7 @@ impl Screens {
     /// None yet; reports are kept in a file.
     pub(crate) fn new(record: &Path) -> Self {
         let record = File::create(record).unwrap();
-        Self { screens: Mutex::default(), record: Mutex::new(BufWriter::new(record)), start: Instant::now() }
+        Self { of: Mutex::default(), record: Mutex::new(BufWriter::new(record)), start: Instant::now() }
     }
 
     /// Takes a report.
@@ -79,7 +79,7 @@ impl Screens {
         let at = self.start.elapsed().as_secs_f32();
         writeln!(self.record.lock().unwrap(), "{at:8.3} {report}").unwrap();
         let name = report["stream"].as_str().unwrap();
-        let mut screens = self.screens.lock().unwrap();
+        let mut screens = self.of.lock().unwrap();
         let screen = screens.entry(name.to_owned()).or_default();
         if let Some(listed) = report["listed"].as_array() {
             screen.list(report["cursor"].as_str(), listed);
@@ -90,13 +90,13 @@ impl Screens {
 
     /// How many streams have said hello.
     pub(crate) fn open(&self) -> usize {
-        self.screens.lock().unwrap().values().filter(|screen| screen.hellos > 0).count()
+        self.of.lock().unwrap().values().filter(|screen| screen.hellos > 0).count()
     }
 
     /// Every violation so far.
     pub(crate) fn wrong(&self) -> Vec<String> {
         self.record.lock().unwrap().flush().unwrap();
-        let screens = self.screens.lock().unwrap();
+        let screens = self.of.lock().unwrap();
         let all = screens.iter();
         all.flat_map(|(name, screen)| screen.wrong.iter().map(move |wrong| format!("{name}: {wrong}")))
             .collect()
@@ -105,7 +105,7 @@ impl Screens {
     /// Which messages are not shown where they have to be.
     pub(crate) fn lack(&self, cast: &Cast, acks: &[Ack]) -> Found {
         let mut lack = Vec::new();
-        for (name, screen) in &*self.screens.lock().unwrap() {
+        for (name, screen) in &*self.of.lock().unwrap() {
             let user = name.split('/').next().unwrap();
             let threads: Vec<&str> = cast.of(user).map(|thread| thread.id.as_str()).collect();
             for ack in acks.iter().filter(|ack| threads.contains(&ack.thread.as_str())) {
@@ -122,7 +122,7 @@ impl Screens {
     /// What is shown otherwise than it is in the end.
     pub(crate) fn missing(&self, cast: &Cast, truth: &Truth) -> Found {
         let mut missing = Vec::new();
-        for (name, screen) in &*self.screens.lock().unwrap() {
+        for (name, screen) in &*self.of.lock().unwrap() {
             let user = name.split('/').next().unwrap();
             let cursor = &truth.cursors[user];
             if screen.cursor != *cursor {
@@ -143,7 +143,7 @@ impl Screens {
     /// What they went through.
     pub(crate) fn sums(&self) -> Sums {
         let mut sums = Sums::default();
-        for screen in self.screens.lock().unwrap().values() {
+        for screen in self.of.lock().unwrap().values() {
             sums.hellos += screen.hellos;
             sums.resets += screen.resets;
             sums.busy += screen.busy;
