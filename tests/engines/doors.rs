@@ -7,10 +7,12 @@ use domain::limits;
 use serde_json::{Value, json};
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
-use tests::world::{PATIENCE, World, until};
+use tests::{
+    browser::Browser,
+    engine::Engine,
+    world::{PATIENCE, World, until},
+};
 use tokio::time::{Instant, sleep};
-
-use tests::{browser::Browser, engine::Engine};
 
 use crate::{
     passage::{Cut, How, Plan},

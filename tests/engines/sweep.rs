@@ -5,12 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::{Value, json};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
+    browser::Browser,
+    engine::Engine,
     sse::Stream,
     world::{PATIENCE, World},
 };
 use tokio::time::{Instant, sleep};
-
-use tests::{browser::Browser, engine::Engine};
 
 use crate::{
     passage::{Cut, How, Plan, unframed},
