@@ -7,12 +7,14 @@ use domain::limits;
 use serde_json::{Value, json};
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
-use tests::world::{PATIENCE, World, until};
+use tests::{
+    browser::Browser,
+    engine::Engine,
+    world::{PATIENCE, World, until},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    browser::Browser,
-    engine::Engine,
     passage::{Cut, How, Plan},
     proxy::Proxy,
 };

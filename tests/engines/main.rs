@@ -7,22 +7,18 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "a run says what it skipped and what it found")]
 
-mod browser;
 mod doors;
-mod engine;
-mod marionette;
 mod passage;
 mod product;
 mod proxy;
 mod sweep;
 mod table;
 
-use browser::Browser;
 use doors::{Doors, RETRY_MS};
-use engine::Engine;
 use futures_util::future::join_all;
 use product::chat;
 use sweep::{Outcome, Stage};
+use tests::{browser::Browser, engine::Engine};
 use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,7 +26,7 @@ async fn no_engine_loses_doubles_or_corrupts_an_event_wherever_its_stream_is_cut
     let stage = Stage::set().await;
     let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     let start = Instant::now();
-    let (stage, all) = (&stage, Engine::installed().into_iter());
+    let (stage, all) = (&stage, Engine::installed(&Engine::ALL).into_iter());
     let all = all.map(|engine| async move {
         let outcome = engine.lend(async |browser| stage.every_byte(engine, browser).await).await;
         (engine, outcome, start.elapsed())
@@ -58,7 +54,7 @@ async fn no_engine_loses_doubles_or_corrupts_an_event_wherever_its_stream_is_cut
 async fn the_opening_is_what_keeps_an_engine_that_glues_from_showing_what_was_cut() {
     let stage = Stage::set().await;
     let mut lines = Vec::new();
-    for engine in Engine::installed() {
+    for engine in Engine::installed(&Engine::ALL) {
         let Outcome { lanes, wrong, .. } =
             engine.lend(async |browser| stage.without_opening(engine, browser).await).await;
         lines.push((engine, vec![lanes.to_string(), wrong.len().to_string()]));
@@ -69,7 +65,7 @@ async fn the_opening_is_what_keeps_an_engine_that_glues_from_showing_what_was_cu
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_engine_comes_back_when_it_is_told_to_and_never_when_it_is_told_so() {
-    let all = Engine::installed().into_iter().map(|engine| async move {
+    let all = Engine::installed(&Engine::ALL).into_iter().map(|engine| async move {
         let story = async |browser: &mut Browser| {
             let mut doors = Doors::open(engine, browser).await;
             vec![doors.drain().await, doors.busy().await, doors.revoked().await]
@@ -82,7 +78,7 @@ async fn every_engine_comes_back_when_it_is_told_to_and_never_when_it_is_told_so
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_works_in_every_engine() {
-    let all = Engine::installed().into_iter();
+    let all = Engine::installed(&Engine::ALL).into_iter();
     join_all(all.map(|engine| engine.lend(async move |browser: &mut Browser| chat(engine, browser).await)))
         .await;
 }

@@ -9,7 +9,7 @@ use tests::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{browser::Browser, engine::Engine};
+use tests::{browser::Browser, engine::Engine};
 
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 /// What the page shows: its connection, and of each message its text and its state.

@@ -5,14 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::{Value, json};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
+    browser::Browser,
+    engine::Engine,
     sse::Stream,
     world::{PATIENCE, World},
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    browser::Browser,
-    engine::Engine,
     passage::{Cut, How, Plan, unframed},
     proxy::{Proxy, Request},
 };

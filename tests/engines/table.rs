@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::engine::Engine;
+use tests::engine::Engine;
 
 /// Prints a table with a line for each engine.
 pub(crate) fn print(title: &str, columns: &[&str], lines: &[(Engine, Vec<String>)]) {

@@ -12,6 +12,8 @@ pub struct EventSource {
     pub shown: Vec<(String, String)>,
     /// What it reconnects with.
     pub last_event_id: String,
+    /// How long it waits before that, in milliseconds, once it has been told.
+    pub retry_ms: Option<u64>,
 }
 
 /// Whose reading of it.
@@ -41,6 +43,7 @@ impl EventSource {
             id: cursor.to_owned(),
             shown: Vec::new(),
             last_event_id: cursor.to_owned(),
+            retry_ms: None,
         }
     }
 
@@ -85,6 +88,7 @@ impl EventSource {
                     self.last_event_id.clone_from(&self.id);
                 }
             }
+            "retry" => self.retry_ms = value.parse().ok().or(self.retry_ms),
             _ => {}
         }
     }

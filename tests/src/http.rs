@@ -1,14 +1,15 @@
 //! A plain HTTP client: one connection a request, status and JSON back.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// The API, as one user uses it.
 #[derive(Debug, Clone)]
@@ -39,6 +40,17 @@ impl Api {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.try_call(method, path, body, headers).await.unwrap()
+    }
+
+    /// The same where no answer may come.
+    pub async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> io::Result<Answer> {
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let mut request =
             Request::builder().method(method).uri(path).header("host", self.address.to_string());
@@ -54,10 +66,10 @@ impl Api {
         self.send(request.body(Full::new(bytes)).unwrap()).await
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
-        let (parts, bytes) = exchange(self.address, request).await;
+    async fn send(&self, request: Request<Full<Bytes>>) -> io::Result<Answer> {
+        let (parts, bytes) = exchange(self.address, request).await?;
         let (status, headers) = (parts.status, parts.headers);
-        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        Ok(Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) })
     }
 
     /// GET.
@@ -89,14 +101,18 @@ impl Api {
 /// What is served under a path, as text.
 pub async fn text(address: SocketAddr, path: &str) -> String {
     let request = Request::get(path).header("host", address.to_string());
-    let (_, bytes) = exchange(address, request.body(Full::default()).unwrap()).await;
+    let (_, bytes) = exchange(address, request.body(Full::default()).unwrap()).await.unwrap();
     String::from_utf8(bytes.into()).unwrap()
 }
 
-async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> (http::response::Parts, Bytes) {
-    let socket = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
-    TaskTracker::new().spawn(connection);
-    let (parts, body) = sender.send_request(request).await.unwrap().into_parts();
-    (parts, body.collect().await.unwrap().to_bytes())
+async fn exchange(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> io::Result<(http::response::Parts, Bytes)> {
+    let socket = TcpStream::connect(address).await?;
+    let (mut sender, connection) = handshake(TokioIo::new(socket)).await.map_err(io::Error::other)?;
+    // Whoever no longer waits for the answer hangs up.
+    let _connection = AbortOnDropHandle::new(TaskTracker::new().spawn(connection));
+    let (parts, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
+    Ok((parts, body.collect().await.map_err(io::Error::other)?.to_bytes()))
 }

@@ -3,14 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a harness fails by panicking, as tests do")]
 
+pub mod browser;
 pub mod calls;
 pub mod chromium;
 pub mod crowd;
 pub mod deaf;
+pub mod engine;
 pub mod eventsource;
 pub mod faults;
 pub mod http;
 pub mod lambda;
+pub mod marionette;
 pub mod process;
 pub mod sse;
 pub mod world;

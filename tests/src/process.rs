@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use tokio::{
@@ -43,10 +44,13 @@ pub struct Running {
 
 impl Running {
     /// Starts a process; its stderr goes to `tests/out/processes.log`.
-    pub fn start(mut command: Command) -> Self {
-        let out = concat!(env!("CARGO_MANIFEST_DIR"), "/out");
-        fs::create_dir_all(out).unwrap();
-        let log = fs::OpenOptions::new().create(true).append(true).open(format!("{out}/processes.log"));
+    pub fn start(command: Command) -> Self {
+        Self::start_with_log(command, &out().join("processes.log"))
+    }
+
+    /// Starts a process; its stderr goes to the end of a file.
+    pub fn start_with_log(mut command: Command, log: &Path) -> Self {
+        let log = fs::OpenOptions::new().create(true).append(true).open(log);
         let mut child = command.stdout(Stdio::piped()).stderr(log.unwrap()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { address: ([127, 0, 0, 1], 0).into(), child, stdout }
@@ -55,13 +59,20 @@ impl Running {
     /// Starts a process, and waits for the line on stdout in which it names its address.
     pub async fn serving(command: Command) -> Self {
         let mut process = Self::start(command);
-        loop {
-            let line = process.line().await.expect("it serves; see tests/out/processes.log");
+        let serves = timeout(PATIENCE, process.serves()).await.expect("it serves in time");
+        assert!(serves, "it serves; see tests/out/processes.log");
+        process
+    }
+
+    /// Waits for the line on stdout in which it names its address. False if it ends before.
+    pub async fn serves(&mut self) -> bool {
+        while let Some(line) = self.stdout.next_line().await.unwrap() {
             if let Some((_, rest)) = line.split_once("http://") {
-                process.address = rest.split_whitespace().next().unwrap().parse().unwrap();
-                return process;
+                self.address = rest.split_whitespace().next().unwrap().parse().unwrap();
+                return true;
             }
         }
+        false
     }
 
     /// The next line on stdout; none at the end.
@@ -74,6 +85,11 @@ impl Running {
         self.child.id().expect("it runs")
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Kills it, without a moment to say or write anything.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
@@ -81,7 +97,12 @@ impl Running {
 
     /// Waits for its end.
     pub async fn exit(&mut self) -> ExitStatus {
-        timeout(PATIENCE, self.child.wait()).await.expect("it ends in time").unwrap()
+        self.ends_in(PATIENCE).await.expect("it ends in time")
+    }
+
+    /// Waits for its end; none if it takes longer.
+    pub async fn ends_in(&mut self, longest: Duration) -> Option<ExitStatus> {
+        timeout(longest, self.child.wait()).await.ok().map(|end| end.unwrap())
     }
 
     /// Asks it to stop, and waits for its end.
@@ -89,6 +110,13 @@ impl Running {
         signal(self.pid(), "TERM");
         self.exit().await
     }
+}
+
+/// `tests/out`, where a run leaves what somebody may want to look at.
+pub fn out() -> PathBuf {
+    let out = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/out"));
+    fs::create_dir_all(&out).unwrap();
+    out
 }
 
 /// Sends a signal to a process.

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::marionette::Marionette;
 
 /// A window of a browser.
-pub(crate) enum Browser {
+#[derive(Debug)]
+pub enum Browser {
     /// Driven by a driver of its own.
     Driver(Client),
     /// Driven without one.
@@ -18,7 +19,7 @@ pub(crate) enum Browser {
 
 impl Browser {
     /// Loads a page.
-    pub(crate) async fn goto(&mut self, url: &str) {
+    pub async fn goto(&mut self, url: &str) {
         match self {
             Self::Driver(client) => client.goto(url).await.unwrap(),
             Self::Marionette(firefox) => drop(firefox.command("Navigate", json!({"url": url})).await),
@@ -26,7 +27,7 @@ impl Browser {
     }
 
     /// Runs a script with `arguments`; what it returns.
-    pub(crate) async fn script(&mut self, script: &str, arguments: Vec<Value>) -> Value {
+    pub async fn script(&mut self, script: &str, arguments: Vec<Value>) -> Value {
         match self {
             Self::Driver(client) => client.execute(script, arguments).await.unwrap(),
             Self::Marionette(firefox) => {
@@ -36,7 +37,7 @@ impl Browser {
     }
 
     /// Clicks on what a selector finds.
-    pub(crate) async fn click(&mut self, css: &str) {
+    pub async fn click(&mut self, css: &str) {
         match self {
             Self::Driver(client) => client.find(Locator::Css(css)).await.unwrap().click().await.unwrap(),
             Self::Marionette(firefox) => {
@@ -47,7 +48,7 @@ impl Browser {
     }
 
     /// Types into what a selector finds.
-    pub(crate) async fn write(&mut self, css: &str, text: &str) {
+    pub async fn write(&mut self, css: &str, text: &str) {
         match self {
             Self::Driver(client) => {
                 client.find(Locator::Css(css)).await.unwrap().send_keys(text).await.unwrap();
@@ -60,7 +61,7 @@ impl Browser {
     }
 
     /// Takes `tests/out/NAME.png`.
-    pub(crate) async fn picture(&mut self, name: &str) {
+    pub async fn picture(&mut self, name: &str) {
         let picture = match self {
             Self::Driver(client) => client.screenshot().await.unwrap(),
             Self::Marionette(firefox) => {
@@ -74,7 +75,7 @@ impl Browser {
     }
 
     /// Ends it.
-    pub(crate) async fn close(self) {
+    pub async fn close(self) {
         // The process is killed afterwards; this takes the driver's children along.
         match self {
             Self::Driver(client) => drop(client.close().await),

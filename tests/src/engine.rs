@@ -5,11 +5,6 @@ use std::{panic, panic::AssertUnwindSafe, path::Path, process::Stdio};
 use fantoccini::{ClientBuilder, wd::Capabilities};
 use futures_util::FutureExt as _;
 use hyper_util::client::legacy::connect::HttpConnector;
-use tests::{
-    chromium::{CHROMEDRIVER, CHROMIUM, capabilities},
-    process::Folder,
-    world::{PATIENCE, until},
-};
 use tokio::{
     fs,
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
@@ -18,7 +13,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{browser::Browser, marionette::Marionette};
+use crate::{
+    browser::Browser,
+    chromium::{CHROMEDRIVER, CHROMIUM, capabilities},
+    marionette::Marionette,
+    process::Folder,
+    world::{PATIENCE, until},
+};
 
 const FIREFOX: &str = "/usr/bin/firefox-esr";
 const WEBKIT: &str = "/usr/bin/WebKitWebDriver";
@@ -37,17 +38,22 @@ const PREFERENCES: &str = "
 
 /// A browser engine, as Debian has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Engine {
+pub enum Engine {
+    /// Chromium.
     Chromium,
+    /// Firefox ESR.
     Firefox,
+    /// `WebKitGTK`.
     WebKit,
 }
 
 impl Engine {
-    const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Chromium, Self::Firefox, Self::WebKit];
 
-    /// Those that are installed; the others are named aloud.
-    pub(crate) fn installed() -> Vec<Self> {
+    /// Those of some that are installed; the others are named aloud.
+    #[expect(clippy::print_stdout, reason = "a run says what it skipped")]
+    pub fn installed(of: &[Self]) -> Vec<Self> {
         let is_here = |engine: &Self| {
             let missing: Vec<&str> = engine
                 .needs()
@@ -55,13 +61,11 @@ impl Engine {
                 .filter_map(|(program, package)| (!Path::new(program).exists()).then_some(*package))
                 .collect();
             if !missing.is_empty() {
-                println!(
-                    "SKIPPED {engine:?}: Debian's {missing:?} not installed; `tests/run engines` does it"
-                );
+                println!("SKIPPED {engine:?}: Debian's {missing:?} not installed; `tests/run` does it");
             }
             missing.is_empty()
         };
-        Self::ALL.into_iter().filter(is_here).collect()
+        of.iter().copied().filter(is_here).collect()
     }
 
     /// Programs, and the package of each.
@@ -74,12 +78,12 @@ impl Engine {
     }
 
     /// Whether it glues what a cut leaves half read to the next connection's first bytes.
-    pub(crate) fn glues(self) -> bool {
+    pub fn glues(self) -> bool {
         self == Self::WebKit
     }
 
     /// Lends a fresh browser out, and ends it whatever happens: one left open would outlive the test.
-    pub(crate) async fn lend<T>(self, story: impl AsyncFnOnce(&mut Browser) -> T) -> T {
+    pub async fn lend<T>(self, story: impl AsyncFnOnce(&mut Browser) -> T) -> T {
         let profile = Folder::new();
         let (mut browser, processes) = match self {
             Self::Chromium => chromium(&profile).await,

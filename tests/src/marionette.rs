@@ -2,25 +2,27 @@
 //! their length, on a local port.
 
 use serde_json::{Value, json};
-use tests::world::PATIENCE;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     time::timeout,
 };
 
+use crate::world::PATIENCE;
+
 /// The key under which `WebDriver` names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A session with a Firefox.
-pub(crate) struct Marionette {
+#[derive(Debug)]
+pub struct Marionette {
     socket: BufReader<TcpStream>,
     asked: u32,
 }
 
 impl Marionette {
     /// Begins a session.
-    pub(crate) async fn connect(port: u16) -> Self {
+    pub async fn connect(port: u16) -> Self {
         let socket = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
         let mut firefox = Self { socket, asked: 0 };
         let greeting = firefox.receive().await;
@@ -30,20 +32,20 @@ impl Marionette {
     }
 
     /// Has one of `WebDriver`'s commands done; its value.
-    pub(crate) async fn command(&mut self, name: &str, parameters: Value) -> Value {
+    pub async fn command(&mut self, name: &str, parameters: Value) -> Value {
         let [_, _, error, mut result] = self.ask(&format!("WebDriver:{name}"), parameters).await;
         assert!(error.is_null(), "Firefox cannot {name}: {error}");
         result["value"].take()
     }
 
     /// The element that a selector finds.
-    pub(crate) async fn find(&mut self, css: &str) -> String {
+    pub async fn find(&mut self, css: &str) -> String {
         let found = self.command("FindElement", json!({"using": "css selector", "value": css})).await;
         found[ELEMENT].as_str().unwrap().to_owned()
     }
 
     /// Ends the browser.
-    pub(crate) async fn quit(mut self) {
+    pub async fn quit(mut self) {
         self.ask("Marionette:Quit", json!({"flags": ["eForceQuit"]})).await;
     }
 
