@@ -173,6 +173,15 @@ impl Deployment {
         self.processes().apis[at] = api;
     }
 
+    /// An API dies at once behind one of its next `transactions`, and another one takes its place.
+    pub(crate) async fn doom_api(&self, at: usize, transactions: u32) {
+        let network = self.processes().apis[at].network.clone();
+        network.doom(transactions);
+        network.dead.cancelled().await;
+        let api = self.api().await;
+        self.processes().apis[at] = api;
+    }
+
     /// An edge dies; another one takes its place after a while.
     pub(crate) async fn kill_edge(&self, at: usize, after: Duration) {
         self.processes().edges[at].process.network.dead.cancel();
@@ -197,6 +206,8 @@ impl Deployment {
         let fanout = Fanout { table, queues, jobs: JOBS.into(), clock: self.clock.clone() };
         let dead = network.dead.clone();
         self.processes().sweeper = network;
+        let (worker, stop) = (fanout.clone(), dead.clone());
+        self.tracker.spawn(async move { worker.work_until(stop).await });
         self.tracker.spawn(async move { fanout.sweep_every(SWEEP, dead).await });
     }
 

@@ -9,8 +9,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, device::Message,
-    history::History,
+    cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, history::History,
+    page::Message,
 };
 
 /// A thread log, by tseq.
@@ -29,7 +29,8 @@ struct Truth {
     /// (user, thread) → the view.
     views: BTreeMap<(String, String), Item>,
     heads: BTreeMap<String, u64>,
-    inboxes: BTreeMap<String, Vec<u64>>,
+    /// What is in each inbox, by seq: the thread, and the tseq of a logged event.
+    inboxes: BTreeMap<String, BTreeMap<u64, (String, Option<u64>)>>,
     leases: Vec<(String, String, Option<String>)>,
     owed: Vec<String>,
 }
@@ -66,7 +67,8 @@ impl Truth {
                     truth.heads.insert(owner, number(item, "seq").unwrap_or(0));
                 }
                 ("U#", "L#") => {
-                    truth.inboxes.entry(owner).or_default().push(number(item, "seq").unwrap_or(0));
+                    let what = (text(item, "thread").unwrap_or_default(), number(item, "tseq"));
+                    truth.inboxes.entry(owner).or_default().insert(number(item, "seq").unwrap_or(0), what);
                 }
                 ("U#", "Q#") => truth.leases.push((owner, sk.clone(), text(item, "holder"))),
                 ("O#", _) => truth.owed.push(sk.clone()),
@@ -129,10 +131,19 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
             }
         }
     }
-    for (user, seqs) in &truth.inboxes {
+    for (user, inbox) in truth.inboxes.iter().filter(|_| !aged) {
         let head = truth.heads.get(user).copied().unwrap_or(0);
-        if !aged && *seqs != (1..=head).collect::<Vec<u64>>() {
-            history.wrong(format!("the inbox of {user} is not 1 to {head}: {seqs:?}"));
+        if !inbox.keys().copied().eq(1..=head) {
+            history.wrong(format!("the inbox of {user} is not 1 to {head}: {:?}", inbox.keys()));
+        }
+        for (thread, log) in &truth.logs {
+            let of_thread = inbox.values().filter(|(of, _)| of == thread).filter_map(|(_, tseq)| *tseq);
+            let told: Vec<u64> = of_thread.collect();
+            let due: Vec<u64> =
+                told_of(user, log).into_iter().filter_map(|(tseq, due)| due.then_some(tseq)).collect();
+            if told != due {
+                history.wrong(format!("the inbox of {user} tells {told:?} of {thread}, not {due:?}"));
+            }
         }
     }
     for ((user, thread), view) in &truth.views {

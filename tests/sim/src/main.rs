@@ -13,6 +13,7 @@ mod device;
 mod history;
 mod judge;
 mod mistakes;
+mod page;
 mod run;
 mod sdk;
 

@@ -9,7 +9,6 @@ const MEMBERS: &str = "crates/store/src/members.rs";
 const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
 const SEEN: &str = "crates/store/src/seen.rs";
-const TABLE: &str = "crates/store/src/table.rs";
 const VIEWS: &str = "crates/store/src/views.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
 const THREADS: &str = "api-lambda/src/routes/threads.rs";
@@ -18,6 +17,7 @@ const RING: &str = "sse-edge/src/ring.rs";
 const ROUNDS: &str = "sse-edge/src/rounds.rs";
 const SPLICE: &str = "sse-edge/src/splice.rs";
 const STREAM: &str = "sse-edge/src/stream.rs";
+const USER_STREAMS: &str = "sse-edge/src/user_streams.rs";
 
 /// All of them.
 pub(super) const MISTAKES: &[Mistake] = &[
@@ -152,12 +152,24 @@ pub(super) const MISTAKES: &[Mistake] = &[
         )],
     },
     Mistake {
+        name: "hello carries the cursor of the reset",
+        rule: "P5",
+        file: SPLICE,
+        edits: &[(
+            "        let own = *self.own.get_or_insert(head);",
+            "        let own = *self.own.get_or_insert(head);
+        if MISTAKEN {
+            self.own = self.own.map(|own| if own.r#gen == head.r#gen { own } else { head });
+        }",
+        )],
+    },
+    Mistake {
         name: "a hole is waited for, for ever",
         rule: "P5",
         file: SPLICE,
         edits: &[(
-            "        } else if self.pause.is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {",
-            "        } else if !MISTAKEN && self.pause.is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {",
+            "        } else if self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {",
+            "        } else if !MISTAKEN && self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {",
         )],
     },
     Mistake {
@@ -188,15 +200,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
         edits: &[(
             ".take_while(|(seq, next)| seq == next).count();",
             ".take_while(|(seq, next)| MISTAKEN || seq == next).count();",
-        )],
-    },
-    Mistake {
-        name: "keys left unprocessed are forgotten",
-        rule: "P9",
-        file: TABLE,
-        edits: &[(
-            "            wanted = rest.map(|r| r.keys).unwrap_or_default();",
-            "            wanted = rest.filter(|_| !MISTAKEN).map(|r| r.keys).unwrap_or_default();",
         )],
     },
     Mistake {
@@ -275,6 +278,22 @@ pub(super) const MISTAKES: &[Mistake] = &[
             "    let cursor = table.settled_head(&reader.user).await.map_err(failed)?.cursor;",
             "    let cursor = if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await };
     let cursor = cursor.map_err(failed)?.cursor;",
+        )],
+    },
+    Mistake {
+        name: "typing carries the user's cursor, not the stream's",
+        rule: "P14",
+        file: USER_STREAMS,
+        edits: &[(
+            "        match splice.step(view, now) {",
+            "        if MISTAKEN
+            && let Some(view) = view
+            && let Some((version, data)) = state.typings.as_ref().and_then(|typings| typings.after(*shown, now))
+        {
+            *shown = version;
+            return Next::Typing(frames::typing(data, frames::Id(Some(view.cursor()))));
+        }
+        match splice.step(view, now) {",
         )],
     },
     Mistake {
