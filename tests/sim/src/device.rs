@@ -20,6 +20,7 @@ use crate::{
     actor::Actor,
     deployment::Deployment,
     history::History,
+    judge,
     page::{Page, Shown},
 };
 
@@ -274,6 +275,9 @@ impl Device {
             // One that the user has left meanwhile is no error.
             let Ok(shown) = self.snapshot(&id).await else { return false };
             threads.extend(shown.map(|shown| (id, shown)));
+        }
+        if let Some(wrong) = judge::listed(&self.deployment.cloud, self.user.as_str(), &cursor, &threads) {
+            self.wrong(&wrong);
         }
         *self.page() = Page { cursor: Some(cursor), foreign: false, listed: true, threads };
         true

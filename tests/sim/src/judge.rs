@@ -9,8 +9,13 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, history::History,
-    page::Message,
+    cloud::Cloud,
+    cloud::expression::Item,
+    cloud::rows::number,
+    deployment::Deployment,
+    device::Device,
+    history::History,
+    page::{Message, Shown},
 };
 
 /// A thread log, by tseq.
@@ -33,10 +38,6 @@ struct Truth {
     inboxes: BTreeMap<String, BTreeMap<u64, (String, Option<u64>)>>,
     leases: Vec<(String, String, Option<String>)>,
     owed: Vec<String>,
-}
-
-fn number(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?["N"].as_str()?.parse().ok()
 }
 
 fn text(item: &Item, name: &str) -> Option<String> {
@@ -114,8 +115,35 @@ pub(crate) fn judge(deployment: &Deployment, devices: &[Arc<Device>], history: &
     known.wrong.extend(resets);
 }
 
+/// A list holds every message that lies in the inbox up to its cursor: no stream tells of it again.
+pub(crate) fn listed(
+    cloud: &Cloud,
+    user: &str,
+    cursor: &str,
+    threads: &BTreeMap<String, Shown>,
+) -> Option<String> {
+    let end: u64 = cursor.split_once('.')?.1.parse().ok()?;
+    let state = cloud.state();
+    let inbox = state.rows.all().filter(|((pk, sk), _)| pk[2..] == *user && sk.starts_with("L#"));
+    for (_, item) in inbox.filter(|(_, item)| number(item, "seq").is_some_and(|seq| seq <= end)) {
+        let (thread, Some(tseq)) = (text(item, "thread")?, number(item, "tseq")) else { continue };
+        let entry = state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}"));
+        let body = text(entry?, "body")?;
+        if let Some(shown) = threads.get(&thread)
+            && body.contains("\"kind\":\"message\"")
+            && !shown.messages.contains_key(&tseq)
+        {
+            return Some(format!("a list up to {cursor} does not show {tseq} of {thread}"));
+        }
+    }
+    None
+}
+
 /// The table is whole: no hole in a log or inbox, nothing owed, every view at its end.
 fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) {
+    for back in &deployment.cloud.state().rows.went_back {
+        history.wrong(back);
+    }
     for owed in &truth.owed {
         history.wrong(format!("the outbox still holds {owed}"));
     }

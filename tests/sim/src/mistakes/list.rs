@@ -35,9 +35,9 @@ pub(super) const MISTAKES: &[Mistake] = &[
         rule: "P1",
         file: COMMIT,
         edits: &[(
-            "        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()))?;",
+            "        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, Some(origin)))?;",
             "        let always = if MISTAKEN { \"attribute_exists(pk) OR attribute_not_exists(pk)\" } else { \"attribute_not_exists(pk)\" };
-        tx.put_if(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()), always, Vec::new())?;",
+        tx.put_if(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, Some(origin)), always, Vec::new())?;",
         )],
     },
     Mistake {
@@ -275,9 +275,9 @@ pub(super) const MISTAKES: &[Mistake] = &[
         rule: "P13",
         file: THREADS,
         edits: &[(
-            "    let cursor = table.settled_head(&reader.user).await.map_err(failed)?.cursor;",
-            "    let cursor = if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await };
-    let cursor = cursor.map_err(failed)?.cursor;",
+            "    let head = table.settled_head(&reader.user).await.map_err(failed)?;",
+            "    let head = if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await };
+    let head = head.map_err(failed)?;",
         )],
     },
     Mistake {
