@@ -36,6 +36,8 @@ pub(crate) struct Device {
     actor: Actor,
     deployment: Arc<Deployment>,
     history: Arc<History>,
+    /// How often its page is loaded anew.
+    reloads: f64,
     state: Mutex<Page>,
 }
 
@@ -54,13 +56,13 @@ struct Opening {
 impl Device {
     /// A device that has not opened anything yet.
     pub(crate) fn new(
-        user: UserId,
-        name: String,
+        (user, name): (UserId, String),
         actor: Actor,
         deployment: Arc<Deployment>,
         history: Arc<History>,
+        reloads: f64,
     ) -> Self {
-        Self { user, name, actor, deployment, history, state: Mutex::default() }
+        Self { user, name, actor, deployment, history, reloads, state: Mutex::default() }
     }
 
     /// What its page shows.
@@ -85,7 +87,7 @@ impl Device {
     /// wait then.
     async fn connect(&self, rng: &mut StdRng, calm: &CancellationToken) -> Duration {
         let again = Duration::from_millis(rng.random_range(500..3_000));
-        if rng.random_bool(0.05) && !calm.is_cancelled() {
+        if rng.random_bool(self.reloads) && !calm.is_cancelled() {
             // The page is loaded anew.
             *self.page() = Page::default();
         }

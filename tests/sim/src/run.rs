@@ -91,6 +91,8 @@ struct Habits {
     bursts: f64,
     /// How many threads are of two.
     direct: f64,
+    /// How often a page is loaded anew when its stream has ended.
+    reloads: f64,
     /// Whether one thread is so large that jobs fan it out.
     crowd: bool,
 }
@@ -100,6 +102,7 @@ impl Habits {
         Self {
             bursts: rng.random_range(0.0..0.3),
             direct: rng.random_range(0.1..0.8),
+            reloads: rng.random_range(0.02..0.3),
             crowd: rng.random_bool(0.06),
         }
     }
@@ -118,15 +121,16 @@ impl Run {
         let (history, calm, stop) =
             (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
+        let habits = Habits::draw(&mut rng);
         let (mut actors, mut devices) = (Vec::new(), Vec::new());
         for n in 0..USERS {
             let user = UserId::parse(&format!("user{n}")).expect("a user");
             let actor =
                 Actor::new(user.clone(), deployment.clone(), history.clone(), calm.clone(), rng.random());
             for d in 0..rng.random_range(1..=2) {
-                let name = format!("user{n}/{d}");
+                let name = (user.clone(), format!("user{n}/{d}"));
                 let device =
-                    Device::new(user.clone(), name, actor.clone(), deployment.clone(), history.clone());
+                    Device::new(name, actor.clone(), deployment.clone(), history.clone(), habits.reloads);
                 devices.push(Arc::new(device));
             }
             actors.push(actor);
@@ -134,7 +138,6 @@ impl Run {
         for device in &devices {
             tracker.spawn(device.clone().run(rng.random(), calm.clone(), stop.clone()));
         }
-        let habits = Habits::draw(&mut rng);
         let mut run = Self { deployment, history, actors, rng, habits, aged: false };
         run.talk(&tracker).await;
         calm.cancel();
