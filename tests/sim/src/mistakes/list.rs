@@ -11,7 +11,6 @@ const OUTBOX: &str = "crates/store/src/outbox.rs";
 const SEEN: &str = "crates/store/src/seen.rs";
 const VIEWS: &str = "crates/store/src/views.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
-const THREADS: &str = "api-lambda/src/routes/threads.rs";
 const LEASES: &str = "sse-edge/src/leases.rs";
 const RING: &str = "sse-edge/src/ring.rs";
 const ROUNDS: &str = "sse-edge/src/rounds.rs";
@@ -269,16 +268,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
                 "if MISTAKEN { \"left_at = :left\" } else { \"left_at = :left AND fan >= :left\" }",
             ),
         ],
-    },
-    Mistake {
-        name: "a list's cursor counts what cannot be seen yet",
-        rule: "P13",
-        file: THREADS,
-        edits: &[(
-            "    let head = table.settled_head(&reader.user).await.map_err(failed)?;",
-            "    let head = if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await };
-    let head = head.map_err(failed)?;",
-        )],
     },
     Mistake {
         name: "typing carries the user's cursor, not the stream's",
