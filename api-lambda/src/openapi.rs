@@ -31,7 +31,7 @@ use utoipa::OpenApi as _;
         messages::react, messages::unreact,
         live::typing, live::seen, live::presence,
         session::create, session::delete, session::ticket,
-        stream::events,
+        stream::events, stream::poll,
         service::health, service::openapi,
     ),
     components(responses(ProblemAnswer), schemas(Problem, Emoji)),

@@ -137,20 +137,18 @@ impl Actor {
         }
     }
 
-    /// Creates a thread.
-    pub(crate) async fn create(&self, body: Value) {
-        if let Some((status, thread)) = self.insist("POST", "/v1/threads", Some(body)).await
-            && status.is_success()
-            && let Some(id) = thread["id"].as_str()
-        {
-            let mut known = self.history.known();
-            let members = thread["members"].as_array().into_iter().flatten();
-            let members = members.filter_map(|m| UserId::parse(m["user"].as_str()?).ok()).collect();
-            known.members.insert(id.to_owned(), members);
-            if !known.threads.iter().any(|thread| thread == id) {
-                known.threads.push(id.to_owned());
-            }
+    /// Creates a thread, and answers with its id.
+    pub(crate) async fn create(&self, body: Value) -> Option<String> {
+        let (status, thread) = self.insist("POST", "/v1/threads", Some(body)).await?;
+        let id = thread["id"].as_str().filter(|_| status.is_success())?;
+        let mut known = self.history.known();
+        let members = thread["members"].as_array().into_iter().flatten();
+        let members = members.filter_map(|m| UserId::parse(m["user"].as_str()?).ok()).collect();
+        known.members.insert(id.to_owned(), members);
+        if !known.threads.iter().any(|thread| thread == id) {
+            known.threads.push(id.to_owned());
         }
+        Some(id.to_owned())
     }
 
     /// Puts a member in, or takes one out.

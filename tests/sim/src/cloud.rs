@@ -177,17 +177,35 @@ pub(crate) struct Network {
     /// Cancelled when the process dies: from then on it neither asks nor hears anything.
     pub(crate) dead: CancellationToken,
     cut_until: Arc<Mutex<Instant>>,
+    /// Transactions after which the process dies, before it hears of the last one.
+    doom: Arc<Mutex<Option<u32>>>,
 }
 
 impl Network {
     /// The way of a process that lives until `dead`.
     pub(crate) fn new(cloud: Arc<Cloud>, dead: CancellationToken) -> Self {
-        Self { cloud, dead, cut_until: Arc::new(Mutex::new(Instant::now())) }
+        Self { cloud, dead, cut_until: Arc::new(Mutex::new(Instant::now())), doom: Arc::default() }
     }
 
     /// Nothing goes out or comes in until then.
     pub(crate) fn cut(&self, until: Instant) {
         *self.cut_until.lock().expect("nothing panics while it holds this") = until;
+    }
+
+    /// The process dies once `transactions` more have been committed.
+    pub(crate) fn doom(&self, transactions: u32) {
+        *self.doom.lock().expect("nothing panics while it holds this") = Some(transactions);
+    }
+
+    /// Counts down to a death that was foretold.
+    fn committed(&self) {
+        let mut doom = self.doom.lock().expect("nothing panics while it holds this");
+        if let Some(left) = doom.as_mut() {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.dead.cancel();
+            }
+        }
     }
 
     /// Waits while the process is cut off, and for ever once it is dead.
@@ -243,6 +261,9 @@ impl Network {
             }
         });
         let answer = answered.await.map_err(|gone| ConnectorError::io(gone.into()))?;
+        if operation == "TransactWriteItems" && answer.status == 200 {
+            self.committed();
+        }
         sleep(back).await;
         self.passes().await;
         if fate == Fate::Lost {

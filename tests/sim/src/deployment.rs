@@ -43,12 +43,21 @@ pub(crate) struct Deployment {
     /// On which everything runs.
     pub(crate) tracker: TaskTracker,
     topology: Topology,
-    sweep: Duration,
+    sweeping: Sweeping,
     base: Configs,
     auth: AuthConfig,
     verifier: Verifier,
     minter: Minter,
     processes: Mutex<Processes>,
+}
+
+/// What the sweeper does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sweeping {
+    /// How often it looks.
+    pub(crate) every: Duration,
+    /// Whether it works jobs as well, as one that is no Lambda does.
+    pub(crate) works: bool,
 }
 
 struct Processes {
@@ -72,13 +81,13 @@ struct EdgeProcess {
 }
 
 impl Deployment {
-    /// Starts `apis` APIs, `edges` edges and a sweeper that looks every `sweep`.
+    /// Starts `apis` APIs, `edges` edges and a sweeper.
     pub(crate) async fn start(
         cloud: Arc<Cloud>,
         (clock, tracker): (Clock, TaskTracker),
         base: &Configs,
         topology: Topology,
-        (apis, edges, sweep): (usize, usize, Duration),
+        (apis, edges, sweeping): (usize, usize, Sweeping),
     ) -> Arc<Self> {
         let auth = AuthConfig {
             secret: Some("a secret of more than 32 characters".into()),
@@ -90,7 +99,7 @@ impl Deployment {
             clock,
             tracker,
             topology,
-            sweep,
+            sweeping,
             base: base.clone(),
             verifier: Verifier::new(&auth).expect("a good secret"),
             minter: Minter::new(&auth).expect("a good secret"),
@@ -174,6 +183,15 @@ impl Deployment {
         self.processes().apis[at] = api;
     }
 
+    /// An API dies at once behind one of its next `transactions`, and another one takes its place.
+    pub(crate) async fn doom_api(&self, at: usize, transactions: u32) {
+        let network = self.processes().apis[at].network.clone();
+        network.doom(transactions);
+        network.dead.cancelled().await;
+        let api = self.api().await;
+        self.processes().apis[at] = api;
+    }
+
     /// An edge dies; another one takes its place after a while.
     pub(crate) async fn kill_edge(&self, at: usize, after: Duration) {
         self.processes().edges[at].process.network.dead.cancel();
@@ -198,7 +216,11 @@ impl Deployment {
         let fanout = Fanout { table, queues, jobs: JOBS.into(), clock: self.clock.clone() };
         let dead = network.dead.clone();
         self.processes().sweeper = network;
-        let every = self.sweep;
+        if self.sweeping.works {
+            let (worker, stop) = (fanout.clone(), dead.clone());
+            self.tracker.spawn(async move { worker.work_until(stop).await });
+        }
+        let every = self.sweeping.every;
         self.tracker.spawn(async move { fanout.sweep_every(every, dead).await });
     }
 

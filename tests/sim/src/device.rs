@@ -2,7 +2,7 @@
 //! every frame against what was promised.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -16,7 +16,13 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::{actor::Actor, deployment::Deployment, history::History};
+use crate::{
+    actor::Actor,
+    deployment::Deployment,
+    history::History,
+    judge,
+    page::{Page, Shown},
+};
 
 /// Silence after which a page opens its stream anew: two and a half pings.
 const SILENCE: Duration = Duration::from_millis(37_500);
@@ -30,96 +36,9 @@ pub(crate) struct Device {
     actor: Actor,
     deployment: Arc<Deployment>,
     history: Arc<History>,
+    /// How often its page is loaded anew.
+    reloads: f64,
     state: Mutex<Page>,
-}
-
-/// What a page holds.
-#[derive(Debug, Default)]
-pub(crate) struct Page {
-    cursor: Option<String>,
-    listed: bool,
-    /// What is shown of each thread.
-    pub(crate) threads: BTreeMap<String, Shown>,
-}
-
-/// A message as a page has it: `changed` is the tseq of the latest event in it.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Message {
-    /// Who said it.
-    pub(crate) from: String,
-    /// What it says; nothing, if it is deleted.
-    pub(crate) text: Option<String>,
-    /// Who has reacted, and how.
-    pub(crate) reactions: BTreeSet<(String, String)>,
-    changed: u64,
-}
-
-/// What a page shows of a thread.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Shown {
-    /// Messages by tseq.
-    pub(crate) messages: BTreeMap<u64, Message>,
-    /// How far each member has read.
-    pub(crate) seen: BTreeMap<String, u64>,
-    /// The tseq up to which the stream has told since the list.
-    told: Option<u64>,
-    /// What the stream has shown since the list.
-    streamed: BTreeSet<u64>,
-}
-
-impl Shown {
-    /// Shows a message, which its author has read.
-    fn say(&mut self, tseq: u64, message: &Value) {
-        let (from, number) =
-            (message["from"].as_str().unwrap_or_default(), message["number"].as_u64().unwrap_or(0));
-        let seen = self.seen.entry(from.to_owned()).or_default();
-        *seen = number.max(*seen);
-        let new = Message::read(message);
-        let shown = self.messages.entry(tseq).or_default();
-        if shown.from.is_empty() || new.changed > shown.changed {
-            *shown = new;
-        }
-    }
-
-    /// Applies an event to the message that it is about, unless the message has it already.
-    fn change(&mut self, event: &str, tseq: u64, data: &Value) {
-        let Some(message) = self.messages.get_mut(&data["message"].as_u64().unwrap_or(0)) else { return };
-        if message.changed >= tseq {
-            return;
-        }
-        message.changed = tseq;
-        let reaction = || (text(&data["emoji"]), text(&data["from"]));
-        match (event, data["state"].as_str()) {
-            ("edit", _) if data["deleted"] == true => message.text = None,
-            ("edit", _) => message.text = data["text"].as_str().map(str::to_owned),
-            ("reaction", Some("added")) => drop(message.reactions.insert(reaction())),
-            ("reaction", _) => drop(message.reactions.remove(&reaction())),
-            _ => {
-                message.text = None;
-                message.reactions.clear();
-            }
-        }
-    }
-}
-
-impl Message {
-    /// A message as the API and frames have it.
-    fn read(data: &Value) -> Self {
-        let reactions = data["reactions"].as_object().into_iter().flatten();
-        let reactions = reactions.flat_map(|(emoji, users)| {
-            users.as_array().into_iter().flatten().map(move |user| (emoji.clone(), text(user)))
-        });
-        Self {
-            from: text(&data["from"]),
-            text: data["text"].as_str().map(str::to_owned),
-            reactions: reactions.collect(),
-            changed: data["changed"].as_u64().unwrap_or(0),
-        }
-    }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// How a connection is to end, unless the service ends it.
@@ -137,13 +56,13 @@ struct Opening {
 impl Device {
     /// A device that has not opened anything yet.
     pub(crate) fn new(
-        user: UserId,
-        name: String,
+        (user, name): (UserId, String),
         actor: Actor,
         deployment: Arc<Deployment>,
         history: Arc<History>,
+        reloads: f64,
     ) -> Self {
-        Self { user, name, actor, deployment, history, state: Mutex::default() }
+        Self { user, name, actor, deployment, history, reloads, state: Mutex::default() }
     }
 
     /// What its page shows.
@@ -168,12 +87,15 @@ impl Device {
     /// wait then.
     async fn connect(&self, rng: &mut StdRng, calm: &CancellationToken) -> Duration {
         let again = Duration::from_millis(rng.random_range(500..3_000));
-        if rng.random_bool(0.05) && !calm.is_cancelled() {
+        if rng.random_bool(self.reloads) && !calm.is_cancelled() {
             // The page is loaded anew.
             *self.page() = Page::default();
         }
         if !self.page().listed && !self.list().await {
             return again;
+        }
+        if rng.random_bool(0.01) && !calm.is_cancelled() {
+            self.page().come_from_elsewhere();
         }
         let brought = self.page().cursor.clone();
         let mut request = Request::get("/v1/events")
@@ -276,7 +198,9 @@ impl Device {
             }
             "reset" => {
                 let reason = data["reason"].as_str().unwrap_or_default().to_owned();
-                *self.history.known().resets.entry(reason).or_default() += 1;
+                if !(page.foreign && reason == "generation") {
+                    *self.history.known().resets.entry(reason).or_default() += 1;
+                }
                 *page = Page { cursor: Some(id), ..Page::default() };
             }
             "hello" => self.wrong("a second hello"),
@@ -354,7 +278,10 @@ impl Device {
             let Ok(shown) = self.snapshot(&id).await else { return false };
             threads.extend(shown.map(|shown| (id, shown)));
         }
-        *self.page() = Page { cursor: Some(cursor), listed: true, threads };
+        if let Some(wrong) = judge::listed(&self.deployment.cloud, self.user.as_str(), &cursor, &threads) {
+            self.wrong(&wrong);
+        }
+        *self.page() = Page { cursor: Some(cursor), foreign: false, listed: true, threads };
         true
     }
 

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     actor::Actor,
     cloud::{Cloud, bill::Bill},
-    deployment::Deployment,
+    deployment::{Deployment, Sweeping},
     device::Device,
     history::History,
 };
@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Until everything has begun: leases, first checks.
 const SETTLE: Duration = Duration::from_mins(3);
 /// The schedule of `template.yaml`.
-const SWEEP: Duration = Duration::from_mins(1);
+const SWEEPING: Sweeping = Sweeping { every: Duration::from_mins(1), works: false };
 const EDGES: usize = 2;
 /// Users of a scripted hour, each with one stream; they talk in pairs.
 const STREAMS: usize = 40;
@@ -71,7 +71,7 @@ async fn pass(base: &Configs, topology: Topology, (edges, streams, messages): (u
     let clock = Clock::tokio(Timestamp::from_second(1_800_000_000).expect("a time"));
     let cloud = Cloud::new(1, clock.clone(), tracker.clone());
     let started =
-        Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (1, edges, SWEEP));
+        Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (1, edges, SWEEPING));
     let (deployment, history) = (started.await, Arc::new(History::default()));
     let mut pairs = Vec::new();
     for n in 0..streams {
@@ -79,7 +79,7 @@ async fn pass(base: &Configs, topology: Topology, (edges, streams, messages): (u
         let seed = u64::try_from(n).expect("few");
         let actor = Actor::new(user.clone(), deployment.clone(), history.clone(), calm.clone(), seed);
         let (device, of) = (format!("user{n}/0"), deployment.clone());
-        let device = Arc::new(Device::new(user, device, actor.clone(), of, history.clone()));
+        let device = Arc::new(Device::new((user, device), actor.clone(), of, history.clone(), 0.0));
         tracker.spawn(device.run(seed, calm.clone(), stop.clone()));
         if n % 2 == 1 {
             let before = history.known().threads.len();

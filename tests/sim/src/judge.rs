@@ -9,8 +9,13 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    cloud::Cloud, cloud::expression::Item, deployment::Deployment, device::Device, device::Message,
+    cloud::Cloud,
+    cloud::expression::Item,
+    cloud::rows::number,
+    deployment::Deployment,
+    device::Device,
     history::History,
+    page::{Message, Shown},
 };
 
 /// A thread log, by tseq.
@@ -29,13 +34,10 @@ struct Truth {
     /// (user, thread) → the view.
     views: BTreeMap<(String, String), Item>,
     heads: BTreeMap<String, u64>,
-    inboxes: BTreeMap<String, Vec<u64>>,
+    /// What is in each inbox, by seq: the thread, and the tseq of a logged event.
+    inboxes: BTreeMap<String, BTreeMap<u64, (String, Option<u64>)>>,
     leases: Vec<(String, String, Option<String>)>,
     owed: Vec<String>,
-}
-
-fn number(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?["N"].as_str()?.parse().ok()
 }
 
 fn text(item: &Item, name: &str) -> Option<String> {
@@ -66,7 +68,8 @@ impl Truth {
                     truth.heads.insert(owner, number(item, "seq").unwrap_or(0));
                 }
                 ("U#", "L#") => {
-                    truth.inboxes.entry(owner).or_default().push(number(item, "seq").unwrap_or(0));
+                    let what = (text(item, "thread").unwrap_or_default(), number(item, "tseq"));
+                    truth.inboxes.entry(owner).or_default().insert(number(item, "seq").unwrap_or(0), what);
                 }
                 ("U#", "Q#") => truth.leases.push((owner, sk.clone(), text(item, "holder"))),
                 ("O#", _) => truth.owed.push(sk.clone()),
@@ -112,8 +115,35 @@ pub(crate) fn judge(deployment: &Deployment, devices: &[Arc<Device>], history: &
     known.wrong.extend(resets);
 }
 
+/// A list holds every message that lies in the inbox up to its cursor: no stream tells of it again.
+pub(crate) fn listed(
+    cloud: &Cloud,
+    user: &str,
+    cursor: &str,
+    threads: &BTreeMap<String, Shown>,
+) -> Option<String> {
+    let end: u64 = cursor.split_once('.')?.1.parse().ok()?;
+    let state = cloud.state();
+    let inbox = state.rows.all().filter(|((pk, sk), _)| pk[2..] == *user && sk.starts_with("L#"));
+    for (_, item) in inbox.filter(|(_, item)| number(item, "seq").is_some_and(|seq| seq <= end)) {
+        let (thread, Some(tseq)) = (text(item, "thread")?, number(item, "tseq")) else { continue };
+        let entry = state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}"));
+        let body = text(entry?, "body")?;
+        if let Some(shown) = threads.get(&thread)
+            && body.contains("\"kind\":\"message\"")
+            && !shown.messages.contains_key(&tseq)
+        {
+            return Some(format!("a list up to {cursor} does not show {tseq} of {thread}"));
+        }
+    }
+    None
+}
+
 /// The table is whole: no hole in a log or inbox, nothing owed, every view at its end.
 fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) {
+    for back in &deployment.cloud.state().rows.went_back {
+        history.wrong(back);
+    }
     for owed in &truth.owed {
         history.wrong(format!("the outbox still holds {owed}"));
     }
@@ -129,10 +159,19 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
             }
         }
     }
-    for (user, seqs) in &truth.inboxes {
+    for (user, inbox) in truth.inboxes.iter().filter(|_| !aged) {
         let head = truth.heads.get(user).copied().unwrap_or(0);
-        if !aged && *seqs != (1..=head).collect::<Vec<u64>>() {
-            history.wrong(format!("the inbox of {user} is not 1 to {head}: {seqs:?}"));
+        if !inbox.keys().copied().eq(1..=head) {
+            history.wrong(format!("the inbox of {user} is not 1 to {head}: {:?}", inbox.keys()));
+        }
+        for (thread, log) in &truth.logs {
+            let of_thread = inbox.values().filter(|(of, _)| of == thread).filter_map(|(_, tseq)| *tseq);
+            let told: Vec<u64> = of_thread.collect();
+            let due: Vec<u64> =
+                told_of(user, log).into_iter().filter_map(|(tseq, due)| due.then_some(tseq)).collect();
+            if told != due {
+                history.wrong(format!("the inbox of {user} tells {told:?} of {thread}, not {due:?}"));
+            }
         }
     }
     for ((user, thread), view) in &truth.views {

@@ -14,6 +14,7 @@ mod history;
 mod hour;
 mod judge;
 mod mistakes;
+mod page;
 mod price;
 mod run;
 mod sdk;

@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, panic::PanicHookInfo, sync::Arc, time::Duration};
 
-use domain::ids::UserId;
+use domain::{ids::UserId, limits};
 use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;
@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     actor::Actor,
     cloud::{Cloud, weather::Weather},
-    deployment::Deployment,
+    deployment::{Deployment, Sweeping},
     device::Device,
     history::{History, Said},
     judge::judge,
@@ -33,8 +33,10 @@ const REST: Duration = Duration::from_secs(150);
 /// Longer than an inbox keeps its events.
 const AGE: Duration = Duration::from_hours(8 * 24);
 /// Six times as often as on AWS: a run is short.
-const SWEEP: Duration = Duration::from_secs(10);
+const SWEEPING: Sweeping = Sweeping { every: Duration::from_secs(10), works: true };
 const USERS: usize = 4;
+/// Members of a crowd who never come: enough for a chain of jobs.
+const QUIET: usize = limits::INLINE_MEMBERS + 4;
 
 /// How a run went.
 #[derive(Debug)]
@@ -80,7 +82,32 @@ struct Run {
     history: Arc<History>,
     actors: Vec<Actor>,
     rng: StdRng,
+    habits: Habits,
     aged: bool,
+}
+
+/// What the users of a run are like: other runs, other users, so that rare things are common in some.
+#[derive(Debug)]
+struct Habits {
+    /// How often several do something in one thread at once.
+    bursts: f64,
+    /// How many threads are of two.
+    direct: f64,
+    /// How often a page is loaded anew when its stream has ended.
+    reloads: f64,
+    /// Whether one thread is so large that jobs fan it out.
+    crowd: bool,
+}
+
+impl Habits {
+    fn draw(rng: &mut StdRng) -> Self {
+        Self {
+            bursts: rng.random_range(0.0..0.3),
+            direct: rng.random_range(0.1..0.8),
+            reloads: rng.random_range(0.02..0.3),
+            crowd: rng.random_bool(0.06),
+        }
+    }
 }
 
 impl Run {
@@ -92,19 +119,21 @@ impl Run {
         cloud.state().trace = traced.then(Vec::new);
         let topology = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
         let deployment =
-            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3, SWEEP)).await;
+            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3, SWEEPING))
+                .await;
         let (history, calm, stop) =
             (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
+        let habits = Habits::draw(&mut rng);
         let (mut actors, mut devices) = (Vec::new(), Vec::new());
         for n in 0..USERS {
             let user = UserId::parse(&format!("user{n}")).expect("a user");
             let actor =
                 Actor::new(user.clone(), deployment.clone(), history.clone(), calm.clone(), rng.random());
             for d in 0..rng.random_range(1..=2) {
-                let name = format!("user{n}/{d}");
+                let name = (user.clone(), format!("user{n}/{d}"));
                 let device =
-                    Device::new(user.clone(), name, actor.clone(), deployment.clone(), history.clone());
+                    Device::new(name, actor.clone(), deployment.clone(), history.clone(), habits.reloads);
                 devices.push(Arc::new(device));
             }
             actors.push(actor);
@@ -112,7 +141,7 @@ impl Run {
         for device in &devices {
             tracker.spawn(device.clone().run(rng.random(), calm.clone(), stop.clone()));
         }
-        let mut run = Self { deployment, history, actors, rng, aged: false };
+        let mut run = Self { deployment, history, actors, rng, habits, aged: false };
         run.talk(&tracker).await;
         calm.cancel();
         cloud.state().weather = Weather::CALM;
@@ -140,6 +169,9 @@ impl Run {
     /// Operations and faults at random times.
     async fn talk(&mut self, tracker: &TaskTracker) {
         self.deployment.cloud.state().weather = Weather::FAIR;
+        if self.habits.crowd {
+            tracker.spawn(crowd(self.actors.clone()));
+        }
         let begin = Instant::now();
         let span = u64::try_from(TALK.as_millis()).unwrap_or(u64::MAX);
         let mut plan: Vec<(u64, bool)> = Vec::new();
@@ -182,7 +214,7 @@ impl Run {
             threads.retain(|thread| known.members.get(thread).is_some_and(|m| m.contains(&actor.user)));
         }
         if kind < 4 || threads.is_empty() {
-            let group = self.rng.random_bool(0.7);
+            let group = !self.rng.random_bool(self.habits.direct);
             let rest: Vec<&str> = self.actors.iter().map(|a| a.user.as_str()).collect();
             let most = self.rng.random_range(1..rest.len());
             let members: Vec<&str> =
@@ -196,6 +228,9 @@ impl Run {
             return;
         }
         let thread = threads[self.rng.random_range(0..threads.len())].clone();
+        if self.rng.random_bool(self.habits.bursts) {
+            return self.burst(n, &actor, &thread, &other, tracker);
+        }
         let number = self.rng.random_range(0..60);
         let said: Option<(String, Said)> = {
             let known = self.history.known();
@@ -229,6 +264,43 @@ impl Run {
         });
     }
 
+    /// Several do something in one thread at once, while a process may die in the middle of it.
+    fn burst(&mut self, n: usize, actor: &Actor, thread: &str, other: &UserId, tracker: &TaskTracker) {
+        let mut soon = || Duration::from_millis(self.rng.random_range(0..60));
+        let (dies, returns) = (soon(), soon());
+        if self.rng.random_bool(0.5) {
+            let (deployment, transactions) = (self.deployment.clone(), self.rng.random_range(1..5));
+            let api = self.rng.random_range(0..deployment.apis());
+            tracker.spawn(async move {
+                sleep(dies).await;
+                deployment.doom_api(api, transactions).await;
+            });
+        }
+        if self.rng.random_bool(0.3) && *other != actor.user {
+            // Gone, and back at once.
+            let (actor, thread, other) = (actor.clone(), thread.to_owned(), other.clone());
+            tracker.spawn(async move {
+                actor.change(&thread, &other, false).await;
+                sleep(returns).await;
+                actor.change(&thread, &other, true).await;
+            });
+        }
+        for k in 0..self.rng.random_range(2..5) {
+            let actor = self.actors[self.rng.random_range(0..self.actors.len())].clone();
+            let (thread, text) = (thread.to_owned(), format!("words {n}.{k}"));
+            let (after, reads) =
+                (Duration::from_millis(self.rng.random_range(0..60)), self.rng.random_bool(0.4));
+            tracker.spawn(async move {
+                sleep(after).await;
+                if reads {
+                    actor.mark(&thread, u64::MAX).await;
+                } else {
+                    actor.say(&thread, &text).await;
+                }
+            });
+        }
+    }
+
     /// Breaks something.
     fn fault(&mut self, tracker: &TaskTracker) {
         let deployment = self.deployment.clone();
@@ -252,5 +324,18 @@ impl Run {
             94..97 => deployment.cloud.litter("{\"v\":99}"),
             _ => deployment.cloud.litter("rubbish"),
         }
+    }
+}
+
+/// A thread of more members than a writer serves inline. Its first is the one who makes it.
+async fn crowd(actors: Vec<Actor>) {
+    let quiet: Vec<String> = (0..QUIET).map(|n| format!("quiet{n:02}")).collect();
+    let (first, rest) = quiet.split_at(limits::CREATE_MEMBERS - actors.len());
+    let members: Vec<&str> =
+        actors.iter().skip(1).map(|a| a.user.as_str()).chain(first.iter().map(String::as_str)).collect();
+    let Some(thread) = actors[0].create(json!({"members": members, "title": "crowd"})).await else { return };
+    for user in rest {
+        let user = UserId::parse(user).expect("a user");
+        actors[0].change(&thread, &user, true).await;
     }
 }

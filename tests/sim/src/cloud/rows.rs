@@ -20,11 +20,16 @@ const TOKEN_LIFE: Duration = Duration::from_mins(10);
 
 type Key = (String, String);
 
+/// What never goes back, by prefixes of a row's keys.
+const GROWS: [(&str, &str, &str); 3] = [("U#", "HEAD", "seq"), ("U#", "M#", "fan"), ("U#", "M#", "seen")];
+
 /// The rows of the one table.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     rows: BTreeMap<Key, Row>,
     tokens: HashMap<String, Instant>,
+    /// Writes that took back what only grows.
+    pub(crate) went_back: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -132,6 +137,11 @@ impl Rows {
     /// Every row that is there, for the judges at the end.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
         self.rows.iter().filter_map(|(key, row)| Some((key, row.item.as_ref()?)))
+    }
+
+    /// A row as it is, seen or not.
+    pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
+        self.rows.get(&(pk, sk))?.item.as_ref()
     }
 
     fn read(
@@ -297,8 +307,22 @@ impl Rows {
             Write::Delete => None,
             Write::Check => before.clone(),
         };
+        let grows = GROWS.into_iter().filter(|(pk, sk, _)| key.0.starts_with(pk) && key.1.starts_with(sk));
+        for (.., name) in grows {
+            let of = |item: &Option<Item>| item.as_ref().and_then(|item| number(item, name));
+            if let (Some(was), Some(is)) = (of(&before), of(&item))
+                && is < was
+            {
+                self.went_back.push(format!("{name} of {}/{} went back from {was} to {is}", key.0, key.1));
+            }
+        }
         self.rows.insert(key.clone(), Row { item, before, changed: now, visible, busy });
     }
+}
+
+/// A number of a row.
+pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
+    item.get(name)?["N"].as_str()?.parse().ok()
 }
 
 fn prefixed(prefix: String) -> (String, String) {

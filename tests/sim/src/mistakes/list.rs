@@ -9,15 +9,14 @@ const MEMBERS: &str = "crates/store/src/members.rs";
 const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
 const SEEN: &str = "crates/store/src/seen.rs";
-const TABLE: &str = "crates/store/src/table.rs";
 const VIEWS: &str = "crates/store/src/views.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
-const THREADS: &str = "api-lambda/src/routes/threads.rs";
 const LEASES: &str = "sse-edge/src/leases.rs";
 const RING: &str = "sse-edge/src/ring.rs";
 const ROUNDS: &str = "sse-edge/src/rounds.rs";
 const SPLICE: &str = "sse-edge/src/splice.rs";
 const STREAM: &str = "sse-edge/src/stream.rs";
+const USER_STREAMS: &str = "sse-edge/src/user_streams.rs";
 
 /// All of them.
 pub(super) const MISTAKES: &[Mistake] = &[
@@ -35,9 +34,9 @@ pub(super) const MISTAKES: &[Mistake] = &[
         rule: "P1",
         file: COMMIT,
         edits: &[(
-            "        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()))?;",
+            "        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, Some(origin)))?;",
             "        let always = if MISTAKEN { \"attribute_exists(pk) OR attribute_not_exists(pk)\" } else { \"attribute_not_exists(pk)\" };
-        tx.put_if(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, origin.mark()), always, Vec::new())?;",
+        tx.put_if(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, Some(origin)), always, Vec::new())?;",
         )],
     },
     Mistake {
@@ -152,12 +151,24 @@ pub(super) const MISTAKES: &[Mistake] = &[
         )],
     },
     Mistake {
+        name: "hello carries the cursor of the reset",
+        rule: "P5",
+        file: SPLICE,
+        edits: &[(
+            "        let own = *self.own.get_or_insert(head);",
+            "        let own = *self.own.get_or_insert(head);
+        if MISTAKEN {
+            self.own = self.own.map(|own| if own.r#gen == head.r#gen { own } else { head });
+        }",
+        )],
+    },
+    Mistake {
         name: "a hole is waited for, for ever",
         rule: "P5",
         file: SPLICE,
         edits: &[(
-            "        } else if self.pause.is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {",
-            "        } else if !MISTAKEN && self.pause.is_some_and(|pause| now >= pause.since + limits::HOLE_PATIENCE) {",
+            "        } else if self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {",
+            "        } else if !MISTAKEN && self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {",
         )],
     },
     Mistake {
@@ -188,15 +199,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
         edits: &[(
             ".take_while(|(seq, next)| seq == next).count();",
             ".take_while(|(seq, next)| MISTAKEN || seq == next).count();",
-        )],
-    },
-    Mistake {
-        name: "keys left unprocessed are forgotten",
-        rule: "P9",
-        file: TABLE,
-        edits: &[(
-            "            wanted = rest.map(|r| r.keys).unwrap_or_default();",
-            "            wanted = rest.filter(|_| !MISTAKEN).map(|r| r.keys).unwrap_or_default();",
         )],
     },
     Mistake {
@@ -268,13 +270,19 @@ pub(super) const MISTAKES: &[Mistake] = &[
         ],
     },
     Mistake {
-        name: "a list's cursor counts what cannot be seen yet",
-        rule: "P13",
-        file: THREADS,
+        name: "typing carries the user's cursor, not the stream's",
+        rule: "P14",
+        file: USER_STREAMS,
         edits: &[(
-            "    let cursor = table.settled_head(&reader.user).await.map_err(failed)?.cursor;",
-            "    let cursor = if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await };
-    let cursor = cursor.map_err(failed)?.cursor;",
+            "        match splice.step(view, now) {",
+            "        if MISTAKEN
+            && let Some(view) = view
+            && let Some((version, data)) = state.typings.as_ref().and_then(|typings| typings.after(*shown, now))
+        {
+            *shown = version;
+            return Next::Typing(frames::typing(data, frames::Id(Some(view.cursor()))));
+        }
+        match splice.step(view, now) {",
         )],
     },
     Mistake {
