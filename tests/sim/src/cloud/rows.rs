@@ -26,7 +26,7 @@ const GROWS: [(&str, &str, &str); 3] = [("U#", "HEAD", "seq"), ("U#", "M#", "fan
 /// The rows of the one table.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    rows: BTreeMap<Key, Row>,
+    items: BTreeMap<Key, Row>,
     tokens: HashMap<String, Instant>,
     /// Writes that took back what only grows.
     pub(crate) went_back: Vec<String>,
@@ -104,7 +104,7 @@ impl Rows {
                     return Answer::refused("TransactionCanceledException");
                 }
                 let found =
-                    keys.iter().map(|key| match self.rows.get(key).and_then(|row| row.item.as_ref()) {
+                    keys.iter().map(|key| match self.items.get(key).and_then(|row| row.item.as_ref()) {
                         Some(item) => json!({ "Item": item }),
                         None => json!({}),
                     });
@@ -126,7 +126,7 @@ impl Rows {
     /// Deletes some of the rows whose `exp` is over.
     pub(crate) fn expire(&mut self, seconds: i64, rng: &mut StdRng) {
         let now = Instant::now();
-        for row in self.rows.values_mut().filter(|row| now >= row.busy) {
+        for row in self.items.values_mut().filter(|row| now >= row.busy) {
             let exp = row.item.as_ref().and_then(|item| item.get("exp")?["N"].as_str()?.parse::<i64>().ok());
             if exp.is_some_and(|exp| exp < seconds) && rng.random_bool(0.5) {
                 (row.before, row.item) = (None, None);
@@ -136,12 +136,12 @@ impl Rows {
 
     /// Every row that is there, for the judges at the end.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
-        self.rows.iter().filter_map(|(key, row)| Some((key, row.item.as_ref()?)))
+        self.items.iter().filter_map(|(key, row)| Some((key, row.item.as_ref()?)))
     }
 
     /// A row as it is, seen or not.
     pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
-        self.rows.get(&(pk, sk))?.item.as_ref()
+        self.items.get(&(pk, sk))?.item.as_ref()
     }
 
     fn read(
@@ -152,7 +152,7 @@ impl Rows {
         rng: &mut StdRng,
         now: Instant,
     ) -> Option<Item> {
-        let row = self.rows.get(key)?;
+        let row = self.items.get(key)?;
         let consistent = request["ConsistentRead"].as_bool().unwrap_or(false);
         let stale = !consistent && now < row.changed + STALE && rng.random_bool(weather.stale);
         if now < row.visible || stale { row.before.clone() } else { row.item.clone() }
@@ -187,7 +187,7 @@ impl Rows {
             limit = limit.min(rng.random_range(1..=3));
         }
         let mut keys: Vec<&Key> =
-            self.rows.range((pk.clone(), from)..=(pk, to)).map(|(key, _)| key).collect();
+            self.items.range((pk.clone(), from)..=(pk, to)).map(|(key, _)| key).collect();
         if !forward {
             keys.reverse();
         }
@@ -280,11 +280,11 @@ impl Rows {
 
     /// Whether a transaction that has the row in it is under way.
     fn is_busy(&self, key: &Key, now: Instant) -> bool {
-        self.rows.get(key).is_some_and(|row| now < row.busy)
+        self.items.get(key).is_some_and(|row| now < row.busy)
     }
 
     fn condition_holds(&self, key: &Key, part: &Value) -> bool {
-        let item = self.rows.get(key).and_then(|row| row.item.as_ref());
+        let item = self.items.get(key).and_then(|row| row.item.as_ref());
         part["ConditionExpression"].as_str().is_none_or(|condition| holds(condition, item, &Names::of(part)))
     }
 
@@ -296,7 +296,7 @@ impl Rows {
         part: &Value,
         (now, visible, busy): (Instant, Instant, Instant),
     ) {
-        let before = self.rows.get(key).and_then(|row| row.item.clone());
+        let before = self.items.get(key).and_then(|row| row.item.clone());
         let item = match write {
             Write::Put(item) => Some(serde_json::from_value((*item).clone()).expect("a row")),
             Write::Update(update) => {
@@ -316,7 +316,7 @@ impl Rows {
                 self.went_back.push(format!("{name} of {}/{} went back from {was} to {is}", key.0, key.1));
             }
         }
-        self.rows.insert(key.clone(), Row { item, before, changed: now, visible, busy });
+        self.items.insert(key.clone(), Row { item, before, changed: now, visible, busy });
     }
 }
 
