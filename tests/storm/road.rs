@@ -127,7 +127,7 @@ impl Shared {
 
     async fn carry(&self, mut client: TcpStream) -> io::Result<()> {
         let lot = rand::random_range(0..Lots::ALL.0);
-        let (mut struck, mut weather) = (self.struck.subscribe(), self.weather.subscribe());
+        let mut weather = self.weather.subscribe();
         let now = Self::weather_of(*weather.borrow_and_update(), lot);
         if matches!(now, Weather::Throttles | Weather::Fails) {
             return self.refuse(client, now).await;
@@ -137,31 +137,31 @@ impl Shared {
         };
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let strike = {
-            let ((client_in, client_out), (server_in, server_out)) = (client.split(), server.split());
+        let end = {
+            let ((client_in, mut client_out), (server_in, mut server_out)) = (client.split(), server.split());
             let (up, down) = (self.weather.subscribe(), self.weather.subscribe());
-            let passing = async {
-                tokio::try_join!(pump(client_in, server_out, up, lot), pump(server_in, client_out, down, lot))
+            // What the server has said is on its way, also when its own input ends.
+            let up = async {
+                tokio::select! {
+                    passed = pump(client_in, &mut server_out, up, lot) => passed,
+                    _ = strikes(self.struck.subscribe(), lot, |strike| strike == Strike::HalfClose) => {
+                        server_out.shutdown().await
+                    }
+                }
             };
+            let passing = async { tokio::try_join!(up, pump(server_in, &mut client_out, down, lot)) };
             let refused = weather.wait_for(|weather| {
                 matches!(Self::weather_of(*weather, lot), Weather::Throttles | Weather::Fails)
             });
             tokio::select! {
                 passed = passing => return passed.map(|_| ()),
                 _ = refused => Strike::Cut,
-                strike = strikes(&mut struck, lot) => strike,
+                strike = strikes(self.struck.subscribe(), lot, |strike| strike != Strike::HalfClose) => strike,
             }
         };
-        match strike {
-            Strike::Cut => {}
-            Strike::Rst => {
-                client.set_zero_linger()?;
-                server.set_zero_linger()?;
-            }
-            Strike::HalfClose => {
-                server.shutdown().await?;
-                tokio::io::copy(&mut server, &mut client).await?;
-            }
+        if end == Strike::Rst {
+            client.set_zero_linger()?;
+            server.set_zero_linger()?;
         }
         Ok(())
     }
@@ -207,12 +207,16 @@ impl Shared {
     }
 }
 
-/// The next strike that meets this lot.
-async fn strikes(struck: &mut watch::Receiver<Option<(Strike, Lots)>>, lot: u8) -> Strike {
-    struck.mark_unchanged();
+/// The next strike of a kind that meets this lot.
+async fn strikes(
+    mut struck: watch::Receiver<Option<(Strike, Lots)>>,
+    lot: u8,
+    is_meant: impl Fn(Strike) -> bool,
+) -> Strike {
     while struck.changed().await.is_ok() {
         if let Some((strike, lots)) = *struck.borrow_and_update()
             && lots.has(lot)
+            && is_meant(strike)
         {
             return strike;
         }
@@ -223,7 +227,7 @@ async fn strikes(struck: &mut watch::Receiver<Option<(Strike, Lots)>>, lot: u8) 
 /// Passes bytes on, as the weather lets them, until their end.
 async fn pump(
     mut from: tcp::ReadHalf<'_>,
-    mut to: tcp::WriteHalf<'_>,
+    to: &mut tcp::WriteHalf<'_>,
     mut weather: watch::Receiver<(Weather, Lots)>,
     lot: u8,
 ) -> io::Result<()> {
