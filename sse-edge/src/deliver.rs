@@ -13,6 +13,7 @@ use queue::queues::{BATCH, Received};
 use tokio::time::Instant;
 
 use crate::{
+    ring::Shown,
     shared::Shared,
     tend::{self, Ask},
     user_streams::UserStreams,
@@ -49,6 +50,7 @@ fn hand_over(
     of: Option<&Arc<UserStreams>>,
 ) {
     let typing = envelope.news.as_ref().and_then(typing_of);
+    let shown = envelope.news.as_ref().map(|news| Shown::new(news, sent_at));
     for recipient in &envelope.to {
         if of.is_some_and(|of| of.user != recipient.user) {
             bad(shared, "it is for another user than the queue", of);
@@ -56,7 +58,7 @@ fn hand_over(
         }
         let Some(user) = shared.hub.get(&recipient.user) else { continue };
         let ask = match (recipient.place, &envelope.news, &typing) {
-            (Some(place), news, _) => user.deliver(place, news.as_ref(), sent_at),
+            (Some(place), ..) => user.deliver(place, shown.as_ref()),
             (None, Some(_), Some(_)) if shed => {
                 shared.meters.typing_shed.increment(1);
                 Ask::NOTHING

@@ -28,6 +28,7 @@ use crate::{
     edges::{self, Edges},
     engine::Engine,
     fresh::Fresh,
+    heads::{self, Heads},
     hub::Hub,
     metrics::Meters,
     own_queue::OwnQueue,
@@ -63,6 +64,7 @@ impl Edge {
     /// would.
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
+        let (heads, wanted) = Heads::new();
         let vital = Vital::new(&config, Instant::now());
         let shared = Arc::new(Shared {
             vital,
@@ -72,6 +74,7 @@ impl Edge {
             clock,
             config,
             hub: Hub::default(),
+            heads,
             engine: Engine::new(),
             addresses: Arc::default(),
             fresh: Fresh::new(BootId::made(chance::random())),
@@ -88,6 +91,7 @@ impl Edge {
         });
         shared.engine.start(tracker, &shared.stop);
         tracker.spawn(beat::beat(shared.clone()));
+        tracker.spawn(heads::read_heads(shared.clone(), wanted));
         tracker.spawn(edges::observe(shared.clone()));
         tracker.spawn(rounds::rounds(shared.clone()));
         tracker.spawn(reap::reap(shared.clone()));

@@ -70,6 +70,6 @@ impl Engine {
     fn adopt(&self, stream: Stream, taken: Taken) {
         let Taken { socket, head, stall_timeout, place } = taken;
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lanes[turn % self.lanes.len()].adopt(Open::new(stream, socket, stall_timeout, place), head);
+        self.lanes[turn % self.lanes.len()].adopt(Open::new(stream, socket, stall_timeout, place), &head);
     }
 }

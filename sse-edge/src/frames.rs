@@ -5,48 +5,64 @@ use std::fmt::Display;
 use bytes::Bytes;
 use domain::{
     cursor::{Cursor, UNREADABLE},
-    envelope::News,
     event::EventName,
     frame,
 };
 
 use crate::splice::Reset;
 
-/// Room for the size of a chunk, to be filled in: frames are shorter than 64 KiB.
-const SIZE: &str = "0000\r\n";
+/// Room for the size of a chunk, to be filled in. A frame is shorter than 16 MiB: the row that it
+/// comes from is at most 400 KB (DynamoDB developer guide, "Quotas").
+const SIZE: &[u8] = b"000000\r\n";
 /// The end of a chunk.
-const END: &str = "\r\n";
+const END: &[u8] = b"\r\n";
+/// The lines of a ping: what a stream at rest says most.
+const PING: &[u8] = b"event: ping\ndata: {}\n";
 
-/// A frame, encoded once for all who ship it: as a chunk of an HTTP/1.1 body.
+/// A frame: lines that are the same for all who are told, and an id for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Frame(Bytes);
+pub(crate) struct Frame {
+    lines: Bytes,
+    /// Absent for the comment at the beginning of a stream.
+    id: Option<Id>,
+}
 
 impl Frame {
-    /// The frame that `write` writes, in room for about `bytes`.
-    fn new(bytes: usize, write: impl FnOnce(&mut String)) -> Self {
-        let mut chunk = String::with_capacity(SIZE.len() + bytes + END.len());
-        chunk.push_str(SIZE);
-        write(&mut chunk);
-        let size = chunk.len() - SIZE.len();
-        chunk.push_str(END);
-        chunk.replace_range(..SIZE.len() - END.len(), &format!("{size:04x}"));
-        Self(chunk.into())
+    /// A frame with an id under lines that [`frame::lines`] wrote.
+    pub(crate) fn new(lines: impl Into<Bytes>, id: Id) -> Self {
+        Self { lines: lines.into(), id: Some(id) }
     }
 
     /// The first bytes of a stream that has nothing else to say yet.
     pub(crate) fn opening() -> Self {
-        Self::new(frame::OPENING.len(), |out| out.push_str(frame::OPENING))
+        Self { lines: Bytes::from_static(frame::OPENING.as_bytes()), id: None }
     }
 
-    /// With its size in front, for a socket.
-    pub(crate) fn into_chunk(self) -> Bytes {
-        self.0
+    /// Writes it as a chunk of an HTTP/1.1 body, for a socket.
+    pub(crate) fn write_chunk(&self, out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.extend_from_slice(SIZE);
+        self.write(out);
+        let mut size = out.len() - begin - SIZE.len();
+        for digit in out[begin..begin + SIZE.len() - END.len()].iter_mut().rev() {
+            *digit = b"0123456789abcdef"[size % 16];
+            size /= 16;
+        }
+        out.extend_from_slice(END);
     }
 
-    /// Without, for whoever makes chunks of it, or none.
+    /// Its text, for whoever makes chunks of it, or none.
     pub(crate) fn text(&self) -> Bytes {
-        let begin = self.0.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        self.0.slice(begin..self.0.len() - END.len())
+        let mut out = Vec::with_capacity(self.lines.len() + 64);
+        self.write(&mut out);
+        out.into()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.lines);
+        if let Some(id) = self.id {
+            frame::end(out, id);
+        }
     }
 }
 
@@ -116,43 +132,31 @@ pub(crate) fn hello(opening: &str, status: Status, ping_s: u64, retry_ms: u32, i
         Status::Fresh => "fresh",
         Status::Resumed => "resumed",
     };
-    Frame::new(128, |out| {
-        out.push_str(opening);
-        let data = format!(r#"{{"status":"{status}","ping_s":{ping_s}}}"#);
-        frame::write_with_retry(out, EventName::Hello, &data, retry_ms, id);
-    })
+    let data = format!(r#"{{"status":"{status}","ping_s":{ping_s}}}"#);
+    Frame::new(opening.to_owned() + &frame::lines_with_retry(EventName::Hello, &data, retry_ms), id)
 }
 
-/// An event of the inbox at its place.
-pub(crate) fn event(news: &News, at: Cursor) -> Frame {
-    let data = news.data.get();
-    Frame::new(data.len() + 96, |out| frame::write(out, news.event, data, at))
-}
-
-/// A typing event; the cursor stays where it is.
-pub(crate) fn typing(data: &str, id: Id) -> Frame {
-    Frame::new(data.len() + 96, |out| frame::write(out, EventName::Typing, data, id))
+/// The lines of an event of an inbox, or of one that passes.
+pub(crate) fn lines(event: EventName, data: &str) -> Bytes {
+    frame::lines(event, data).into()
 }
 
 /// A sign of life.
 pub(crate) fn ping(id: Id) -> Frame {
-    Frame::new(64, |out| frame::write(out, EventName::Ping, "{}", id))
+    Frame::new(Bytes::from_static(PING), id)
 }
 
 /// The one frame that gives a client another cursor: drop the state and list again.
 pub(crate) fn reset(why: Reset, to: Cursor) -> Frame {
     let data = format!(r#"{{"reason":"{}"}}"#, why.as_str());
-    Frame::new(96, |out| frame::write(out, EventName::Reset, &data, to))
+    Frame::new(frame::lines(EventName::Reset, &data), Id(Some(to)))
 }
 
 /// The last frame of a stream that the edge ends. `retry_ms` is there twice, since pages cannot
 /// read the field.
 pub(crate) fn bye(opening: &str, why: Bye, retry_ms: u32, id: Id) -> Frame {
-    Frame::new(128, |out| {
-        out.push_str(opening);
-        let data = format!(r#"{{"reason":"{}","retry_ms":{retry_ms}}}"#, why.as_str());
-        frame::write_with_retry(out, EventName::Bye, &data, retry_ms, id);
-    })
+    let data = format!(r#"{{"reason":"{}","retry_ms":{retry_ms}}}"#, why.as_str());
+    Frame::new(opening.to_owned() + &frame::lines_with_retry(EventName::Bye, &data, retry_ms), id)
 }
 
 #[cfg(test)]
@@ -168,20 +172,28 @@ mod tests {
         let bytes = hello(frame::OPENING, Status::Resumed, 15, 4821, Id(Some(AT)));
         let expected = ":\nevent: hello\nretry: 4821\ndata: {\"status\":\"resumed\",\"ping_s\":15}\nid: 0000000000000.41\n\n";
         assert_eq!(bytes.text(), expected);
-        assert_eq!(bytes.into_chunk(), format!("{:04x}\r\n{expected}\r\n", expected.len()));
+        let mut chunk = Vec::new();
+        bytes.write_chunk(&mut chunk);
+        assert_eq!(chunk, format!("{:06x}\r\n{expected}\r\n", expected.len()).as_bytes());
     }
 
     #[test]
     fn a_chunk_of_any_length_says_its_length() {
+        let mut wire = b"before".to_vec();
         for length in [1, 15, 0xfff, 0x1_0000, 0x12_3456] {
-            let text = "x".repeat(length);
-            let frame = Frame::new(0, |out| out.push_str(&text));
-            assert_eq!(frame.text(), text);
-            let chunk = String::from_utf8(frame.into_chunk().into()).unwrap();
+            let text = Frame::new("x".repeat(length), Id(Some(AT))).text();
+            wire.truncate(6);
+            Frame::new("x".repeat(length), Id(Some(AT))).write_chunk(&mut wire);
+            let chunk = std::str::from_utf8(&wire).unwrap().strip_prefix("before").unwrap();
             let (size, rest) = chunk.split_once("\r\n").unwrap();
-            assert_eq!(usize::from_str_radix(size, 16).unwrap(), length);
+            assert_eq!(usize::from_str_radix(size, 16).unwrap(), text.len());
             assert_eq!(rest.strip_suffix("\r\n").unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_ping_is_like_any_frame() {
+        assert_eq!(ping(Id(None)), Frame::new(frame::lines(EventName::Ping, "{}"), Id(None)));
     }
 
     #[test]

@@ -3,30 +3,28 @@
 //! One `std` mutex over the map, held for a lookup and never across an `.await`. Whoever holds it
 //! may take a user's own lock, never the other way round.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use domain::ids::UserId;
+use indexmap::IndexMap;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{caps::Cap, handle::Handle, tend::Ask, user_streams::UserStreams};
 
-/// The map user → streams.
+/// The map user → streams, in an order that is the same in every run of a simulation.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    users: Mutex<BTreeMap<UserId, Arc<UserStreams>>>,
+    users: Mutex<IndexMap<UserId, Arc<UserStreams>>>,
     streams: AtomicUsize,
     /// Rings whenever a user or a stream goes.
     gone: Notify,
 }
 
 impl Hub {
-    fn users(&self) -> MutexGuard<'_, BTreeMap<UserId, Arc<UserStreams>>> {
+    fn users(&self) -> MutexGuard<'_, IndexMap<UserId, Arc<UserStreams>>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,7 +79,7 @@ impl Hub {
             .get(&user.user)
             .is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), user) && known.is_idle())
         {
-            users.remove(&user.user);
+            users.swap_remove(&user.user);
             self.gone.notify_waiters();
         }
     }

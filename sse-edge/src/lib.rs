@@ -28,6 +28,7 @@ mod edges;
 mod engine;
 mod fresh;
 mod handle;
+mod heads;
 mod hub;
 mod leases;
 mod open;

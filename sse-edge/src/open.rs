@@ -25,6 +25,7 @@ use crate::{
     engine::Engine,
     frames::Bye,
     handle::Handle,
+    heads,
     shared::Shared,
     stream::Stream,
     tend,
@@ -98,7 +99,7 @@ pub(crate) async fn open(shared: &Arc<Shared>, client: Client) -> Result<Stream,
 
 /// The user's HEAD, if it can be had soon.
 async fn head(shared: &Shared, identity: &Identity) -> Result<Option<Cursor>, NoStream> {
-    match timeout(HEAD_WAIT, shared.table.head(&identity.user)).await {
+    match timeout(HEAD_WAIT, heads::head(shared, &identity.user)).await {
         Ok(Ok(head)) if head.revokes(identity.issued_at) => Err(NoStream::Revoked),
         Ok(Ok(head)) => Ok(Some(head.cursor)),
         Ok(Err(error)) => {

@@ -1,6 +1,8 @@
 //! The last frames of a user, shared by all of the user's streams.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
 
 use domain::{
     cursor::{Cursor, Gen},
@@ -10,7 +12,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use crate::frames::{self, Frame};
+use crate::frames;
 
 /// Frames of one generation, contiguous, with the present at their end.
 #[derive(Debug)]
@@ -19,17 +21,26 @@ pub(crate) struct Ring {
     /// The last seq known to have happened and to have been here.
     end: u64,
     /// The frames up to `end`.
-    frames: VecDeque<Shown>,
+    frames: VecDeque<Arc<Shown>>,
     /// What comes after this seq was given up.
     hole_after: Option<u64>,
 }
 
-/// A frame, encoded once.
-#[derive(Debug, Clone)]
+/// An event as all who are told it share it: encoded once, whoever they are.
+#[derive(Debug)]
 pub(crate) struct Shown {
-    pub(crate) frame: Frame,
+    event: EventName,
+    /// The lines of its frames.
+    pub(crate) lines: Bytes,
     /// When its envelope was posted; absent if it came out of the inbox.
     pub(crate) sent_at: Option<Timestamp>,
+}
+
+impl Shown {
+    pub(crate) fn new(news: &News, sent_at: Option<Timestamp>) -> Arc<Self> {
+        let lines = frames::lines(news.event, news.data.get());
+        Arc::new(Self { event: news.event, lines, sent_at })
+    }
 }
 
 /// Where a ring stands.
@@ -74,7 +85,7 @@ impl Ring {
     }
 
     /// Takes the event if it is the next one.
-    pub(crate) fn push(&mut self, seq: u64, news: &News, sent_at: Option<Timestamp>) -> bool {
+    pub(crate) fn push(&mut self, seq: u64, shown: &Arc<Shown>) -> bool {
         if seq != self.end + 1 {
             return false;
         }
@@ -83,17 +94,16 @@ impl Ring {
         }
         // A frame from before may hold the text that this event takes away, and would be shown to
         // whoever resumes before it: they read the inbox, which has only what is left.
-        if matches!(news.event, EventName::Edit | EventName::Delete) {
+        if matches!(shown.event, EventName::Edit | EventName::Delete) {
             self.frames.clear();
         }
-        let at = Cursor { r#gen: self.generation, seq };
-        self.frames.push_back(Shown { frame: frames::event(news, at), sent_at });
+        self.frames.push_back(shown.clone());
         self.end = seq;
         true
     }
 
-    /// The frame of an event, if it is held.
-    pub(crate) fn frame(&self, seq: u64) -> Option<&Shown> {
+    /// An event, if it is held.
+    pub(crate) fn shown(&self, seq: u64) -> Option<&Arc<Shown>> {
         let index = seq.checked_sub(self.view().start)?;
         self.frames.get(usize::try_from(index).ok()?)
     }
@@ -103,17 +113,17 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn news() -> News {
-        News::new(EventName::Message, "{}".into())
+    fn shown(event: EventName) -> Arc<Shown> {
+        Shown::new(&News::new(event, "{}".into()), None)
     }
 
     #[test]
     fn only_the_next_event_is_taken() {
         let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 5 });
-        assert!(!ring.push(5, &news(), None));
-        assert!(!ring.push(7, &news(), None));
-        assert!(ring.push(6, &news(), None));
-        assert!(ring.frame(5).is_none() && ring.frame(6).is_some() && ring.frame(7).is_none());
+        assert!(!ring.push(5, &shown(EventName::Message)));
+        assert!(!ring.push(7, &shown(EventName::Message)));
+        assert!(ring.push(6, &shown(EventName::Message)));
+        assert!(ring.shown(5).is_none() && ring.shown(6).is_some() && ring.shown(7).is_none());
     }
 
     #[test]
@@ -122,21 +132,21 @@ mod tests {
         assert_eq!((ring.view().start, ring.view().end), (1, 0));
         let all = limits::RING_FRAMES as u64 + 10;
         for seq in 1..=all {
-            assert!(ring.push(seq, &news(), None));
+            let news = News::new(EventName::Message, seq.to_string());
+            assert!(ring.push(seq, &Shown::new(&news, None)));
         }
         assert_eq!((ring.view().start, ring.view().end), (11, all));
-        assert!(ring.frame(10).is_none());
-        let first = String::from_utf8(ring.frame(11).unwrap().frame.text().to_vec()).unwrap();
-        assert!(first.ends_with(".11\n\n"), "{first}");
+        assert!(ring.shown(10).is_none());
+        assert_eq!(ring.shown(11).unwrap().lines, "event: message\ndata: 11\n");
     }
 
     #[test]
     fn what_a_deletion_takes_away_is_held_no_longer() {
         for event in [EventName::Edit, EventName::Delete] {
             let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 0 });
-            ring.push(1, &news(), None);
-            ring.push(2, &News::new(event, "{}".into()), None);
-            assert!(ring.frame(1).is_none() && ring.frame(2).is_some());
+            ring.push(1, &shown(EventName::Message));
+            ring.push(2, &shown(event));
+            assert!(ring.shown(1).is_none() && ring.shown(2).is_some());
             assert_eq!((ring.view().start, ring.view().end), (2, 2));
         }
     }

@@ -9,6 +9,7 @@ use std::{
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
+    heads::BATCH,
     shared::Shared,
     tend::{self, Ask},
     user_streams::UserStreams,
@@ -20,8 +21,6 @@ const ROUND: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_millis(250);
 /// A round that comes this late follows a pause of the process, or of its machine.
 const PAUSED: Duration = Duration::from_secs(5);
-/// HEADs read at once (`BatchGetItem`).
-const BATCH: usize = 100;
 
 /// Goes round until the edge stops.
 pub(crate) async fn rounds(shared: Arc<Shared>) {
@@ -92,7 +91,7 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
         () = shared.stop.cancelled() => return,
         heads = async {
             let _permit = shared.calls.acquire().await;
-            shared.table.heads(&ids).await
+            shared.table.heads(&ids, false).await
         } => heads,
     };
     let heads = match heads {
@@ -104,9 +103,8 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
         }
     };
     for user in users {
-        let head = heads.iter().find(|(id, _)| *id == user.user);
         // A HEAD that is gone is another table: reading it makes it anew.
-        let ask = head.map_or(Ask::HEAD, |(_, head)| user.compare(head, Instant::now()));
+        let ask = heads.get(&user.user).map_or(Ask::HEAD, |head| user.compare(head, Instant::now()));
         if ask != Ask::NOTHING {
             shared.meters.behind.increment(1);
             tend::ask(&shared, &user, ask);

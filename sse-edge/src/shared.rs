@@ -19,8 +19,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    caps::Addresses, config::EdgeArgs, edges::Edges, engine::Engine, fresh::Fresh, hub::Hub, metrics::Meters,
-    own_queue::OwnQueue, vital::Vital,
+    caps::Addresses, config::EdgeArgs, edges::Edges, engine::Engine, fresh::Fresh, heads::Heads, hub::Hub,
+    metrics::Meters, own_queue::OwnQueue, vital::Vital,
 };
 
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) config: EdgeArgs,
     pub(crate) hub: Hub,
+    pub(crate) heads: Heads,
     pub(crate) engine: Engine,
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) fresh: Fresh,

@@ -27,6 +27,7 @@ use crate::{
     config::jittered,
     frames::{self, Bye, Frame, Status},
     handle::{Asked, Handle},
+    heads,
     metrics::Close,
     ring::Shown,
     shared::Shared,
@@ -206,11 +207,11 @@ impl Stream {
             }
             if let Some(event) = self.page.pop_front() {
                 self.splice.shipped(event.seq);
-                let at = self.splice.id().0.expect("a stream that ships has a cursor");
-                return Ok(frames::event(&event.news, at));
+                let lines = frames::lines(event.news.event, event.news.data.get());
+                return Ok(Frame::new(lines, self.splice.id()));
             }
             match self.user.next(&mut self.splice, &mut self.shown, now) {
-                Next::Shown(shown) => return Ok(self.show(shown)),
+                Next::Shown(shown) => return Ok(self.show(&shown)),
                 Next::Typing(frame) => return Ok(frame),
                 Next::Step(Step::Reset { to, why }) => {
                     self.shared.meters.reset(why);
@@ -244,18 +245,18 @@ impl Stream {
         }
     }
 
-    fn show(&self, shown: Shown) -> Frame {
+    fn show(&self, shown: &Shown) -> Frame {
         if let Some(sent_at) = shown.sent_at {
             let lag = self.shared.clock.now().duration_since(sent_at);
             // None where this clock is behind that of SQS.
             self.shared.meters.lagged(lag.try_into().unwrap_or_default());
         }
-        shown.frame
+        Frame::new(shown.lines.clone(), self.splice.id())
     }
 
     fn read_head(&self) -> Reading {
         let (shared, user) = (self.shared.clone(), self.user.user.clone());
-        Box::pin(async move { Read::Head(shared.table.head(&user).await) })
+        Box::pin(async move { Read::Head(heads::head(&shared, &user).await) })
     }
 
     fn read_inbox(&self, after: u64) -> Reading {

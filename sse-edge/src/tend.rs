@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::Topology,
+    heads,
     leases::{self, NoLease},
     pump::Pump,
     shared::{Shared, backoff},
@@ -146,10 +147,7 @@ impl Tend<'_> {
     }
 
     async fn read_head(&mut self) {
-        let permit = self.shared.calls.acquire().await;
-        let head = self.shared.table.head(&self.user.user).await;
-        drop(permit);
-        match head {
+        match heads::head(self.shared, &self.user.user).await {
             Ok(head) => {
                 self.failures = 0;
                 self.user.settle(&head);
@@ -188,7 +186,7 @@ impl Tend<'_> {
         // An answer may be seconds on its way, and tells how it was before that.
         let over = known.is_some_and(|hole| asked_at >= hole.since + limits::HOLE_PATIENCE);
         if known.is_none() || over {
-            let head = match self.shared.table.head(&self.user.user).await {
+            let head = match heads::head(self.shared, &self.user.user).await {
                 Ok(head) => head,
                 Err(error) => return self.pause("read an inbox's head", &error).await,
             };

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{
     cursor::{Cursor, Gen},
-    envelope::News,
+    event::EventName,
     ids::{QueueId, UserId},
     limits,
     wire::Typing,
 };
-use jiff::Timestamp;
 use store::inbox::{Event, Head};
 use tokio::time::Instant;
 
@@ -100,8 +99,8 @@ impl Receiving {
 /// What a stream gets when it asks for more.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// A frame of the ring.
-    Shown(Shown),
+    /// An event of the ring.
+    Shown(Arc<Shown>),
     /// A typing frame.
     Typing(Frame),
     /// Something else is to be done.
@@ -174,14 +173,14 @@ impl UserStreams {
         let view = state.ring.as_ref().map(Ring::view);
         match splice.step(view, now) {
             Step::Ship(seq) => {
-                let frame = state.ring.as_ref().and_then(|ring| ring.frame(seq));
-                Next::Shown(frame.expect("the ring holds what its view says").clone())
+                let shown = state.ring.as_ref().and_then(|ring| ring.shown(seq));
+                Next::Shown(shown.expect("the ring holds what its view says").clone())
             }
             Step::Wait if splice.is_live(view) => {
                 match state.typings.as_ref().and_then(|typings| typings.after(*shown, now)) {
                     Some((version, data)) => {
                         *shown = version;
-                        Next::Typing(frames::typing(data, splice.id()))
+                        Next::Typing(Frame::new(frames::lines(EventName::Typing, data), splice.id()))
                     }
                     None => Next::Step(Step::Wait),
                 }
@@ -210,7 +209,7 @@ impl UserStreams {
     // ---- news ----------------------------------------------------------------------------
 
     /// Takes an envelope's word for an event at a place of the inbox.
-    pub(crate) fn deliver(&self, place: (Gen, u64), news: Option<&News>, sent_at: Option<Timestamp>) -> Ask {
+    pub(crate) fn deliver(&self, place: (Gen, u64), shown: Option<&Arc<Shown>>) -> Ask {
         let at = Cursor { r#gen: place.0, seq: place.1 };
         let mut state = self.state();
         let Some(ring) = &mut state.ring else {
@@ -224,7 +223,7 @@ impl UserStreams {
         if at.seq <= view.end {
             return Ask::NOTHING;
         }
-        if news.is_some_and(|news| ring.push(at.seq, news, sent_at)) {
+        if shown.is_some_and(|shown| ring.push(at.seq, shown)) {
             state.wake();
         } else {
             state.hint(at);
@@ -286,7 +285,8 @@ impl UserStreams {
         let Some(ring) = &mut state.ring else { return true };
         // An envelope may have been faster, which is as good.
         let before = ring.view().end;
-        let pushed = events.iter().filter(|event| ring.push(event.seq, &event.news, None)).count();
+        let pushed =
+            events.iter().filter(|event| ring.push(event.seq, &Shown::new(&event.news, None))).count();
         let moved = pushed > 0 || events.first().is_some_and(|event| event.seq <= before);
         state.wake();
         moved

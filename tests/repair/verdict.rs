@@ -52,7 +52,7 @@ impl Case {
     /// Takes note of where everybody stands.
     pub(crate) async fn new(world: &World, deed: Deed, cut: u32, cast: Cast, retried: bool) -> Self {
         let users = USERS.map(|who| cast.user(who));
-        let heads = world.table.heads(&users).await.unwrap();
+        let heads = world.table.heads(&users, true).await.unwrap();
         let old = heads.into_iter().map(|(user, head)| {
             let who = USERS.into_iter().find(|who| cast.user(who) == user).unwrap();
             (who, head.cursor.to_string())

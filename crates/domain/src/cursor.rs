@@ -33,7 +33,10 @@ const GEN_CHARS: usize = 13;
 
 impl fmt::Display for Gen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE32_DNSSEC.encode(&self.0.to_be_bytes()))
+        // Every frame has one: no allocation.
+        let mut text = [0; GEN_CHARS];
+        BASE32_DNSSEC.encode_mut(&self.0.to_be_bytes(), &mut text);
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -4,7 +4,11 @@
 //! blank line: with the id last they cannot have skipped the event. Every frame has an id, since a
 //! new connection starts with an empty one and any dispatch copies it.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{Display, Write as _},
+    io::Write as _,
+};
 
 use crate::event::EventName;
 
@@ -12,30 +16,23 @@ use crate::event::EventName;
 /// first bytes; a comment line makes both harmless.
 pub const OPENING: &str = ":\n";
 
-/// Writes one frame behind what `out` holds.
+/// The lines of a frame above its id: the same for all who are told the event.
 ///
-/// `data` is one line of JSON; `id` is a cursor's text, or [`crate::cursor::UNREADABLE`].
-pub fn write(out: &mut String, event: EventName, data: &str, id: impl std::fmt::Display) {
-    block(out, event, data, None, &id);
+/// `data` is one line of JSON.
+pub fn lines(event: EventName, data: &str) -> String {
+    format!("event: {}\ndata: {}\n", event.as_str(), one_line(data))
 }
 
-/// Writes a frame that also sets the client's time to reconnect, in milliseconds.
-pub fn write_with_retry(
-    out: &mut String,
-    event: EventName,
-    data: &str,
-    retry_ms: u32,
-    id: impl std::fmt::Display,
-) {
-    block(out, event, data, Some(retry_ms), &id);
+/// The same of a frame that also sets the client's time to reconnect, in milliseconds.
+pub fn lines_with_retry(event: EventName, data: &str, retry_ms: u32) -> String {
+    format!("event: {}\nretry: {retry_ms}\ndata: {}\n", event.as_str(), one_line(data))
 }
 
-fn block(out: &mut String, event: EventName, data: &str, retry_ms: Option<u32>, id: &dyn std::fmt::Display) {
-    let _ = writeln!(out, "event: {}", event.as_str());
-    if let Some(retry_ms) = retry_ms {
-        let _ = writeln!(out, "retry: {retry_ms}");
-    }
-    let _ = write!(out, "data: {}\nid: {id}\n\n", one_line(data));
+/// Writes the end of a frame behind its lines: `id` is a cursor's text, or
+/// [`crate::cursor::UNREADABLE`].
+pub fn end(out: &mut Vec<u8>, id: impl Display) {
+    // A Vec takes everything.
+    let _ = write!(out, "id: {id}\n\n");
 }
 
 /// What a frame says, without its form.
@@ -65,7 +62,7 @@ pub fn said(block: &str) -> Option<Said<'_>> {
 /// characters stand only inside strings (RFC 8259 section 2), except for the white space that a
 /// sender may have put between tokens, which is dropped.
 fn one_line(json: &str) -> Cow<'_, str> {
-    // Each member's frame asks anew, and most data is plain ASCII: all of it, without a branch a byte.
+    // Most data is plain ASCII: all of it, without a branch a byte.
     if json.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(json);
     }
@@ -92,18 +89,22 @@ mod tests {
     use crate::cursor::{Cursor, Gen};
     use proptest::prelude::*;
 
+    fn frame(lines: &str, id: impl Display) -> String {
+        let mut out = [OPENING, lines].concat().into_bytes();
+        end(&mut out, id);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn the_id_comes_last_and_the_block_ends_with_one_blank_line() {
-        let mut out = String::from(OPENING);
         let cursor = Cursor { r#gen: Gen(1), seq: 41 };
-        write_with_retry(&mut out, EventName::Hello, "{}", 4821, cursor);
-        assert_eq!(out, ":\nevent: hello\nretry: 4821\ndata: {}\nid: 0000000000002.41\n\n");
+        let lines = lines_with_retry(EventName::Hello, "{}", 4821);
+        assert_eq!(frame(&lines, cursor), ":\nevent: hello\nretry: 4821\ndata: {}\nid: 0000000000002.41\n\n");
     }
 
     #[test]
     fn what_was_written_is_read_back_and_nothing_else() {
-        let mut out = String::from(OPENING);
-        write_with_retry(&mut out, EventName::Bye, "{}", 4821, "0.0");
+        let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), "0.0");
         assert_eq!(said(&out), Some(Said { event: "bye", data: "{}", id: "0.0" }));
         for other in ["", OPENING, "event: ping\n\n", &out[..out.len() - 1]] {
             assert_eq!(said(other), None, "{other:?}");
@@ -114,8 +115,7 @@ mod tests {
         #[test]
         fn whatever_the_text_a_frame_is_one_block_and_its_data_the_same_value(text in any::<String>()) {
             let data = serde_json::to_string(&text).unwrap();
-            let mut out = String::new();
-            write(&mut out, EventName::Message, &data, "0.0");
+            let out = frame(&lines(EventName::Message, &data), "0.0").split_off(OPENING.len());
             let lines: Vec<&str> = out.split('\n').collect();
             prop_assert_eq!(lines.len(), 5);
             prop_assert_eq!(lines[0], "event: message");

@@ -84,14 +84,16 @@ impl Table {
         Err(Error::Contended)
     }
 
-    /// Where the inboxes of up to 100 users end, perhaps a moment ago. Absent ones are left out.
-    pub async fn heads(&self, users: &[UserId]) -> Result<Vec<(UserId, Head)>, Error> {
-        let keys: Vec<Key> = users.iter().map(keys::head).collect();
-        let mut found = self.get_many(&keys, false).await?;
-        let mut heads = Vec::with_capacity(found.len());
-        for (user, key) in users.iter().zip(&keys) {
-            if let Some(item) = found.remove(key) {
-                heads.push((user.clone(), self.wire_head(&read(key, item)?)));
+    /// Where the inboxes of up to 100 users end; perhaps a moment ago, unless it is to be
+    /// `consistent`. One that is absent or damaged is left out: [`Self::head`] makes it, or tells.
+    pub async fn heads(&self, users: &[UserId], consistent: bool) -> Result<HashMap<UserId, Head>, Error> {
+        // BatchGetItem takes no key twice.
+        let users: BTreeMap<Key, &UserId> = users.iter().map(|user| (keys::head(user), user)).collect();
+        let keys: Vec<Key> = users.keys().cloned().collect();
+        let mut heads = HashMap::with_capacity(keys.len());
+        for (key, item) in self.get_many(&keys, consistent).await? {
+            if let (Some(user), Ok(row)) = (users.get(&key), read(&key, item)) {
+                heads.insert((*user).clone(), self.wire_head(&row));
             }
         }
         Ok(heads)

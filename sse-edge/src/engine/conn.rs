@@ -1,9 +1,7 @@
 //! One stream on its socket; also its own waker.
 
 use std::{
-    fmt,
-    io::{self, IoSlice},
-    mem,
+    fmt, io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,20 +10,18 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use bytes::{Buf as _, Bytes};
 use tokio::time::Instant;
 
 use super::{lane::Lane, link::Link};
 use crate::stream::Turn;
 
-/// Frames that go out with one write.
-const FRAMES: usize = 16;
-/// Bytes from which on a write takes no further frame: about what a socket's buffer holds.
-const BYTES: usize = 16 * 1024;
+/// Bytes from which on a write takes no further frame. What the socket does not take of them stays
+/// with the stream.
+const BYTES: usize = 4 * 1024;
 /// Writes of one stream after which the others have their turn.
 const WRITES: usize = 4;
 /// The end of a chunked body.
-const LAST_CHUNK: Bytes = Bytes::from_static(b"0\r\n\r\n");
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A stream on its socket.
 ///
@@ -44,7 +40,7 @@ pub(super) struct Conn<L> {
 struct State<L> {
     link: L,
     /// What the socket did not take.
-    rest: Vec<Bytes>,
+    rest: Box<[u8]>,
     /// Nothing comes behind `rest`.
     ended: bool,
     /// Since when the socket has taken nothing.
@@ -74,8 +70,8 @@ enum End {
 
 impl<L: Link> Conn<L> {
     /// A stream that has said nothing, with the head that goes before.
-    pub(super) fn new(lane: Arc<Lane<L>>, link: L, head: Bytes) -> Self {
-        let state = State { link, rest: vec![head], ended: false, blocked_at: None };
+    pub(super) fn new(lane: Arc<Lane<L>>, link: L, head: &[u8]) -> Self {
+        let state = State { link, rest: head.into(), ended: false, blocked_at: None };
         Self { lane, queued: AtomicBool::new(false), armed: AtomicU64::new(0), open: Mutex::new(Some(state)) }
     }
 
@@ -84,7 +80,7 @@ impl<L: Link> Conn<L> {
     }
 
     /// Lets the stream say what it has, as far as the socket takes it. `batch` is empty before and after.
-    pub(super) fn drive(self: &Arc<Self>, batch: &mut Vec<Bytes>) -> Driven {
+    pub(super) fn drive(self: &Arc<Self>, batch: &mut Vec<u8>) -> Driven {
         // Before anything is looked at, so that no change is missed.
         self.queued.store(false, Ordering::Release);
         let waker = Waker::from(self.clone());
@@ -127,16 +123,16 @@ impl<L: Link> Wake for Conn<L> {
 }
 
 impl<L: Link> State<L> {
-    fn pump(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Bytes>) -> Result<Driven, End> {
+    fn pump(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Result<Driven, End> {
         if self.link.poll_gone(cx).is_ready() {
             return Err(End::Quiet);
         }
-        batch.append(&mut mem::take(&mut self.rest));
+        batch.extend_from_slice(&mem::take(&mut self.rest));
         for _ in 0..WRITES {
             // Whose socket takes nothing is not asked for more.
             let until = if self.blocked_at.is_none() { self.gather(cx, batch) } else { None };
             if !batch.is_empty() && !self.write(cx, batch)? {
-                self.rest.append(batch);
+                self.keep(batch);
                 return self.blocked(cx);
             }
             match until {
@@ -145,37 +141,31 @@ impl<L: Link> State<L> {
                 _ => {}
             }
         }
-        self.rest.append(batch);
+        self.keep(batch);
         cx.waker().wake_by_ref();
         Ok(Driven::Again)
     }
 
     /// Puts the stream's next frames behind what waits already, up to what one write carries. When
     /// the stream has said all: when to ask it again.
-    fn gather(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Bytes>) -> Option<Instant> {
-        let mut bytes: usize = batch.iter().map(Bytes::len).sum();
-        while !self.ended && batch.len() < FRAMES && bytes < BYTES {
-            let chunk = match self.link.turn(cx) {
-                Turn::Frame(frame) => frame.into_chunk(),
+    fn gather(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Option<Instant> {
+        while !self.ended && batch.len() < BYTES {
+            match self.link.turn(cx) {
+                Turn::Frame(frame) => frame.write_chunk(batch),
                 Turn::Wait(until) => return Some(until),
                 Turn::End => {
                     self.ended = true;
-                    LAST_CHUNK
+                    batch.extend_from_slice(LAST_CHUNK);
                 }
-            };
-            bytes += chunk.len();
-            batch.push(chunk);
+            }
         }
         None
     }
 
     /// Writes of `batch` what the socket takes, and takes it out; false if it takes nothing.
-    fn write(&mut self, cx: &mut Context<'_>, batch: &mut Vec<Bytes>) -> Result<bool, End> {
+    fn write(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Result<bool, End> {
         loop {
-            let mut slices = [IoSlice::new(&[]); FRAMES];
-            let many = slices.iter_mut().zip(batch.iter()).map(|(slice, chunk)| *slice = IoSlice::new(chunk));
-            let many = many.count();
-            let mut written = match self.link.write(&slices[..many]) {
+            let written = match self.link.write(batch) {
                 Ok(0) => return Err(End::Quiet),
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -189,18 +179,15 @@ impl<L: Link> State<L> {
                 Err(_) => return Err(End::Quiet),
             };
             self.blocked_at = None;
-            let whole = batch.iter().take_while(|chunk| {
-                let whole = chunk.len() <= written;
-                written -= if whole { chunk.len() } else { 0 };
-                whole
-            });
-            let whole = whole.count();
-            batch.drain(..whole);
-            if let Some(first) = batch.first_mut() {
-                first.advance(written);
-            }
+            batch.drain(..written);
             return Ok(true);
         }
+    }
+
+    /// Keeps what the socket did not take, in no more room than it needs.
+    fn keep(&mut self, batch: &mut Vec<u8>) {
+        self.rest = batch.as_slice().into();
+        batch.clear();
     }
 
     fn blocked(&mut self, cx: &mut Context<'_>) -> Result<Driven, End> {

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::Notify,
     task::{unconstrained, yield_now},
@@ -21,7 +20,7 @@ use super::{
 
 /// Streams served before everything else on this thread has a turn: a write costs some microseconds,
 /// and the pings of many streams must not keep a message waiting.
-const TURNS: usize = 8;
+const TURNS: usize = 32;
 
 /// The streams that one task serves.
 pub(super) struct Lane<L> {
@@ -44,7 +43,7 @@ impl<L: Link> Lane<L> {
     }
 
     /// Takes a stream on, which begins with `head`.
-    pub(super) fn adopt(self: &Arc<Self>, link: L, head: Bytes) {
+    pub(super) fn adopt(self: &Arc<Self>, link: L, head: &[u8]) {
         let conn = Arc::new(Conn::new(self.clone(), link, head));
         let mut line = self.line();
         // Otherwise it is cut, as everything was that the task had.

@@ -1,7 +1,7 @@
 //! A stream and its socket, as a lane drives them.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,7 +24,7 @@ pub(super) trait Link: Send + 'static {
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Writes what the socket takes.
-    fn write(&mut self, chunks: &[IoSlice<'_>]) -> io::Result<usize>;
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Ready once the socket takes more.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -73,11 +73,8 @@ impl Link for Open {
         }
     }
 
-    fn write(&mut self, chunks: &[IoSlice<'_>]) -> io::Result<usize> {
-        match chunks {
-            [chunk] => self.socket.try_write(chunk),
-            chunks => self.socket.try_write_vectored(chunks),
-        }
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.try_write(bytes)
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

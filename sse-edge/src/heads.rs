@@ -1,0 +1,78 @@
+//! Reads of HEAD, gathered: thousands of streams that come back at once each need their user's, and
+//! a call for each would cost several times what its stream costs.
+
+use std::sync::Arc;
+
+use domain::ids::UserId;
+use store::{error::Error, inbox::Head};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::shared::Shared;
+
+/// HEADs read at once: the most that `BatchGetItem` takes.
+pub(crate) const BATCH: usize = 100;
+/// Reads under way at once. Whoever comes meanwhile shares the next one.
+const READS: usize = 2;
+
+/// Whose HEAD is wanted, and where to.
+type Wanted = (UserId, oneshot::Sender<Option<Head>>);
+
+/// Where wishes for HEADs go.
+#[derive(Debug)]
+pub(crate) struct Heads(mpsc::UnboundedSender<Wanted>);
+
+impl Heads {
+    /// And where they are to be taken from, by [`read_heads`].
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Wanted>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+}
+
+/// Where `user`'s inbox ends, read consistently after this was asked.
+pub(crate) async fn head(shared: &Shared, user: &UserId) -> Result<Head, Error> {
+    let (sender, answer) = oneshot::channel();
+    let lost = |why: &'static str| Error::Unavailable(why.into());
+    shared.heads.0.send((user.clone(), sender)).map_err(|_| lost("the edge stops"))?;
+    match answer.await.map_err(|_| lost("the read of many heads failed"))? {
+        Some(head) => Ok(head),
+        // Nobody has needed this inbox yet, or its row is damaged.
+        None => shared.table.head(user).await,
+    }
+}
+
+/// Reads what is wanted until the edge stops.
+pub(crate) async fn read_heads(shared: Arc<Shared>, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
+    let reads = Arc::new(Semaphore::new(READS));
+    let gathering = async {
+        while let Ok(permit) = reads.clone().acquire_owned().await {
+            let mut batch = Vec::new();
+            wanted.recv_many(&mut batch, BATCH).await;
+            shared.tracker.spawn(read(shared.clone(), batch, permit));
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => {}
+        () = gathering => {}
+    }
+}
+
+async fn read(shared: Arc<Shared>, batch: Vec<Wanted>, _permit: OwnedSemaphorePermit) {
+    let users: Vec<UserId> = batch.iter().map(|(user, _)| user.clone()).collect();
+    let heads = tokio::select! {
+        biased;
+        () = shared.stop.cancelled() => return,
+        heads = shared.table.heads(&users, true) => heads,
+    };
+    match heads {
+        Ok(heads) => {
+            for (user, answer) in batch {
+                // Who has given up meanwhile needs none.
+                let _ = answer.send(heads.get(&user).copied());
+            }
+        }
+        // Those who wait hear of it by their answers' end.
+        Err(error) => shared.failed("read inboxes' heads", &error),
+    }
+}
