@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use axum::Router;
 use clap::Parser;
 use domain::limits;
+use mimalloc::MiMalloc;
 use queue::queues::{Queues, STAGE, parse_stage};
 use server::{
     auth::{AuthConfig, Verifier},
@@ -22,6 +23,10 @@ use sse_edge::{
 };
 use store::table::{TABLE, Table};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// musl's allocator, which the image has otherwise, takes one lock for all threads.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What the kernel keeps for a stream whose reader is slow, in bytes; Linux doubles it.
 const SEND_BUFFER_BYTES: usize = 8 * 1024;
