@@ -61,13 +61,13 @@ fn report(shared: &Shared, oldest: Duration) {
 fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
     let (mut due, mut oldest) = (Vec::new(), Duration::ZERO);
     for user in shared.hub.all() {
-        if let Some(since) = user.unchecked_since() {
-            oldest = oldest.max(now.saturating_duration_since(since));
-        }
         if paused {
             user.check_soon(now);
         }
         let round = user.round(now, shared.config.head_check(), shared.config.linger());
+        if let Some(at) = round.checked_at {
+            oldest = oldest.max(now.saturating_duration_since(at));
+        }
         // While draining, leases go only when all streams have ended.
         if !shared.is_draining() {
             tend::ask(shared, &user, round.ask);

@@ -189,12 +189,6 @@ impl UserStreams {
         }
     }
 
-    /// When the user was last compared with HEAD, if there are streams that it matters to.
-    pub(crate) fn unchecked_since(&self) -> Option<Instant> {
-        let state = self.state();
-        (!state.streams.is_empty()).then_some(state.checked_at)
-    }
-
     /// Whether a stream has shipped all that anybody spoke of.
     pub(crate) fn is_caught_up(&self, splice: &Splice) -> bool {
         let state = self.state();

@@ -3,11 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use runnel::{
     cli::{Cli, Command},
     processes, repair, serve,
 };
 use server::exit;
+
+/// Both emulators and the AWS SDK live on small allocations.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

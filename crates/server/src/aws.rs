@@ -39,8 +39,7 @@ pub struct Configs {
     pub dynamodb: SdkConfig,
     /// For every SQS call that answers at once: 5 s an attempt.
     pub sqs: SdkConfig,
-    /// For SQS receives, which wait up to 20 s: no timeout but the one to connect, and no
-    /// protection against stalled streams, since a receive is one.
+    /// For SQS receives, which wait up to 20 s: no timeout but the one to connect.
     pub sqs_receive: SdkConfig,
 }
 
@@ -58,11 +57,7 @@ pub async fn configs(endpoints: &Endpoints) -> Configs {
     Configs {
         dynamodb: answering(&http, set(endpoints.dynamodb.as_deref())).await,
         sqs: answering(&http, sqs).await,
-        sqs_receive: loader(&http, sqs)
-            .timeout_config(waiting)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .load()
-            .await,
+        sqs_receive: loader(&http, sqs).timeout_config(waiting).load().await,
     }
 }
 
@@ -92,6 +87,8 @@ fn set(endpoint: Option<&str>) -> Option<&str> {
 fn loader(http: &SharedHttpClient, endpoint: Option<&str>) -> ConfigLoader {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
+        // A receive is such a stream, and every other call is over in time anyway.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
     match endpoint {
         None => loader,

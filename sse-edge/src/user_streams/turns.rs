@@ -17,6 +17,8 @@ pub(crate) struct Round {
     pub(crate) ask: Ask,
     /// The cursor is to be compared with HEAD.
     pub(crate) check: bool,
+    /// When it last was, if there are streams that it matters to.
+    pub(crate) checked_at: Option<Instant>,
 }
 
 /// The next thing for the task that tends a user.
@@ -62,7 +64,8 @@ impl UserStreams {
         let mut state = self.state();
         if let Some(since) = state.empty_since {
             let over = now >= since + linger;
-            return Round { ask: if over { Ask::RELEASE } else { Ask::NOTHING }, check: false };
+            let ask = if over { Ask::RELEASE } else { Ask::NOTHING };
+            return Round { ask, check: false, checked_at: None };
         }
         let check = now >= state.check_at;
         let leased = state.lease.is_some();
@@ -72,7 +75,7 @@ impl UserStreams {
         }
         let due = if leased { state.renew_at } else { state.lease_due };
         let ask = if now >= due { Ask::LEASE } else { Ask::NOTHING };
-        Round { ask, check }
+        Round { ask, check, checked_at: Some(state.checked_at) }
     }
 
     /// Has the cursor compared with HEAD in the next round.
