@@ -10,12 +10,8 @@ pub(crate) fn many(cell: &mut Cell<'_>, streams: usize, length: u64) -> anyhow::
     cell.gather(cell.scaled(streams), cell.scaled(streams));
     cell.open()?;
     cell.settle();
-    for window in std::env::var("WINDOWS").map_or(vec![1, 4], |w| vec![w.parse().unwrap()]) {
-        let (before, after, delivered) = steady(
-            cell,
-            window,
-            if std::env::var("WINDOWS").is_ok() { 8 * SECOND } else { cell.length(length) },
-        )?;
+    for window in [1, 4] {
+        let (before, after, delivered) = steady(cell, window, cell.length(length))?;
         let name = format!("many {streams} w{window}");
         cell.put(&format!("{name} /s"), delivered as f64 / after.seconds(before));
         cell.put(&format!("{name} cpu"), after.server(before) * 1e6 / delivered as f64);
