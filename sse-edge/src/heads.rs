@@ -13,18 +13,20 @@ use crate::shared::Shared;
 pub(crate) const BATCH: usize = 100;
 /// Reads under way at once. Whoever comes meanwhile shares the next one.
 const READS: usize = 2;
+/// Wishes that wait for a read; whoever comes then waits until there is room.
+const WAITING: usize = 1_024;
 
 /// Whose HEAD is wanted, and where to.
 type Wanted = (UserId, oneshot::Sender<Option<Head>>);
 
 /// Where wishes for HEADs go.
 #[derive(Debug)]
-pub(crate) struct Heads(mpsc::UnboundedSender<Wanted>);
+pub(crate) struct Heads(mpsc::Sender<Wanted>);
 
 impl Heads {
     /// And where they are to be taken from, by [`read_heads`].
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Wanted>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Wanted>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
         (Self(sender), receiver)
     }
 }
@@ -33,7 +35,7 @@ impl Heads {
 pub(crate) async fn head(shared: &Shared, user: &UserId) -> Result<Head, Error> {
     let (sender, answer) = oneshot::channel();
     let lost = |why: &'static str| Error::Unavailable(why.into());
-    shared.heads.0.send((user.clone(), sender)).map_err(|_| lost("the edge stops"))?;
+    shared.heads.0.send((user.clone(), sender)).await.map_err(|_| lost("the edge stops"))?;
     match answer.await.map_err(|_| lost("the read of many heads failed"))? {
         Some(head) => Ok(head),
         // Nobody has needed this inbox yet, or its row is damaged.
@@ -42,7 +44,7 @@ pub(crate) async fn head(shared: &Shared, user: &UserId) -> Result<Head, Error> 
 }
 
 /// Reads what is wanted until the edge stops.
-pub(crate) async fn read_heads(shared: Arc<Shared>, mut wanted: mpsc::UnboundedReceiver<Wanted>) {
+pub(crate) async fn read_heads(shared: Arc<Shared>, mut wanted: mpsc::Receiver<Wanted>) {
     let reads = Arc::new(Semaphore::new(READS));
     let gathering = async {
         while let Ok(permit) = reads.clone().acquire_owned().await {
