@@ -11,8 +11,9 @@ use crate::shared::Shared;
 
 /// HEADs read at once: the most that `BatchGetItem` takes.
 pub(crate) const BATCH: usize = 100;
-/// Reads under way at once. Whoever comes meanwhile shares the next one.
-const READS: usize = 2;
+/// Reads under way at once: one that hangs must not hold up the others. Whoever comes while all are
+/// under way shares the next one.
+const READS: usize = 8;
 /// Wishes that wait for a read; whoever comes then waits until there is room.
 const WAITING: usize = 1_024;
 

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use domain::ids::UserId;
+use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 use server::listener;
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
+    faults::{Call, Held, Moment},
     http::Api,
     sse::Stream,
     world::{PATIENCE, World, until},
@@ -17,6 +19,7 @@ both!(
     a_pause_of_the_process_is_followed_by_a_look_at_every_head,
     an_edge_that_was_taken_for_dead_goes_on_under_another_name,
     a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_again,
+    streams_that_open_together_share_their_reads,
 );
 
 /// A world of one edge that looks at heads this often.
@@ -109,6 +112,25 @@ async fn a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_agai
     let poll = Api { address: edge, token: Some(token) }.get("/v1/events/poll?wait=25").await;
     assert_eq!(poll.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.open(0, "carol", None).await.status, StatusCode::OK);
+}
+
+async fn streams_that_open_together_share_their_reads(topology: Topology) {
+    let world = world(topology, 600).await;
+    let (edge, faults) = (&world.edges[0], &world.edges[0].faults);
+    // No read is answered before everybody has asked.
+    let held: Vec<Held> = (0..8).map(|_| faults.hold(Call::to("BatchGetItem"), Moment::Before)).collect();
+    let users: Vec<String> = (0..40).map(|n| format!("user{n}")).collect();
+    let opening = join_all(users.iter().map(|user| world.open(0, user, None)));
+    let release = async {
+        edge.streams(users.len()).await;
+        held.iter().for_each(Held::release);
+    };
+    let (mut streams, ()) = tokio::join!(opening, release);
+    for stream in &mut streams {
+        stream.expect("hello").await;
+    }
+    let reads = faults.take().iter().filter(|made| made.operation == "BatchGetItem").count();
+    assert!(reads < users.len() / 2, "{reads} reads for {} streams", users.len());
 }
 
 #[tokio::test]
