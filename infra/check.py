@@ -11,17 +11,12 @@ import sys
 import tomllib
 from pathlib import Path
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from account import Wrong, free, parameters_of, there
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[1]
 # e_machine, the 19th byte of an ELF file (elf(5)).
 MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
-
-
-class Wrong(Exception):
-    """What to do, in one sentence."""
 
 
 def read(template, texts):
@@ -77,46 +72,22 @@ def built_for(folder, architecture):
             )
 
 
-def found(ask, *missing):
-    """What AWS answers; nothing, if it says that there is no such thing."""
-    try:
-        return ask()
-    except NoCredentialsError:
-        raise Wrong("there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
-    except NoRegionError:
-        raise Wrong("there is no AWS region: set AWS_DEFAULT_REGION, such as eu-central-1") from None
-    except EndpointConnectionError as error:
-        raise Wrong(f"AWS cannot be reached: {error}") from None
-    except BotoCoreError as error:
-        raise Wrong(f"the AWS credentials or settings cannot be used: {error}") from None
-    except ClientError as error:
-        if error.response["Error"]["Code"] in missing:
-            return None
-        raise Wrong(f"AWS refuses to say what is there already, so renew or change the credentials: {error}") from None
+def keeps_rules(template, values):
+    """What the template's rules ask of several parameters together."""
+    for rule in template["Rules"].values():
+        if holds(rule["RuleCondition"], values):
+            for assertion in rule["Assertions"]:
+                if not holds(assertion["Assert"], values):
+                    raise Wrong(assertion["AssertDescription"])
 
 
-def there(name):
-    """The stack of that name, if there is one."""
-    formation = found(lambda: boto3.client("cloudformation"))
-    answer = found(lambda: formation.describe_stacks(StackName=name), "ValidationError")
-    return answer["Stacks"][0] if answer and answer["Stacks"] else None
-
-
-def free(name, stack, stage):
-    """Stack and stage have to be new, or each other's."""
-    if stack is None:
-        table = f"runnel-{stage}"
-        database = boto3.client("dynamodb")
-        if found(lambda: database.describe_table(TableName=table), "ResourceNotFoundException"):
-            raise Wrong(f"stage `{stage}` is taken: table `{table}` is there, of another stack or of a deleted one; choose another Stage, or delete the table")
-        return
-    has = {p["ParameterKey"]: p.get("ParameterValue", "") for p in stack.get("Parameters", [])}
-    if not {"Stage", "JwtIssuer"} <= set(has):
-        raise Wrong(f"stack name `{name}` is taken by something else: choose another with --stack-name")
-    if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"):
-        raise Wrong(f"stack `{name}` is broken ({stack['StackStatus']}): `sam delete --stack-name {name}`, then deploy again")
-    if has["Stage"] != stage:
-        raise Wrong(f"stack name `{name}` is taken by stage `{has['Stage']}`: a second stage is a second stack, so choose another with --stack-name")
+def holds(condition, values):
+    """Whether a condition of a rule does, of the functions that the rules use."""
+    [(function, parts)] = condition.items()
+    if function == "Fn::Not":
+        return not holds(parts[0], values)
+    value, other = values[parts[0]["Ref"]], parts[1]
+    return {"Fn::Equals": value == other, "Fn::Contains": other in value.split(",")}[function]
 
 
 def check(arguments):
@@ -129,8 +100,8 @@ def check(arguments):
     template = yaml_parse((ROOT / "template.yaml").read_text())
     given = read(template, args.parameters)
     stack = there(args.stack_name)
-    kept = {p["ParameterKey"]: p.get("ParameterValue", "") for p in (stack or {}).get("Parameters", [])}
-    values = whole(template, given, kept)
+    values = whole(template, given, parameters_of(stack))
+    keeps_rules(template, values)
     built_for(args.built, values["Architecture"])
     free(args.stack_name, stack, values["Stage"])
 
@@ -139,4 +110,4 @@ if __name__ == "__main__":
     try:
         check(sys.argv[1:])
     except Wrong as wrong:
-        sys.exit(f"error: {wrong}")
+        sys.exit(f"error: {' '.join(str(wrong).split())}")

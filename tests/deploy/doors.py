@@ -73,4 +73,5 @@ class Stream:
         return next(frame for frame in self if frame[0] in names)
 
     def close(self):
-        self.connection.close()
+        # The answer ends the connection, so that it has the socket.
+        self.answer.close()

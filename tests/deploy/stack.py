@@ -65,5 +65,12 @@ def limit_seconds(name):
     return int(found[1])
 
 
+def limit(name):
+    """A number of crates/domain/src/limits.rs."""
+    found = re.search(rf"pub const {name}: usize = ([\d_]+);", read("crates/domain/src/limits.rs"))
+    assert found, f"limits.rs has no {name}"
+    return int(found[1].replace("_", ""))
+
+
 def sources(folder):
     return "\n".join(path.read_text() for path in sorted((ROOT / folder).rglob("*.rs")))

@@ -14,9 +14,10 @@ from pathlib import Path
 from threading import Thread
 
 from botocore.exceptions import ClientError
-from cloud import ROOT, Cloud, Issuer, free_port, until
+from cloud import ROOT, Cloud, Issuer, free_port, listens, until
 from cold import emulators_in, small, starts_soon
 from doors import Doors
+from relay import Relay
 
 STACK, STAGE = "runnel-story", "story"
 
@@ -94,16 +95,21 @@ def as_role(cloud, arn):
             "aws_session_token": got["SessionToken"]}
 
 
-def start_edge(cloud, issuer, out, program, number):
-    """An edge with the rights of its task, known to the load balancer: what ECS would do."""
+def run_edge(cloud, issuer, out, program, number, **settings):
+    """An edge with the rights of its task."""
     rights, port = as_role(cloud, out["EdgeRoleArn"]), free_port()
     task = {
         "RUNNEL_LISTEN": f"127.0.0.1:{port}", "RUNNEL_STAGE": STAGE, "RUNNEL_TABLE": out["TableName"],
         "RUNNEL_JWKS_URL": f"{issuer.url}/.well-known/jwks.json", "RUNNEL_JWT_ISSUER": issuer.url,
         "RUNNEL_JWT_AUDIENCE": "runnel", "RUNNEL_LOG_FORMAT": "json", "RUNNEL_REAP_SECONDS": "5",
-        "RUNNEL_DRAIN_SECONDS": "2", "RUNNEL_LINGER_SECONDS": "1",
+        "RUNNEL_DRAIN_SECONDS": "2", "RUNNEL_LINGER_SECONDS": "1", **settings,
     }
-    edge = cloud.start(f"edge{number}", [program], {**task, **{k.upper(): v for k, v in rights.items()}})
+    return cloud.start(f"edge{number}", [program], {**task, **{k.upper(): v for k, v in rights.items()}}), port
+
+
+def start_edge(cloud, issuer, out, program, number):
+    """An edge that the load balancer knows: what ECS would do."""
+    edge, port = run_edge(cloud, issuer, out, program, number)
     targets = cloud.client("elbv2")
     targets.register_targets(TargetGroupArn=out["TargetGroup"], Targets=[{"Id": "127.0.0.1", "Port": port}])
     return edge, port
@@ -223,27 +229,68 @@ def roles_allow_no_more(cloud, out):
     say("roles allow what the service does, and nothing beside it")
 
 
+def left(cloud):
+    """The queues of the stage."""
+    return set(cloud.client("sqs").list_queues(QueueNamePrefix=f"runnel-{STAGE}-").get("QueueUrls", []))
+
+
+def queues_of(cloud):
+    """Those that edges made."""
+    return {url for url in left(cloud) if "-fanout" not in url}
+
+
+def an_edge_dies(cloud, issuer, out, program):
+    """Leaves its queue behind: its address."""
+    before = queues_of(cloud)
+    edge, port = run_edge(cloud, issuer, out, program, 3, RUNNEL_QUEUES="per-edge")
+    until("it listens", lambda: listens(port))
+    Doors(f"http://127.0.0.1:{port}", "", "edge", "").stream(issuer.token("dave")).next("hello")
+    [queue] = until("it has made its queue", lambda: queues_of(cloud) - before)
+    edge.kill()
+    edge.wait(30)
+    return queue
+
+
+def what_nobody_uses_is_reaped(cloud, doors, carol, out, orphan):
+    """By the edge that lives, with the rights of its role."""
+    table = cloud.client("dynamodb")
+
+    def lease():
+        rows = table.query(TableName=out["TableName"], KeyConditionExpression="pk = :user AND begins_with(sk, :queue)",
+                           ExpressionAttributeValues={":user": {"S": "U#carol"}, ":queue": {"S": "Q#"}})["Items"]
+        return rows[0] if rows else {}
+
+    stream = doors.stream(carol)
+    until("carol's queue is held", lambda: "holder" in lease())
+    stream.close()
+    row = until("it is given back", lambda: "freed" in lease() and lease())
+    kept = queues_of(cloud) - {orphan, row["url"]["S"]}
+    long_ago = int(time.time() - 73 * 3600) * 1000
+    table.update_item(TableName=out["TableName"], Key={"pk": row["pk"], "sk": row["sk"]}, UpdateExpression="SET freed = :at",
+                      ExpressionAttributeValues={":at": {"N": str(long_ago)}})
+    until("both are gone", lambda: queues_of(cloud) == kept, 120)
+    say("the queue of a dead edge, and that of a user who was away for three days, were reaped")
+
+
 def it_is_taken_down(cloud, issuer, out, built, edge):
-    """What `sam delete` asks for (it cannot read where an emulator keeps nested templates), and then what
-    docs/DEPLOY.md says of queues."""
+    """By the SAM CLI, and then what docs/DEPLOY.md says of queues."""
     edge.terminate()
     assert edge.wait(60) == 0
-    formation, sqs = cloud.client("cloudformation"), cloud.client("sqs")
-    formation.delete_stack(StackName=STACK)
-    formation.get_waiter("stack_delete_complete").wait(StackName=STACK, WaiterConfig={"Delay": 1})
+    said = cloud.sam("delete", "--no-prompts", "--stack-name", STACK, "--region", "us-east-1",
+                     AWS_ENDPOINT_URL_CLOUDFORMATION=Relay(cloud.endpoint).url)
+    assert "Deleted successfully" in said, said
+    gone = {stack["StackStatus"] for stack in cloud.client("cloudformation").list_stacks()["StackSummaries"]
+            if stack["StackName"].startswith(STACK)}
+    assert gone == {"DELETE_COMPLETE"}, gone
     assert out["TableName"] in cloud.client("dynamodb").list_tables()["TableNames"], "the table is kept"
     said = check(cloud, built, "--stack-name", STACK, *parameters(issuer))
     assert f"stage `{STAGE}` is taken" in said, said
-
-    def left():
-        return sqs.list_queues(QueueNamePrefix=f"runnel-{STAGE}-").get("QueueUrls", [])
-
-    users = left()
-    assert users and not [url for url in users if "-fanout" in url], users
-    for url in users:
+    sqs, urls = cloud.client("sqs"), left(cloud)
+    assert urls and urls == queues_of(cloud), urls
+    for url in urls:
         sqs.delete_queue(QueueUrl=url)
-    until("no queue is left", lambda: not left())
-    say(f"the stack is gone, its table is kept and keeps its stage, and {len(users)} queues of users are deleted")
+    until("no queue is left", lambda: not left(cloud))
+    say(f"`sam delete` took all but the table, which keeps its stage; users' queues ({len(urls)}) are deleted")
 
 
 def main(built, ministack, program):
@@ -261,9 +308,11 @@ def main(built, ministack, program):
         until("the edge is reached", lambda: doors.behind("/v1/ready") == 200)
         assert doors.behind("/v1/ready", word=False) == 403, "only CloudFront comes in"
         thread, stream = messages_come_through(doors, alice, bob)
+        orphan = an_edge_dies(cloud, issuer, out, program)
         group = a_large_group_hears(cloud, doors, alice, bob, out)
         what_a_writer_left_is_finished(cloud, doors, alice, out, group)
         roles_allow_no_more(cloud, out)
+        what_nobody_uses_is_reaped(cloud, doors, issuer.token("carol"), out, orphan)
         other = an_edge_drains(cloud, doors, issuer, out, program, edge, port, stream, alice, bob, thread)
         again = deploy(cloud, issuer, built)
         assert "No changes to deploy" in again, again

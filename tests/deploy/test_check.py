@@ -43,6 +43,19 @@ class Check(unittest.TestCase):
         self.says("Stag=prod", "Stage", call=lambda: check.read(TEMPLATE, ["Stag=prod"]))
         self.says("JwtAudience", "aud", call=lambda: check.whole(TEMPLATE, check.read(TEMPLATE, NEEDED[:2]), {}))
 
+    def test_parameters_that_need_another_name_it(self):
+        certificate = "DomainCertificate=arn:aws:acm:us-east-1:123456789012:certificate/x"
+        for given, word in (
+            (["Domain=chat.example.com"], "DomainCertificate"), (["Domain=chat.example.com", certificate], "EdgeCertificate"),
+            (["VpcId=vpc-1"], "SubnetIds"), (["VpcId=vpc-1", "SubnetIds=subnet-1,subnet-2"], None), ([], None),
+        ):
+            with self.subTest(given):
+                values = check.whole(TEMPLATE, check.read(TEMPLATE, [*NEEDED, *given]), {})
+                if word:
+                    self.says(word, call=lambda: check.keeps_rules(TEMPLATE, values))
+                else:
+                    check.keeps_rules(TEMPLATE, values)
+
     def test_what_a_stack_has_is_kept(self):
         values = check.whole(TEMPLATE, {"LogDays": "7"}, dict(t.split("=") for t in NEEDED))
         self.assertEqual((values["LogDays"], values["JwtAudience"]), ("7", "runnel"))

@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from stack import ALL, EDGE, MAIN, limit_seconds, of_type, properties, read, sources
+from stack import ALL, EDGE, MAIN, limit, limit_seconds, of_type, properties, read, sources, template
 
 # Policies of AWS's own: CachingDisabled, AllViewerAndCloudFrontHeaders-2022-06, AllViewerExceptHostHeader.
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -43,12 +43,16 @@ class Edge(unittest.TestCase):
         self.assertTrue(CONTAINER["ReadonlyRootFilesystem"])
         self.assertNotIn(CONTAINER["User"], ("", "0", "root"))
         (files,) = CONTAINER["Ulimits"]
-        connections = re.search(r"CONNECTIONS: usize = ([\d_]+)", read("crates/domain/src/limits.rs"))[1]
         # Beside each user's stream there may be a receive from a queue.
-        self.assertGreater(files["SoftLimit"], 2 * int(connections.replace("_", "")))
+        self.assertGreater(files["SoftLimit"], 2 * limit("CONNECTIONS"))
         dockerfile = read("infra/edge.Dockerfile")
         self.assertIn("\nFROM scratch\n", dockerfile)
         self.assertIn(f"\nUSER {CONTAINER['User']}:", dockerfile)
+
+    def test_more_edges_are_started_before_one_is_full(self):
+        most = template("template.yaml")["Parameters"]["StreamsPerEdge"]
+        self.assertLess(most["Default"], most["MaxValue"])
+        self.assertEqual(most["MaxValue"], limit("EDGE_STREAMS"))
 
     def test_subnets_are_made_when_their_network_reaches_out(self):
         for name in ("SubnetA", "SubnetB"):
