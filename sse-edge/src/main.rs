@@ -1,6 +1,6 @@
 //! The edge as a process of its own: opens the table and the queues, listens, drains.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{net::SocketAddr, pin::pin, process::ExitCode};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -69,19 +69,23 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let stopping = shutdown::signal()?;
     let bound = listener::bind(args.listen, Some(SEND_BUFFER_BYTES))?;
     let configs = aws::configs(&args.endpoints).await;
-    let table = Table::open((&configs.dynamodb).into(), &args.table, limits::INBOX_DAYS).await?;
+    let mut stopping = pin!(stopping);
+    let table = tokio::select! {
+        opened = Table::open((&configs.dynamodb).into(), &args.table, limits::INBOX_DAYS) => opened?,
+        _ = &mut stopping => return Ok(()),
+    };
     let queues = Queues::new((&configs.sqs).into(), (&configs.sqs_receive).into(), &args.stage);
     let addr = bound.addr();
 
-    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let parts = Parts { table, queues, verifier, clock: Clock::system(), config: args.edge };
-    let edge = Edge::start(parts, &tracker, &shutdown);
+    let edge = Edge::start(parts, &tracker, &stop);
     let routes: Router = edge.router().merge(pages::router());
     let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);
     let routes = layers::wrap(routes, &args.cors.allowed_origins);
-    edge.serve_metrics(&shutdown, &tracker).context("metrics")?;
+    edge.serve_metrics(&stop, &tracker).context("metrics")?;
     let options = listener::Options::default();
-    let serving = listener::serve(bound, routes, options, shutdown.clone(), &tracker);
+    let serving = listener::serve(bound, routes, options, stop.clone(), &tracker);
     tracing::info!(edge.id = %edge.boot(), "edge listens on http://{addr}");
     tell(addr);
 
@@ -89,11 +93,13 @@ async fn serve(args: Args) -> anyhow::Result<()> {
         let signal = stopping.await;
         tracing::info!("{signal}: draining");
         edge.drain().await;
-        shutdown.cancel();
     };
-    tokio::join!(serving, draining);
-    tracker.close();
-    tracker.wait().await;
+    let work = async {
+        serving.await;
+        tracker.close();
+        tracker.wait().await;
+    };
+    shutdown::end_in_time(draining, &stop, work).await;
     Ok(())
 }
 

@@ -61,8 +61,8 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>, request: Request) 
         Err(NoStream::Refused(problem)) => problem.into_response(),
         // Never come back.
         Err(NoStream::Revoked) => StatusCode::NO_CONTENT.into_response(),
-        Err(NoStream::Full(_)) => bye(&shared, Bye::Busy, brought),
-        Err(NoStream::Bye(why)) => bye(&shared, why, brought),
+        Err(NoStream::Full(_)) => bye(&shared, Bye::Busy, RetryRange::LATER, brought),
+        Err(NoStream::Bye(why)) => bye(&shared, why, retry(&shared, why), brought),
     }
 }
 
@@ -135,13 +135,17 @@ fn join(
     Ok(stream)
 }
 
-/// Who is not to come back soon is told so; a drain is over as soon as it is known, and a ticket
-/// is fetched in no time.
-fn bye(shared: &Shared, why: Bye, brought: Brought) -> Response {
-    let retry = match why {
-        Bye::Expired | Bye::Busy | Bye::Revoked => RetryRange::LATER,
-        Bye::Drain | Bye::Ticket | Bye::Age => shared.config.retry_ms,
-    };
+/// Who is not to come back soon is told so; a drain is over as soon as it is known, a ticket is
+/// fetched in no time, and credentials that nobody can judge just now are not their client's fault.
+fn retry(shared: &Shared, why: Bye) -> RetryRange {
+    match why {
+        Bye::Expired | Bye::Revoked => RetryRange::LATER,
+        Bye::Drain | Bye::Ticket | Bye::Busy | Bye::Age => shared.config.retry_ms,
+    }
+}
+
+/// All that is said where there is no stream.
+fn bye(shared: &Shared, why: Bye, retry: RetryRange, brought: Brought) -> Response {
     let own: Option<Cursor> = match brought {
         Brought::Readable(cursor) => Some(cursor),
         Brought::Nothing | Brought::Unreadable => None,

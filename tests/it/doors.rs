@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
+    faults::{Call, Fault},
     http::Api,
     sse::{Frame, Stream},
     world::World,
@@ -62,6 +63,18 @@ async fn a_ticket_is_good_for_one_stream_and_the_second_is_told_in_the_stream() 
     let never = format!("/v1/events?ticket={}", "a".repeat(ticket.as_str().unwrap().len()));
     assert_eq!(bye(Stream::request(edge, &never, &[]).await).await.data["reason"], "ticket");
     assert_eq!(Stream::request(edge, "/v1/events?ticket=nonsense!", &[]).await.status, 401);
+}
+
+#[tokio::test]
+async fn who_cannot_be_judged_just_now_may_come_back_soon() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let ticket = world.as_user("bob").post("/v1/tickets", json!({})).await.body["ticket"].clone();
+    let path = format!("/v1/events?ticket={}", ticket.as_str().unwrap());
+    world.edges[0].faults.on(Call::to("DeleteItem"), Fault::Refuse(400, "AccessDeniedException"));
+    let told = bye(Stream::request(world.edges[0].address, &path, &[]).await).await;
+    assert_eq!(told.data["reason"], "busy");
+    assert!(told.retry.unwrap() <= 10_000, "{told:?}");
+    Stream::request(world.edges[0].address, &path, &[]).await.expect("hello").await;
 }
 
 #[tokio::test]

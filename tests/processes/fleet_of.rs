@@ -48,9 +48,15 @@ impl Fleet {
 
     /// One more API, which finds DynamoDB elsewhere.
     pub(crate) async fn api_with_dynamodb_at(&self, address: SocketAddr) -> Running {
-        let mut command = part(&self.environment, "runnel", &["api", "--listen", "127.0.0.1:0"]);
+        let words = ["runnel", "api", "--listen", "127.0.0.1:0"];
+        Running::serving(self.with_dynamodb_at(address, &words)).await
+    }
+
+    /// A program with arguments, which finds DynamoDB elsewhere.
+    pub(crate) fn with_dynamodb_at(&self, address: SocketAddr, words: &[&str]) -> Command {
+        let mut command = part(&self.environment, words[0], &words[1..]);
         command.env("AWS_ENDPOINT_URL_DYNAMODB", format!("http://{address}"));
-        Running::serving(command).await
+        command
     }
 
     pub(crate) async fn as_user(&self, api: usize, user: &str) -> Api {

@@ -8,5 +8,7 @@ mod emulators;
 mod fleet;
 mod fleet_of;
 mod help;
+mod hole;
 mod lambda;
 mod repair;
+mod stop;

@@ -1,6 +1,6 @@
 //! The parts of the service as processes of their own.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
 
 use api_lambda::{config::StoreArgs, fanout::drive::Fanout, router::router, state::ApiState};
 use domain::ids::UserId;
@@ -59,18 +59,21 @@ pub async fn api(
     let stopping = shutdown::signal()?;
     let verifier = Verifier::new(&auth)?;
     let bound = listener::bind(listen, None)?;
-    let fanout = fanout_of(&store, &endpoints).await?;
+    let mut stopping = pin!(stopping);
+    let fanout = tokio::select! {
+        opened = fanout_of(&store, &endpoints) => opened?,
+        _ = &mut stopping => return Ok(()),
+    };
     banner::api(bound.addr());
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let router = router(ApiState { verifier, fanout }, &cors.allowed_origins);
     let serving = listener::serve(bound, router, listener::Options::default(), stop.clone(), &tracker);
-    let stopped = async {
-        stopping.await;
-        stop.cancel();
+    let work = async {
+        serving.await;
+        tracker.close();
+        tracker.wait().await;
     };
-    tokio::join!(serving, stopped);
-    tracker.close();
-    tracker.wait().await;
+    shutdown::end_in_time(stopping, &stop, work).await;
     Ok(())
 }
 
@@ -78,13 +81,15 @@ pub async fn api(
 pub async fn fanout(store: StoreArgs, endpoints: Endpoints) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Text);
     let stopping = shutdown::signal()?;
-    let fanout = fanout_of(&store, &endpoints).await?;
-    let stop = CancellationToken::new();
-    let stopped = async {
-        stopping.await;
-        stop.cancel();
+    let mut stopping = pin!(stopping);
+    let fanout = tokio::select! {
+        opened = fanout_of(&store, &endpoints) => opened?,
+        _ = &mut stopping => return Ok(()),
     };
-    tokio::join!(fanout.sweep_every(SWEEP, stop.clone()), fanout.work_until(stop.clone()), stopped);
+    let stop = CancellationToken::new();
+    let work =
+        async { tokio::join!(fanout.sweep_every(SWEEP, stop.clone()), fanout.work_until(stop.clone())) };
+    shutdown::end_in_time(stopping, &stop, work).await;
     Ok(())
 }
 

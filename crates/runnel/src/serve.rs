@@ -72,11 +72,13 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let stopped = async {
         tracing::info!("{}: stopping", stopping.await);
         edge.drain().await;
-        stop.cancel();
     };
-    tokio::join!(serving, stopped);
-    tracker.close();
-    tracker.wait().await;
+    let work = async {
+        serving.await;
+        tracker.close();
+        tracker.wait().await;
+    };
+    shutdown::end_in_time(stopped, &stop, work).await;
     emulators.stop();
     Ok(())
 }

@@ -188,8 +188,7 @@ impl Repair<'_> {
             if last.is_some() && last.as_ref() == tasks.first() {
                 tasks.remove(0);
             }
-            stream::iter(&tasks)
-                .map(|task| self.see_to(task))
+            stream::iter((0..tasks.len()).map(|i| self.see_to(&tasks[i])))
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<()>()
                 .await?;

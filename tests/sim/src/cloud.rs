@@ -94,6 +94,12 @@ impl Cloud {
         rows.expire(seconds, rng);
     }
 
+    /// The table is restored from a backup.
+    pub(crate) fn restore(&self) {
+        let State { rows, rng, .. } = &mut *self.state();
+        rows.restore(rng);
+    }
+
     /// Somebody deletes a queue.
     pub(crate) fn delete_a_queue(&self) {
         let State { queues, rng, .. } = &mut *self.state();
@@ -142,11 +148,11 @@ impl Cloud {
         }
     }
 
-    fn note(&self, operation: &str, asked: &str, answer: &Answer, body: &str) {
+    fn note(&self, operation: &str, asked: &str, answer: &Answer) {
         let now = self.clock.now();
         let mut state = self.state();
         state.requests += 1;
-        let status = answer.status;
+        let Answer { status, body, .. } = answer;
         if let Some(trace) = &mut state.trace {
             trace.push(format!("{now} {operation} {asked} -> {status} {body}"));
         }
@@ -269,10 +275,9 @@ impl Network {
         if fate == Fate::Lost {
             return Err(ConnectorError::io("the connection broke before the answer".into()));
         }
-        let text = answer.body.to_string();
-        self.cloud.note(&operation, &asked, &answer, &text);
+        self.cloud.note(&operation, &asked, &answer);
         let status = StatusCode::try_from(answer.status).expect("a status");
-        let mut response = HttpResponse::new(status, SdkBody::from(text));
+        let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
         response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
         Ok(response)
     }

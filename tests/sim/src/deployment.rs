@@ -19,18 +19,24 @@ use sse_edge::{
     edge::{Edge, Parts},
 };
 use store::table::Table;
-use tokio::time::{Duration, Instant};
+use tokio::{
+    sync::RwLock,
+    time::{Duration, Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
 use crate::{
     cloud::{Cloud, Network},
-    sdk,
+    history::History,
+    restore, sdk,
 };
 
 const TABLE: &str = "sim";
 /// The fan-out queue.
 pub(crate) const JOBS: &str = "http://sqs/runnel-sim-fanout";
+/// After this long nothing that was asked is under way any more.
+const QUIET: Duration = Duration::from_secs(5);
 /// The longest that a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -49,6 +55,10 @@ pub(crate) struct Deployment {
     verifier: Verifier,
     minter: Minter,
     processes: Mutex<Processes>,
+    /// With it die all processes that were started since the last restore.
+    era: Mutex<CancellationToken>,
+    /// Read while a process is started.
+    opened: RwLock<()>,
 }
 
 /// What the sweeper does.
@@ -93,7 +103,8 @@ impl Deployment {
             secret: Some("a secret of more than 32 characters".into()),
             ..AuthConfig::default()
         };
-        let sweeper = Network::new(cloud.clone(), CancellationToken::new());
+        let era = CancellationToken::new();
+        let sweeper = Network::new(cloud.clone(), era.child_token());
         let deployment = Arc::new(Self {
             cloud,
             clock,
@@ -105,6 +116,8 @@ impl Deployment {
             minter: Minter::new(&auth).expect("a good secret"),
             auth,
             processes: Mutex::new(Processes { apis: Vec::new(), edges: Vec::new(), sweeper }),
+            era: Mutex::new(era),
+            opened: RwLock::default(),
         });
         for _ in 0..apis {
             let api = deployment.api().await;
@@ -135,8 +148,12 @@ impl Deployment {
         (table, Queues::new(calls, receives, TABLE))
     }
 
+    fn era(&self) -> MutexGuard<'_, CancellationToken> {
+        self.era.lock().expect("nothing panics while it holds this")
+    }
+
     fn network(&self) -> Network {
-        Network::new(self.cloud.clone(), CancellationToken::new())
+        Network::new(self.cloud.clone(), self.era().child_token())
     }
 
     async fn api(&self) -> Process {
@@ -179,8 +196,7 @@ impl Deployment {
     /// An API dies with all its requests, and another one takes its place.
     pub(crate) async fn kill_api(&self, at: usize) {
         self.processes().apis[at].network.dead.cancel();
-        let api = self.api().await;
-        self.processes().apis[at] = api;
+        self.start_api(at).await;
     }
 
     /// An API dies at once behind one of its next `transactions`, and another one takes its place.
@@ -188,6 +204,11 @@ impl Deployment {
         let network = self.processes().apis[at].network.clone();
         network.doom(transactions);
         network.dead.cancelled().await;
+        self.start_api(at).await;
+    }
+
+    async fn start_api(&self, at: usize) {
+        let _opened = self.opened.read().await;
         let api = self.api().await;
         self.processes().apis[at] = api;
     }
@@ -195,15 +216,21 @@ impl Deployment {
     /// An edge dies; another one takes its place after a while.
     pub(crate) async fn kill_edge(&self, at: usize, after: Duration) {
         self.processes().edges[at].process.network.dead.cancel();
-        tokio::time::sleep(after).await;
+        sleep(after).await;
+        let _opened = self.opened.read().await;
         let edge = self.edge().await;
-        self.processes().edges[at] = edge;
+        // One that has taken its place meanwhile.
+        let old = std::mem::replace(&mut self.processes().edges[at], edge);
+        old.process.network.dead.cancel();
     }
 
     /// An edge is replaced in good order: the new one first.
     pub(crate) async fn replace_edge(&self, at: usize) {
-        let new = self.edge().await;
-        let old = std::mem::replace(&mut self.processes().edges[at], new);
+        let old = {
+            let _opened = self.opened.read().await;
+            let new = self.edge().await;
+            std::mem::replace(&mut self.processes().edges[at], new)
+        };
         old.edge.drain().await;
         old.process.network.dead.cancel();
     }
@@ -211,6 +238,11 @@ impl Deployment {
     /// The sweeper dies, and is started again.
     pub(crate) async fn restart_sweeper(&self) {
         self.processes().sweeper.dead.cancel();
+        let _opened = self.opened.read().await;
+        self.sweeper().await;
+    }
+
+    async fn sweeper(&self) {
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
         let fanout = Fanout { table, queues, jobs: JOBS.into(), clock: self.clock.clone() };
@@ -224,6 +256,36 @@ impl Deployment {
         self.tracker.spawn(async move { fanout.sweep_every(every, dead).await });
     }
 
+    /// Everything stops, the table is restored from a backup and repaired, and everything starts again.
+    pub(crate) async fn restore(&self, history: &History) {
+        let _closed = self.opened.write().await;
+        self.stop();
+        sleep(QUIET).await;
+        self.cloud.restore();
+        restore::forget(&self.cloud, history);
+        *self.era() = CancellationToken::new();
+        let (table, _) = self.reach(&self.network()).await;
+        // One that breaks off is run again.
+        let report = loop {
+            if let Ok(report) = table.repair(self.clock.now(), false, &|_| {}).await {
+                break report;
+            }
+        };
+        if report.passed_over > 0 {
+            history.wrong(format!("a repair passes over {} threads or users", report.passed_over));
+        }
+        restore::begin_anew(&self.cloud, history);
+        for at in 0..self.apis() {
+            let api = self.api().await;
+            self.processes().apis[at] = api;
+        }
+        for at in 0..self.edges() {
+            let edge = self.edge().await;
+            self.processes().edges[at] = edge;
+        }
+        self.sweeper().await;
+    }
+
     /// One process hears nothing from the cloud for a while, nor the cloud from it.
     pub(crate) fn cut(&self, at: usize, length: Duration) {
         let processes = self.processes();
@@ -235,10 +297,7 @@ impl Deployment {
 
     /// Ends everything at once.
     pub(crate) fn stop(&self) {
-        let processes = self.processes();
-        processes.apis.iter().for_each(|api| api.network.dead.cancel());
-        processes.edges.iter().for_each(|edge| edge.process.network.dead.cancel());
-        processes.sweeper.dead.cancel();
+        self.era().cancel();
     }
 
     /// The boot ids of the edges that live.

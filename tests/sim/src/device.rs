@@ -198,10 +198,12 @@ impl Device {
             }
             "reset" => {
                 let reason = data["reason"].as_str().unwrap_or_default().to_owned();
-                if !(page.foreign && reason == "generation") {
-                    *self.history.known().resets.entry(reason).or_default() += 1;
+                let mut known = self.history.known();
+                let foreign = page.foreign || page.restores < known.restores;
+                if !(foreign && reason == "generation") {
+                    *known.resets.entry(reason).or_default() += 1;
                 }
-                *page = Page { cursor: Some(id), ..Page::default() };
+                *page = Page { cursor: Some(id), restores: known.restores, ..Page::default() };
             }
             "hello" => self.wrong("a second hello"),
             _ => {
@@ -269,20 +271,29 @@ impl Device {
         }
     }
 
-    /// Lists threads, then what is in them: the cursor first, the state second.
     async fn list(&self) -> bool {
-        let Some((cursor, ids)) = self.actor.threads().await else { return false };
+        let listed = self.look().await;
+        let done = listed.is_some();
+        if let Some(page) = listed {
+            *self.page() = page;
+        }
+        done
+    }
+
+    /// Lists threads, then what is in them: the cursor first, the state second.
+    pub(crate) async fn look(&self) -> Option<Page> {
+        let restores = self.history.known().restores;
+        let (cursor, ids) = self.actor.threads().await?;
         let mut threads = BTreeMap::new();
         for id in ids {
             // One that the user has left meanwhile is no error.
-            let Ok(shown) = self.snapshot(&id).await else { return false };
+            let shown = self.snapshot(&id).await.ok()?;
             threads.extend(shown.map(|shown| (id, shown)));
         }
         if let Some(wrong) = judge::listed(&self.deployment.cloud, self.user.as_str(), &cursor, &threads) {
             self.wrong(&wrong);
         }
-        *self.page() = Page { cursor: Some(cursor), foreign: false, listed: true, threads };
-        true
+        Some(Page { cursor: Some(cursor), foreign: false, restores, listed: true, threads })
     }
 
     async fn snapshot(&self, id: &str) -> Result<Option<Shown>, ()> {

@@ -8,6 +8,8 @@ use std::{
 use domain::ids::UserId;
 use serde_json::Value;
 
+use crate::restore::Base;
+
 /// Shared by all actors of a run.
 #[derive(Debug, Default)]
 pub(crate) struct History(Mutex<Known>);
@@ -27,6 +29,10 @@ pub(crate) struct Known {
     pub(crate) shown: BTreeMap<(String, String), (String, Value)>,
     /// Resets that clients were given, by reason.
     pub(crate) resets: BTreeMap<String, u64>,
+    /// How often the table was restored.
+    pub(crate) restores: u64,
+    /// Where everything stood behind the last restore.
+    pub(crate) base: Base,
     /// Operations tried.
     pub(crate) operations: u64,
     /// Faults caused.

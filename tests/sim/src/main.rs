@@ -16,6 +16,7 @@ mod judge;
 mod mistakes;
 mod page;
 mod price;
+mod restore;
 mod run;
 mod sdk;
 
@@ -125,7 +126,7 @@ fn replay(seed: u64, base: &Configs, trace: Option<&str>) -> ExitCode {
 
 fn many(args: &Args, base: &Configs) -> ExitCode {
     let (next, bad) = (AtomicU64::new(args.from), AtomicU64::new(0));
-    let totals = [const { AtomicU64::new(0) }; 4];
+    let totals = [const { AtomicU64::new(0) }; 5];
     thread::scope(|scope| {
         for _ in 0..args.threads {
             scope.spawn(|| {
@@ -141,7 +142,13 @@ fn many(args: &Args, base: &Configs) -> ExitCode {
                         println!("seed {seed}: panicked");
                         continue;
                     };
-                    let counts = [outcome.operations, outcome.faults, outcome.requests, outcome.frames];
+                    let counts = [
+                        outcome.operations,
+                        outcome.faults,
+                        outcome.restores,
+                        outcome.requests,
+                        outcome.frames,
+                    ];
                     for (total, n) in totals.iter().zip(counts) {
                         total.fetch_add(n, Ordering::Relaxed);
                     }
@@ -153,10 +160,11 @@ fn many(args: &Args, base: &Configs) -> ExitCode {
             });
         }
     });
-    let [operations, faults, requests, frames] = totals.map(AtomicU64::into_inner);
+    let [operations, faults, restores, requests, frames] = totals.map(AtomicU64::into_inner);
     let bad = bad.into_inner();
     println!(
-        "{} seeds, {bad} bad; {operations} operations, {faults} faults, {requests} requests, {frames} frames",
+        "{} seeds, {bad} bad; {operations} operations, {faults} faults, {restores} restores, {requests} requests, \
+         {frames} frames",
         args.seeds
     );
     if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -11,6 +11,8 @@ pub(crate) struct Page {
     pub(crate) cursor: Option<String>,
     /// The cursor is of another table.
     pub(crate) foreign: bool,
+    /// How often the table had been restored when the cursor was given.
+    pub(crate) restores: u64,
     /// No list is due.
     pub(crate) listed: bool,
     /// What is shown of each thread.

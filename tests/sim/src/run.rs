@@ -51,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) operations: u64,
     /// Faults.
     pub(crate) faults: u64,
+    /// How often the table was restored.
+    pub(crate) restores: u64,
     /// Frames that devices were shown.
     pub(crate) frames: u64,
     /// All requests and answers, if they were asked for.
@@ -81,6 +83,7 @@ struct Run {
     deployment: Arc<Deployment>,
     history: Arc<History>,
     actors: Vec<Actor>,
+    devices: Vec<Arc<Device>>,
     rng: StdRng,
     habits: Habits,
     aged: bool,
@@ -141,7 +144,8 @@ impl Run {
         for device in &devices {
             tracker.spawn(device.clone().run(rng.random(), calm.clone(), stop.clone()));
         }
-        let mut run = Self { deployment, history, actors, rng, habits, aged: false };
+        let mut run =
+            Self { deployment, history, actors, devices: devices.clone(), rng, habits, aged: false };
         run.talk(&tracker).await;
         calm.cancel();
         cloud.state().weather = Weather::CALM;
@@ -161,6 +165,7 @@ impl Run {
             requests,
             operations: known.operations,
             faults: known.faults,
+            restores: known.restores,
             frames: known.frames,
             trace,
         }
@@ -179,6 +184,7 @@ impl Run {
         plan.extend((0..FAULTS).map(|_| (self.rng.random_range(1_000..span), false)));
         plan.sort_unstable();
         let ages = self.rng.random_bool(0.25).then(|| self.rng.random_range(0..plan.len()));
+        let restored = self.rng.random_bool(0.15).then(|| self.rng.random_range(50..plan.len()));
         let mut late = Duration::ZERO;
         for (n, (at, operation)) in plan.into_iter().enumerate() {
             sleep_until(begin + late + Duration::from_millis(at)).await;
@@ -190,6 +196,10 @@ impl Run {
                 for _ in 0..3 {
                     self.deployment.cloud.expire();
                 }
+            }
+            if Some(n) == restored {
+                let (deployment, history) = (self.deployment.clone(), self.history.clone());
+                tracker.spawn(async move { deployment.restore(&history).await });
             }
             if operation {
                 self.history.known().operations += 1;
@@ -245,6 +255,15 @@ impl Run {
             tracker.spawn(async move {
                 sleep(after).await;
                 actor.mark(&thread, u64::MAX).await;
+            });
+        }
+        if (4..60).contains(&kind) && self.rng.random_bool(0.15) {
+            // A page of the author's is loaded just then.
+            let own = self.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
+            let after = Duration::from_millis(self.rng.random_range(0..400));
+            tracker.spawn(async move {
+                sleep(after).await;
+                own.look().await;
             });
         }
         tracker.spawn(async move {

@@ -2,9 +2,14 @@
 //! writers, but whose items readers see one by one; reads that are stale unless asked not to be;
 //! conflicts, throttling, short pages, keys left unprocessed; TTL that deletes late, in any order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ops::Bound,
+    sync::Arc,
+};
 
 use rand::{RngExt as _, rngs::StdRng};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
@@ -20,6 +25,9 @@ const TOKEN_LIFE: Duration = Duration::from_mins(10);
 
 type Key = (String, String);
 
+/// Writes that a restore may take back.
+const LATEST: usize = 256;
+
 /// What never goes back, by prefixes of a row's keys.
 const GROWS: [(&str, &str, &str); 3] = [("U#", "HEAD", "seq"), ("U#", "M#", "fan"), ("U#", "M#", "seen")];
 
@@ -30,12 +38,23 @@ pub(crate) struct Rows {
     tokens: HashMap<String, Instant>,
     /// Writes that took back what only grows.
     pub(crate) went_back: Vec<String>,
+    /// The latest writes.
+    latest: VecDeque<Written>,
+}
+
+/// A write, as far as one has to know to take it back.
+#[derive(Debug)]
+struct Written {
+    key: Key,
+    before: Option<Arc<Item>>,
+    visible: Instant,
+    busy: Instant,
 }
 
 #[derive(Debug)]
 struct Row {
-    item: Option<Item>,
-    before: Option<Item>,
+    item: Option<Arc<Item>>,
+    before: Option<Arc<Item>>,
     changed: Instant,
     /// Until then readers still see `before`.
     visible: Instant,
@@ -48,8 +67,8 @@ struct Row {
 pub(crate) struct Answer {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// The body.
-    pub(crate) body: Value,
+    /// The body, JSON.
+    pub(crate) body: String,
     /// Nothing is answered before.
     pub(crate) after: Duration,
 }
@@ -57,16 +76,21 @@ pub(crate) struct Answer {
 impl Answer {
     /// 200.
     pub(crate) fn ok(body: Value) -> Self {
+        Self::told(body.to_string())
+    }
+
+    /// 200 with a body that is JSON already.
+    fn told(body: String) -> Self {
         Self { status: 200, body, after: Duration::ZERO }
     }
 
     /// 400 with the name of an exception.
     pub(crate) fn refused(exception: &str) -> Self {
-        Self {
-            status: 400,
-            body: json!({"__type": exception, "message": "the model says so"}),
-            after: Duration::ZERO,
-        }
+        Self::because(json!({"__type": exception, "message": "the model says so"}))
+    }
+
+    fn because(body: Value) -> Self {
+        Self { status: 400, body: body.to_string(), after: Duration::ZERO }
     }
 }
 
@@ -91,11 +115,13 @@ impl Rows {
             return Answer::refused("ProvisionedThroughputExceededException");
         }
         match operation {
+            // A restored table has another id, and that alone is another generation; here it has not, so
+            // that it is on the repair.
             "DescribeTable" => Answer::ok(json!({"Table": {
                 "TableName": request["TableName"], "TableId": "the-one", "TableStatus": "ACTIVE"}})),
             "GetItem" => {
                 let item = self.read(&key(&request["Key"]), request, weather, rng, now);
-                Answer::ok(item.map_or_else(|| json!({}), |item| json!({ "Item": item })))
+                Answer::told(one(item.as_deref()))
             }
             "TransactGetItems" => {
                 let wanted = request["TransactItems"].as_array().expect("items");
@@ -104,14 +130,12 @@ impl Rows {
                     return Answer::refused("TransactionCanceledException");
                 }
                 let found =
-                    keys.iter().map(|key| match self.items.get(key).and_then(|row| row.item.as_ref()) {
-                        Some(item) => json!({ "Item": item }),
-                        None => json!({}),
-                    });
-                Answer::ok(json!({"Responses": found.collect::<Vec<Value>>()}))
+                    keys.iter().map(|key| one(self.items.get(key).and_then(|row| row.item.as_deref())));
+                Answer::told(format!(r#"{{"Responses":[{}]}}"#, found.collect::<Vec<_>>().join(",")))
             }
             "BatchGetItem" => self.batch_get(request, weather, rng, now),
             "Query" => self.query(request, weather, rng, now),
+            "Scan" => self.scan(request, weather, rng),
             "PutItem" => self.single(&key(&request["Item"]), &Write::Put(&request["Item"]), request, now),
             "UpdateItem" => {
                 let update = request["UpdateExpression"].as_str().expect("an update");
@@ -134,14 +158,42 @@ impl Rows {
         }
     }
 
+    /// The table is another one now, restored from a backup: each row is as readers saw it at some moment
+    /// in the middle of one of the latest transactions, of which it may hold any half.
+    pub(crate) fn restore(&mut self, rng: &mut StdRng) {
+        let halves: Vec<Instant> = self
+            .latest
+            .iter()
+            .filter(|write| write.visible < write.busy)
+            .map(|write| write.visible)
+            .collect();
+        if halves.is_empty() {
+            return;
+        }
+        let moment = halves[rng.random_range(0..halves.len())];
+        while let Some(write) = self.latest.pop_back() {
+            if write.visible > moment
+                && let Some(row) = self.items.get_mut(&write.key)
+            {
+                row.item = write.before;
+            }
+        }
+        let now = Instant::now();
+        for row in self.items.values_mut() {
+            (row.changed, row.visible, row.busy) = (now, now, now);
+            row.before.clone_from(&row.item);
+        }
+        self.tokens.clear();
+    }
+
     /// Every row that is there, for the judges at the end.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
-        self.items.iter().filter_map(|(key, row)| Some((key, row.item.as_ref()?)))
+        self.items.iter().filter_map(|(key, row)| Some((key, row.item.as_deref()?)))
     }
 
     /// A row as it is, seen or not.
     pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
-        self.items.get(&(pk, sk))?.item.as_ref()
+        self.items.get(&(pk, sk))?.item.as_deref()
     }
 
     fn read(
@@ -151,7 +203,7 @@ impl Rows {
         weather: &Weather,
         rng: &mut StdRng,
         now: Instant,
-    ) -> Option<Item> {
+    ) -> Option<Arc<Item>> {
         let row = self.items.get(key)?;
         let consistent = request["ConsistentRead"].as_bool().unwrap_or(false);
         let stale = !consistent && now < row.changed + STALE && rng.random_bool(weather.stale);
@@ -159,22 +211,22 @@ impl Rows {
     }
 
     fn batch_get(&self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
-        let (mut responses, mut unprocessed) = (json!({}), json!({}));
+        let (mut responses, mut unprocessed) = (BTreeMap::new(), json!({}));
         for (table, part) in request["RequestItems"].as_object().expect("tables") {
             let keys = part["Keys"].as_array().expect("keys");
             assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
             let most =
                 if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
-            let found: Vec<Item> =
+            let found: Vec<Arc<Item>> =
                 keys[..most].iter().filter_map(|k| self.read(&key(k), part, weather, rng, now)).collect();
-            responses[table] = json!(found);
+            responses.insert(table, found);
             if most < keys.len() {
                 let mut rest = part.clone();
                 rest["Keys"] = json!(keys[most..]);
                 unprocessed[table] = rest;
             }
         }
-        Answer::ok(json!({"Responses": responses, "UnprocessedKeys": unprocessed}))
+        Answer::told(format!(r#"{{"Responses":{},"UnprocessedKeys":{unprocessed}}}"#, text(&responses)))
     }
 
     fn query(&self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
@@ -197,7 +249,7 @@ impl Rows {
                 continue;
             }
             if items.len() == limit {
-                last = items.last().map(|item: &Item| json!({"pk": item["pk"], "sk": item["sk"]}));
+                last = items.last().map(|item: &Arc<Item>| json!({"pk": item["pk"], "sk": item["sk"]}));
                 break;
             }
             items.extend(self.read(key, request, weather, rng, now));
@@ -206,13 +258,32 @@ impl Rows {
         if let Some(filter) = request["FilterExpression"].as_str() {
             items.retain(|item| holds(filter, Some(item), &Names::of(request)));
         }
-        let mut body = json!({"Count": items.len(), "ScannedCount": scanned});
+        let mut body = format!(r#"{{"Count":{},"ScannedCount":{scanned}"#, items.len());
         if request["Select"] != "COUNT" {
-            body["Items"] = json!(items);
+            body += r#","Items":"#;
+            body += &text(&items);
         }
         if let Some(last) = last {
-            body["LastEvaluatedKey"] = last;
+            body += r#","LastEvaluatedKey":"#;
+            body += &last.to_string();
         }
+        Answer::told(body + "}")
+    }
+
+    /// A page of all keys there are.
+    fn scan(&self, request: &Value, weather: &Weather, rng: &mut StdRng) -> Answer {
+        assert_eq!(request["ProjectionExpression"], "pk, sk");
+        let start = request["ExclusiveStartKey"].as_object().map(|_| key(&request["ExclusiveStartKey"]));
+        let range = (start.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let most = if rng.random_bool(weather.short) { rng.random_range(1..=3) } else { 100 };
+        let mut rows = self.items.range(range).filter(|(_, row)| row.item.is_some());
+        let page = rows.by_ref().take(most).map(|((pk, sk), _)| json!({"pk": {"S": pk}, "sk": {"S": sk}}));
+        let page: Vec<Value> = page.collect();
+        let mut body = json!({"Count": page.len(), "ScannedCount": page.len()});
+        if rows.next().is_some() {
+            body["LastEvaluatedKey"] = page.last().cloned().unwrap_or_default();
+        }
+        body["Items"] = json!(page);
         Answer::ok(body)
     }
 
@@ -265,9 +336,11 @@ impl Rows {
             })
             .collect();
         if reasons.iter().any(|reason| reason["Code"] != "None") {
-            let mut answer = Answer::refused("TransactionCanceledException");
-            answer.body["CancellationReasons"] = json!(reasons);
-            return answer;
+            return Answer::because(json!({
+                "__type": "TransactionCanceledException",
+                "message": "the model says so",
+                "CancellationReasons": reasons,
+            }));
         }
         let spread = Duration::from_millis(rng.random_range(0..=weather.spread_ms));
         for (key, write, part) in &writes {
@@ -284,7 +357,7 @@ impl Rows {
     }
 
     fn condition_holds(&self, key: &Key, part: &Value) -> bool {
-        let item = self.items.get(key).and_then(|row| row.item.as_ref());
+        let item = self.items.get(key).and_then(|row| row.item.as_deref());
         part["ConditionExpression"].as_str().is_none_or(|condition| holds(condition, item, &Names::of(part)))
     }
 
@@ -298,24 +371,31 @@ impl Rows {
     ) {
         let before = self.items.get(key).and_then(|row| row.item.clone());
         let item = match write {
-            Write::Put(item) => Some(serde_json::from_value((*item).clone()).expect("a row")),
+            Write::Put(item) => {
+                let attributes = item.as_object().expect("a row").iter();
+                Some(Arc::new(attributes.map(|(name, value)| (name.clone(), value.clone())).collect()))
+            }
             Write::Update(update) => {
                 let own =
                     Item::from([("pk".into(), json!({"S": key.0})), ("sk".into(), json!({"S": key.1}))]);
-                Some(updated(update, before.as_ref(), &own, &Names::of(part)))
+                Some(Arc::new(updated(update, before.as_deref(), &own, &Names::of(part))))
             }
             Write::Delete => None,
             Write::Check => before.clone(),
         };
         let grows = GROWS.into_iter().filter(|(pk, sk, _)| key.0.starts_with(pk) && key.1.starts_with(sk));
         for (.., name) in grows {
-            let of = |item: &Option<Item>| item.as_ref().and_then(|item| number(item, name));
+            let of = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| number(item, name));
             if let (Some(was), Some(is)) = (of(&before), of(&item))
                 && is < was
             {
                 self.went_back.push(format!("{name} of {}/{} went back from {was} to {is}", key.0, key.1));
             }
         }
+        if self.latest.len() == LATEST {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(Written { key: key.clone(), before: before.clone(), visible, busy });
         self.items.insert(key.clone(), Row { item, before, changed: now, visible, busy });
     }
 }
@@ -340,9 +420,19 @@ fn sort_range(request: &Value) -> (String, String) {
         "pk = :pk" => (String::new(), char::MAX.to_string()),
         "pk = :pk AND begins_with(sk, :prefix)" => prefixed(value(":prefix")),
         "pk = :pk AND begins_with(sk, :views)" => prefixed(value(":views")),
+        "pk = :pk AND begins_with(sk, :inbox)" => prefixed(value(":inbox")),
         "pk = :pk AND sk BETWEEN :from AND :to" => (value(":from"), value(":to")),
         other => panic!("the model knows no key condition `{other}`"),
     }
+}
+
+/// What an answer says of one row.
+fn one(item: Option<&Item>) -> String {
+    item.map_or_else(|| "{}".to_owned(), |item| format!(r#"{{"Item":{}}}"#, text(&item)))
+}
+
+fn text<T: Serialize>(what: &T) -> String {
+    serde_json::to_string(what).expect("rows are JSON")
 }
 
 fn key(item: &Value) -> Key {

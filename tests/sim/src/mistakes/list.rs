@@ -10,6 +10,9 @@ const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
 const SEEN: &str = "crates/store/src/seen.rs";
 const VIEWS: &str = "crates/store/src/views.rs";
+const REPAIR_REST: &str = "crates/store/src/repair/rest.rs";
+const REPAIR_THREAD: &str = "crates/store/src/repair/thread.rs";
+const LIST: &str = "api-lambda/src/routes/threads.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
 const LEASES: &str = "sse-edge/src/leases.rs";
 const RING: &str = "sse-edge/src/ring.rs";
@@ -142,6 +145,39 @@ pub(super) const MISTAKES: &[Mistake] = &[
         )],
     },
     Mistake {
+        name: "a repair leaves the generation",
+        rule: "P4",
+        file: REPAIR_REST,
+        edits: &[(
+            "r#gen: chance::random(), seq,",
+            "r#gen: if MISTAKEN { was.as_ref().map_or(0, |was| was.r#gen) } else { chance::random() }, seq,",
+        )],
+    },
+    Mistake {
+        name: "a repair leaves HEAD below an event",
+        rule: "P4",
+        file: REPAIR_REST,
+        edits: &[("|was| was.seq).max(last);", "|was| was.seq).max(if MISTAKEN { 0 } else { last });")],
+    },
+    Mistake {
+        name: "a repair keeps the key of what is lost",
+        rule: "P4",
+        file: REPAIR_REST,
+        edits: &[("                if !entries.get(&entry)", "                if !MISTAKEN && !entries.get(&entry)")],
+    },
+    Mistake {
+        name: "a repair leaves a view ahead of its log",
+        rule: "P4",
+        file: REPAIR_THREAD,
+        edits: &[("was.fan.clamp(before, end)", "if MISTAKEN { was.fan.max(before) } else { was.fan.clamp(before, end) }")],
+    },
+    Mistake {
+        name: "a repair lets a row ask for more than there is",
+        rule: "P4",
+        file: REPAIR_THREAD,
+        edits: &[("upto: tail,", "upto: if MISTAKEN { was.as_ref().map_or(tail, |was| was.upto) } else { tail },")],
+    },
+    Mistake {
         name: "a stream begins at the present",
         rule: "P5",
         file: STREAM,
@@ -268,6 +304,15 @@ pub(super) const MISTAKES: &[Mistake] = &[
                 "if MISTAKEN { \"left_at = :left\" } else { \"left_at = :left AND fan >= :left\" }",
             ),
         ],
+    },
+    Mistake {
+        name: "a list's cursor counts what cannot be seen yet",
+        rule: "P13",
+        file: LIST,
+        edits: &[(
+            "table.settled_head(&reader.user).await.map_err",
+            "if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await }.map_err",
+        )],
     },
     Mistake {
         name: "typing carries the user's cursor, not the stream's",
