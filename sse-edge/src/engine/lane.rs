@@ -19,8 +19,9 @@ use super::{
 };
 
 /// Streams served before everything else on this thread has a turn: a write costs some microseconds,
-/// and the pings of many streams must not keep a message waiting.
-const TURNS: usize = 32;
+/// and the pings of many streams must not keep a message waiting. What a receive brings meanwhile goes
+/// out with the same write to those who still stand in the line.
+const TURNS: usize = 8;
 
 /// The streams that one task serves.
 pub(super) struct Lane<L> {
