@@ -10,8 +10,7 @@ const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
 const SEEN: &str = "crates/store/src/seen.rs";
 const VIEWS: &str = "crates/store/src/views.rs";
-const REPAIR_REST: &str = "crates/store/src/repair/rest.rs";
-const REPAIR_THREAD: &str = "crates/store/src/repair/thread.rs";
+const REPAIR: &str = "crates/store/src/repair/rest.rs";
 const LIST: &str = "api-lambda/src/routes/threads.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
 const LEASES: &str = "sse-edge/src/leases.rs";
@@ -147,7 +146,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake {
         name: "a repair leaves the generation",
         rule: "P4",
-        file: REPAIR_REST,
+        file: REPAIR,
         edits: &[(
             "r#gen: chance::random(), seq,",
             "r#gen: if MISTAKEN { was.as_ref().map_or(0, |was| was.r#gen) } else { chance::random() }, seq,",
@@ -156,26 +155,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake {
         name: "a repair leaves HEAD below an event",
         rule: "P4",
-        file: REPAIR_REST,
+        file: REPAIR,
         edits: &[("|was| was.seq).max(last);", "|was| was.seq).max(if MISTAKEN { 0 } else { last });")],
-    },
-    Mistake {
-        name: "a repair keeps the key of what is lost",
-        rule: "P4",
-        file: REPAIR_REST,
-        edits: &[("                if !entries.get(&entry)", "                if !MISTAKEN && !entries.get(&entry)")],
-    },
-    Mistake {
-        name: "a repair leaves a view ahead of its log",
-        rule: "P4",
-        file: REPAIR_THREAD,
-        edits: &[("was.fan.clamp(before, end)", "if MISTAKEN { was.fan.max(before) } else { was.fan.clamp(before, end) }")],
-    },
-    Mistake {
-        name: "a repair lets a row ask for more than there is",
-        rule: "P4",
-        file: REPAIR_THREAD,
-        edits: &[("upto: tail,", "upto: if MISTAKEN { was.as_ref().map_or(tail, |was| was.upto) } else { tail },")],
     },
     Mistake {
         name: "a stream begins at the present",
