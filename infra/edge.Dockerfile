@@ -4,7 +4,7 @@
 #   docker build --platform linux/arm64 -f infra/edge.Dockerfile -t runnel-edge .
 
 FROM public.ecr.aws/docker/library/rust:1.95-alpine AS build
-# ring has parts in C.
+# ring and mimalloc have parts in C.
 RUN apk add --no-cache build-base ca-certificates
 WORKDIR /src
 COPY . .

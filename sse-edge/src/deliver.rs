@@ -50,7 +50,7 @@ fn hand_over(
     of: Option<&Arc<UserStreams>>,
 ) {
     let typing = envelope.news.as_ref().and_then(typing_of);
-    let shown = envelope.news.as_ref().map(|news| Shown::new(news, sent_at));
+    let shown = envelope.news.as_ref().filter(|_| typing.is_none()).map(|news| Shown::new(news, sent_at));
     for recipient in &envelope.to {
         if of.is_some_and(|of| of.user != recipient.user) {
             bad(shared, "it is for another user than the queue", of);

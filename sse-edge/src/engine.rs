@@ -5,7 +5,7 @@
 //! out. At rest that is one allocation, which is also the waker that the user's news, the socket and
 //! the time hold: whichever calls puts the stream into the line of its lane, and the lane's one task
 //! lets it say all it has, up to what the socket takes. What the socket does not take stays with the
-//! stream, a few frames at most, and the stream is asked no further: a slow reader holds its place
+//! stream, less than 4 KiB and a frame, and the stream is asked no further: a slow reader holds its place
 //! in the inbox instead of a queue.
 //!
 //! [`crate::body`] does the same inside hyper, for requests whose socket cannot be had.

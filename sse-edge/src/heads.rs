@@ -11,8 +11,8 @@ use crate::shared::Shared;
 
 /// HEADs read at once: the most that `BatchGetItem` takes.
 pub(crate) const BATCH: usize = 100;
-/// Reads under way at once: one that hangs must not hold up the others. Whoever comes while all are
-/// under way shares the next one.
+/// Reads under way at once, so that one that hangs holds up only those in it. Whoever comes while all
+/// are under way shares the next one.
 const READS: usize = 8;
 /// Wishes that wait for a read; whoever comes then waits until there is room.
 const WAITING: usize = 1_024;
@@ -37,11 +37,12 @@ pub(crate) async fn head(shared: &Shared, user: &UserId) -> Result<Head, Error> 
     let (sender, answer) = oneshot::channel();
     let lost = |why: &'static str| Error::Unavailable(why.into());
     shared.heads.0.send((user.clone(), sender)).await.map_err(|_| lost("the edge stops"))?;
-    match answer.await.map_err(|_| lost("the read of many heads failed"))? {
-        Some(head) => Ok(head),
-        // Nobody has needed this inbox yet, or its row is damaged.
-        None => shared.table.head(user).await,
+    if let Some(head) = answer.await.map_err(|_| lost("the read of many heads failed"))? {
+        return Ok(head);
     }
+    // Nobody has needed this inbox yet, or it could not be read together with the others.
+    let _permit = shared.calls.acquire().await;
+    shared.table.head(user).await
 }
 
 /// Reads what is wanted until the edge stops.
@@ -51,6 +52,8 @@ pub(crate) async fn read_heads(shared: Arc<Shared>, mut wanted: mpsc::Receiver<W
         while let Ok(permit) = reads.clone().acquire_owned().await {
             let mut batch = Vec::new();
             wanted.recv_many(&mut batch, BATCH).await;
+            // Who has given up meanwhile needs none.
+            batch.retain(|(_, answer): &Wanted| !answer.is_closed());
             shared.tracker.spawn(read(shared.clone(), batch, permit));
         }
     };
@@ -71,7 +74,6 @@ async fn read(shared: Arc<Shared>, batch: Vec<Wanted>, _permit: OwnedSemaphorePe
     match heads {
         Ok(heads) => {
             for (user, answer) in batch {
-                // Who has given up meanwhile needs none.
                 let _ = answer.send(heads.get(&user).copied());
             }
         }

@@ -85,13 +85,15 @@ impl Table {
     }
 
     /// Where the inboxes of up to 100 users end; perhaps a moment ago, unless it is to be
-    /// `consistent`. One that is absent or damaged is left out: [`Self::head`] makes it, or tells.
+    /// `consistent`. One that is absent, damaged or not to be had just now is left out, so that nobody waits
+    /// for another's: [`Self::head`] makes it, tells, or tries again.
     pub async fn heads(&self, users: &[UserId], consistent: bool) -> Result<HashMap<UserId, Head>, Error> {
         // BatchGetItem takes no key twice.
         let users: BTreeMap<Key, &UserId> = users.iter().map(|user| (keys::head(user), user)).collect();
-        let keys: Vec<Key> = users.keys().cloned().collect();
-        let mut heads = HashMap::with_capacity(keys.len());
-        for (key, item) in self.get_many(&keys, consistent).await? {
+        let mut found = HashMap::with_capacity(users.len());
+        self.get_some(users.keys().map(Key::item).collect(), consistent, &mut found).await?;
+        let mut heads = HashMap::with_capacity(found.len());
+        for (key, item) in found {
             if let (Some(user), Ok(row)) = (users.get(&key), read(&key, item)) {
                 heads.insert((*user).clone(), self.wire_head(&row));
             }

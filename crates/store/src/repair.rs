@@ -188,6 +188,7 @@ impl Repair<'_> {
             if last.is_some() && last.as_ref() == tasks.first() {
                 tasks.remove(0);
             }
+            // By number: a closure over references makes a future that no other thread may have.
             stream::iter((0..tasks.len()).map(|i| self.see_to(&tasks[i])))
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<()>()

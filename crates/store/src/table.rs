@@ -105,24 +105,37 @@ impl Table {
         let mut found = HashMap::with_capacity(keys.len());
         let mut wanted: Vec<Item> = keys.iter().map(Key::item).collect();
         while !wanted.is_empty() {
-            let part = KeysAndAttributes::builder()
-                .set_keys(Some(std::mem::take(&mut wanted)))
-                .consistent_read(consistent)
-                .build()
-                .map_err(|e| Error::Unavailable(Box::new(e)))?;
-            let got = self.client.batch_get_item().request_items(&self.name, part).send().await?;
-            for item in got.responses.and_then(|mut r| r.remove(&self.name)).unwrap_or_default() {
-                if let Some(key) = Key::of(&item) {
-                    found.insert(key, item);
-                }
-            }
-            let rest = got.unprocessed_keys.and_then(|mut r| r.remove(&self.name));
-            wanted = rest.map(|r| r.keys).unwrap_or_default();
+            wanted = self.get_some(wanted, consistent, &mut found).await?;
             if !wanted.is_empty() && found.is_empty() {
                 return Err(Error::Unavailable("BatchGetItem processed no key".into()));
             }
         }
         Ok(found)
+    }
+
+    /// Reads by key, once, into `found`; answers with the keys that DynamoDB has left unprocessed.
+    pub(crate) async fn get_some(
+        &self,
+        keys: Vec<Item>,
+        consistent: bool,
+        found: &mut HashMap<Key, Item>,
+    ) -> Result<Vec<Item>, Error> {
+        if keys.is_empty() {
+            return Ok(keys);
+        }
+        let part = KeysAndAttributes::builder()
+            .set_keys(Some(keys))
+            .consistent_read(consistent)
+            .build()
+            .map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let got = self.client.batch_get_item().request_items(&self.name, part).send().await?;
+        for item in got.responses.and_then(|mut r| r.remove(&self.name)).unwrap_or_default() {
+            if let Some(key) = Key::of(&item) {
+                found.insert(key, item);
+            }
+        }
+        let rest = got.unprocessed_keys.and_then(|mut r| r.remove(&self.name));
+        Ok(rest.map(|r| r.keys).unwrap_or_default())
     }
 
     /// Puts a row, whatever was there.

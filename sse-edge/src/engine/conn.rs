@@ -16,7 +16,7 @@ use super::{lane::Lane, link::Link};
 use crate::stream::Turn;
 
 /// Bytes from which on a write takes no further frame. What the socket does not take of them stays
-/// with the stream.
+/// with the stream, so that a slow reader costs this much and one frame.
 const BYTES: usize = 4 * 1024;
 /// Writes of one stream after which the others have their turn.
 const WRITES: usize = 4;
