@@ -136,11 +136,6 @@ pub(crate) fn hello(opening: &str, status: Status, ping_s: u64, retry_ms: u32, i
     Frame::new(opening.to_owned() + &frame::lines_with_retry(EventName::Hello, &data, retry_ms), id)
 }
 
-/// The lines of an event of an inbox, or of one that passes.
-pub(crate) fn lines(event: EventName, data: &str) -> Bytes {
-    frame::lines(event, data).into()
-}
-
 /// A sign of life.
 pub(crate) fn ping(id: Id) -> Frame {
     Frame::new(Bytes::from_static(PING), id)

@@ -8,11 +8,9 @@ use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
     event::EventName,
-    limits,
+    frame, limits,
 };
 use jiff::Timestamp;
-
-use crate::frames;
 
 /// Frames of one generation, contiguous, with the present at their end.
 #[derive(Debug)]
@@ -38,7 +36,7 @@ pub(crate) struct Shown {
 
 impl Shown {
     pub(crate) fn new(news: &News, sent_at: Option<Timestamp>) -> Arc<Self> {
-        let lines = frames::lines(news.event, news.data.get());
+        let lines = frame::lines(news.event, news.data.get()).into();
         Arc::new(Self { event: news.event, lines, sent_at })
     }
 }

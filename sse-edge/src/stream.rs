@@ -207,7 +207,7 @@ impl Stream {
             }
             if let Some(event) = self.page.pop_front() {
                 self.splice.shipped(event.seq);
-                let lines = frames::lines(event.news.event, event.news.data.get());
+                let lines = frame::lines(event.news.event, event.news.data.get());
                 return Ok(Frame::new(lines, self.splice.id()));
             }
             match self.user.next(&mut self.splice, &mut self.shown, now) {

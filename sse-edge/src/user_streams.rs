@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use domain::{
     cursor::{Cursor, Gen},
     event::EventName,
+    frame,
     ids::{QueueId, UserId},
     limits,
     wire::Typing,
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::jittered,
-    frames::{self, Bye, Frame},
+    frames::{Bye, Frame},
     handle::Handle,
     pump::Pump,
     ring::{Ring, Shown},
@@ -180,7 +181,7 @@ impl UserStreams {
                 match state.typings.as_ref().and_then(|typings| typings.after(*shown, now)) {
                     Some((version, data)) => {
                         *shown = version;
-                        Next::Typing(Frame::new(frames::lines(EventName::Typing, data), splice.id()))
+                        Next::Typing(Frame::new(frame::lines(EventName::Typing, data), splice.id()))
                     }
                     None => Next::Step(Step::Wait),
                 }

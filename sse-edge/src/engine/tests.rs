@@ -12,6 +12,7 @@ use std::{
 use domain::{
     cursor::{Cursor, Gen},
     event::EventName,
+    frame,
 };
 use tokio::time::{Instant, advance};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -211,7 +212,7 @@ impl Run {
         self.said += 1;
         let data = format!("\"{}\"", "x".repeat(self.rng.usize(0..600)));
         let at = Cursor { r#gen: Gen(1), seq: self.said };
-        Frame::new(frames::lines(EventName::Message, &data), Id(Some(at)))
+        Frame::new(frame::lines(EventName::Message, &data), Id(Some(at)))
     }
 
     fn adopt(&mut self) {
