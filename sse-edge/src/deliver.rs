@@ -50,6 +50,12 @@ fn hand_over(
     of: Option<&Arc<UserStreams>>,
 ) {
     let typing = envelope.news.as_ref().and_then(typing_of);
+    let now = Instant::now();
+    let sent_at = sent_at.and_then(|sent_at| {
+        let age = shared.clock.now().duration_since(sent_at);
+        // A clock that is behind that of SQS makes no age.
+        now.checked_sub(age.try_into().unwrap_or_default())
+    });
     let shown = envelope.news.as_ref().filter(|_| typing.is_none()).map(|news| Shown::new(news, sent_at));
     for recipient in &envelope.to {
         if of.is_some_and(|of| of.user != recipient.user) {
@@ -64,7 +70,7 @@ fn hand_over(
                 Ask::NOTHING
             }
             (None, Some(news), Some(typing)) => {
-                show_typing(shared, &user, typing, news, sent_at);
+                show_typing(shared, &user, (typing, news), sent_at.unwrap_or(now));
                 Ask::NOTHING
             }
             (None, ..) => Ask::HEAD,
@@ -81,19 +87,9 @@ fn typing_of(news: &News) -> Option<Typing> {
 }
 
 /// A typing event is worth showing for [`limits::TYPING_TTL`] from its post.
-fn show_typing(
-    shared: &Shared,
-    user: &UserStreams,
-    typing: &Typing,
-    news: &News,
-    sent_at: Option<Timestamp>,
-) {
-    let age = sent_at.map(|sent_at| shared.clock.now().duration_since(sent_at));
-    // A clock that is behind that of SQS makes no age.
-    let age = age.and_then(|age| age.try_into().ok()).unwrap_or_default();
-    let left = limits::TYPING_TTL.saturating_sub(age);
-    let now = Instant::now();
-    if left.is_zero() || !user.typing(typing, news.data.get(), now, now + left) {
+fn show_typing(shared: &Shared, user: &UserStreams, (typing, news): (&Typing, &News), sent_at: Instant) {
+    let (now, until) = (Instant::now(), sent_at + limits::TYPING_TTL);
+    if now >= until || !user.typing(typing, news.data.get(), now, until) {
         shared.meters.typing_shed.increment(1);
     }
 }

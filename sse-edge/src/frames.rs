@@ -1,13 +1,7 @@
 //! Frames as bytes: what an edge itself has something to say in, and the events of an inbox.
 
-use std::fmt::Display;
-
 use bytes::Bytes;
-use domain::{
-    cursor::{Cursor, UNREADABLE},
-    event::EventName,
-    frame,
-};
+use domain::{cursor::Cursor, event::EventName, frame};
 
 use crate::splice::Reset;
 
@@ -60,7 +54,7 @@ impl Frame {
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.lines);
-        if let Some(id) = self.id {
+        if let Some(Id(id)) = self.id {
             frame::end(out, id);
         }
     }
@@ -107,15 +101,6 @@ pub struct Id(
     /// The cursor, or none that could be read.
     pub Option<Cursor>,
 );
-
-impl Display for Id {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Some(cursor) => cursor.fmt(f),
-            None => f.write_str(UNREADABLE),
-        }
-    }
-}
 
 /// Whether a client brought a cursor along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

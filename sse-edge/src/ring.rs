@@ -10,7 +10,7 @@ use domain::{
     event::EventName,
     frame, limits,
 };
-use jiff::Timestamp;
+use tokio::time::Instant;
 
 /// Frames of one generation, contiguous, with the present at their end.
 #[derive(Debug)]
@@ -30,12 +30,12 @@ pub(crate) struct Shown {
     event: EventName,
     /// The lines of its frames.
     pub(crate) lines: Bytes,
-    /// When its envelope was posted; absent if it came out of the inbox.
-    pub(crate) sent_at: Option<Timestamp>,
+    /// When its envelope was posted, by the edge's own clock; absent if it came out of the inbox.
+    pub(crate) sent_at: Option<Instant>,
 }
 
 impl Shown {
-    pub(crate) fn new(news: &News, sent_at: Option<Timestamp>) -> Arc<Self> {
+    pub(crate) fn new(news: &News, sent_at: Option<Instant>) -> Arc<Self> {
         let lines = frame::lines(news.event, news.data.get()).into();
         Arc::new(Self { event: news.event, lines, sent_at })
     }

@@ -67,10 +67,21 @@ pub(crate) struct Stream {
 pub(crate) enum Turn {
     /// A frame.
     Frame(Frame),
+    /// A frame with nothing behind it, as with [`Turn::Wait`].
+    Last(Frame, Instant),
     /// Nothing, until it wakes whoever asked or, at the latest, until this time.
     Wait(Instant),
     /// Nothing any more.
     End,
+}
+
+/// Whether there is more to say at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More {
+    /// To be asked.
+    Perhaps,
+    /// Nothing, until something wakes the stream or it is time for a ping.
+    Nothing,
 }
 
 /// What the client has heard so far.
@@ -150,16 +161,19 @@ impl Stream {
         if let Poll::Ready(last) = self.last(now) {
             return last.map_or(Turn::End, Turn::Frame);
         }
-        match self.advance(cx, now) {
-            Ok(frame) => {
-                self.frames += 1;
-                self.shared.meters.frames.increment(1);
-                Turn::Frame(frame)
-            }
+        let (frame, more) = match self.advance(cx, now) {
+            Ok(said) => said,
             Err(wait) => {
                 let deadlines = [wait, (self.said == Said::Hello).then_some(self.ping_at)];
-                Turn::Wait(deadlines.into_iter().flatten().fold(self.end.0, Instant::min))
+                return Turn::Wait(deadlines.into_iter().flatten().fold(self.end.0, Instant::min));
             }
+        };
+        self.frames += 1;
+        self.shared.meters.frames.increment(1);
+        // Whoever is in step with the ring is not asked in vain once more, which is most of the time.
+        match more {
+            More::Perhaps => Turn::Frame(frame),
+            More::Nothing => Turn::Last(frame, self.ping_at.min(self.end.0)),
         }
     }
 
@@ -188,11 +202,11 @@ impl Stream {
     }
 
     /// The next frame, or when to look again at the latest.
-    fn advance(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Frame, Option<Instant>> {
+    fn advance(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(Frame, More), Option<Instant>> {
         if self.said != Said::Hello
             && let Some(greeting) = self.greet()
         {
-            return Ok(greeting);
+            return Ok((greeting, More::Perhaps));
         }
         let wait = loop {
             if let Some(reading) = &mut self.reading {
@@ -202,20 +216,20 @@ impl Stream {
                 if self.said != Said::Hello
                     && let Some(greeting) = self.greet()
                 {
-                    return Ok(greeting);
+                    return Ok((greeting, More::Perhaps));
                 }
             }
             if let Some(event) = self.page.pop_front() {
                 self.splice.shipped(event.seq);
                 let lines = frame::lines(event.news.event, event.news.data.get());
-                return Ok(Frame::new(lines, self.splice.id()));
+                return Ok((Frame::new(lines, self.splice.id()), More::Perhaps));
             }
             match self.user.next(&mut self.splice, &mut self.shown, now) {
-                Next::Shown(shown) => return Ok(self.show(&shown)),
-                Next::Typing(frame) => return Ok(frame),
+                Next::Shown(shown, more) => return Ok((self.show(&shown, now), more)),
+                Next::Typing(frame) => return Ok((frame, More::Perhaps)),
                 Next::Step(Step::Reset { to, why }) => {
                     self.shared.meters.reset(why);
-                    return Ok(frames::reset(why, to));
+                    return Ok((frames::reset(why, to), More::Perhaps));
                 }
                 Next::Step(Step::ReadHead) => self.reading = Some(self.read_head()),
                 Next::Step(Step::ReadInbox { after }) => self.reading = Some(self.read_inbox(after)),
@@ -225,7 +239,7 @@ impl Stream {
         };
         if self.said == Said::Hello && now >= self.ping_at {
             self.ping_at = now + self.shared.config.ping();
-            return Ok(frames::ping(self.splice.id()));
+            return Ok((frames::ping(self.splice.id()), More::Nothing));
         }
         Err(wait)
     }
@@ -245,11 +259,9 @@ impl Stream {
         }
     }
 
-    fn show(&self, shown: &Shown) -> Frame {
+    fn show(&self, shown: &Shown, now: Instant) -> Frame {
         if let Some(sent_at) = shown.sent_at {
-            let lag = self.shared.clock.now().duration_since(sent_at);
-            // None where this clock is behind that of SQS.
-            self.shared.meters.lagged(lag.try_into().unwrap_or_default());
+            self.shared.meters.lagged(now.saturating_duration_since(sent_at));
         }
         Frame::new(shown.lines.clone(), self.splice.id())
     }

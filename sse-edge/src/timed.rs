@@ -28,7 +28,7 @@ impl Timed {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         loop {
             let until = match self.stream.turn(cx) {
-                Turn::Frame(frame) => return Poll::Ready(Some(frame)),
+                Turn::Frame(frame) | Turn::Last(frame, _) => return Poll::Ready(Some(frame)),
                 Turn::End => return Poll::Ready(None),
                 Turn::Wait(until) => until,
             };

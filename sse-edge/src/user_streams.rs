@@ -24,6 +24,7 @@ use crate::{
     pump::Pump,
     ring::{Ring, Shown},
     splice::{Splice, Step},
+    stream::More,
     tend::Ask,
     typing::Typings,
 };
@@ -101,7 +102,7 @@ impl Receiving {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// An event of the ring.
-    Shown(Arc<Shown>),
+    Shown(Arc<Shown>, More),
     /// A typing frame.
     Typing(Frame),
     /// Something else is to be done.
@@ -174,8 +175,10 @@ impl UserStreams {
         let view = state.ring.as_ref().map(Ring::view);
         match splice.step(view, now) {
             Step::Ship(seq) => {
-                let shown = state.ring.as_ref().and_then(|ring| ring.shown(seq));
-                Next::Shown(shown.expect("the ring holds what its view says").clone())
+                let event = state.ring.as_ref().and_then(|ring| ring.shown(seq));
+                let typed = state.typings.as_ref().is_some_and(|typings| typings.version() != *shown);
+                let more = if splice.is_live(view) && !typed { More::Nothing } else { More::Perhaps };
+                Next::Shown(event.expect("the ring holds what its view says").clone(), more)
             }
             Step::Wait if splice.is_live(view) => {
                 match state.typings.as_ref().and_then(|typings| typings.after(*shown, now)) {

@@ -57,6 +57,17 @@ impl FromStr for Gen {
     }
 }
 
+impl Cursor {
+    /// Writes its text behind `out`. Every frame ends with one: no formatting, no allocation.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.resize(begin + GEN_CHARS, 0);
+        BASE32_DNSSEC.encode_mut(&self.r#gen.0.to_be_bytes(), &mut out[begin..]);
+        out.push(b'.');
+        out.extend_from_slice(itoa::Buffer::new().format(self.seq).as_bytes());
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.r#gen, self.seq)
@@ -113,6 +124,9 @@ mod tests {
             let text = cursor.to_string();
             prop_assert!(text.len() <= 40);
             prop_assert_eq!(text.parse(), Ok(cursor));
+            let mut written = Vec::new();
+            cursor.write(&mut written);
+            prop_assert_eq!(written, text.as_bytes());
         }
 
         #[test]

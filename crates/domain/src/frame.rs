@@ -4,13 +4,12 @@
 //! blank line: with the id last they cannot have skipped the event. Every frame has an id, since a
 //! new connection starts with an empty one and any dispatch copies it.
 
-use std::{
-    borrow::Cow,
-    fmt::{Display, Write as _},
-    io::Write as _,
-};
+use std::{borrow::Cow, fmt::Write as _};
 
-use crate::event::EventName;
+use crate::{
+    cursor::{Cursor, UNREADABLE},
+    event::EventName,
+};
 
 /// The first bytes of a stream. WebKit glues what was cut off an earlier stream to the next one's
 /// first bytes; a comment line makes both harmless.
@@ -28,11 +27,14 @@ pub fn lines_with_retry(event: EventName, data: &str, retry_ms: u32) -> String {
     format!("event: {}\nretry: {retry_ms}\ndata: {}\n", event.as_str(), one_line(data))
 }
 
-/// Writes the end of a frame behind its lines: `id` is a cursor's text, or
-/// [`crate::cursor::UNREADABLE`].
-pub fn end(out: &mut Vec<u8>, id: impl Display) {
-    // A Vec takes everything.
-    let _ = write!(out, "id: {id}\n\n");
+/// Writes the end of a frame behind its lines: its id is a cursor, or [`UNREADABLE`].
+pub fn end(out: &mut Vec<u8>, id: Option<Cursor>) {
+    out.extend_from_slice(b"id: ");
+    match id {
+        Some(cursor) => cursor.write(out),
+        None => out.extend_from_slice(UNREADABLE.as_bytes()),
+    }
+    out.extend_from_slice(b"\n\n");
 }
 
 /// What a frame says, without its form.
@@ -42,7 +44,7 @@ pub struct Said<'a> {
     pub event: &'a str,
     /// `data`, one line of JSON.
     pub data: &'a str,
-    /// `id`, a cursor's text or [`crate::cursor::UNREADABLE`].
+    /// `id`, a cursor's text or [`UNREADABLE`].
     pub id: &'a str,
 }
 
@@ -86,10 +88,10 @@ fn one_line(json: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::{Cursor, Gen};
+    use crate::cursor::Gen;
     use proptest::prelude::*;
 
-    fn frame(lines: &str, id: impl Display) -> String {
+    fn frame(lines: &str, id: Option<Cursor>) -> String {
         let mut out = [OPENING, lines].concat().into_bytes();
         end(&mut out, id);
         String::from_utf8(out).unwrap()
@@ -99,12 +101,15 @@ mod tests {
     fn the_id_comes_last_and_the_block_ends_with_one_blank_line() {
         let cursor = Cursor { r#gen: Gen(1), seq: 41 };
         let lines = lines_with_retry(EventName::Hello, "{}", 4821);
-        assert_eq!(frame(&lines, cursor), ":\nevent: hello\nretry: 4821\ndata: {}\nid: 0000000000002.41\n\n");
+        assert_eq!(
+            frame(&lines, Some(cursor)),
+            ":\nevent: hello\nretry: 4821\ndata: {}\nid: 0000000000002.41\n\n"
+        );
     }
 
     #[test]
     fn what_was_written_is_read_back_and_nothing_else() {
-        let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), "0.0");
+        let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), None);
         assert_eq!(said(&out), Some(Said { event: "bye", data: "{}", id: "0.0" }));
         for other in ["", OPENING, "event: ping\n\n", &out[..out.len() - 1]] {
             assert_eq!(said(other), None, "{other:?}");
@@ -115,7 +120,7 @@ mod tests {
         #[test]
         fn whatever_the_text_a_frame_is_one_block_and_its_data_the_same_value(text in any::<String>()) {
             let data = serde_json::to_string(&text).unwrap();
-            let out = frame(&lines(EventName::Message, &data), "0.0").split_off(OPENING.len());
+            let out = frame(&lines(EventName::Message, &data), None).split_off(OPENING.len());
             let lines: Vec<&str> = out.split('\n').collect();
             prop_assert_eq!(lines.len(), 5);
             prop_assert_eq!(lines[0], "event: message");

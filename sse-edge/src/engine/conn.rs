@@ -128,9 +128,12 @@ impl<L: Link> State<L> {
             return Err(End::Quiet);
         }
         batch.extend_from_slice(&mem::take(&mut self.rest));
+        let mut until = None;
         for _ in 0..WRITES {
-            // Whose socket takes nothing is not asked for more.
-            let until = if self.blocked_at.is_none() { self.gather(cx, batch) } else { None };
+            // Whose socket takes nothing is not asked for more, nor who has said all.
+            if self.blocked_at.is_none() && until.is_none() {
+                until = self.gather(cx, batch);
+            }
             if !batch.is_empty() && !self.write(cx, batch)? {
                 self.keep(batch);
                 return self.blocked(cx);
@@ -152,6 +155,10 @@ impl<L: Link> State<L> {
         while !self.ended && batch.len() < BYTES {
             match self.link.turn(cx) {
                 Turn::Frame(frame) => frame.write_chunk(batch),
+                Turn::Last(frame, until) => {
+                    frame.write_chunk(batch);
+                    return Some(until);
+                }
                 Turn::Wait(until) => return Some(until),
                 Turn::End => {
                     self.ended = true;

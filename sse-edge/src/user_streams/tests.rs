@@ -49,7 +49,7 @@ fn shown(user: &UserStreams, seq: u64, now: Instant) -> Vec<String> {
     splice.head(at(seq), now);
     let mut typing = 0;
     let mut ids = Vec::new();
-    while let Next::Shown(shown) = user.next(&mut splice, &mut typing, now) {
+    while let Next::Shown(shown, _) = user.next(&mut splice, &mut typing, now) {
         assert_eq!(shown.lines, "event: message\ndata: {}\n");
         ids.push(splice.id().0.unwrap().seq.to_string());
     }
