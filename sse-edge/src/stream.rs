@@ -171,9 +171,10 @@ impl Stream {
         self.frames += 1;
         self.shared.meters.frames.increment(1);
         // Whoever is in step with the ring is not asked in vain once more, which is most of the time.
-        match more {
-            More::Perhaps => Turn::Frame(frame),
-            More::Nothing => Turn::Last(frame, self.ping_at.min(self.end.0)),
+        if more == More::Nothing && now < self.ping_at {
+            Turn::Last(frame, self.ping_at.min(self.end.0))
+        } else {
+            Turn::Frame(frame)
         }
     }
 

@@ -79,17 +79,32 @@ impl<L: Link> Conn<L> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the stream say what it has, as far as the socket takes it. `batch` is empty before and after.
-    pub(super) fn drive(self: &Arc<Self>, batch: &mut Vec<u8>) -> Driven {
+    /// Lets the stream say what it has, into `batch`, which is empty before. Answers when to ask it again,
+    /// if that is all; [`Conn::send`] has to follow.
+    pub(super) fn say(self: &Arc<Self>, batch: &mut Vec<u8>) -> Result<Option<Instant>, Driven> {
         // Before anything is looked at, so that no change is missed.
         self.queued.store(false, Ordering::Release);
+        self.guarded(batch, State::say)
+    }
+
+    /// Writes what the stream has said, and what it goes on to say, as far as the socket takes it.
+    /// `batch` is empty afterwards.
+    pub(super) fn send(self: &Arc<Self>, batch: &mut Vec<u8>, until: Option<Instant>) -> Driven {
+        self.guarded(batch, |state, cx, batch| state.send(cx, batch, until)).unwrap_or_else(|driven| driven)
+    }
+
+    /// Does something with the stream if it has not ended; a panic must not take the lane's others along.
+    fn guarded<T>(
+        self: &Arc<Self>,
+        batch: &mut Vec<u8>,
+        work: impl FnOnce(&mut State<L>, &mut Context<'_>, &mut Vec<u8>) -> Result<T, End>,
+    ) -> Result<T, Driven> {
         let waker = Waker::from(self.clone());
         let mut open = self.open();
-        let Some(state) = open.as_mut() else { return Driven::Nothing };
+        let Some(state) = open.as_mut() else { return Err(Driven::Nothing) };
         let cx = &mut Context::from_waker(&waker);
-        // A panic must not take the lane's other streams along.
-        let end = match catch_unwind(AssertUnwindSafe(|| state.pump(cx, batch))) {
-            Ok(Ok(driven)) => return driven,
+        let end = match catch_unwind(AssertUnwindSafe(|| work(state, cx, batch))) {
+            Ok(Ok(done)) => return Ok(done),
             Ok(Err(end)) => end,
             Err(_) => {
                 tracing::error!("a stream panicked");
@@ -103,7 +118,7 @@ impl<L: Link> Conn<L> {
         if let (End::Reset, Some(mut state)) = (end, over) {
             state.link.reset();
         }
-        Driven::Ended
+        Err(Driven::Ended)
     }
 }
 
@@ -123,17 +138,26 @@ impl<L: Link> Wake for Conn<L> {
 }
 
 impl<L: Link> State<L> {
-    fn pump(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Result<Driven, End> {
+    fn say(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Result<Option<Instant>, End> {
         if self.link.poll_gone(cx).is_ready() {
             return Err(End::Quiet);
         }
         batch.extend_from_slice(&mem::take(&mut self.rest));
-        let mut until = None;
+        Ok(self.more(cx, batch))
+    }
+
+    /// Whose socket takes nothing is not asked for more.
+    fn more(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Option<Instant> {
+        if self.blocked_at.is_none() { self.gather(cx, batch) } else { None }
+    }
+
+    fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Vec<u8>,
+        mut until: Option<Instant>,
+    ) -> Result<Driven, End> {
         for _ in 0..WRITES {
-            // Whose socket takes nothing is not asked for more, nor who has said all.
-            if self.blocked_at.is_none() && until.is_none() {
-                until = self.gather(cx, batch);
-            }
             if !batch.is_empty() && !self.write(cx, batch)? {
                 self.keep(batch);
                 return self.blocked(cx);
@@ -141,7 +165,8 @@ impl<L: Link> State<L> {
             match until {
                 Some(until) if batch.is_empty() => return Ok(Driven::Until(until)),
                 None if batch.is_empty() && self.ended => return Err(End::Quiet),
-                _ => {}
+                None => until = self.more(cx, batch),
+                Some(_) => {}
             }
         }
         self.keep(batch);

@@ -96,9 +96,9 @@ impl Side {
         Poll::Pending
     }
 
-    fn say(&mut self, frame: &Frame) -> Turn {
+    fn say(&mut self, frame: Frame, is_last: bool) -> Turn {
         frame.write_chunk(&mut self.said);
-        Turn::Frame(frame.clone())
+        if is_last { Turn::Last(frame, self.ping_at) } else { Turn::Frame(frame) }
     }
 
     fn is_open(&self) -> bool {
@@ -147,11 +147,12 @@ impl Link for End {
             return Turn::End;
         }
         if let Some(frame) = side.news.pop_front() {
-            return side.say(&frame);
+            let is_last = side.news.is_empty() && now < side.ping_at && self.1.bool();
+            return side.say(frame, is_last);
         }
         if now >= side.ping_at {
             side.ping_at = now + PING;
-            return side.say(&frames::ping(Id(None)));
+            return side.say(frames::ping(Id(None)), self.1.bool());
         }
         Turn::Wait(side.ping_at)
     }

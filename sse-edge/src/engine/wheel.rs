@@ -3,12 +3,13 @@
 use std::{
     mem,
     sync::{Arc, atomic::Ordering},
+    task::Wake as _,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::conn::Conn;
+use super::{conn::Conn, link::Link};
 
 /// How exact it is. Nothing that a stream waits for is worth less.
 const TICK: Duration = Duration::from_millis(50);
@@ -26,7 +27,7 @@ pub(super) struct Wheel<L> {
     slots: Vec<Vec<Arc<Conn<L>>>>,
 }
 
-impl<L> Wheel<L> {
+impl<L: Link> Wheel<L> {
     /// One that nobody waits at.
     pub(super) fn new(now: Instant) -> Self {
         Self { begin: now, tick: 1, slots: (0..SLOTS).map(|_| Vec::new()).collect() }
@@ -45,8 +46,8 @@ impl<L> Wheel<L> {
         }
     }
 
-    /// Puts whose time has come behind `due`.
-    pub(super) fn turn(&mut self, now: Instant, due: &mut Vec<Arc<Conn<L>>>) {
+    /// Wakes those whose time has come.
+    pub(super) fn turn(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.begin).as_millis() / TICK.as_millis();
         while u128::from(self.tick) <= passed {
             let slot = place(self.tick);
@@ -55,7 +56,7 @@ impl<L> Wheel<L> {
                 let armed = conn.armed.load(Ordering::Relaxed);
                 if armed == self.tick {
                     conn.armed.store(0, Ordering::Relaxed);
-                    due.push(conn);
+                    conn.wake();
                 } else if armed > self.tick && place(armed) == slot {
                     self.slots[slot].push(conn);
                 }
