@@ -1,6 +1,9 @@
 //! What the rest of an edge holds of a stream: a way to wake it, and a way to end it.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    task::Waker,
+};
 
 use futures_util::task::AtomicWaker;
 use jiff::Timestamp;
@@ -15,7 +18,9 @@ const CUT: u8 = u8::MAX;
 /// One open stream, as its user's other parts see it.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    pub(crate) waker: AtomicWaker,
+    waker: AtomicWaker,
+    /// Whether news wake it. Not while its socket takes nothing: it asks for them once that does.
+    hears: AtomicBool,
     /// `OPEN`, `CUT`, or 1 + the place of a reason in [`Bye::ALL`].
     end: AtomicU8,
     /// `iat` of the credentials that opened it.
@@ -35,7 +40,26 @@ pub(crate) enum Asked {
 
 impl Handle {
     pub(crate) fn new(issued_at: Timestamp) -> Self {
-        Self { waker: AtomicWaker::new(), end: AtomicU8::new(OPEN), issued_at }
+        Self { waker: AtomicWaker::new(), hears: AtomicBool::new(true), end: AtomicU8::new(OPEN), issued_at }
+    }
+
+    /// Has `waker` called for news and for the end. To be called before either is looked at.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.waker.register(waker);
+        self.hears.store(true, Ordering::Release);
+    }
+
+    /// Has `waker` called for the end alone.
+    pub(crate) fn listen_for_the_end(&self, waker: &Waker) {
+        self.hears.store(false, Ordering::Release);
+        self.waker.register(waker);
+    }
+
+    /// There are news. To be called under the lock that the stream takes to look at them.
+    pub(crate) fn tell(&self) {
+        if self.hears.load(Ordering::Acquire) {
+            self.waker.wake();
+        }
     }
 
     /// Asks the stream to say bye and end. The first reason counts.
@@ -66,7 +90,21 @@ impl Handle {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{Arc, atomic::AtomicUsize},
+        task::Wake,
+    };
+
     use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 
     #[test]
     fn the_first_reason_counts() {
@@ -77,6 +115,20 @@ mod tests {
             handle.cut();
             assert_eq!(handle.asked(), Asked::Bye(why));
         }
+    }
+
+    #[test]
+    fn who_cannot_speak_is_woken_for_the_end_alone() {
+        let (handle, woken) = (Handle::new(Timestamp::UNIX_EPOCH), Arc::new(Woken::default()));
+        let (waker, count) = (Waker::from(woken.clone()), || woken.0.load(Ordering::Relaxed));
+        handle.listen_for_the_end(&waker);
+        handle.tell();
+        assert_eq!(count(), 0);
+        handle.bye(Bye::Drain);
+        assert_eq!(count(), 1);
+        handle.listen(&waker);
+        handle.tell();
+        assert_eq!(count(), 2);
     }
 
     #[test]

@@ -155,8 +155,7 @@ impl Stream {
 
     /// What it says next. Whatever changes that, but for the time, wakes `cx`.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
-        // Before anything is looked at, so that no change is missed.
-        self.handle.waker.register(cx.waker());
+        self.handle.listen(cx.waker());
         let now = Instant::now();
         if let Poll::Ready(last) = self.last(now) {
             return last.map_or(Turn::End, Turn::Frame);
@@ -180,7 +179,7 @@ impl Stream {
 
     /// Ready if it has to end without a word, whether its socket takes one or not.
     pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.handle.waker.register(cx.waker());
+        self.handle.listen_for_the_end(cx.waker());
         if self.handle.asked() == Asked::Cut { Poll::Ready(()) } else { Poll::Pending }
     }
 

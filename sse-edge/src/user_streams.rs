@@ -372,7 +372,7 @@ impl State {
     }
 
     fn wake(&self) {
-        self.streams.iter().for_each(|handle| handle.waker.wake());
+        self.streams.iter().for_each(|handle| handle.tell());
     }
 
     fn hint(&mut self, at: Cursor) {
