@@ -45,7 +45,7 @@ fn bad(shared: &Arc<Shared>, why: &str, of: Option<&Arc<UserStreams>>) {
 
 fn hand_over(
     shared: &Arc<Shared>,
-    envelope: &Envelope,
+    envelope: &Envelope<'_>,
     (sent_at, shed): (Option<Timestamp>, bool),
     of: Option<&Arc<UserStreams>>,
 ) {
@@ -58,11 +58,11 @@ fn hand_over(
     });
     let shown = envelope.news.as_ref().filter(|_| typing.is_none()).map(|news| Shown::new(news, sent_at));
     for recipient in &envelope.to {
-        if of.is_some_and(|of| of.user != recipient.user) {
+        if of.is_some_and(|of| of.user.as_str() != recipient.user) {
             bad(shared, "it is for another user than the queue", of);
             continue;
         }
-        let Some(user) = shared.hub.get(&recipient.user) else { continue };
+        let Some(user) = shared.hub.get(recipient.user) else { continue };
         let ask = match (recipient.place, &envelope.news, &typing) {
             (Some(place), ..) => user.deliver(place, shown.as_ref()),
             (None, Some(_), Some(_)) if shed => {

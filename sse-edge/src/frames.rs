@@ -1,9 +1,11 @@
 //! Frames as bytes: what an edge itself has something to say in, and the events of an inbox.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use domain::{cursor::Cursor, event::EventName, frame};
 
-use crate::splice::Reset;
+use crate::{ring::Shown, splice::Reset};
 
 /// Room for the size of a chunk, to be filled in. A frame is shorter than 16 MiB: the row that it
 /// comes from is at most 400 KB (DynamoDB developer guide, "Quotas").
@@ -11,25 +13,52 @@ const SIZE: &[u8] = b"000000\r\n";
 /// The end of a chunk.
 const END: &[u8] = b"\r\n";
 /// The lines of a ping: what a stream at rest says most.
-const PING: &[u8] = b"event: ping\ndata: {}\n";
+const PING: &str = "event: ping\ndata: {}\n";
 
 /// A frame: lines that are the same for all who are told, and an id for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Frame {
-    lines: Bytes,
+    lines: Lines,
     /// Absent for the comment at the beginning of a stream.
     id: Option<Id>,
 }
 
+/// What stands above the id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// Always the same.
+    Fixed(&'static str),
+    /// This frame's own.
+    Own(String),
+    /// An event's, which others are shown as well.
+    Shown(Arc<Shown>),
+}
+
+impl Lines {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Fixed(lines) => lines,
+            Self::Own(lines) => lines,
+            Self::Shown(shown) => &shown.lines,
+        }
+    }
+}
+
+impl From<String> for Lines {
+    fn from(lines: String) -> Self {
+        Self::Own(lines)
+    }
+}
+
 impl Frame {
     /// A frame with an id under lines that [`frame::lines`] wrote.
-    pub(crate) fn new(lines: impl Into<Bytes>, id: Id) -> Self {
+    pub(crate) fn new(lines: impl Into<Lines>, id: Id) -> Self {
         Self { lines: lines.into(), id: Some(id) }
     }
 
     /// The first bytes of a stream that has nothing else to say yet.
     pub(crate) fn opening() -> Self {
-        Self { lines: Bytes::from_static(frame::OPENING.as_bytes()), id: None }
+        Self { lines: Lines::Fixed(frame::OPENING), id: None }
     }
 
     /// Writes it as a chunk of an HTTP/1.1 body, for a socket.
@@ -47,13 +76,13 @@ impl Frame {
 
     /// Its text, for whoever makes chunks of it, or none.
     pub(crate) fn text(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.lines.len() + 64);
+        let mut out = Vec::with_capacity(self.lines.as_str().len() + 64);
         self.write(&mut out);
         out.into()
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.lines);
+        out.extend_from_slice(self.lines.as_str().as_bytes());
         if let Some(Id(id)) = self.id {
             frame::end(out, id);
         }
@@ -123,7 +152,7 @@ pub(crate) fn hello(opening: &str, status: Status, ping_s: u64, retry_ms: u32, i
 
 /// A sign of life.
 pub(crate) fn ping(id: Id) -> Frame {
-    Frame::new(Bytes::from_static(PING), id)
+    Frame::new(Lines::Fixed(PING), id)
 }
 
 /// The one frame that gives a client another cursor: drop the state and list again.
@@ -173,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_ping_is_like_any_frame() {
-        assert_eq!(ping(Id(None)), Frame::new(frame::lines(EventName::Ping, "{}"), Id(None)));
+        assert_eq!(ping(Id(None)).text(), Frame::new(frame::lines(EventName::Ping, "{}"), Id(None)).text());
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
-
 use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
@@ -25,11 +23,11 @@ pub(crate) struct Ring {
 }
 
 /// An event as all who are told it share it: encoded once, whoever they are.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shown {
     event: EventName,
     /// The lines of its frames.
-    pub(crate) lines: Bytes,
+    pub(crate) lines: Box<str>,
     /// When its envelope was posted, by the edge's own clock; absent if it came out of the inbox.
     pub(crate) sent_at: Option<Instant>,
 }
@@ -135,7 +133,7 @@ mod tests {
         }
         assert_eq!((ring.view().start, ring.view().end), (11, all));
         assert!(ring.shown(10).is_none());
-        assert_eq!(ring.shown(11).unwrap().lines, "event: message\ndata: 11\n");
+        assert_eq!(&*ring.shown(11).unwrap().lines, "event: message\ndata: 11\n");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{
     brought::Brought,
     caps::Place,
     config::jittered,
-    frames::{self, Bye, Frame, Status},
+    frames::{self, Bye, Frame, Lines, Status},
     handle::{Asked, Handle},
     heads,
     metrics::Close,
@@ -154,9 +154,8 @@ impl Stream {
     }
 
     /// What it says next. Whatever changes that, but for the time, wakes `cx`.
-    pub(crate) fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
         self.handle.listen(cx.waker());
-        let now = Instant::now();
         if let Poll::Ready(last) = self.last(now) {
             return last.map_or(Turn::End, Turn::Frame);
         }
@@ -225,7 +224,7 @@ impl Stream {
                 return Ok((Frame::new(lines, self.splice.id()), More::Perhaps));
             }
             match self.user.next(&mut self.splice, &mut self.shown, now) {
-                Next::Shown(shown, more) => return Ok((self.show(&shown, now), more)),
+                Next::Shown(shown, more) => return Ok((self.show(shown, now), more)),
                 Next::Typing(frame) => return Ok((frame, More::Perhaps)),
                 Next::Step(Step::Reset { to, why }) => {
                     self.shared.meters.reset(why);
@@ -259,11 +258,11 @@ impl Stream {
         }
     }
 
-    fn show(&self, shown: &Shown, now: Instant) -> Frame {
+    fn show(&self, shown: Arc<Shown>, now: Instant) -> Frame {
         if let Some(sent_at) = shown.sent_at {
             self.shared.meters.lagged(now.saturating_duration_since(sent_at));
         }
-        Frame::new(shown.lines.clone(), self.splice.id())
+        Frame::new(Lines::Shown(shown), self.splice.id())
     }
 
     fn read_head(&self) -> Reading {

@@ -27,7 +27,7 @@ impl Timed {
     /// The next frame, once there is one; none when the stream has ended.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         loop {
-            let until = match self.stream.turn(cx) {
+            let until = match self.stream.turn(cx, Instant::now()) {
                 Turn::Frame(frame) | Turn::Last(frame, _) => return Poll::Ready(Some(frame)),
                 Turn::End => return Poll::Ready(None),
                 Turn::Wait(until) => until,

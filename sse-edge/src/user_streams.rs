@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{
-    cursor::{Cursor, Gen},
+    cursor::Cursor,
     event::EventName,
     frame,
     ids::{QueueId, UserId},
@@ -207,8 +207,7 @@ impl UserStreams {
     // ---- news ----------------------------------------------------------------------------
 
     /// Takes an envelope's word for an event at a place of the inbox.
-    pub(crate) fn deliver(&self, place: (Gen, u64), shown: Option<&Arc<Shown>>) -> Ask {
-        let at = Cursor { r#gen: place.0, seq: place.1 };
+    pub(crate) fn deliver(&self, at: Cursor, shown: Option<&Arc<Shown>>) -> Ask {
         let mut state = self.state();
         let Some(ring) = &mut state.ring else {
             state.hint(at);

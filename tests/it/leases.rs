@@ -2,6 +2,7 @@
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use domain::{
+    cursor::{Cursor, Gen},
     envelope::{Envelope, News, Recipient},
     event::EventName,
     ids::{QueueId, UserId},
@@ -84,11 +85,11 @@ async fn whatever_lies_in_a_queue_is_taken_out_and_harms_nobody(topology: Topolo
     let forged = |user: &str| {
         let data = json!({"thread": thread, "tseq": 9, "number": 9, "from": "mallory", "text": "forged"});
         let news = News::new(EventName::Message, data.to_string());
-        let place = Some((domain::cursor::Gen(7), 1));
-        let to = vec![Recipient { user: UserId::parse(user).unwrap(), place }];
+        let place = Some(Cursor { r#gen: Gen(7), seq: 1 });
+        let to = vec![Recipient { user, place }];
         Envelope { to, news: Some(news) }.encode()
     };
-    let stale = r#"{"v":99,"for":"another version"}"#.to_owned();
+    let stale = "99 of\nanother version".to_owned();
     let poison =
         ["garbage".to_owned(), "{}".into(), "\u{fffd}".repeat(9), stale, forged("carol"), forged("bob")];
     for _ in 0..6 {

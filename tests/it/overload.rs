@@ -104,7 +104,7 @@ async fn who_types_is_dropped_first_when_more_waits() {
     for n in 0..queue::queues::BATCH {
         let data = json!({"thread": thread, "user": format!("u{n}"), "state": "started", "ttl_ms": 6000});
         let news = News::new(EventName::Typing, data.to_string());
-        let to = vec![Recipient { user: bob.clone(), place: None }];
+        let to = vec![Recipient { user: bob.as_str(), place: None }];
         world.queues.post(&url, Envelope { to, news: Some(news) }.encode()).await.unwrap();
     }
     world.table.give_lease(&bob, &queue, &me, Clock::system().now()).await.unwrap();

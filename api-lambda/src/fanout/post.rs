@@ -28,15 +28,15 @@ impl Fanout {
     /// post that fails is only a delay: the edge compares with HEAD.
     pub(super) async fn post_to(&self, to: To<'_>, news: Option<&News>) {
         let leases = join_all(to.iter().map(|(user, _)| self.table.leases(user))).await;
-        let mut queues: BTreeMap<String, Vec<Recipient>> = BTreeMap::new();
+        let mut queues: BTreeMap<String, Vec<Recipient<'_>>> = BTreeMap::new();
         for ((user, told), leases) in to.into_iter().zip(leases) {
             let leases = leases.unwrap_or_else(|error| {
                 tracing::warn!(user.id = %user, "could not look up queues, so nobody is told: {error}");
                 Vec::new()
             });
             for Lease { url, .. } in leases.into_iter().filter(|lease| lease.holder.is_some()) {
-                let place = told.map(|told| (told.cursor.r#gen, told.cursor.seq));
-                queues.entry(url).or_default().push(Recipient { user: user.clone(), place });
+                let recipient = Recipient { user: user.as_str(), place: told.map(|told| told.cursor) };
+                queues.entry(url).or_default().push(recipient);
             }
         }
         let mut posts = Vec::with_capacity(queues.len());

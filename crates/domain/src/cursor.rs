@@ -51,9 +51,12 @@ impl FromStr for Gen {
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
         let canonical = text.len() == GEN_CHARS && !text.bytes().any(|b| b.is_ascii_uppercase());
-        let bytes = BASE32_DNSSEC.decode(text.as_bytes()).map_err(|_| BadCursor)?;
-        let bytes: [u8; 8] = bytes.try_into().map_err(|_| BadCursor)?;
-        if canonical { Ok(Self(u64::from_be_bytes(bytes))) } else { Err(BadCursor) }
+        if !canonical {
+            return Err(BadCursor);
+        }
+        let mut bytes = [0; 8];
+        BASE32_DNSSEC.decode_mut(text.as_bytes(), &mut bytes).map_err(|_| BadCursor)?;
+        Ok(Self(u64::from_be_bytes(bytes)))
     }
 }
 

@@ -1,31 +1,42 @@
 //! What lies in a queue. A hint: whatever it says, the inbox is the truth.
+//!
+//! Three lines: the version and the name of the event; whom it is for, each with their place; the data.
+//!
+//! ```text
+//! 1 message
+//! alice 0000000000002.42,bob 0000000000004.7
+//! {"thread":"t_…","tseq":9,"text":"hi"}
+//! ```
+//!
+//! No JSON around it: SQS puts a body into JSON of its own, where each quote takes two bytes and some
+//! time, and up to [`limits::ENVELOPE_RECIPIENTS`] recipients have four each.
 
-use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+
+use serde::{Deserialize as _, de::IntoDeserializer as _};
 use serde_json::value::RawValue;
 
-use crate::{cursor::Gen, event::EventName, ids::UserId, limits};
+use crate::{cursor::Cursor, event::EventName, limits};
 
 /// The version written, and the only one read; any other says no more than "read the inbox".
-const VERSION: u8 = 1;
+const VERSION: &str = "1";
 
 /// News for some users whose queue this is.
 #[derive(Debug, Clone)]
-pub struct Envelope {
+pub struct Envelope<'a> {
     /// Whom it is for, and where in their inboxes the event stands.
-    pub to: Vec<Recipient>,
+    pub to: Vec<Recipient<'a>>,
     /// The event itself, if it fits. Without it the inbox has to be read.
     pub news: Option<News>,
 }
 
 /// One of those whom an envelope is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipient {
-    /// Who.
-    #[serde(rename = "u")]
-    pub user: UserId,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipient<'a> {
+    /// Who: a user's id.
+    pub user: &'a str,
     /// Where the event stands in the user's inbox; absent for an ephemeral event.
-    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<(Gen, u64)>,
+    pub place: Option<Cursor>,
 }
 
 /// An event ready for a frame.
@@ -48,53 +59,53 @@ pub enum BadEnvelope {
     Garbage,
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
-    v: u8,
-    to: &'a [Recipient],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<EventName>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Read {
-    v: u8,
-    to: Vec<Recipient>,
-    event: Option<EventName>,
-    data: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct Versioned {
-    v: u8,
-}
-
-impl Envelope {
+impl<'a> Envelope<'a> {
     /// The body to post. An event too large for a queue is left out.
     pub fn encode(&self) -> String {
         let news = self.news.as_ref().filter(|n| n.data.get().len() <= limits::ENVELOPE_BYTES / 2);
-        let written =
-            Written { v: VERSION, to: &self.to, event: news.map(|n| n.event), data: news.map(|n| &*n.data) };
-        serde_json::to_string(&written).expect("ids and JSON always serialise")
+        let mut body = VERSION.to_owned();
+        if let Some(news) = news {
+            body.extend([" ", news.event.as_str()]);
+        }
+        for (n, Recipient { user, place }) in self.to.iter().enumerate() {
+            body.extend([if n == 0 { "\n" } else { "," }, user]);
+            if let Some(place) = place {
+                // A String takes everything.
+                let _ = write!(body, " {place}");
+            }
+        }
+        if let Some(news) = news {
+            body.extend(["\n", news.data.get()]);
+        }
+        body
     }
 
     /// Reads the body of a received envelope.
     ///
     /// # Errors
     /// [`BadEnvelope`]: to be acknowledged, counted, and answered by reading the inbox.
-    pub fn decode(body: &str) -> Result<Self, BadEnvelope> {
-        // Once, as a rule: an edge reads many, and another version's may have any shape.
-        let read = serde_json::from_str::<Read>(body).map(|read| (read.v, Some(read)));
-        let read = read.or_else(|_| serde_json::from_str(body).map(|Versioned { v }| (v, None)));
-        match read {
-            Ok((VERSION, Some(Read { to, event, data, .. }))) => {
-                Ok(Self { to, news: event.zip(data).map(|(event, data)| News { event, data }) })
-            }
-            Ok((VERSION, None)) | Err(_) => Err(BadEnvelope::Garbage),
-            Ok(_) => Err(BadEnvelope::Version),
+    pub fn decode(body: &'a str) -> Result<Self, BadEnvelope> {
+        let (first, rest) = body.split_once('\n').ok_or(BadEnvelope::Garbage)?;
+        let (version, event) = first.split_once(' ').map_or((first, None), |(v, event)| (v, Some(event)));
+        if version != VERSION {
+            let is_one = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit());
+            return Err(if is_one { BadEnvelope::Version } else { BadEnvelope::Garbage });
         }
+        let (to, data) = rest.split_once('\n').map_or((rest, None), |(to, data)| (to, Some(data)));
+        let news = match (event, data) {
+            (Some(event), Some(data)) => Some(News::read(event, data)?),
+            (None, None) => None,
+            _ => return Err(BadEnvelope::Garbage),
+        };
+        let to = to.split(',').map(Recipient::read).collect::<Result<_, _>>()?;
+        Ok(Self { to, news })
+    }
+}
+
+impl<'a> Recipient<'a> {
+    fn read(text: &'a str) -> Result<Self, BadEnvelope> {
+        let Some((user, place)) = text.split_once(' ') else { return Ok(Self { user: text, place: None }) };
+        Ok(Self { user, place: Some(place.parse().map_err(|_| BadEnvelope::Garbage)?) })
     }
 }
 
@@ -103,33 +114,58 @@ impl News {
     pub fn new(event: EventName, data: String) -> Self {
         Self { event, data: RawValue::from_string(data).expect("made by serde_json") }
     }
+
+    fn read(event: &str, data: &str) -> Result<Self, BadEnvelope> {
+        let event: Result<_, serde::de::value::Error> = EventName::deserialize(event.into_deserializer());
+        let data = RawValue::from_string(data.to_owned());
+        let (Ok(event), Ok(data)) = (event, data) else { return Err(BadEnvelope::Garbage) };
+        Ok(Self { event, data })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    fn envelope() -> Envelope {
-        let to = vec![
-            Recipient { user: UserId::parse("alice").unwrap(), place: Some((Gen(9), 42)) },
-            Recipient { user: UserId::parse("bob").unwrap(), place: None },
-        ];
+    use super::*;
+    use crate::cursor::Gen;
+
+    fn envelope() -> Envelope<'static> {
+        let place = Some(Cursor { r#gen: Gen(9), seq: 42 });
+        let to = vec![Recipient { user: "alice", place }, Recipient { user: "bob", place: None }];
         Envelope { to, news: Some(News::new(EventName::Message, r#"{"text":"hi"}"#.into())) }
     }
 
     #[test]
     fn an_envelope_comes_back_as_it_went() {
-        let read = Envelope::decode(&envelope().encode()).unwrap();
+        let body = envelope().encode();
+        assert_eq!(body, "1 message\nalice 000000000000i.42,bob\n{\"text\":\"hi\"}");
+        let read = Envelope::decode(&body).unwrap();
         assert_eq!(read.to, envelope().to);
         let news = read.news.unwrap();
         assert_eq!((news.event, news.data.get()), (EventName::Message, r#"{"text":"hi"}"#));
+        let hint = Envelope { news: None, ..envelope() }.encode();
+        assert_eq!(hint, "1\nalice 000000000000i.42,bob");
+        assert!(Envelope::decode(&hint).unwrap().news.is_none());
     }
 
     #[test]
     fn another_version_is_told_from_garbage() {
-        let later = envelope().encode().replace(r#""v":1"#, r#""v":2"#);
+        let later = envelope().encode().replacen('1', "2", 1);
         assert_eq!(Envelope::decode(&later).unwrap_err(), BadEnvelope::Version);
-        for bad in ["", "null", "{}", r#"{"v":1}"#, r#"{"v":1,"to":[{"u":"a#b"}]}"#] {
+        let good = envelope().encode();
+        let bad = [
+            "",
+            "1",
+            "null",
+            "{}",
+            r#"{"v":1,"to":[]}"#,
+            &good.replace("message", "massage"),
+            &good.replace(".42", ".x"),
+            &good.replace(" message", ""),
+            &good[..good.len() - 1],
+        ];
+        for bad in bad {
             assert_eq!(Envelope::decode(bad).unwrap_err(), BadEnvelope::Garbage, "{bad}");
         }
     }
@@ -140,5 +176,14 @@ mod tests {
         large.news =
             Some(News::new(EventName::Message, format!("\"{}\"", "x".repeat(limits::ENVELOPE_BYTES))));
         assert!(Envelope::decode(&large.encode()).unwrap().news.is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_lies_in_a_queue_is_read_or_refused(body in "(1|2)?( message)?\n?[a ,.0\n{}\"]{0,40}") {
+            if let Ok(read) = Envelope::decode(&body) {
+                prop_assert_eq!(read.encode(), body);
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key;
 //! a reaction, which is part of no key, may.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize, de};
@@ -40,6 +40,12 @@ macro_rules! id {
 
             /// The id as text.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

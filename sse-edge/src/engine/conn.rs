@@ -81,16 +81,26 @@ impl<L: Link> Conn<L> {
 
     /// Lets the stream say what it has, into `batch`, which is empty before. Answers when to ask it again,
     /// if that is all; [`Conn::send`] has to follow.
-    pub(super) fn say(self: &Arc<Self>, batch: &mut Vec<u8>) -> Result<Option<Instant>, Driven> {
+    pub(super) fn say(
+        self: &Arc<Self>,
+        batch: &mut Vec<u8>,
+        now: Instant,
+    ) -> Result<Option<Instant>, Driven> {
         // Before anything is looked at, so that no change is missed.
         self.queued.store(false, Ordering::Release);
-        self.guarded(batch, State::say)
+        self.guarded(batch, |state, cx, batch| state.say(cx, batch, now))
     }
 
     /// Writes what the stream has said, and what it goes on to say, as far as the socket takes it.
     /// `batch` is empty afterwards.
-    pub(super) fn send(self: &Arc<Self>, batch: &mut Vec<u8>, until: Option<Instant>) -> Driven {
-        self.guarded(batch, |state, cx, batch| state.send(cx, batch, until)).unwrap_or_else(|driven| driven)
+    pub(super) fn send(
+        self: &Arc<Self>,
+        batch: &mut Vec<u8>,
+        until: Option<Instant>,
+        now: Instant,
+    ) -> Driven {
+        let sent = self.guarded(batch, |state, cx, batch| state.send(cx, batch, until, now));
+        sent.unwrap_or_else(|driven| driven)
     }
 
     /// Does something with the stream if it has not ended; a panic must not take the lane's others along.
@@ -138,17 +148,22 @@ impl<L: Link> Wake for Conn<L> {
 }
 
 impl<L: Link> State<L> {
-    fn say(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Result<Option<Instant>, End> {
+    fn say(
+        &mut self,
+        cx: &mut Context<'_>,
+        batch: &mut Vec<u8>,
+        now: Instant,
+    ) -> Result<Option<Instant>, End> {
         if self.link.poll_gone(cx).is_ready() {
             return Err(End::Quiet);
         }
         batch.extend_from_slice(&mem::take(&mut self.rest));
-        Ok(self.more(cx, batch))
+        Ok(self.more(cx, batch, now))
     }
 
     /// Whose socket takes nothing is not asked for more.
-    fn more(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Option<Instant> {
-        if self.blocked_at.is_none() { self.gather(cx, batch) } else { None }
+    fn more(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>, now: Instant) -> Option<Instant> {
+        if self.blocked_at.is_none() { self.gather(cx, batch, now) } else { None }
     }
 
     fn send(
@@ -156,6 +171,7 @@ impl<L: Link> State<L> {
         cx: &mut Context<'_>,
         batch: &mut Vec<u8>,
         mut until: Option<Instant>,
+        now: Instant,
     ) -> Result<Driven, End> {
         for _ in 0..WRITES {
             if !batch.is_empty() && !self.write(cx, batch)? {
@@ -165,7 +181,7 @@ impl<L: Link> State<L> {
             match until {
                 Some(until) if batch.is_empty() => return Ok(Driven::Until(until)),
                 None if batch.is_empty() && self.ended => return Err(End::Quiet),
-                None => until = self.more(cx, batch),
+                None => until = self.more(cx, batch, now),
                 Some(_) => {}
             }
         }
@@ -176,9 +192,9 @@ impl<L: Link> State<L> {
 
     /// Puts the stream's next frames behind what waits already, up to what one write carries. When
     /// the stream has said all: when to ask it again.
-    fn gather(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Option<Instant> {
+    fn gather(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>, now: Instant) -> Option<Instant> {
         while !self.ended && batch.len() < BYTES {
-            match self.link.turn(cx) {
+            match self.link.turn(cx, now) {
                 Turn::Frame(frame) => frame.write_chunk(batch),
                 Turn::Last(frame, until) => {
                     frame.write_chunk(batch);

@@ -75,12 +75,13 @@ impl<L: Link> Lane<L> {
         let (mut due, mut batches) = (Vec::new(), [const { Vec::new() }; TURNS]);
         while self.next(&mut due, &mut wheel, stop).await {
             for conns in due.chunks(TURNS) {
+                let now = Instant::now();
                 let mut said = [const { Err(Driven::Nothing) }; TURNS];
                 for ((conn, batch), said) in conns.iter().zip(&mut batches).zip(&mut said) {
-                    *said = conn.say(batch);
+                    *said = conn.say(batch, now);
                 }
                 for ((conn, batch), said) in conns.iter().zip(&mut batches).zip(said) {
-                    match said.map_or_else(|driven| driven, |until| conn.send(batch, until)) {
+                    match said.map_or_else(|driven| driven, |until| conn.send(batch, until, now)) {
                         Driven::Until(at) => wheel.arm(conn.clone(), at),
                         Driven::Ended => self.line().open -= 1,
                         Driven::Again | Driven::Nothing => {}

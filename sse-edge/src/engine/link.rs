@@ -8,14 +8,14 @@ use std::{
 
 use server::listener::takeover::Place;
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 
 use crate::stream::{Stream, Turn};
 
 /// What a lane needs of a stream and of its socket.
 pub(super) trait Link: Send + 'static {
     /// What the stream says next. Whatever changes that wakes.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Turn;
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn;
 
     /// Ready if the stream has to end whatever it still has to say.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()>;
@@ -53,8 +53,8 @@ impl Open {
 }
 
 impl Link for Open {
-    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
-        self.stream.turn(cx)
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+        self.stream.turn(cx, now)
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -132,7 +132,7 @@ impl Drop for End {
 }
 
 impl Link for End {
-    fn turn(&mut self, cx: &mut Context<'_>) -> Turn {
+    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
         let mut side = self.0.side();
         let _: Poll<()> = side.wait(NEWS, cx);
         let panics = side.panics;
@@ -140,7 +140,6 @@ impl Link for End {
         assert!(!panics, "on purpose");
         let mut side = self.0.side();
         assert!(!side.says_end, "a stream that has ended is asked no more");
-        let now = Instant::now();
         if side.cut || side.asked_to_end {
             side.says_end = true;
             side.said.extend_from_slice(b"0\r\n\r\n");

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use domain::{envelope::News, event::EventName};
+use domain::{cursor::Gen, envelope::News, event::EventName};
 use jiff::Timestamp;
 
 use super::{turns::Job, *};
@@ -50,7 +50,7 @@ fn shown(user: &UserStreams, seq: u64, now: Instant) -> Vec<String> {
     let mut typing = 0;
     let mut ids = Vec::new();
     while let Next::Shown(shown, _) = user.next(&mut splice, &mut typing, now) {
-        assert_eq!(shown.lines, "event: message\ndata: {}\n");
+        assert_eq!(&*shown.lines, "event: message\ndata: {}\n");
         ids.push(splice.id().0.unwrap().seq.to_string());
     }
     ids
@@ -59,9 +59,9 @@ fn shown(user: &UserStreams, seq: u64, now: Instant) -> Vec<String> {
 #[test]
 fn the_next_event_of_an_envelope_is_shown_at_once_and_only_once() {
     let (user, _, now) = alice();
-    assert_eq!(user.deliver((GEN, 6), Some(&told())), Ask::NOTHING);
-    assert_eq!(user.deliver((GEN, 6), Some(&told())), Ask::NOTHING);
-    assert_eq!(user.deliver((GEN, 4), Some(&told())), Ask::NOTHING);
+    assert_eq!(user.deliver(at(6), Some(&told())), Ask::NOTHING);
+    assert_eq!(user.deliver(at(6), Some(&told())), Ask::NOTHING);
+    assert_eq!(user.deliver(at(4), Some(&told())), Ask::NOTHING);
     assert_eq!(shown(&user, 5, now), ["6"]);
     assert_eq!(user.next_job(), None);
 }
@@ -69,19 +69,19 @@ fn the_next_event_of_an_envelope_is_shown_at_once_and_only_once() {
 #[test]
 fn an_envelope_from_further_on_or_without_news_makes_the_ring_catch_up() {
     let (user, _, now) = alice();
-    assert_eq!(user.deliver((GEN, 8), Some(&told())), Ask::CATCH_UP);
+    assert_eq!(user.deliver(at(8), Some(&told())), Ask::CATCH_UP);
     assert!(user.ask(Ask::CATCH_UP));
     assert_eq!(user.next_job(), Some(Job::CatchUp(at(5))));
     assert!(user.extend(&events([6, 7, 8])));
     assert_eq!(shown(&user, 5, now), ["6", "7", "8"]);
     assert_eq!(user.next_job(), None);
-    assert_eq!(user.deliver((GEN, 9), None), Ask::CATCH_UP);
+    assert_eq!(user.deliver(at(9), None), Ask::CATCH_UP);
 }
 
 #[test]
 fn an_envelope_of_another_generation_makes_head_be_read() {
     let (user, _, now) = alice();
-    assert_eq!(user.deliver((Gen(2), 6), Some(&told())), Ask::HEAD);
+    assert_eq!(user.deliver(Cursor { r#gen: Gen(2), seq: 6 }, Some(&told())), Ask::HEAD);
     assert_eq!(shown(&user, 5, now), [""; 0]);
 }
 
@@ -90,7 +90,7 @@ fn an_envelope_that_comes_before_head_was_read_is_not_forgotten() {
     let now = Instant::now();
     let user = UserStreams::new(UserId::parse("alice").unwrap(), now);
     user.join(Arc::new(Handle::new(Timestamp::UNIX_EPOCH)), Instant::now());
-    user.deliver((GEN, 6), Some(&told()));
+    user.deliver(at(6), Some(&told()));
     // Read before the event was appended.
     user.settle(&head(5));
     assert!(user.ask(Ask::CATCH_UP));
@@ -187,7 +187,7 @@ fn a_check_finds_a_user_behind_and_a_revoked_stream() {
 #[test]
 fn a_hint_that_head_does_not_bear_out_is_dropped_and_no_hole() {
     let (user, _, _) = alice();
-    user.deliver((GEN, 9), None);
+    user.deliver(at(9), None);
     assert!(!user.extend(&[]));
     assert!(!user.give_up(at(5), &head(5)));
     assert_eq!(user.next_job(), None);
@@ -196,7 +196,7 @@ fn a_hint_that_head_does_not_bear_out_is_dropped_and_no_hole() {
 #[test]
 fn a_hole_that_is_given_up_sends_the_streams_past_it() {
     let (user, _, now) = alice();
-    user.deliver((GEN, 9), None);
+    user.deliver(at(9), None);
     assert!(!user.extend(&events([7, 8, 9])));
     assert!(user.give_up(at(5), &head(9)));
     let mut splice = Splice::new(Brought::Readable(at(5)));

@@ -340,7 +340,7 @@ impl Run {
                 });
             }
             88..94 => deployment.cloud.delete_a_queue(),
-            94..97 => deployment.cloud.litter("{\"v\":99}"),
+            94..97 => deployment.cloud.litter("99 of\nanother version"),
             _ => deployment.cloud.litter("rubbish"),
         }
     }

@@ -91,18 +91,7 @@ impl Queues {
                 let (_, count, list) = &mut open[at];
                 let comma = if *count == 0 { "" } else { "," };
                 let seq = digits.format(user.seq());
-                for part in [
-                    comma,
-                    r#"{\"u\":\""#,
-                    &user.name,
-                    r#"\",\"p\":[\""#,
-                    &user.generation,
-                    r#"\","#,
-                    seq,
-                    "]}",
-                ] {
-                    list.push_str(part);
-                }
+                list.extend([comma, &user.name, " ", &user.generation, ".", seq]);
                 *count += 1;
                 if *count == limits::ENVELOPE_RECIPIENTS {
                     let message = message(list, &data, sent);
@@ -151,9 +140,7 @@ impl Queues {
 
 /// The envelope as `domain::envelope` writes it, in JSON's quotes.
 fn message(to: &str, data: &str, sent: u128) -> String {
-    format!(
-        r#""Body":"{{\"v\":1,\"to\":[{to}],\"event\":\"message\",\"data\":{data}}}","Attributes":{{"SentTimestamp":"{sent}"}}"#
-    )
+    format!(r#""Body":"1 message\n{to}\n{data}","Attributes":{{"SentTimestamp":"{sent}"}}"#)
 }
 
 fn give(queue: &mut Queue, given: &mut u64) -> String {
@@ -179,7 +166,10 @@ fn deleted(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::{cursor::Gen, envelope::Envelope};
+    use domain::{
+        cursor::{Cursor, Gen},
+        envelope::Envelope,
+    };
 
     use super::*;
     use crate::stamp::Stamp;
@@ -199,7 +189,7 @@ mod tests {
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
         let envelope = Envelope::decode(answer["Messages"][0]["Body"].as_str().unwrap()).unwrap();
         let at: Gen = truth.user(users[1]).generation.parse().unwrap();
-        assert_eq!(envelope.to[1].place, Some((at, 1)));
+        assert_eq!(envelope.to[1].place, Some(Cursor { r#gen: at, seq: 1 }));
         assert_eq!(envelope.news.unwrap().data.get(), stamp.line("t_x"));
         assert!(matches!(queues.receive("q", 1), Answer::Later));
     }
