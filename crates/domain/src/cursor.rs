@@ -87,7 +87,8 @@ impl FromStr for Cursor {
     type Err = BadCursor;
 
     fn from_str(text: &str) -> Result<Self, BadCursor> {
-        let (generation, seq) = text.split_once('.').ok_or(BadCursor)?;
+        let (generation, seq) = text.split_at_checked(GEN_CHARS).ok_or(BadCursor)?;
+        let seq = seq.strip_prefix('.').ok_or(BadCursor)?;
         let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
         if !digits || (seq.len() > 1 && seq.starts_with('0')) {
             return Err(BadCursor);

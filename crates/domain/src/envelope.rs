@@ -13,6 +13,7 @@
 
 use std::fmt::Write as _;
 
+use memchr::{memchr, memchr_iter};
 use serde::{Deserialize as _, de::IntoDeserializer as _};
 use serde_json::value::RawValue;
 
@@ -97,15 +98,27 @@ impl<'a> Envelope<'a> {
             (None, None) => None,
             _ => return Err(BadEnvelope::Garbage),
         };
-        let to = to.split(',').map(Recipient::read).collect::<Result<_, _>>()?;
-        Ok(Self { to, news })
+        Ok(Self { to: Recipient::read_all(to)?, news })
     }
 }
 
 impl<'a> Recipient<'a> {
+    /// An edge reads some 100,000 a second of them.
+    fn read_all(text: &'a str) -> Result<Vec<Self>, BadEnvelope> {
+        let mut all = Vec::with_capacity(text.len() / 16);
+        let ends = memchr_iter(b',', text.as_bytes()).chain([text.len()]);
+        let mut begin = 0;
+        for end in ends {
+            all.push(Self::read(&text[begin..end])?);
+            begin = end + 1;
+        }
+        Ok(all)
+    }
+
     fn read(text: &'a str) -> Result<Self, BadEnvelope> {
-        let Some((user, place)) = text.split_once(' ') else { return Ok(Self { user: text, place: None }) };
-        Ok(Self { user, place: Some(place.parse().map_err(|_| BadEnvelope::Garbage)?) })
+        let Some(blank) = memchr(b' ', text.as_bytes()) else { return Ok(Self { user: text, place: None }) };
+        let place = text[blank + 1..].parse().map_err(|_| BadEnvelope::Garbage)?;
+        Ok(Self { user: &text[..blank], place: Some(place) })
     }
 }
 

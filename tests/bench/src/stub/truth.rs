@@ -1,6 +1,9 @@
 //! Threads, inboxes, and every other row that an edge writes itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -14,8 +17,8 @@ const EXP: &str = "9999999999";
 pub(crate) struct Truth {
     users: Vec<User>,
     by_name: HashMap<String, usize>,
-    /// The texts of each thread, the first at 0.
-    threads: HashMap<String, Vec<String>>,
+    /// The texts of each thread, the first at 0, and its name as inboxes share it.
+    threads: HashMap<String, (Arc<str>, Vec<String>)>,
     /// What an edge writes: itself, queues, leases.
     pub(crate) rows: BTreeMap<(String, String), Value>,
 }
@@ -28,15 +31,35 @@ pub(crate) struct User {
     raw: u64,
     /// The generation as clients see it.
     pub(crate) generation: String,
-    /// Where each event stands: its thread and its place there.
-    inbox: Vec<(std::sync::Arc<str>, u32)>,
+    /// How many events there are.
+    seq: u64,
+    /// Where they stand, in one piece as long as they follow each other in one thread.
+    inbox: Vec<Piece>,
     /// The queues of those edges where the user is.
     pub(crate) queues: Vec<String>,
 }
 
+/// Entries of one thread, one behind the other.
+#[derive(Debug)]
+struct Piece {
+    thread: Arc<str>,
+    first: u32,
+    count: u32,
+}
+
 impl User {
     pub(crate) fn seq(&self) -> u64 {
-        self.inbox.len() as u64
+        self.seq
+    }
+
+    fn append(&mut self, thread: &Arc<str>, tseq: u32) {
+        self.seq += 1;
+        match self.inbox.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.thread, thread) && last.first + last.count == tseq => {
+                last.count += 1
+            }
+            _ => self.inbox.push(Piece { thread: thread.clone(), first: tseq, count: 1 }),
+        }
     }
 }
 
@@ -56,6 +79,7 @@ impl Truth {
             name: name.to_owned(),
             raw,
             generation: store::table::wire_gen(raw, TABLE_ID).to_string(),
+            seq: 0,
             inbox: Vec::new(),
             queues: Vec::new(),
         });
@@ -73,12 +97,12 @@ impl Truth {
 
     /// Puts a message into a thread, and into the inboxes of `users`.
     pub(crate) fn append(&mut self, thread: &str, tseq: u32, users: &[usize], text: &str) {
-        let texts = self.threads.entry(thread.to_owned()).or_default();
+        let (thread, texts) =
+            self.threads.entry(thread.to_owned()).or_insert_with(|| (thread.into(), Vec::new()));
         texts.push(text.to_owned());
         assert_eq!(texts.len(), tseq as usize, "messages are counted from 1");
-        let thread: std::sync::Arc<str> = thread.into();
         for user in users {
-            self.users[*user].inbox.push((thread.clone(), tseq));
+            self.users[*user].append(thread, tseq);
         }
     }
 
@@ -95,7 +119,10 @@ impl Truth {
     /// Up to `limit` rows of an inbox from `seq` on.
     pub(crate) fn inbox(&mut self, name: &str, seq: u64, limit: usize) -> Vec<Value> {
         let user = self.named(name);
-        let rows = self.users[user].inbox.iter().enumerate();
+        let pieces = self.users[user].inbox.iter();
+        let rows = pieces
+            .flat_map(|Piece { thread, first, count }| (*first..first + count).map(move |t| (thread, t)));
+        let rows = rows.enumerate();
         let rows = rows.skip(seq.saturating_sub(1) as usize).take(limit);
         rows.map(|(at, (thread, tseq))| {
             json!({
@@ -109,7 +136,7 @@ impl Truth {
 
     /// An entry of a thread's log.
     pub(crate) fn entry(&self, thread: &str, tseq: u64) -> Option<Value> {
-        let text = self.threads.get(thread)?.get(tseq as usize - 1)?;
+        let text = self.threads.get(thread)?.1.get(tseq as usize - 1)?;
         let body = json!({"kind": "message", "text": text}).to_string();
         Some(json!({
             "pk": {"S": format!("T#{thread}")}, "sk": {"S": format!("E#{tseq:020}")},
