@@ -24,7 +24,7 @@ use super::{
 ///
 /// All of them speak before any is written, so that writes come close together: a reader's processor
 /// that is still busy with one need not be woken for the next.
-const TURNS: usize = 8;
+const TURNS: usize = 16;
 
 /// The streams that one task serves.
 pub(super) struct Lane<L> {
