@@ -100,6 +100,8 @@ impl<L: Link> Conn<L> {
         now: Instant,
     ) -> Driven {
         let sent = self.guarded(batch, |state, cx, batch| state.send(cx, batch, until, now));
+        // One large event must not keep its room for good.
+        batch.shrink_to(2 * BYTES);
         sent.unwrap_or_else(|driven| driven)
     }
 
