@@ -56,7 +56,7 @@ impl User {
         self.seq += 1;
         match self.inbox.last_mut() {
             Some(last) if Arc::ptr_eq(&last.thread, thread) && last.first + last.count == tseq => {
-                last.count += 1
+                last.count += 1;
             }
             _ => self.inbox.push(Piece { thread: thread.clone(), first: tseq, count: 1 }),
         }
