@@ -6,6 +6,7 @@
 pub(crate) mod bill;
 pub(crate) mod expression;
 pub(crate) mod queues;
+pub(crate) mod request;
 pub(crate) mod rows;
 pub(crate) mod weather;
 
@@ -33,7 +34,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{bill::Bill, queues::Queues, rows::Answer, rows::Rows, weather::Weather};
+use self::{
+    bill::Bill,
+    queues::{Queues, Receive},
+    request::Request,
+    rows::{Answer, Rows},
+    weather::Weather,
+};
 
 /// The longest that a receive waits (API reference, `ReceiveMessage`).
 const WAIT: Duration = Duration::from_secs(20);
@@ -113,24 +120,36 @@ impl Cloud {
         queues.litter(body, rng, now_ms);
     }
 
-    fn serve(&self, service: Service, operation: &str, request: &Value) -> Answer {
+    fn serve(&self, service: Service, operation: &str, body: &[u8]) -> Answer {
         let now_ms = self.clock.now().as_millisecond();
-        let State { rows, queues, weather, rng, .. } = &mut *self.state();
+        let State { rows, queues, weather, bill, rng, .. } = &mut *self.state();
         match service {
-            Service::Rows => rows.answer(operation, request, weather, rng),
-            Service::Queues => queues.answer(operation, request, weather, rng, now_ms),
+            Service::Rows => {
+                let request = Request::of(body);
+                bill.count(operation, &request);
+                rows.answer(operation, &request, weather, rng)
+            }
+            Service::Queues => {
+                bill.count_call();
+                queues.answer(operation, body, weather, rng, now_ms)
+            }
         }
     }
 
     /// A receive waits. One whose caller has gone may still take messages, which are then hidden
     /// from others for a while.
-    async fn receive(&self, request: &Value, answer: &oneshot::Sender<Answer>) -> Option<Answer> {
+    async fn receive(&self, body: &[u8], answer: &mut oneshot::Sender<Answer>) -> Option<Answer> {
+        let request: Receive = serde_json::from_slice(body).expect("a request that the model knows");
         let until = Instant::now() + WAIT;
-        let haunts = self.state().rng.random_bool(0.3);
+        let haunts = {
+            let State { bill, rng, .. } = &mut *self.state();
+            bill.count_call();
+            rng.random_bool(0.3)
+        };
         loop {
             let (changed, next) = {
                 let State { queues, rng, .. } = &mut *self.state();
-                match queues.receive(request, rng) {
+                match queues.receive(&request, rng) {
                     Ok(answer) => return Some(answer),
                     Err(wait) => wait,
                 }
@@ -143,7 +162,7 @@ impl Cloud {
                 () = closed(answer), if !haunts => return None,
             }
             if Instant::now() >= until {
-                return Some(Answer::ok(serde_json::json!({})));
+                return Some(Answer::told("{}".into()));
             }
         }
     }
@@ -156,18 +175,26 @@ impl Cloud {
         if let Some(trace) = &mut state.trace {
             trace.push(format!("{now} {operation} {asked} -> {status} {body}"));
         }
-        let text = [operation.as_bytes(), &status.to_be_bytes(), body.as_bytes()];
-        // FNV-1a: a digest, not a secret.
-        for byte in text.into_iter().flatten() {
-            state.digest = (state.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        // FNV-1a, eight bytes at a time: a digest, not a secret.
+        for text in [operation.as_bytes(), &status.to_be_bytes(), body.as_bytes()] {
+            for part in text.chunks(8) {
+                let mut word = [0; 8];
+                word[..part.len()].copy_from_slice(part);
+                let mixed = (state.digest ^ u64::from_le_bytes(word)).wrapping_mul(0x0100_0000_01b3);
+                state.digest = mixed ^ (mixed >> 32);
+            }
         }
     }
 }
 
-async fn closed(answer: &oneshot::Sender<Answer>) {
-    while !answer.is_closed() {
-        sleep(Duration::from_millis(100)).await;
-    }
+/// Waits until the cloud has noticed that a caller has gone.
+async fn closed(answer: &mut oneshot::Sender<Answer>) {
+    answer.closed().await;
+    sleep(Duration::from_millis(50)).await;
+}
+
+fn in_memory(body: &SdkBody) -> &[u8] {
+    body.bytes().expect("a body in memory")
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -234,8 +261,7 @@ impl Network {
             ("AmazonSQS", operation) => (Service::Queues, operation.to_owned()),
             (_, operation) => (Service::Rows, operation.to_owned()),
         };
-        let body = request.body().bytes().expect("a body in memory");
-        let body: Value = serde_json::from_slice(body).expect("a body of JSON");
+        let body = request.into_body();
         let (there, back, fate) = self.draw();
         self.passes().await;
         sleep(there).await;
@@ -243,13 +269,12 @@ impl Network {
             return Err(ConnectorError::io("the connection was reset".into()));
         }
         self.passes().await;
-        self.cloud.state().bill.count(&operation, &body);
-        let (answer, answered) = oneshot::channel();
+        let (mut answer, answered) = oneshot::channel();
         // The cloud goes on with it whatever becomes of the caller.
         let (cloud, named) = (self.cloud.clone(), operation.clone());
         let asked = if self.cloud.state().trace.is_some() {
             // The SDK draws its tokens elsewhere, and nothing but their being equal matters.
-            let mut shown = body.clone();
+            let mut shown: Value = serde_json::from_slice(in_memory(&body)).expect("a body of JSON");
             shown.as_object_mut().and_then(|shown| shown.remove("ClientRequestToken"));
             shown.to_string()
         } else {
@@ -257,12 +282,14 @@ impl Network {
         };
         self.cloud.tracker.spawn(async move {
             let served = if named == "ReceiveMessage" {
-                cloud.receive(&body, &answer).await
+                cloud.receive(in_memory(&body), &mut answer).await
             } else {
-                Some(cloud.serve(service, &named, &body))
+                Some(cloud.serve(service, &named, in_memory(&body)))
             };
             if let Some(served) = served {
-                sleep(served.after).await;
+                if !served.after.is_zero() {
+                    sleep(served.after).await;
+                }
                 let _ = answer.send(served);
             }
         });

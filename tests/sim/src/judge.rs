@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     cloud::Cloud,
-    cloud::expression::Item,
+    cloud::request::Item,
     cloud::rows::number,
     deployment::Deployment,
     device::Device,
@@ -41,7 +41,7 @@ struct Truth {
 }
 
 fn text(item: &Item, name: &str) -> Option<String> {
-    Some(item.get(name)?["S"].as_str()?.to_owned())
+    Some(item.get(name)?.text()?.to_owned())
 }
 
 impl Truth {
