@@ -13,7 +13,8 @@ use aws_smithy_runtime_api::{
     client::{
         endpoint::EndpointFuture,
         interceptors::{
-            Intercept, context::BeforeSerializationInterceptorContextRef, disable_interceptor, dyn_dispatch_hint,
+            Intercept, context::BeforeSerializationInterceptorContextRef, disable_interceptor,
+            dyn_dispatch_hint,
         },
         stalled_stream_protection::StalledStreamProtectionConfig,
     },

@@ -65,13 +65,7 @@ struct Row {
 
 impl Row {
     /// What a reader sees of it.
-    fn seen(
-        &self,
-        consistent: bool,
-        weather: &Weather,
-        rng: &mut StdRng,
-        now: Instant,
-    ) -> Option<Arc<Item>> {
+    fn seen(&self, consistent: bool, weather: &Weather, rng: &mut StdRng, now: Instant) -> Option<Arc<Item>> {
         let stale = !consistent && now < self.changed + STALE && rng.random_bool(weather.stale);
         if now < self.visible || stale { self.before.clone() } else { self.item.clone() }
     }
@@ -139,7 +133,8 @@ impl Rows {
                 Answer::told(one(item.as_deref()))
             }
             "TransactGetItems" => {
-                let keys: Vec<Key> = request.transact_items.iter().map(|action| action.part().about()).collect();
+                let keys: Vec<Key> =
+                    request.transact_items.iter().map(|action| action.part().about()).collect();
                 if keys.iter().any(|key| self.is_busy(key, now)) {
                     return Answer::refused("TransactionCanceledException");
                 }
@@ -202,6 +197,13 @@ impl Rows {
         self.items.iter().filter_map(|(key, row)| Some((key, row.item.as_deref()?)))
     }
 
+    /// The rows of a partition that are there and begin so.
+    pub(crate) fn of(&self, pk: &str, prefix: &str) -> impl Iterator<Item = &Item> + use<'_> {
+        let (from, to) = prefixed(prefix);
+        let rows = self.items.range((pk.to_owned(), from)..=(pk.to_owned(), to));
+        rows.filter_map(|(_, row)| row.item.as_deref())
+    }
+
     /// A row as it is, seen or not.
     pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
         self.items.get(&(pk, sk))?.item.as_deref()
@@ -225,7 +227,8 @@ impl Rows {
             assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
             let most =
                 if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
-            let read = |key: &request::Key<'_>| self.read(&key.pair(), part.consistent_read, weather, rng, now);
+            let read =
+                |key: &request::Key<'_>| self.read(&key.pair(), part.consistent_read, weather, rng, now);
             let found: Vec<Arc<Item>> = keys[..most].iter().filter_map(read).collect();
             responses.insert(table, found);
             if most < keys.len() {
@@ -301,7 +304,13 @@ impl Rows {
         Answer::ok(json!({}))
     }
 
-    fn transact(&mut self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+    fn transact(
+        &mut self,
+        request: &Request<'_>,
+        weather: &Weather,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Answer {
         let token = request.client_request_token;
         if self.tokens.get(token).is_some_and(|at| now < *at + TOKEN_LIFE) {
             return Answer::ok(json!({}));
@@ -414,7 +423,9 @@ fn sort_range(request: &Request<'_>) -> (String, String) {
         "pk = :pk AND begins_with(sk, :prefix)" => prefixed(request.text(":prefix")),
         "pk = :pk AND begins_with(sk, :views)" => prefixed(request.text(":views")),
         "pk = :pk AND begins_with(sk, :inbox)" => prefixed(request.text(":inbox")),
-        "pk = :pk AND sk BETWEEN :from AND :to" => (request.text(":from").to_owned(), request.text(":to").to_owned()),
+        "pk = :pk AND sk BETWEEN :from AND :to" => {
+            (request.text(":from").to_owned(), request.text(":to").to_owned())
+        }
         other => panic!("the model knows no key condition `{other}`"),
     }
 }
