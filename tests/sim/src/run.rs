@@ -109,6 +109,8 @@ struct Habits {
     reloads: f64,
     /// Whether one thread is so large that jobs fan it out.
     crowd: bool,
+    /// How many edges they come to.
+    edges: usize,
 }
 
 impl Habits {
@@ -117,7 +119,8 @@ impl Habits {
             bursts: rng.random_range(0.0..0.3),
             direct: rng.random_range(0.1..0.8),
             reloads: rng.random_range(0.02..0.3),
-            crowd: rng.random_bool(0.06),
+            crowd: rng.random_bool(0.03),
+            edges: if rng.random_bool(0.6) { 3 } else { 2 },
         }
     }
 }
@@ -130,13 +133,13 @@ impl Run {
         let cloud = Cloud::new(seed, clock.clone(), tracker.clone());
         cloud.state().trace = traced.then(Vec::new);
         let topology = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
-        let deployment =
-            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3, SWEEPING))
-                .await;
-        let (history, calm, stop) =
-            (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
         let habits = Habits::draw(&mut rng);
+        let processes = (2, habits.edges, SWEEPING);
+        let deployment =
+            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, processes).await;
+        let (history, calm, stop) =
+            (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let (mut actors, mut devices) = (Vec::new(), Vec::new());
         for n in 0..USERS {
             let user = UserId::parse(&format!("user{n}")).expect("a user");

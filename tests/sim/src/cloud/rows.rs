@@ -4,12 +4,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    ops::Bound,
-    sync::Arc,
+    ops::{Bound, Deref},
+    sync::{Arc, OnceLock},
 };
 
 use rand::{RngExt as _, rngs::StdRng};
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
@@ -47,15 +46,15 @@ pub(crate) struct Rows {
 #[derive(Debug)]
 struct Written {
     key: Key,
-    before: Option<Arc<Item>>,
+    before: Option<Arc<Stored>>,
     visible: Instant,
     busy: Instant,
 }
 
 #[derive(Debug)]
 struct Row {
-    item: Option<Arc<Item>>,
-    before: Option<Arc<Item>>,
+    item: Option<Arc<Stored>>,
+    before: Option<Arc<Stored>>,
     changed: Instant,
     /// Until then readers still see `before`.
     visible: Instant,
@@ -65,9 +64,40 @@ struct Row {
 
 impl Row {
     /// What a reader sees of it.
-    fn seen(&self, consistent: bool, weather: &Weather, rng: &mut StdRng, now: Instant) -> Option<Arc<Item>> {
+    fn seen(
+        &self,
+        consistent: bool,
+        weather: &Weather,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Option<Arc<Stored>> {
         let stale = !consistent && now < self.changed + STALE && rng.random_bool(weather.stale);
         if now < self.visible || stale { self.before.clone() } else { self.item.clone() }
+    }
+}
+
+/// A row's attributes, and their JSON once somebody has read them.
+#[derive(Debug)]
+struct Stored {
+    item: Item,
+    json: OnceLock<String>,
+}
+
+impl Stored {
+    fn new(item: Item) -> Arc<Self> {
+        Arc::new(Self { item, json: OnceLock::new() })
+    }
+
+    fn json(&self) -> &str {
+        self.json.get_or_init(|| serde_json::to_string(&self.item).expect("rows are JSON"))
+    }
+}
+
+impl Deref for Stored {
+    type Target = Item;
+
+    fn deref(&self) -> &Item {
+        &self.item
     }
 }
 
@@ -194,19 +224,19 @@ impl Rows {
 
     /// Every row that is there, for the judges at the end.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
-        self.items.iter().filter_map(|(key, row)| Some((key, row.item.as_deref()?)))
+        self.items.iter().filter_map(|(key, row)| Some((key, &row.item.as_ref()?.item)))
     }
 
     /// The rows of a partition that are there and begin so.
     pub(crate) fn of(&self, pk: &str, prefix: &str) -> impl Iterator<Item = &Item> + use<'_> {
         let (from, to) = prefixed(prefix);
         let rows = self.items.range((pk.to_owned(), from)..=(pk.to_owned(), to));
-        rows.filter_map(|(_, row)| row.item.as_deref())
+        rows.filter_map(|(_, row)| Some(&row.item.as_ref()?.item))
     }
 
     /// A row as it is, seen or not.
     pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
-        self.items.get(&(pk, sk))?.item.as_deref()
+        Some(&self.items.get(&(pk, sk))?.item.as_ref()?.item)
     }
 
     fn read(
@@ -216,12 +246,12 @@ impl Rows {
         weather: &Weather,
         rng: &mut StdRng,
         now: Instant,
-    ) -> Option<Arc<Item>> {
+    ) -> Option<Arc<Stored>> {
         self.items.get(key)?.seen(consistent, weather, rng, now)
     }
 
     fn batch_get(&self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
-        let (mut responses, mut unprocessed) = (BTreeMap::new(), json!({}));
+        let (mut responses, mut unprocessed) = (Vec::new(), json!({}));
         for (table, part) in &request.request_items {
             let keys = &part.keys;
             assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
@@ -229,13 +259,16 @@ impl Rows {
                 if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
             let read =
                 |key: &request::Key<'_>| self.read(&key.pair(), part.consistent_read, weather, rng, now);
-            let found: Vec<Arc<Item>> = keys[..most].iter().filter_map(read).collect();
-            responses.insert(table, found);
+            let found: Vec<Arc<Stored>> = keys[..most].iter().filter_map(read).collect();
+            responses.push(format!(r#""{table}":{}"#, list(&found)));
             if most < keys.len() {
                 unprocessed[table] = json!({"Keys": keys[most..], "ConsistentRead": part.consistent_read});
             }
         }
-        Answer::told(format!(r#"{{"Responses":{},"UnprocessedKeys":{unprocessed}}}"#, text(&responses)))
+        Answer::told(format!(
+            r#"{{"Responses":{{{}}},"UnprocessedKeys":{unprocessed}}}"#,
+            responses.join(",")
+        ))
     }
 
     fn query(&self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
@@ -254,7 +287,7 @@ impl Rows {
                 continue;
             }
             if items.len() == limit {
-                last = items.last().map(|item: &Arc<Item>| json!({"pk": item["pk"], "sk": item["sk"]}));
+                last = items.last().map(|item: &Arc<Stored>| json!({"pk": item["pk"], "sk": item["sk"]}));
                 break;
             }
             items.extend(row.seen(request.consistent_read, weather, rng, now));
@@ -266,7 +299,7 @@ impl Rows {
         let mut body = format!(r#"{{"Count":{},"ScannedCount":{scanned}"#, items.len());
         if request.select != "COUNT" {
             body += r#","Items":"#;
-            body += &text(&items);
+            body += &list(&items);
         }
         if let Some(last) = last {
             body += r#","LastEvaluatedKey":"#;
@@ -367,7 +400,7 @@ impl Rows {
     }
 
     fn condition_holds(&self, key: &Key, part: &Request<'_>) -> bool {
-        let item = self.items.get(key).and_then(|row| row.item.as_deref());
+        let item = self.items.get(key).and_then(|row| row.item.as_deref()).map(Deref::deref);
         part.condition_expression.is_none_or(|condition| holds(condition, item, part))
     }
 
@@ -381,18 +414,18 @@ impl Rows {
     ) {
         let before = self.items.get(key).and_then(|row| row.item.clone());
         let item = match write {
-            Write::Put(item) => Some(Arc::new((*item).clone())),
+            Write::Put(item) => Some(Stored::new((*item).clone())),
             Write::Update(update) => {
                 let text = |text: &str| Attribute::S(text.into());
                 let own = Item::from([("pk".into(), text(&key.0)), ("sk".into(), text(&key.1))]);
-                Some(Arc::new(updated(update, before.as_deref(), &own, part)))
+                Some(Stored::new(updated(update, before.as_deref().map(Deref::deref), &own, part)))
             }
             Write::Delete => None,
             Write::Check => before.clone(),
         };
         let grows = GROWS.into_iter().filter(|(pk, sk, _)| key.0.starts_with(pk) && key.1.starts_with(sk));
         for (.., name) in grows {
-            let of = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| number(item, name));
+            let of = |item: &Option<Arc<Stored>>| item.as_ref().and_then(|item| number(item, name));
             if let (Some(was), Some(is)) = (of(&before), of(&item))
                 && is < was
             {
@@ -431,10 +464,12 @@ fn sort_range(request: &Request<'_>) -> (String, String) {
 }
 
 /// What an answer says of one row.
-fn one(item: Option<&Item>) -> String {
-    item.map_or_else(|| "{}".to_owned(), |item| format!(r#"{{"Item":{}}}"#, text(&item)))
+fn one(item: Option<&Stored>) -> String {
+    item.map_or_else(|| "{}".to_owned(), |item| format!(r#"{{"Item":{}}}"#, item.json()))
 }
 
-fn text<T: Serialize>(what: &T) -> String {
-    serde_json::to_string(what).expect("rows are JSON")
+/// What an answer says of several rows.
+fn list(items: &[Arc<Stored>]) -> String {
+    let items: Vec<&str> = items.iter().map(|item| item.json()).collect();
+    format!("[{}]", items.join(","))
 }
