@@ -159,7 +159,10 @@ impl Run {
         let mut run =
             Self { deployment, history, actors, devices: devices.clone(), rng, habits, aged: false };
         run.talk(&tracker).await;
+        // Those who still ask again, and processes that are still away; soon no line breaks any more.
+        sleep(Duration::from_secs(15)).await;
         calm.cancel();
+        sleep(Duration::from_secs(25)).await;
         cloud.state().weather = Weather::CALM;
         sleep(REST).await;
         judge(&run.deployment, &devices, &run.history, run.aged);
@@ -236,8 +239,6 @@ impl Run {
                 }
             }
         }
-        // Those who still ask again, and processes that are still away.
-        sleep(Duration::from_secs(40)).await;
     }
 
     /// One operation or several at once; how many.
@@ -296,6 +297,7 @@ impl Run {
                 sleep(after).await;
                 own.look().await;
             });
+            done += 1;
         }
         tracker.spawn(async move {
             match kind {
