@@ -120,20 +120,18 @@ impl Cloud {
         queues.litter(body, rng, now_ms);
     }
 
-    fn serve(&self, service: Service, operation: &str, body: &[u8]) -> Answer {
+    fn serve_rows(&self, operation: &str, body: &[u8]) -> Answer {
+        let State { rows, weather, bill, rng, .. } = &mut *self.state();
+        let request = Request::of(body);
+        bill.count(operation, &request);
+        rows.answer(operation, &request, weather, rng)
+    }
+
+    fn serve_queues(&self, operation: &str, body: &[u8]) -> Answer {
         let now_ms = self.clock.now().as_millisecond();
-        let State { rows, queues, weather, bill, rng, .. } = &mut *self.state();
-        match service {
-            Service::Rows => {
-                let request = Request::of(body);
-                bill.count(operation, &request);
-                rows.answer(operation, &request, weather, rng)
-            }
-            Service::Queues => {
-                bill.count_call();
-                queues.answer(operation, body, weather, rng, now_ms)
-            }
-        }
+        let State { queues, weather, bill, rng, .. } = &mut *self.state();
+        bill.count_call();
+        queues.answer(operation, body, weather, rng, now_ms)
     }
 
     /// A receive waits. One whose caller has gone may still take messages, which are then hidden
@@ -167,12 +165,15 @@ impl Cloud {
         }
     }
 
-    fn note(&self, operation: &str, asked: &str, answer: &Answer) {
-        let now = self.clock.now();
+    fn note(&self, operation: &str, asked: &[u8], answer: &Answer) {
         let mut state = self.state();
         state.requests += 1;
         let Answer { status, body, .. } = answer;
         if let Some(trace) = &mut state.trace {
+            // The SDK draws its tokens elsewhere, and nothing but their being equal matters.
+            let mut asked: Value = serde_json::from_slice(asked).expect("a body of JSON");
+            asked.as_object_mut().and_then(|asked| asked.remove("ClientRequestToken"));
+            let now = self.clock.now();
             trace.push(format!("{now} {operation} {asked} -> {status} {body}"));
         }
         // FNV-1a, eight bytes at a time: a digest, not a secret.
@@ -191,16 +192,6 @@ impl Cloud {
 async fn closed(answer: &mut oneshot::Sender<Answer>) {
     answer.closed().await;
     sleep(Duration::from_millis(50)).await;
-}
-
-fn in_memory(body: &SdkBody) -> &[u8] {
-    body.bytes().expect("a body in memory")
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Service {
-    Rows,
-    Queues,
 }
 
 /// One process's way to the cloud.
@@ -256,12 +247,9 @@ impl Network {
     }
 
     async fn call(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-        let (service, operation) = match target.split_once('.').expect("a target") {
-            ("AmazonSQS", operation) => (Service::Queues, operation.to_owned()),
-            (_, operation) => (Service::Rows, operation.to_owned()),
-        };
-        let body = request.into_body();
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let (service, operation) = target.split_once('.').expect("a target");
+        let body = request.body().bytes().expect("a body in memory");
         let (there, back, fate) = self.draw();
         self.passes().await;
         sleep(there).await;
@@ -269,31 +257,14 @@ impl Network {
             return Err(ConnectorError::io("the connection was reset".into()));
         }
         self.passes().await;
-        let (mut answer, answered) = oneshot::channel();
-        // The cloud goes on with it whatever becomes of the caller.
-        let (cloud, named) = (self.cloud.clone(), operation.clone());
-        let asked = if self.cloud.state().trace.is_some() {
-            // The SDK draws its tokens elsewhere, and nothing but their being equal matters.
-            let mut shown: Value = serde_json::from_slice(in_memory(&body)).expect("a body of JSON");
-            shown.as_object_mut().and_then(|shown| shown.remove("ClientRequestToken"));
-            shown.to_string()
-        } else {
-            String::new()
+        let answer = match (service, operation) {
+            (_, "ReceiveMessage") => self.receive(body).await?,
+            ("AmazonSQS", _) => self.cloud.serve_queues(operation, body),
+            _ => self.cloud.serve_rows(operation, body),
         };
-        self.cloud.tracker.spawn(async move {
-            let served = if named == "ReceiveMessage" {
-                cloud.receive(in_memory(&body), &mut answer).await
-            } else {
-                Some(cloud.serve(service, &named, in_memory(&body)))
-            };
-            if let Some(served) = served {
-                if !served.after.is_zero() {
-                    sleep(served.after).await;
-                }
-                let _ = answer.send(served);
-            }
-        });
-        let answer = answered.await.map_err(|gone| ConnectorError::io(gone.into()))?;
+        if !answer.after.is_zero() {
+            sleep(answer.after).await;
+        }
         if operation == "TransactWriteItems" && answer.status == 200 {
             self.committed();
         }
@@ -302,11 +273,21 @@ impl Network {
         if fate == Fate::Lost {
             return Err(ConnectorError::io("the connection broke before the answer".into()));
         }
-        self.cloud.note(&operation, &asked, &answer);
+        self.cloud.note(operation, body, &answer);
         let status = StatusCode::try_from(answer.status).expect("a status");
-        let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
-        response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
-        Ok(response)
+        Ok(HttpResponse::new(status, SdkBody::from(answer.body)))
+    }
+
+    /// The cloud goes on with a receive whatever becomes of the caller.
+    async fn receive(&self, body: &[u8]) -> Result<Answer, ConnectorError> {
+        let (mut answer, answered) = oneshot::channel();
+        let (cloud, body) = (self.cloud.clone(), body.to_vec());
+        self.cloud.tracker.spawn(async move {
+            if let Some(received) = cloud.receive(&body, &mut answer).await {
+                let _ = answer.send(received);
+            }
+        });
+        answered.await.map_err(|gone| ConnectorError::io(gone.into()))
     }
 
     fn draw(&self) -> (Duration, Duration, Fate) {
