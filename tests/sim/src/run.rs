@@ -289,10 +289,10 @@ impl Run {
             });
             done += 1;
         }
-        if (4..60).contains(&kind) && self.rng.random_bool(0.15) {
+        if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
             // A page of the author's is loaded just then.
             let own = self.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
-            let after = Duration::from_millis(self.rng.random_range(0..400));
+            let after = Duration::from_millis(self.rng.random_range(0..150));
             tracker.spawn(async move {
                 sleep(after).await;
                 own.look().await;

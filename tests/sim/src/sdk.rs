@@ -7,7 +7,9 @@ use aws_runtime::{
 };
 use aws_sdk_dynamodb::config::endpoint as rows;
 use aws_sdk_sqs::config::endpoint as queues;
-use aws_smithy_runtime::client::{auth::no_auth::NO_AUTH_SCHEME_ID, retries::RetryPartition};
+use aws_smithy_runtime::client::{
+    auth::no_auth::NO_AUTH_SCHEME_ID, identity::IdentityCache, retries::RetryPartition,
+};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -32,6 +34,7 @@ pub(crate) fn rows(base: &Configs, network: &Network) -> aws_sdk_dynamodb::Confi
         .retry_partition(own())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .endpoint_resolver(At("http://rows"))
+        .identity_cache(IdentityCache::no_cache())
         .allow_no_auth()
         .auth_scheme_preference([NO_AUTH_SCHEME_ID])
         .interceptor(Unnamed)
@@ -47,6 +50,7 @@ pub(crate) fn queues(base: &Configs, network: &Network) -> [aws_sdk_sqs::Config;
             .retry_partition(own())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .endpoint_resolver(At("http://queues"))
+            .identity_cache(IdentityCache::no_cache())
             .allow_no_auth()
             .auth_scheme_preference([NO_AUTH_SCHEME_ID])
             .interceptor(Unnamed)
