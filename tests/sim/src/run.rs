@@ -292,7 +292,7 @@ impl Run {
         if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
             // A page of the author's is loaded just then.
             let own = self.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
-            let after = Duration::from_millis(self.rng.random_range(0..150));
+            let after = Duration::from_millis(self.rng.random_range(0..600));
             tracker.spawn(async move {
                 sleep(after).await;
                 own.look().await;
