@@ -27,17 +27,16 @@ impl Bill {
         let unit = |read: &Request<'_>| if read.consistent_read { 1.0 } else { 0.5 };
         let count = |n: usize| f64::from(u32::try_from(n).expect("few"));
         match operation {
-            // Where the tables are is asked once a process, at no charge.
-            "DescribeTable" => {}
             "GetItem" | "Query" => self.reads += unit(request),
             "BatchGetItem" => {
-                let tables = request.request_items.values();
+                let tables = request.batches.values();
                 self.reads += tables.map(|read| unit(read) * count(read.keys.len())).sum::<f64>();
             }
             "TransactGetItems" => self.reads += 2.0 * count(request.transact_items.len()),
             "TransactWriteItems" => self.writes += 2.0 * count(request.transact_items.len()),
             "PutItem" | "UpdateItem" | "DeleteItem" => self.writes += 1.0,
-            // What only a repair asks for is no part of an hour.
+            // Where the tables are is asked once a process, at no charge; what only a repair asks for is no
+            // part of an hour.
             _ => {}
         }
     }

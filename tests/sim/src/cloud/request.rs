@@ -77,7 +77,8 @@ pub(crate) struct Request<'a> {
     #[serde(borrow)]
     pub(crate) keys: Vec<Key<'a>>,
     #[serde(borrow)]
-    pub(crate) request_items: BTreeMap<&'a str, Request<'a>>,
+    #[serde(rename = "RequestItems")]
+    pub(crate) batches: BTreeMap<&'a str, Self>,
     #[serde(borrow)]
     pub(crate) transact_items: Vec<Action<'a>>,
     pub(crate) client_request_token: &'a str,

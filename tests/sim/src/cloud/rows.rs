@@ -252,7 +252,7 @@ impl Rows {
 
     fn batch_get(&self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
         let (mut responses, mut unprocessed) = (Vec::new(), json!({}));
-        for (table, part) in &request.request_items {
+        for (table, part) in &request.batches {
             let keys = &part.keys;
             assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
             let most =
