@@ -119,7 +119,7 @@ impl Habits {
             bursts: rng.random_range(0.0..0.3),
             direct: rng.random_range(0.1..0.8),
             reloads: rng.random_range(0.02..0.3),
-            crowd: rng.random_bool(0.03),
+            crowd: rng.random_bool(0.02),
             edges: if rng.random_bool(0.6) { 3 } else { 2 },
         }
     }
