@@ -6,6 +6,7 @@
 pub(crate) mod bill;
 pub(crate) mod expression;
 pub(crate) mod queues;
+pub(crate) mod request;
 pub(crate) mod rows;
 pub(crate) mod weather;
 
@@ -33,7 +34,13 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{bill::Bill, queues::Queues, rows::Answer, rows::Rows, weather::Weather};
+use self::{
+    bill::Bill,
+    queues::{Queues, Receive},
+    request::Request,
+    rows::{Answer, Rows},
+    weather::Weather,
+};
 
 /// The longest that a receive waits (API reference, `ReceiveMessage`).
 const WAIT: Duration = Duration::from_secs(20);
@@ -113,24 +120,34 @@ impl Cloud {
         queues.litter(body, rng, now_ms);
     }
 
-    fn serve(&self, service: Service, operation: &str, request: &Value) -> Answer {
+    fn serve_rows(&self, operation: &str, body: &[u8]) -> Answer {
+        let State { rows, weather, bill, rng, .. } = &mut *self.state();
+        let request = Request::of(body);
+        bill.count(operation, &request);
+        rows.answer(operation, &request, weather, rng)
+    }
+
+    fn serve_queues(&self, operation: &str, body: &[u8]) -> Answer {
         let now_ms = self.clock.now().as_millisecond();
-        let State { rows, queues, weather, rng, .. } = &mut *self.state();
-        match service {
-            Service::Rows => rows.answer(operation, request, weather, rng),
-            Service::Queues => queues.answer(operation, request, weather, rng, now_ms),
-        }
+        let State { queues, weather, bill, rng, .. } = &mut *self.state();
+        bill.count_call();
+        queues.answer(operation, body, weather, rng, now_ms)
     }
 
     /// A receive waits. One whose caller has gone may still take messages, which are then hidden
     /// from others for a while.
-    async fn receive(&self, request: &Value, answer: &oneshot::Sender<Answer>) -> Option<Answer> {
+    async fn receive(&self, body: &[u8], answer: &mut oneshot::Sender<Answer>) -> Option<Answer> {
+        let request: Receive = serde_json::from_slice(body).expect("a request that the model knows");
         let until = Instant::now() + WAIT;
-        let haunts = self.state().rng.random_bool(0.3);
+        let haunts = {
+            let State { bill, rng, .. } = &mut *self.state();
+            bill.count_call();
+            rng.random_bool(0.3)
+        };
         loop {
             let (changed, next) = {
                 let State { queues, rng, .. } = &mut *self.state();
-                match queues.receive(request, rng) {
+                match queues.receive(&request, rng) {
                     Ok(answer) => return Some(answer),
                     Err(wait) => wait,
                 }
@@ -143,37 +160,38 @@ impl Cloud {
                 () = closed(answer), if !haunts => return None,
             }
             if Instant::now() >= until {
-                return Some(Answer::ok(serde_json::json!({})));
+                return Some(Answer::told("{}".into()));
             }
         }
     }
 
-    fn note(&self, operation: &str, asked: &str, answer: &Answer) {
-        let now = self.clock.now();
+    fn note(&self, operation: &str, asked: &[u8], answer: &Answer) {
         let mut state = self.state();
         state.requests += 1;
         let Answer { status, body, .. } = answer;
         if let Some(trace) = &mut state.trace {
+            // The SDK draws its tokens elsewhere, and nothing but their being equal matters.
+            let mut asked: Value = serde_json::from_slice(asked).expect("a body of JSON");
+            asked.as_object_mut().and_then(|asked| asked.remove("ClientRequestToken"));
+            let now = self.clock.now();
             trace.push(format!("{now} {operation} {asked} -> {status} {body}"));
         }
-        let text = [operation.as_bytes(), &status.to_be_bytes(), body.as_bytes()];
-        // FNV-1a: a digest, not a secret.
-        for byte in text.into_iter().flatten() {
-            state.digest = (state.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        // FNV-1a, eight bytes at a time: a digest, not a secret.
+        for text in [operation.as_bytes(), &status.to_be_bytes(), body.as_bytes()] {
+            for part in text.chunks(8) {
+                let mut word = [0; 8];
+                word[..part.len()].copy_from_slice(part);
+                let mixed = (state.digest ^ u64::from_le_bytes(word)).wrapping_mul(0x0100_0000_01b3);
+                state.digest = mixed ^ (mixed >> 32);
+            }
         }
     }
 }
 
-async fn closed(answer: &oneshot::Sender<Answer>) {
-    while !answer.is_closed() {
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Service {
-    Rows,
-    Queues,
+/// Waits until the cloud has noticed that a caller has gone.
+async fn closed(answer: &mut oneshot::Sender<Answer>) {
+    answer.closed().await;
+    sleep(Duration::from_millis(50)).await;
 }
 
 /// One process's way to the cloud.
@@ -229,13 +247,9 @@ impl Network {
     }
 
     async fn call(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
-        let (service, operation) = match target.split_once('.').expect("a target") {
-            ("AmazonSQS", operation) => (Service::Queues, operation.to_owned()),
-            (_, operation) => (Service::Rows, operation.to_owned()),
-        };
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let (service, operation) = target.split_once('.').expect("a target");
         let body = request.body().bytes().expect("a body in memory");
-        let body: Value = serde_json::from_slice(body).expect("a body of JSON");
         let (there, back, fate) = self.draw();
         self.passes().await;
         sleep(there).await;
@@ -243,30 +257,14 @@ impl Network {
             return Err(ConnectorError::io("the connection was reset".into()));
         }
         self.passes().await;
-        self.cloud.state().bill.count(&operation, &body);
-        let (answer, answered) = oneshot::channel();
-        // The cloud goes on with it whatever becomes of the caller.
-        let (cloud, named) = (self.cloud.clone(), operation.clone());
-        let asked = if self.cloud.state().trace.is_some() {
-            // The SDK draws its tokens elsewhere, and nothing but their being equal matters.
-            let mut shown = body.clone();
-            shown.as_object_mut().and_then(|shown| shown.remove("ClientRequestToken"));
-            shown.to_string()
-        } else {
-            String::new()
+        let answer = match (service, operation) {
+            (_, "ReceiveMessage") => self.receive(body).await?,
+            ("AmazonSQS", _) => self.cloud.serve_queues(operation, body),
+            _ => self.cloud.serve_rows(operation, body),
         };
-        self.cloud.tracker.spawn(async move {
-            let served = if named == "ReceiveMessage" {
-                cloud.receive(&body, &answer).await
-            } else {
-                Some(cloud.serve(service, &named, &body))
-            };
-            if let Some(served) = served {
-                sleep(served.after).await;
-                let _ = answer.send(served);
-            }
-        });
-        let answer = answered.await.map_err(|gone| ConnectorError::io(gone.into()))?;
+        if !answer.after.is_zero() {
+            sleep(answer.after).await;
+        }
         if operation == "TransactWriteItems" && answer.status == 200 {
             self.committed();
         }
@@ -275,11 +273,21 @@ impl Network {
         if fate == Fate::Lost {
             return Err(ConnectorError::io("the connection broke before the answer".into()));
         }
-        self.cloud.note(&operation, &asked, &answer);
+        self.cloud.note(operation, body, &answer);
         let status = StatusCode::try_from(answer.status).expect("a status");
-        let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
-        response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
-        Ok(response)
+        Ok(HttpResponse::new(status, SdkBody::from(answer.body)))
+    }
+
+    /// The cloud goes on with a receive whatever becomes of the caller.
+    async fn receive(&self, body: &[u8]) -> Result<Answer, ConnectorError> {
+        let (mut answer, answered) = oneshot::channel();
+        let (cloud, body) = (self.cloud.clone(), body.to_vec());
+        self.cloud.tracker.spawn(async move {
+            if let Some(received) = cloud.receive(&body, &mut answer).await {
+                let _ = answer.send(received);
+            }
+        });
+        answered.await.map_err(|gone| ConnectorError::io(gone.into()))
     }
 
     fn draw(&self) -> (Duration, Duration, Fate) {

@@ -1,11 +1,15 @@
 //! A deployment in the simulated cloud: APIs, edges and a sweeper, each a process that can die.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
 use axum::{Router, body::Body, response::Response};
 use domain::{ids::UserId, limits};
 use http::Request;
+use jiff::{SignedDuration, Timestamp};
 use queue::queues::Queues;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
@@ -39,6 +43,8 @@ pub(crate) const JOBS: &str = "http://sqs/runnel-sim-fanout";
 const QUIET: Duration = Duration::from_secs(5);
 /// The longest that a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For how long a client asks with one token.
+const TOKEN_USE: SignedDuration = SignedDuration::from_mins(30);
 
 /// What every process of the deployment is started with.
 pub(crate) struct Deployment {
@@ -54,6 +60,8 @@ pub(crate) struct Deployment {
     auth: AuthConfig,
     verifier: Verifier,
     minter: Minter,
+    /// The last token of each user, and since when it is good.
+    tokens: Mutex<HashMap<UserId, (Timestamp, String)>>,
     processes: Mutex<Processes>,
     /// With it die all processes that were started since the last restore.
     era: Mutex<CancellationToken>,
@@ -115,6 +123,7 @@ impl Deployment {
             verifier: Verifier::new(&auth).expect("a good secret"),
             minter: Minter::new(&auth).expect("a good secret"),
             auth,
+            tokens: Mutex::default(),
             processes: Mutex::new(Processes { apis: Vec::new(), edges: Vec::new(), sweeper }),
             era: Mutex::new(era),
             opened: RwLock::default(),
@@ -305,9 +314,17 @@ impl Deployment {
         self.processes().edges.iter().map(|edge| edge.edge.boot()).collect()
     }
 
-    /// A token for `user`, good for an hour from now.
+    /// A token for `user`, good for half an hour at least.
     pub(crate) fn token(&self, user: &UserId) -> String {
-        self.minter.mint(user, Duration::from_hours(1), self.clock.now())
+        let now = self.clock.now();
+        let mut tokens = self.tokens.lock().expect("nothing panics while it holds this");
+        let known = tokens.get(user).filter(|(since, _)| now.duration_since(*since) < TOKEN_USE);
+        if let Some((_, token)) = known {
+            return token.clone();
+        }
+        let token = self.minter.mint(user, Duration::from_hours(1), now);
+        tokens.insert(user.clone(), (now, token.clone()));
+        token
     }
 
     /// What an API answers; nothing, if it dies meanwhile or takes too long.

@@ -111,7 +111,7 @@ impl Device {
             return again;
         }
         // Some lines are good, and only what the service does brings their streams up to date.
-        let good = calm.is_cancelled() || rng.random_bool(0.3);
+        let good = calm.is_cancelled() || rng.random_bool(0.45);
         let life = if good { 86_400_000 } else { rng.random_range(100..40_000) };
         let line = Line {
             cut_at: Instant::now() + Duration::from_millis(life),

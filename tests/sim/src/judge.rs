@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     cloud::Cloud,
-    cloud::expression::Item,
+    cloud::request::Item,
     cloud::rows::number,
     deployment::Deployment,
     device::Device,
@@ -41,7 +41,7 @@ struct Truth {
 }
 
 fn text(item: &Item, name: &str) -> Option<String> {
-    Some(item.get(name)?["S"].as_str()?.to_owned())
+    Some(item.get(name)?.text()?.to_owned())
 }
 
 impl Truth {
@@ -124,8 +124,8 @@ pub(crate) fn listed(
 ) -> Option<String> {
     let end: u64 = cursor.split_once('.')?.1.parse().ok()?;
     let state = cloud.state();
-    let inbox = state.rows.all().filter(|((pk, sk), _)| pk[2..] == *user && sk.starts_with("L#"));
-    for (_, item) in inbox.filter(|(_, item)| number(item, "seq").is_some_and(|seq| seq <= end)) {
+    let inbox = state.rows.of(&format!("U#{user}"), "L#");
+    for item in inbox.filter(|item| number(item, "seq").is_some_and(|seq| seq <= end)) {
         let (thread, Some(tseq)) = (text(item, "thread")?, number(item, "tseq")) else { continue };
         // A restore may have lost it.
         let Some(entry) = state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}")) else { continue };

@@ -21,19 +21,19 @@ use crate::{
     judge::judge,
 };
 
-/// Operations of a run.
-const OPERATIONS: usize = 200;
+/// Operations of a run, or a few more.
+const OPERATIONS: u64 = 200;
 /// Faults of a run, besides the weather.
 const FAULTS: usize = 24;
-/// How long the users talk.
-const TALK: Duration = Duration::from_secs(60);
+/// About how many milliseconds the users talk.
+const TALK: u64 = 45_000;
 /// How long the service may need once nothing breaks any more: a head check (60 s and a fifth),
-/// a reconnect after a silence, and what the sweeper holds for 30 s.
-const REST: Duration = Duration::from_secs(150);
+/// a reconnect after a silence, what the sweeper holds for 30 s, and its next look.
+const REST: Duration = Duration::from_secs(160);
 /// Longer than an inbox keeps its events.
 const AGE: Duration = Duration::from_hours(8 * 24);
-/// Six times as often as on AWS: a run is short.
-const SWEEPING: Sweeping = Sweeping { every: Duration::from_secs(10), works: true };
+/// Three times as often as on AWS: a run is short.
+const SWEEPING: Sweeping = Sweeping { every: Duration::from_secs(20), works: true };
 const USERS: usize = 4;
 /// Members of a crowd who never come: enough for a chain of jobs.
 const QUIET: usize = limits::INLINE_MEMBERS + 4;
@@ -79,6 +79,15 @@ pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
     outcome
 }
 
+/// What happens besides what the users do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Fault,
+    /// Nobody does anything for days.
+    Age,
+    Restore,
+}
+
 struct Run {
     deployment: Arc<Deployment>,
     history: Arc<History>,
@@ -100,6 +109,8 @@ struct Habits {
     reloads: f64,
     /// Whether one thread is so large that jobs fan it out.
     crowd: bool,
+    /// How many edges they come to.
+    edges: usize,
 }
 
 impl Habits {
@@ -108,7 +119,8 @@ impl Habits {
             bursts: rng.random_range(0.0..0.3),
             direct: rng.random_range(0.1..0.8),
             reloads: rng.random_range(0.02..0.3),
-            crowd: rng.random_bool(0.06),
+            crowd: rng.random_bool(0.02),
+            edges: if rng.random_bool(0.6) { 3 } else { 2 },
         }
     }
 }
@@ -121,13 +133,13 @@ impl Run {
         let cloud = Cloud::new(seed, clock.clone(), tracker.clone());
         cloud.state().trace = traced.then(Vec::new);
         let topology = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
-        let deployment =
-            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, (2, 3, SWEEPING))
-                .await;
-        let (history, calm, stop) =
-            (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
         let habits = Habits::draw(&mut rng);
+        let processes = (2, habits.edges, SWEEPING);
+        let deployment =
+            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, processes).await;
+        let (history, calm, stop) =
+            (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
         let (mut actors, mut devices) = (Vec::new(), Vec::new());
         for n in 0..USERS {
             let user = UserId::parse(&format!("user{n}")).expect("a user");
@@ -147,7 +159,10 @@ impl Run {
         let mut run =
             Self { deployment, history, actors, devices: devices.clone(), rng, habits, aged: false };
         run.talk(&tracker).await;
+        // Those who still ask again, and processes that are still away; soon no line breaks any more.
+        sleep(Duration::from_secs(15)).await;
         calm.cancel();
+        sleep(Duration::from_secs(25)).await;
         cloud.state().weather = Weather::CALM;
         sleep(REST).await;
         judge(&run.deployment, &devices, &run.history, run.aged);
@@ -178,42 +193,57 @@ impl Run {
             tracker.spawn(crowd(self.actors.clone()));
         }
         let begin = Instant::now();
-        let span = u64::try_from(TALK.as_millis()).unwrap_or(u64::MAX);
-        let mut plan: Vec<(u64, bool)> = Vec::new();
-        plan.extend((0..OPERATIONS).map(|_| (self.rng.random_range(0..span), true)));
-        plan.extend((0..FAULTS).map(|_| (self.rng.random_range(1_000..span), false)));
-        plan.sort_unstable();
-        let ages = self.rng.random_bool(0.25).then(|| self.rng.random_range(0..plan.len()));
-        let restored = self.rng.random_bool(0.15).then(|| self.rng.random_range(50..plan.len()));
-        let mut late = Duration::ZERO;
-        for (n, (at, operation)) in plan.into_iter().enumerate() {
+        let mut events: Vec<(u64, Event)> = Vec::new();
+        events.extend((0..FAULTS).map(|_| (self.rng.random_range(1_000..TALK), Event::Fault)));
+        if self.rng.random_bool(0.25) {
+            events.push((self.rng.random_range(0..TALK), Event::Age));
+        }
+        if self.rng.random_bool(0.15) {
+            events.push((self.rng.random_range(TALK / 4..TALK), Event::Restore));
+        }
+        events.sort_unstable();
+        let mut events = events.into_iter().peekable();
+        let (mut next, mut late) = (0, Duration::ZERO);
+        loop {
+            let talks = self.history.known().operations < OPERATIONS;
+            let event = events.next_if(|(at, _)| !talks || *at < next);
+            let at = match event {
+                Some((at, _)) => at,
+                None if talks => next,
+                None => break,
+            };
             sleep_until(begin + late + Duration::from_millis(at)).await;
-            if Some(n) == ages {
-                // Nobody does anything for days, and TTL eats what is over.
-                self.aged = true;
-                tokio::time::advance(AGE).await;
-                late += AGE;
-                for _ in 0..3 {
-                    self.deployment.cloud.expire();
+            match event.map(|(_, event)| event) {
+                None => {
+                    let done = self.operate(tracker);
+                    self.history.known().operations += done;
+                    // Whoever does several things at once is silent for longer.
+                    next += (0..done).map(|_| self.rng.random_range(0..2 * TALK / OPERATIONS)).sum::<u64>();
+                }
+                Some(Event::Fault) => {
+                    self.history.known().faults += 1;
+                    self.fault(tracker);
+                }
+                Some(Event::Age) => {
+                    // TTL eats what is over.
+                    self.aged = true;
+                    tokio::time::advance(AGE).await;
+                    late += AGE;
+                    for _ in 0..3 {
+                        self.deployment.cloud.expire();
+                    }
+                }
+                Some(Event::Restore) => {
+                    let (deployment, history) = (self.deployment.clone(), self.history.clone());
+                    tracker.spawn(async move { deployment.restore(&history).await });
                 }
             }
-            if Some(n) == restored {
-                let (deployment, history) = (self.deployment.clone(), self.history.clone());
-                tracker.spawn(async move { deployment.restore(&history).await });
-            }
-            if operation {
-                self.history.known().operations += 1;
-                self.operate(n, tracker);
-            } else {
-                self.history.known().faults += 1;
-                self.fault(tracker);
-            }
         }
-        // Those who still ask again, and processes that are still away.
-        sleep(Duration::from_secs(40)).await;
     }
 
-    fn operate(&mut self, n: usize, tracker: &TaskTracker) {
+    /// One operation or several at once; how many.
+    fn operate(&mut self, tracker: &TaskTracker) -> u64 {
+        let n = self.history.known().operations;
         let actor = self.actors[self.rng.random_range(0..self.actors.len())].clone();
         let other = self.actors[self.rng.random_range(0..self.actors.len())].user.clone();
         let mut threads = self.history.known().threads.clone();
@@ -235,7 +265,7 @@ impl Run {
                 json!({"members": [members[0]]})
             };
             tracker.spawn(async move { actor.create(body).await });
-            return;
+            return 1;
         }
         let thread = threads[self.rng.random_range(0..threads.len())].clone();
         if self.rng.random_bool(self.habits.bursts) {
@@ -248,6 +278,7 @@ impl Run {
             known.said.iter().nth(nth).map(|(text, said)| (text.clone(), said.clone()))
         };
         let how = self.rng.random_range(0..10);
+        let mut done = 1;
         if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
             // Another device of the author has read on meanwhile.
             let (actor, thread) = (actor.clone(), thread.clone());
@@ -256,15 +287,17 @@ impl Run {
                 sleep(after).await;
                 actor.mark(&thread, u64::MAX).await;
             });
+            done += 1;
         }
-        if (4..60).contains(&kind) && self.rng.random_bool(0.15) {
+        if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
             // A page of the author's is loaded just then.
             let own = self.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
-            let after = Duration::from_millis(self.rng.random_range(0..400));
+            let after = Duration::from_millis(self.rng.random_range(0..600));
             tracker.spawn(async move {
                 sleep(after).await;
                 own.look().await;
             });
+            done += 1;
         }
         tracker.spawn(async move {
             match kind {
@@ -281,10 +314,12 @@ impl Run {
                 _ => actor.change(&thread, &actor.user, false).await,
             }
         });
+        done
     }
 
     /// Several do something in one thread at once, while a process may die in the middle of it.
-    fn burst(&mut self, n: usize, actor: &Actor, thread: &str, other: &UserId, tracker: &TaskTracker) {
+    fn burst(&mut self, n: u64, actor: &Actor, thread: &str, other: &UserId, tracker: &TaskTracker) -> u64 {
+        let mut done = 0;
         let mut soon = || Duration::from_millis(self.rng.random_range(0..60));
         let (dies, returns) = (soon(), soon());
         if self.rng.random_bool(0.5) {
@@ -303,8 +338,10 @@ impl Run {
                 sleep(returns).await;
                 actor.change(&thread, &other, true).await;
             });
+            done += 2;
         }
-        for k in 0..self.rng.random_range(2..5) {
+        let parts = self.rng.random_range(2..5);
+        for k in 0..parts {
             let actor = self.actors[self.rng.random_range(0..self.actors.len())].clone();
             let (thread, text) = (thread.to_owned(), format!("words {n}.{k}"));
             let (after, reads) =
@@ -318,6 +355,7 @@ impl Run {
                 }
             });
         }
+        done + parts
     }
 
     /// Breaks something.

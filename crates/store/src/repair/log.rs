@@ -1,7 +1,7 @@
 //! A thread's log made whole: without a hole, each message as the entries about it leave it, and
 //! each entry's idempotency key known.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{
     event::{Body, Entry, Member, Role, ThreadKind},
@@ -120,7 +120,7 @@ impl Repair<'_> {
             let known = KeyRow { hash, thread: thread.clone(), tseq: row.tseq, exp };
             (exp > self.now.as_second()).then(|| (keys::idempotency(&row.by, key), known))
         };
-        let known: HashMap<Key, KeyRow> = rows.iter().filter_map(known).collect();
+        let known: BTreeMap<Key, KeyRow> = rows.iter().filter_map(known).collect();
         let found = self.rows(known.keys().cloned()).await?;
         for (key, row) in &known {
             self.set(key, found.get(key).and_then(Option::as_ref), row).await?;

@@ -2,7 +2,7 @@
 
 use std::ops::{Div, Mul, Sub};
 
-use serde_json::Value;
+use super::request::Request;
 
 /// Units and requests.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -17,22 +17,27 @@ pub(crate) struct Bill {
 }
 
 impl Bill {
-    /// Adds a request.
-    pub(crate) fn count(&mut self, operation: &str, request: &Value) {
-        let unit = |read: &Value| if read["ConsistentRead"] == true { 1.0 } else { 0.5 };
-        let items = |list: &Value| list.as_array().map_or(0.0, |items| items.iter().map(|_| 1.0).sum());
+    /// Adds a request to SQS.
+    pub(crate) fn count_call(&mut self) {
+        self.queues += 1.0;
+    }
+
+    /// Adds a request to DynamoDB.
+    pub(crate) fn count(&mut self, operation: &str, request: &Request<'_>) {
+        let unit = |read: &Request<'_>| if read.consistent_read { 1.0 } else { 0.5 };
+        let count = |n: usize| f64::from(u32::try_from(n).expect("few"));
         match operation {
-            // Where the tables are is asked once a process, at no charge.
-            "DescribeTable" => {}
             "GetItem" | "Query" => self.reads += unit(request),
             "BatchGetItem" => {
-                let tables = request["RequestItems"].as_object().into_iter().flatten();
-                self.reads += tables.map(|(_, read)| unit(read) * items(&read["Keys"])).sum::<f64>();
+                let tables = request.batches.values();
+                self.reads += tables.map(|read| unit(read) * count(read.keys.len())).sum::<f64>();
             }
-            "TransactGetItems" => self.reads += 2.0 * items(&request["TransactItems"]),
-            "TransactWriteItems" => self.writes += 2.0 * items(&request["TransactItems"]),
+            "TransactGetItems" => self.reads += 2.0 * count(request.transact_items.len()),
+            "TransactWriteItems" => self.writes += 2.0 * count(request.transact_items.len()),
             "PutItem" | "UpdateItem" | "DeleteItem" => self.writes += 1.0,
-            _ => self.queues += 1.0,
+            // Where the tables are is asked once a process, at no charge; what only a repair asks for is no
+            // part of an hour.
+            _ => {}
         }
     }
 }

@@ -2,44 +2,10 @@
 //! expressions" and "Update expressions"). Whatever else it meets, it panics: the model is to grow
 //! with the code that it judges.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
-/// A row: attribute names and values in DynamoDB's JSON.
-pub(crate) type Item = BTreeMap<String, Value>;
-
-/// What `:names` and `#names` of a request stand for.
-#[derive(Debug)]
-pub(crate) struct Names<'a> {
-    /// `ExpressionAttributeValues`.
-    pub(crate) values: &'a Value,
-    /// `ExpressionAttributeNames`.
-    pub(crate) names: &'a Value,
-}
-
-impl<'a> Names<'a> {
-    /// Those of a request, or of one part of a transaction.
-    pub(crate) fn of(request: &'a Value) -> Self {
-        Self { values: &request["ExpressionAttributeValues"], names: &request["ExpressionAttributeNames"] }
-    }
-
-    fn path(&self, token: &str) -> String {
-        match token.strip_prefix('#') {
-            Some(_) => self.names[token].as_str().unwrap_or_else(|| panic!("no name `{token}`")).to_owned(),
-            None => token.to_owned(),
-        }
-    }
-
-    fn value(&self, token: &str) -> Value {
-        let value = &self.values[token];
-        assert!(!value.is_null(), "no value `{token}`");
-        value.clone()
-    }
-}
+use super::request::{Attribute, Item, Request};
 
 /// Whether a condition holds of a row, which may be absent.
-pub(crate) fn holds(condition: &str, item: Option<&Item>, names: &Names<'_>) -> bool {
+pub(crate) fn holds(condition: &str, item: Option<&Item>, names: &Request<'_>) -> bool {
     let empty = Item::new();
     let mut parser = Parser { tokens: tokens(condition), at: 0, item: item.unwrap_or(&empty), names };
     let held = parser.any();
@@ -48,7 +14,7 @@ pub(crate) fn holds(condition: &str, item: Option<&Item>, names: &Names<'_>) -> 
 }
 
 /// A row after an update; `key` makes an absent one.
-pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Names<'_>) -> Item {
+pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Request<'_>) -> Item {
     let before = item.cloned().unwrap_or_else(|| key.clone());
     let mut after = before.clone();
     let mut clause = "";
@@ -61,19 +27,24 @@ pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Nam
             }
             "," => parser.at += 1,
             path => {
-                let path = names.path(path);
+                let path = path_of(names, path);
                 parser.at += 1;
                 if clause == "REMOVE" {
-                    after.remove(&path);
+                    after.remove(path);
                 } else {
                     parser.expect("=");
                     let value = parser.operand().unwrap_or_else(|| panic!("`{update}` sets an absent value"));
-                    after.insert(path, value);
+                    after.insert(path.into(), value);
                 }
             }
         }
     }
     after
+}
+
+/// The attribute that a token names.
+fn path_of<'a>(names: &'a Request<'_>, token: &'a str) -> &'a str {
+    if token.starts_with('#') { names.expression_attribute_names[token] } else { token }
 }
 
 fn tokens(text: &str) -> Vec<&str> {
@@ -96,7 +67,7 @@ struct Parser<'a> {
     tokens: Vec<&'a str>,
     at: usize,
     item: &'a Item,
-    names: &'a Names<'a>,
+    names: &'a Request<'a>,
 }
 
 impl<'a> Parser<'a> {
@@ -149,9 +120,9 @@ impl<'a> Parser<'a> {
             Some("attribute_not_exists") => !self.has(),
             Some("begins_with") => {
                 let (text, prefix) = self.two();
-                text.zip(prefix).is_some_and(|(text, prefix)| {
-                    text["S"].as_str().unwrap_or_default().starts_with(prefix["S"].as_str().unwrap_or("\0"))
-                })
+                let (text, prefix) = (text.as_ref(), prefix.as_ref());
+                let texts = text.and_then(Attribute::text).zip(prefix.and_then(Attribute::text));
+                texts.is_some_and(|(text, prefix)| text.starts_with(prefix))
             }
             _ => self.compared(),
         }
@@ -160,12 +131,12 @@ impl<'a> Parser<'a> {
     fn has(&mut self) -> bool {
         self.at += 1;
         self.expect("(");
-        let path = self.names.path(self.next());
+        let path = path_of(self.names, self.next());
         self.expect(")");
-        self.item.contains_key(&path)
+        self.item.contains_key(path)
     }
 
-    fn two(&mut self) -> (Option<Value>, Option<Value>) {
+    fn two(&mut self) -> (Option<Attribute>, Option<Attribute>) {
         self.at += 1;
         self.expect("(");
         let first = self.operand();
@@ -197,49 +168,44 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn operand(&mut self) -> Option<Value> {
+    fn operand(&mut self) -> Option<Attribute> {
         match self.next() {
             "if_not_exists" => {
                 self.at -= 1;
                 let (there, otherwise) = self.two();
                 there.or(otherwise)
             }
-            token if token.starts_with(':') => Some(self.names.value(token)),
-            token => self.item.get(&self.names.path(token)).cloned(),
+            token if token.starts_with(':') => {
+                let value = self.names.expression_attribute_values.get(token);
+                Some(value.unwrap_or_else(|| panic!("no value `{token}`")).clone())
+            }
+            token => self.item.get(path_of(self.names, token)).cloned(),
         }
     }
 }
 
 /// How two values of one type compare; nothing, where one is absent or of another type.
-fn order(left: Option<&Value>, right: Option<&Value>) -> Option<std::cmp::Ordering> {
-    let (left, right) = (left?, right?);
-    let number = |v: &Value| v["N"].as_str().map(|n| n.parse::<i128>().expect("whole numbers only"));
-    match (number(left), number(right)) {
-        (Some(a), Some(b)) => Some(a.cmp(&b)),
-        _ => match (left["S"].as_str(), right["S"].as_str()) {
-            (Some(a), Some(b)) => Some(a.cmp(b)),
-            _ => match (left["BOOL"].as_bool(), right["BOOL"].as_bool()) {
-                (Some(a), Some(b)) => Some(a.cmp(&b)),
-                _ => None,
-            },
-        },
+fn order(left: Option<&Attribute>, right: Option<&Attribute>) -> Option<std::cmp::Ordering> {
+    let number = |digits: &str| digits.parse::<i128>().expect("whole numbers only");
+    match (left?, right?) {
+        (Attribute::N(a), Attribute::N(b)) => Some(number(a).cmp(&number(b))),
+        (Attribute::S(a), Attribute::S(b)) => Some(a.cmp(b)),
+        (Attribute::Bool(a), Attribute::Bool(b)) => Some(a.cmp(b)),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn item(pairs: &[(&str, i64)]) -> Item {
-        pairs.iter().map(|(name, n)| ((*name).to_owned(), json!({"N": n.to_string()}))).collect()
+        pairs.iter().map(|(name, n)| ((*name).into(), Attribute::N(n.to_string().into()))).collect()
     }
 
     #[test]
     fn conditions_hold_as_dynamodb_says() {
-        let request = json!({"ExpressionAttributeValues": {":a": {"N": "10"}, ":b": {"N": "9"}}});
-        let names = Names::of(&request);
+        let names = Request::of(br#"{"ExpressionAttributeValues": {":a": {"N": "10"}, ":b": {"N": "9"}}}"#);
         let row = item(&[("x", 10), ("y", 9)]);
         for (condition, expected) in [
             ("x = :a", true),
@@ -259,9 +225,10 @@ mod tests {
 
     #[test]
     fn updates_set_and_remove() {
-        let request = json!({"ExpressionAttributeValues": {":a": {"N": "1"}, ":b": {"N": "2"}},
-            "ExpressionAttributeNames": {"#at": "at"}});
-        let names = Names::of(&request);
+        let names = Request::of(
+            br##"{"ExpressionAttributeValues": {":a": {"N": "1"}, ":b": {"N": "2"}},
+                "ExpressionAttributeNames": {"#at": "at"}}"##,
+        );
         let update = "SET #at = :a, x = if_not_exists(x, :b), y = if_not_exists(y, :b) REMOVE z";
         let after = updated(update, Some(&item(&[("x", 7), ("z", 8)])), &Item::new(), &names);
         assert_eq!(after, item(&[("at", 1), ("x", 7), ("y", 2)]));

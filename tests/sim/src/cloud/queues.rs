@@ -1,11 +1,12 @@
 //! SQS at its worst: standard queues that lose, double, delay and reorder, forget an ack, and let
 //! a receive that was given up take messages all the same.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use domain::limits;
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::{
     sync::Notify,
     time::{Duration, Instant},
@@ -36,11 +37,44 @@ struct Queue {
 
 #[derive(Debug, Clone)]
 struct Message {
-    body: Value,
+    body: Arc<str>,
     sent: Instant,
     sent_ms: i64,
     visible: Instant,
     receipt: u64,
+}
+
+/// A request of any operation; what an operation has not is empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Request<'a> {
+    queue_url: &'a str,
+    queue_name: &'a str,
+    #[serde(borrow)]
+    message_body: Cow<'a, str>,
+    #[serde(borrow)]
+    entries: Vec<Entry<'a>>,
+    attributes: BTreeMap<&'a str, &'a str>,
+}
+
+/// What is acknowledged.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    receipt_handle: &'a str,
+}
+
+/// What a receive asks for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Receive {
+    queue_url: String,
+    #[serde(default = "one")]
+    max_number_of_messages: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Queues {
@@ -55,25 +89,26 @@ impl Queues {
     pub(crate) fn answer(
         &mut self,
         operation: &str,
-        request: &Value,
+        body: &[u8],
         weather: &Weather,
         rng: &mut StdRng,
         now_ms: i64,
     ) -> Answer {
         let now = Instant::now();
-        let url = request["QueueUrl"].as_str().unwrap_or_default().to_owned();
+        let request: Request<'_> = serde_json::from_slice(body).expect("a request that the model knows");
+        let url = request.queue_url;
         match operation {
-            "CreateQueue" => self.create(request, weather, rng, now),
-            "DeleteQueue" => match self.by_url.remove(&url) {
+            "CreateQueue" => self.create(&request, weather, rng, now),
+            "DeleteQueue" => match self.by_url.remove(url) {
                 Some(queue) => {
                     queue.changed.notify_waiters();
-                    self.deleted.insert(url, now);
+                    self.deleted.insert(url.to_owned(), now);
                     Answer::ok(json!({}))
                 }
                 None => Answer::refused(GONE),
             },
             "GetQueueUrl" => {
-                let url = format!("http://sqs/{}", request["QueueName"].as_str().expect("a name"));
+                let url = format!("http://sqs/{}", request.queue_name);
                 if self.by_url.contains_key(&url) {
                     Answer::ok(json!({ "QueueUrl": url }))
                 } else {
@@ -81,21 +116,21 @@ impl Queues {
                 }
             }
             "SendMessage" => {
-                let Some(queue) = self.by_url.get_mut(&url) else { return Answer::refused(GONE) };
-                queue.send(&request["MessageBody"], weather, rng, now, now_ms);
-                Answer::ok(json!({"MessageId": "one", "MD5OfMessageBody": ""}))
+                let Some(queue) = self.by_url.get_mut(url) else { return Answer::refused(GONE) };
+                queue.send(&request.message_body, weather, rng, now, now_ms);
+                Answer::told(r#"{"MessageId":"one","MD5OfMessageBody":""}"#.into())
             }
             "DeleteMessageBatch" => {
-                let Some(queue) = self.by_url.get_mut(&url) else { return Answer::refused(GONE) };
-                let entries = request["Entries"].as_array().expect("entries");
+                let Some(queue) = self.by_url.get_mut(url) else { return Answer::refused(GONE) };
+                let entries = request.entries;
                 assert!(entries.len() <= 10, "a batch of {} acks", entries.len());
                 for entry in entries {
-                    let receipt = entry["ReceiptHandle"].as_str().and_then(|r| r.parse().ok());
+                    let receipt = entry.receipt_handle.parse().ok();
                     if !rng.random_bool(weather.lose) {
                         queue.messages.retain(|message| Some(message.receipt) != receipt);
                     }
                 }
-                Answer::ok(json!({"Successful": [], "Failed": []}))
+                Answer::told(r#"{"Successful":[],"Failed":[]}"#.into())
             }
             other => panic!("the model knows no `{other}`"),
         }
@@ -104,25 +139,24 @@ impl Queues {
     /// Messages for a receive; nothing yet, if it has to wait: for what, and at most until when.
     pub(crate) fn receive(
         &mut self,
-        request: &Value,
+        request: &Receive,
         rng: &mut StdRng,
     ) -> Result<Answer, (Arc<Notify>, Option<Instant>)> {
         let now = Instant::now();
-        let url = request["QueueUrl"].as_str().unwrap_or_default();
-        let Some(queue) = self.by_url.get_mut(url) else { return Ok(Answer::refused(GONE)) };
+        let Some(queue) = self.by_url.get_mut(&request.queue_url) else { return Ok(Answer::refused(GONE)) };
         queue.messages.retain(|message| now < message.sent + queue.retention);
         queue.messages.shuffle(rng);
-        let most = rng.random_range(1..=request["MaxNumberOfMessages"].as_u64().unwrap_or(1));
+        let most = rng.random_range(1..=request.max_number_of_messages);
         let mut taken = Vec::new();
         for message in queue.messages.iter_mut().filter(|message| message.visible <= now) {
-            if taken.len() as u64 == most {
+            if taken.len() == most {
                 break;
             }
             self.receipts += 1;
             message.receipt = self.receipts;
             message.visible = now + queue.visibility;
             taken.push(json!({
-                "Body": message.body,
+                "Body": &*message.body,
                 "ReceiptHandle": message.receipt.to_string(),
                 "Attributes": {"SentTimestamp": message.sent_ms.to_string()},
             }));
@@ -153,21 +187,21 @@ impl Queues {
         let now = Instant::now();
         for queue in self.by_url.values_mut() {
             if rng.random_bool(0.5) {
-                queue.send(&json!(body), &Weather::CALM, rng, now, now_ms);
+                queue.send(body, &Weather::CALM, rng, now, now_ms);
             }
         }
     }
 
-    fn create(&mut self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+    fn create(&mut self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
         if rng.random_bool(weather.throttle) {
             return Answer::refused("com.amazonaws.sqs#RequestThrottled");
         }
-        let url = format!("http://sqs/{}", request["QueueName"].as_str().expect("a name"));
+        let url = format!("http://sqs/{}", request.queue_name);
         if self.deleted.get(&url).is_some_and(|at| now < *at + NAME_REST) {
             return Answer::refused("com.amazonaws.sqs#QueueDeletedRecently");
         }
         let seconds = |name: &str| {
-            let text = request["Attributes"][name].as_str().expect("every queue says how it is to be");
+            let text = request.attributes.get(name).expect("every queue says how it is to be");
             Duration::from_secs(text.parse().expect("seconds"))
         };
         let (visibility, retention) = (seconds("VisibilityTimeout"), seconds("MessageRetentionPeriod"));
@@ -177,10 +211,11 @@ impl Queues {
 }
 
 impl Queue {
-    fn send(&mut self, body: &Value, weather: &Weather, rng: &mut StdRng, now: Instant, now_ms: i64) {
+    fn send(&mut self, body: &str, weather: &Weather, rng: &mut StdRng, now: Instant, now_ms: i64) {
         if rng.random_bool(weather.lose) {
             return;
         }
+        let body: Arc<str> = body.into();
         let copies = if rng.random_bool(weather.double) { 2 } else { 1 };
         for _ in 0..copies {
             let late = if rng.random_bool(weather.delay) {

@@ -4,17 +4,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    ops::Bound,
-    sync::Arc,
+    ops::{Bound, Deref},
+    sync::{Arc, OnceLock},
 };
 
 use rand::{RngExt as _, rngs::StdRng};
-use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
 use super::{
-    expression::{Item, Names, holds, updated},
+    expression::{holds, updated},
+    request::{self, Action, Attribute, Item, Request},
     weather::Weather,
 };
 
@@ -46,20 +46,59 @@ pub(crate) struct Rows {
 #[derive(Debug)]
 struct Written {
     key: Key,
-    before: Option<Arc<Item>>,
+    before: Option<Arc<Stored>>,
     visible: Instant,
     busy: Instant,
 }
 
 #[derive(Debug)]
 struct Row {
-    item: Option<Arc<Item>>,
-    before: Option<Arc<Item>>,
+    item: Option<Arc<Stored>>,
+    before: Option<Arc<Stored>>,
     changed: Instant,
     /// Until then readers still see `before`.
     visible: Instant,
     /// Until then other writers get a conflict.
     busy: Instant,
+}
+
+impl Row {
+    /// What a reader sees of it.
+    fn seen(
+        &self,
+        consistent: bool,
+        weather: &Weather,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Option<Arc<Stored>> {
+        let stale = !consistent && now < self.changed + STALE && rng.random_bool(weather.stale);
+        if now < self.visible || stale { self.before.clone() } else { self.item.clone() }
+    }
+}
+
+/// A row's attributes, and their JSON once somebody has read them.
+#[derive(Debug)]
+struct Stored {
+    item: Item,
+    json: OnceLock<String>,
+}
+
+impl Stored {
+    fn new(item: Item) -> Arc<Self> {
+        Arc::new(Self { item, json: OnceLock::new() })
+    }
+
+    fn json(&self) -> &str {
+        self.json.get_or_init(|| serde_json::to_string(&self.item).expect("rows are JSON"))
+    }
+}
+
+impl Deref for Stored {
+    type Target = Item;
+
+    fn deref(&self) -> &Item {
+        &self.item
+    }
 }
 
 /// An answer, and how long it takes until it may be given.
@@ -80,7 +119,7 @@ impl Answer {
     }
 
     /// 200 with a body that is JSON already.
-    fn told(body: String) -> Self {
+    pub(crate) fn told(body: String) -> Self {
         Self { status: 200, body, after: Duration::ZERO }
     }
 
@@ -95,7 +134,7 @@ impl Answer {
 }
 
 enum Write<'a> {
-    Put(&'a Value),
+    Put(&'a Item),
     Update(&'a str),
     Delete,
     Check,
@@ -106,7 +145,7 @@ impl Rows {
     pub(crate) fn answer(
         &mut self,
         operation: &str,
-        request: &Value,
+        request: &Request<'_>,
         weather: &Weather,
         rng: &mut StdRng,
     ) -> Answer {
@@ -118,14 +157,14 @@ impl Rows {
             // A restored table has another id, and that alone is another generation; here it has not, so
             // that it is on the repair.
             "DescribeTable" => Answer::ok(json!({"Table": {
-                "TableName": request["TableName"], "TableId": "the-one", "TableStatus": "ACTIVE"}})),
+                "TableName": request.table_name, "TableId": "the-one", "TableStatus": "ACTIVE"}})),
             "GetItem" => {
-                let item = self.read(&key(&request["Key"]), request, weather, rng, now);
+                let item = self.read(&request.about(), request.consistent_read, weather, rng, now);
                 Answer::told(one(item.as_deref()))
             }
             "TransactGetItems" => {
-                let wanted = request["TransactItems"].as_array().expect("items");
-                let keys: Vec<Key> = wanted.iter().map(|item| key(&item["Get"]["Key"])).collect();
+                let keys: Vec<Key> =
+                    request.transact_items.iter().map(|action| action.part().about()).collect();
                 if keys.iter().any(|key| self.is_busy(key, now)) {
                     return Answer::refused("TransactionCanceledException");
                 }
@@ -136,12 +175,9 @@ impl Rows {
             "BatchGetItem" => self.batch_get(request, weather, rng, now),
             "Query" => self.query(request, weather, rng, now),
             "Scan" => self.scan(request, weather, rng),
-            "PutItem" => self.single(&key(&request["Item"]), &Write::Put(&request["Item"]), request, now),
-            "UpdateItem" => {
-                let update = request["UpdateExpression"].as_str().expect("an update");
-                self.single(&key(&request["Key"]), &Write::Update(update), request, now)
-            }
-            "DeleteItem" => self.single(&key(&request["Key"]), &Write::Delete, request, now),
+            "PutItem" => self.single(&Write::Put(&request.item), request, now),
+            "UpdateItem" => self.single(&Write::Update(request.update_expression), request, now),
+            "DeleteItem" => self.single(&Write::Delete, request, now),
             "TransactWriteItems" => self.transact(request, weather, rng, now),
             other => panic!("the model knows no `{other}`"),
         }
@@ -151,7 +187,7 @@ impl Rows {
     pub(crate) fn expire(&mut self, seconds: i64, rng: &mut StdRng) {
         let now = Instant::now();
         for row in self.items.values_mut().filter(|row| now >= row.busy) {
-            let exp = row.item.as_ref().and_then(|item| item.get("exp")?["N"].as_str()?.parse::<i64>().ok());
+            let exp = row.item.as_ref().and_then(|item| item.get("exp")?.digits()?.parse::<i64>().ok());
             if exp.is_some_and(|exp| exp < seconds) && rng.random_bool(0.5) {
                 (row.before, row.item) = (None, None);
             }
@@ -188,80 +224,82 @@ impl Rows {
 
     /// Every row that is there, for the judges at the end.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Key, &Item)> {
-        self.items.iter().filter_map(|(key, row)| Some((key, row.item.as_deref()?)))
+        self.items.iter().filter_map(|(key, row)| Some((key, &row.item.as_ref()?.item)))
+    }
+
+    /// The rows of a partition that are there and begin so.
+    pub(crate) fn of(&self, pk: &str, prefix: &str) -> impl Iterator<Item = &Item> + use<'_> {
+        let (from, to) = prefixed(prefix);
+        let rows = self.items.range((pk.to_owned(), from)..=(pk.to_owned(), to));
+        rows.filter_map(|(_, row)| Some(&row.item.as_ref()?.item))
     }
 
     /// A row as it is, seen or not.
     pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
-        self.items.get(&(pk, sk))?.item.as_deref()
+        Some(&self.items.get(&(pk, sk))?.item.as_ref()?.item)
     }
 
     fn read(
         &self,
         key: &Key,
-        request: &Value,
+        consistent: bool,
         weather: &Weather,
         rng: &mut StdRng,
         now: Instant,
-    ) -> Option<Arc<Item>> {
-        let row = self.items.get(key)?;
-        let consistent = request["ConsistentRead"].as_bool().unwrap_or(false);
-        let stale = !consistent && now < row.changed + STALE && rng.random_bool(weather.stale);
-        if now < row.visible || stale { row.before.clone() } else { row.item.clone() }
+    ) -> Option<Arc<Stored>> {
+        self.items.get(key)?.seen(consistent, weather, rng, now)
     }
 
-    fn batch_get(&self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
-        let (mut responses, mut unprocessed) = (BTreeMap::new(), json!({}));
-        for (table, part) in request["RequestItems"].as_object().expect("tables") {
-            let keys = part["Keys"].as_array().expect("keys");
+    fn batch_get(&self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+        let (mut responses, mut unprocessed) = (Vec::new(), json!({}));
+        for (table, part) in &request.batches {
+            let keys = &part.keys;
             assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
             let most =
                 if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
-            let found: Vec<Arc<Item>> =
-                keys[..most].iter().filter_map(|k| self.read(&key(k), part, weather, rng, now)).collect();
-            responses.insert(table, found);
+            let read =
+                |key: &request::Key<'_>| self.read(&key.pair(), part.consistent_read, weather, rng, now);
+            let found: Vec<Arc<Stored>> = keys[..most].iter().filter_map(read).collect();
+            responses.push(format!(r#""{table}":{}"#, list(&found)));
             if most < keys.len() {
-                let mut rest = part.clone();
-                rest["Keys"] = json!(keys[most..]);
-                unprocessed[table] = rest;
+                unprocessed[table] = json!({"Keys": keys[most..], "ConsistentRead": part.consistent_read});
             }
         }
-        Answer::told(format!(r#"{{"Responses":{},"UnprocessedKeys":{unprocessed}}}"#, text(&responses)))
+        Answer::told(format!(
+            r#"{{"Responses":{{{}}},"UnprocessedKeys":{unprocessed}}}"#,
+            responses.join(",")
+        ))
     }
 
-    fn query(&self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
+    fn query(&self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
         let (from, to) = sort_range(request);
-        let pk = request["ExpressionAttributeValues"][":pk"]["S"].as_str().expect("a partition").to_owned();
-        let forward = request["ScanIndexForward"].as_bool().unwrap_or(true);
-        let start = request["ExclusiveStartKey"].as_object().map(|_| key(&request["ExclusiveStartKey"]));
-        let mut limit = request["Limit"].as_u64().map_or(usize::MAX, |n| usize::try_from(n).expect("small"));
+        let pk = request.text(":pk").to_owned();
+        let forward = request.scan_index_forward.unwrap_or(true);
+        let start = request.exclusive_start_key.as_ref().map(request::Key::pair);
+        let mut limit = request.limit.unwrap_or(usize::MAX);
         if rng.random_bool(weather.short) {
             limit = limit.min(rng.random_range(1..=3));
         }
-        let mut keys: Vec<&Key> =
-            self.items.range((pk.clone(), from)..=(pk, to)).map(|(key, _)| key).collect();
-        if !forward {
-            keys.reverse();
-        }
+        let mut rows = self.items.range((pk.clone(), from)..=(pk, to));
         let (mut items, mut last) = (Vec::new(), None);
-        for key in keys {
+        while let Some((key, row)) = if forward { rows.next() } else { rows.next_back() } {
             if start.as_ref().is_some_and(|start| if forward { key <= start } else { key >= start }) {
                 continue;
             }
             if items.len() == limit {
-                last = items.last().map(|item: &Arc<Item>| json!({"pk": item["pk"], "sk": item["sk"]}));
+                last = items.last().map(|item: &Arc<Stored>| json!({"pk": item["pk"], "sk": item["sk"]}));
                 break;
             }
-            items.extend(self.read(key, request, weather, rng, now));
+            items.extend(row.seen(request.consistent_read, weather, rng, now));
         }
         let scanned = items.len();
-        if let Some(filter) = request["FilterExpression"].as_str() {
-            items.retain(|item| holds(filter, Some(item), &Names::of(request)));
+        if let Some(filter) = request.filter_expression {
+            items.retain(|item| holds(filter, Some(item), request));
         }
         let mut body = format!(r#"{{"Count":{},"ScannedCount":{scanned}"#, items.len());
-        if request["Select"] != "COUNT" {
+        if request.select != "COUNT" {
             body += r#","Items":"#;
-            body += &text(&items);
+            body += &list(&items);
         }
         if let Some(last) = last {
             body += r#","LastEvaluatedKey":"#;
@@ -271,9 +309,9 @@ impl Rows {
     }
 
     /// A page of all keys there are.
-    fn scan(&self, request: &Value, weather: &Weather, rng: &mut StdRng) -> Answer {
-        assert_eq!(request["ProjectionExpression"], "pk, sk");
-        let start = request["ExclusiveStartKey"].as_object().map(|_| key(&request["ExclusiveStartKey"]));
+    fn scan(&self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng) -> Answer {
+        assert_eq!(request.projection_expression, "pk, sk");
+        let start = request.exclusive_start_key.as_ref().map(request::Key::pair);
         let range = (start.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let most = if rng.random_bool(weather.short) { rng.random_range(1..=3) } else { 100 };
         let mut rows = self.items.range(range).filter(|(_, row)| row.item.is_some());
@@ -287,7 +325,8 @@ impl Rows {
         Answer::ok(body)
     }
 
-    fn single(&mut self, key: &Key, write: &Write<'_>, request: &Value, now: Instant) -> Answer {
+    fn single(&mut self, write: &Write<'_>, request: &Request<'_>, now: Instant) -> Answer {
+        let key = &request.about();
         if self.is_busy(key, now) {
             return Answer::refused("TransactionConflictException");
         }
@@ -298,23 +337,27 @@ impl Rows {
         Answer::ok(json!({}))
     }
 
-    fn transact(&mut self, request: &Value, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
-        let token = request["ClientRequestToken"].as_str().unwrap_or_default().to_owned();
-        if self.tokens.get(&token).is_some_and(|at| now < *at + TOKEN_LIFE) {
+    fn transact(
+        &mut self,
+        request: &Request<'_>,
+        weather: &Weather,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Answer {
+        let token = request.client_request_token;
+        if self.tokens.get(token).is_some_and(|at| now < *at + TOKEN_LIFE) {
             return Answer::ok(json!({}));
         }
         let mut writes = Vec::new();
-        for item in request["TransactItems"].as_array().expect("items") {
-            let (kind, part) = item.as_object().and_then(|o| o.iter().next()).expect("one action");
-            let (target, write) = match kind.as_str() {
-                "Put" => (&part["Item"], Write::Put(&part["Item"])),
-                "Update" => {
-                    (&part["Key"], Write::Update(part["UpdateExpression"].as_str().expect("an update")))
-                }
-                "Delete" => (&part["Key"], Write::Delete),
-                _ => (&part["Key"], Write::Check),
+        for action in &request.transact_items {
+            let part = action.part();
+            let write = match action {
+                Action::Put(put) => Write::Put(&put.item),
+                Action::Update(update) => Write::Update(update.update_expression),
+                Action::Delete(_) => Write::Delete,
+                Action::ConditionCheck(_) | Action::Get(_) => Write::Check,
             };
-            writes.push((key(target), write, part));
+            writes.push((part.about(), write, part));
         }
         let mut keys: Vec<&Key> = writes.iter().map(|(key, ..)| key).collect();
         keys.sort();
@@ -322,20 +365,20 @@ impl Rows {
         if writes.len() > 100 || keys.len() != writes.len() {
             return Answer::refused("ValidationException");
         }
-        let reason = |code: &str| json!({ "Code": code });
-        let reasons: Vec<Value> = writes
+        let reasons: Vec<&str> = writes
             .iter()
             .map(|(key, _, part)| {
                 if self.is_busy(key, now) || rng.random_bool(weather.conflict) {
-                    reason("TransactionConflict")
+                    "TransactionConflict"
                 } else if self.condition_holds(key, part) {
-                    reason("None")
+                    "None"
                 } else {
-                    reason("ConditionalCheckFailed")
+                    "ConditionalCheckFailed"
                 }
             })
             .collect();
-        if reasons.iter().any(|reason| reason["Code"] != "None") {
+        if reasons.iter().any(|reason| *reason != "None") {
+            let reasons: Vec<Value> = reasons.iter().map(|reason| json!({ "Code": reason })).collect();
             return Answer::because(json!({
                 "__type": "TransactionCanceledException",
                 "message": "the model says so",
@@ -347,7 +390,7 @@ impl Rows {
             let visible = now + spread.mul_f64(rng.random::<f64>());
             self.write(key, write, part, (now, visible, now + spread));
         }
-        self.tokens.insert(token, now);
+        self.tokens.insert(token.to_owned(), now);
         Answer { after: spread, ..Answer::ok(json!({})) }
     }
 
@@ -356,9 +399,9 @@ impl Rows {
         self.items.get(key).is_some_and(|row| now < row.busy)
     }
 
-    fn condition_holds(&self, key: &Key, part: &Value) -> bool {
-        let item = self.items.get(key).and_then(|row| row.item.as_deref());
-        part["ConditionExpression"].as_str().is_none_or(|condition| holds(condition, item, &Names::of(part)))
+    fn condition_holds(&self, key: &Key, part: &Request<'_>) -> bool {
+        let item = self.items.get(key).and_then(|row| row.item.as_deref()).map(Deref::deref);
+        part.condition_expression.is_none_or(|condition| holds(condition, item, part))
     }
 
     /// Writes a row that readers see from `visible` on, and other writers may have from `busy` on.
@@ -366,26 +409,23 @@ impl Rows {
         &mut self,
         key: &Key,
         write: &Write<'_>,
-        part: &Value,
+        part: &Request<'_>,
         (now, visible, busy): (Instant, Instant, Instant),
     ) {
         let before = self.items.get(key).and_then(|row| row.item.clone());
         let item = match write {
-            Write::Put(item) => {
-                let attributes = item.as_object().expect("a row").iter();
-                Some(Arc::new(attributes.map(|(name, value)| (name.clone(), value.clone())).collect()))
-            }
+            Write::Put(item) => Some(Stored::new((*item).clone())),
             Write::Update(update) => {
-                let own =
-                    Item::from([("pk".into(), json!({"S": key.0})), ("sk".into(), json!({"S": key.1}))]);
-                Some(Arc::new(updated(update, before.as_deref(), &own, &Names::of(part))))
+                let text = |text: &str| Attribute::S(text.into());
+                let own = Item::from([("pk".into(), text(&key.0)), ("sk".into(), text(&key.1))]);
+                Some(Stored::new(updated(update, before.as_deref().map(Deref::deref), &own, part)))
             }
             Write::Delete => None,
             Write::Check => before.clone(),
         };
         let grows = GROWS.into_iter().filter(|(pk, sk, _)| key.0.starts_with(pk) && key.1.starts_with(sk));
         for (.., name) in grows {
-            let of = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| number(item, name));
+            let of = |item: &Option<Arc<Stored>>| item.as_ref().and_then(|item| number(item, name));
             if let (Some(was), Some(is)) = (of(&before), of(&item))
                 && is < was
             {
@@ -402,40 +442,34 @@ impl Rows {
 
 /// A number of a row.
 pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?["N"].as_str()?.parse().ok()
+    item.get(name)?.digits()?.parse().ok()
 }
 
-fn prefixed(prefix: String) -> (String, String) {
-    let last = format!("{prefix}{}", char::MAX);
-    (prefix, last)
+fn prefixed(prefix: &str) -> (String, String) {
+    (prefix.to_owned(), format!("{prefix}{}", char::MAX))
 }
 
 /// Between which sort keys a query looks.
-fn sort_range(request: &Value) -> (String, String) {
-    let value = |name: &str| {
-        let value = &request["ExpressionAttributeValues"][name]["S"];
-        value.as_str().unwrap_or_else(|| panic!("no `{name}`")).to_owned()
-    };
-    match request["KeyConditionExpression"].as_str().expect("a key condition") {
+fn sort_range(request: &Request<'_>) -> (String, String) {
+    match request.key_condition_expression {
         "pk = :pk" => (String::new(), char::MAX.to_string()),
-        "pk = :pk AND begins_with(sk, :prefix)" => prefixed(value(":prefix")),
-        "pk = :pk AND begins_with(sk, :views)" => prefixed(value(":views")),
-        "pk = :pk AND begins_with(sk, :inbox)" => prefixed(value(":inbox")),
-        "pk = :pk AND sk BETWEEN :from AND :to" => (value(":from"), value(":to")),
+        "pk = :pk AND begins_with(sk, :prefix)" => prefixed(request.text(":prefix")),
+        "pk = :pk AND begins_with(sk, :views)" => prefixed(request.text(":views")),
+        "pk = :pk AND begins_with(sk, :inbox)" => prefixed(request.text(":inbox")),
+        "pk = :pk AND sk BETWEEN :from AND :to" => {
+            (request.text(":from").to_owned(), request.text(":to").to_owned())
+        }
         other => panic!("the model knows no key condition `{other}`"),
     }
 }
 
 /// What an answer says of one row.
-fn one(item: Option<&Item>) -> String {
-    item.map_or_else(|| "{}".to_owned(), |item| format!(r#"{{"Item":{}}}"#, text(&item)))
+fn one(item: Option<&Stored>) -> String {
+    item.map_or_else(|| "{}".to_owned(), |item| format!(r#"{{"Item":{}}}"#, item.json()))
 }
 
-fn text<T: Serialize>(what: &T) -> String {
-    serde_json::to_string(what).expect("rows are JSON")
-}
-
-fn key(item: &Value) -> Key {
-    let text = |name: &str| item[name]["S"].as_str().expect("a key of two strings").to_owned();
-    (text("pk"), text("sk"))
+/// What an answer says of several rows.
+fn list(items: &[Arc<Stored>]) -> String {
+    let items: Vec<&str> = items.iter().map(|item| item.json()).collect();
+    format!("[{}]", items.join(","))
 }

@@ -52,7 +52,7 @@ impl Weather {
         stale: 0.5,
         conflict: 0.005,
         short: 0.05,
-        lose: 0.02,
+        lose: 0.06,
         double: 0.03,
         delay: 0.02,
     };

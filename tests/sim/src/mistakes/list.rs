@@ -306,7 +306,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
             && let Some((version, data)) = state.typings.as_ref().and_then(|typings| typings.after(*shown, now))
         {
             *shown = version;
-            return Next::Typing(frames::typing(data, frames::Id(Some(view.cursor()))));
+            let id = crate::frames::Id(Some(view.cursor()));
+            return Next::Typing(Frame::new(frame::lines(EventName::Typing, data), id));
         }
         match splice.step(view, now) {",
         )],
