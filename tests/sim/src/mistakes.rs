@@ -144,3 +144,17 @@ fn build(root: &Path, copy: &Path) -> Result<PathBuf, String> {
         other => Err(format!("the copy with the mistakes does not build: {other:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_fits_the_code_that_ships() {
+        let root = root().expect("a workspace");
+        for mistake in list::MISTAKES {
+            let text = fs::read(root.join(mistake.file)).expect("the file of a mistake");
+            planted(mistake.file, text).expect("a mistake that fits");
+        }
+    }
+}
