@@ -238,7 +238,9 @@ impl Stream {
         };
         if self.said == Said::Hello && now >= self.ping_at {
             self.ping_at = now + self.shared.config.ping();
-            return Ok((frames::ping(self.splice.id()), More::Nothing));
+            // What waits for its time may be due before the next ping.
+            let more = if wait.is_none() { More::Nothing } else { More::Perhaps };
+            return Ok((frames::ping(self.splice.id()), more));
         }
         Err(wait)
     }

@@ -130,9 +130,12 @@ impl News {
 
     fn read(event: &str, data: &str) -> Result<Self, BadEnvelope> {
         let event: Result<_, serde::de::value::Error> = EventName::deserialize(event.into_deserializer());
-        let data = RawValue::from_string(data.to_owned());
-        let (Ok(event), Ok(data)) = (event, data) else { return Err(BadEnvelope::Garbage) };
-        Ok(Self { event, data })
+        let value = RawValue::from_string(data.to_owned());
+        match (event, value) {
+            // With white space around it, it is none of ours.
+            (Ok(event), Ok(value)) if value.get().len() == data.len() => Ok(Self { event, data: value }),
+            _ => Err(BadEnvelope::Garbage),
+        }
     }
 }
 
@@ -177,6 +180,7 @@ mod tests {
             &good.replace(".42", ".x"),
             &good.replace(" message", ""),
             &good[..good.len() - 1],
+            &format!("{good} "),
         ];
         for bad in bad {
             assert_eq!(Envelope::decode(bad).unwrap_err(), BadEnvelope::Garbage, "{bad}");
