@@ -22,8 +22,8 @@ use super::{
 /// and the pings of many streams must not keep a message waiting. What a receive brings meanwhile goes
 /// out with the same write to those who still stand in the line.
 ///
-/// All of them speak before any is written, so that writes come close together: a reader's processor
-/// that is still busy with one need not be woken for the next.
+/// All of them speak before any is written, so that writes come close together, and a reader's processor
+/// that is still busy with one need not be woken for the next. Groups of 1, 8 and 32 measured alike.
 const TURNS: usize = 16;
 
 /// The streams that one task serves.
