@@ -46,8 +46,10 @@ pub(crate) struct Request {
     pub(crate) head: Vec<u8>,
     /// And its body.
     pub(crate) body: Vec<u8>,
-    /// When it was cut, or the edge had ended it.
-    pub(crate) ended: Option<Instant>,
+    /// When the last of it was about to be passed on: its reader cannot have known of an end before.
+    pub(crate) last: Instant,
+    /// Whether it was cut, or the edge has ended it.
+    pub(crate) ended: bool,
 }
 
 struct Shared {
@@ -107,7 +109,8 @@ impl Shared {
         let mut requests = self.requests.lock().unwrap();
         let requests = requests.entry(lane.to_owned()).or_default();
         let at = Instant::now();
-        requests.push(Request { at, last_event_id, head: Vec::new(), body: Vec::new(), ended: None });
+        let (head, body) = (Vec::new(), Vec::new());
+        requests.push(Request { at, last_event_id, head, body, last: at, ended: false });
         let place = requests.len() - 1;
         let plan = self.plans.lock().unwrap().get(lane).cloned().unwrap_or_default();
         (place, Passage::new(plan, place))
@@ -139,7 +142,7 @@ async fn serve(shared: &Shared, mut browser: TcpStream) -> io::Result<()> {
             read = edge.read(&mut bytes) => read?,
             // It says no more: it can only have gone, perhaps since the edge's last chunk told it to.
             _ = browser.read(&mut nothing) => {
-                shared.note(&lane, place, |request| request.ended = Some(Instant::now()));
+                shared.note(&lane, place, |request| request.ended = true);
                 return Ok(());
             }
         };
@@ -158,12 +161,16 @@ async fn pass(
     browser: &mut TcpStream,
 ) -> io::Result<bool> {
     let (pass, cut) = passage.pass(bytes);
+    let at = Instant::now();
     browser.write_all(&pass).await?;
     let is_over = cut.is_some() || bytes.is_empty();
     shared.note(lane, place, |request| {
         request.head = passage.head().to_vec();
         request.body = passage.body().to_vec();
-        request.ended = is_over.then(Instant::now);
+        if !pass.is_empty() {
+            request.last = at;
+        }
+        request.ended = is_over;
     });
     if cut.is_some_and(|cut| cut.how == How::Rst) {
         browser.set_zero_linger()?;
