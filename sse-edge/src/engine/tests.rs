@@ -390,6 +390,27 @@ async fn a_stream_that_panics_is_let_go_alone() {
     assert!(run.models[2].side().wire.ends_with(&chunk));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_many_turns_of_the_wheel_is_made_up_for_at_once() {
+    let lane: Arc<Lane<End>> = Arc::default();
+    let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
+    tracker.spawn(lane.clone().run(stop.clone()));
+    let mut run = Run { lane, models: Vec::new(), rng: fastrand::Rng::with_seed(1), said: 0 };
+    // Their pings are due at every place of the wheel.
+    for _ in 0..64 {
+        run.adopt();
+        run.models.last().unwrap().side().room = usize::MAX;
+        run.settle().await;
+        advance(Duration::from_millis(400)).await;
+    }
+    for pause in [Duration::from_hours(8 * 24), PING, Duration::from_hours(1), PING] {
+        advance(pause).await;
+        run.settle().await;
+        run.judge();
+    }
+    assert!(run.models.iter().all(|model| model.side().is_open()));
+}
+
 #[test]
 fn a_stream_at_rest_is_small() {
     let conn = size_of::<Conn<Open>>();

@@ -49,20 +49,24 @@ impl<L: Link> Wheel<L> {
     /// Wakes those whose time has come.
     pub(super) fn turn(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.begin).as_millis() / TICK.as_millis();
-        while u128::from(self.tick) <= passed {
-            let slot = place(self.tick);
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        // No slot twice, however long nobody turned it.
+        for slot in (self.tick..=passed).take(SLOTS).map(place) {
             // Given back each time, or every slot would keep the room of its busiest turn.
             for conn in mem::take(&mut self.slots[slot]) {
                 let armed = conn.armed.load(Ordering::Relaxed);
-                if armed == self.tick {
+                if armed == 0 || place(armed) != slot {
+                    continue;
+                }
+                if armed <= passed {
                     conn.armed.store(0, Ordering::Relaxed);
                     conn.wake();
-                } else if armed > self.tick && place(armed) == slot {
+                } else {
                     self.slots[slot].push(conn);
                 }
             }
-            self.tick += 1;
         }
+        self.tick = self.tick.max(passed.saturating_add(1));
     }
 
     /// When to turn it next.
