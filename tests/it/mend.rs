@@ -27,7 +27,10 @@ use serde_json::json;
 use server::{aws, clock::Clock};
 use sse_edge::config::Topology;
 use store::{commit::Origin, error::Error, keys, seen::Marked, table::Table, threads::Created};
-use tests::world::World;
+use tests::{
+    faults::{Call, Fault},
+    world::World,
+};
 
 /// Keeps transactions from happening, or their answers from coming back, so many times.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +134,21 @@ async fn a_creation_during_an_outage_says_so() {
     outage.unanswered.store(1, Ordering::SeqCst);
     let direct = table.create_direct(&origin("alice"), &user("bob")).await;
     assert!(matches!(direct, Ok(Created::Existing(_))), "{direct:?}");
+}
+
+#[tokio::test]
+async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"]})).await);
+    for (times, status) in [(2, 200), (limits::WRITE_TRIES as usize, 503), (0, 200)] {
+        for n in 1..=times {
+            world.faults.on(Call::to("BatchGetItem").nth(n), Fault::Unprocessed);
+        }
+        let told = alice.get(&thread).await;
+        assert_eq!(told.status, status, "{times} times: {}", told.body);
+        assert_eq!(told.headers.contains_key("retry-after"), status == 503);
+    }
 }
 
 #[tokio::test]

@@ -81,6 +81,8 @@ pub enum Fault {
     /// AWS refuses with this status and error code: 500 `InternalServerError`,
     /// 400 `ThrottlingException`.
     Refuse(u16, &'static str),
+    /// `BatchGetItem` is answered with nothing but all its keys, unprocessed.
+    Unprocessed,
     /// The process dies: neither this call nor any later one comes back, and no later one is made.
     Die(Moment),
     /// The call waits until it is let go.

@@ -1,4 +1,5 @@
-//! How often, and how long after each other, a lost race is run again.
+//! How often, and how long after each other, a lost race is run again, and a read goes on that DynamoDB
+//! does in parts.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub async fn pause(attempt: u32) {
     }
 }
 
-/// The numbers of the tries of a conditional write.
+/// The numbers of the tries of a conditional write, or of a read that DynamoDB does in parts.
 pub fn tries() -> std::ops::Range<u32> {
     0..limits::WRITE_TRIES
 }

@@ -14,7 +14,12 @@ use domain::cursor::Gen;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{error::Error, keys::Key, turns::Turns};
+use crate::{
+    error::Error,
+    keys::Key,
+    retry::{pause, tries},
+    turns::Turns,
+};
 
 /// Name of the table where no other is given.
 pub const TABLE: &str = "runnel-dev";
@@ -104,13 +109,14 @@ impl Table {
     pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, Error> {
         let mut found = HashMap::with_capacity(keys.len());
         let mut wanted: Vec<Item> = keys.iter().map(Key::item).collect();
-        while !wanted.is_empty() {
+        for attempt in tries() {
+            pause(attempt).await;
             wanted = self.get_some(wanted, consistent, &mut found).await?;
-            if !wanted.is_empty() && found.is_empty() {
-                return Err(Error::Unavailable("BatchGetItem processed no key".into()));
+            if wanted.is_empty() {
+                return Ok(found);
             }
         }
-        Ok(found)
+        Err(Error::Unavailable("BatchGetItem leaves keys unprocessed each time".into()))
     }
 
     /// Reads by key, once, into `found`; answers with the keys that DynamoDB has left unprocessed.

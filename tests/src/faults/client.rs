@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::{
     http::{Headers, StatusCode},
 };
 use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
 
 use super::{Fault, Faults, Moment, Verdict};
 
@@ -81,6 +82,7 @@ async fn suffer(
             Err(reset())
         }
         Fault::Refuse(status, code) => Ok(refusal(status, code)),
+        Fault::Unprocessed => Ok(unprocessed(&request)),
         Fault::Hold(Moment::Before, held) => {
             held.pass().await;
             inner.call(request).await
@@ -107,6 +109,16 @@ fn reset() -> ConnectorError {
 /// An error as both services word it.
 fn refusal(status: u16, code: &str) -> HttpResponse {
     let body = format!(r#"{{"__type":"com.amazonaws#{code}","message":"a fault that was asked for"}}"#);
+    answer(status, body)
+}
+
+/// A read of many rows of which none is read.
+fn unprocessed(request: &HttpRequest) -> HttpResponse {
+    let asked: Value = serde_json::from_slice(request.body().bytes().expect("a body")).expect("JSON");
+    answer(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
+}
+
+fn answer(status: u16, body: String) -> HttpResponse {
     let status = StatusCode::try_from(status).expect("a status");
     let mut response = HttpResponse::new(status, SdkBody::from(body));
     let mut headers = Headers::new();
