@@ -3,10 +3,12 @@
 //! The code above it is the code that ships. A process of the deployment reaches the cloud by a
 //! [`Network`] of its own, so that it can die, or be cut off, alone.
 
+pub(crate) mod answer;
 pub(crate) mod bill;
 pub(crate) mod expression;
 pub(crate) mod queues;
 pub(crate) mod request;
+pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod weather;
 
@@ -35,10 +37,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    answer::Answer,
     bill::Bill,
     queues::{Queues, Receive},
     request::Request,
-    rows::{Answer, Rows},
+    rows::Rows,
     weather::Weather,
 };
 

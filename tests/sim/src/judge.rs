@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     cloud::Cloud,
     cloud::request::Item,
-    cloud::rows::number,
+    cloud::row::number,
     deployment::Deployment,
     device::Device,
     history::History,

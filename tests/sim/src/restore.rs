@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{cloud::Cloud, cloud::rows::number, history::History};
+use crate::{cloud::Cloud, cloud::row::number, history::History};
 
 /// Where inboxes and views stand when a restored table begins to serve: what is below was told before,
 /// and its streams are over.

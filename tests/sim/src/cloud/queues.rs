@@ -12,7 +12,7 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::{rows::Answer, weather::Weather};
+use super::{answer::Answer, weather::Weather};
 use crate::deployment::JOBS;
 
 /// The name of a deleted queue may not be used again for so long (API reference, `DeleteQueue`).

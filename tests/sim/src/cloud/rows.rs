@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ops::{Bound, Deref},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
 use rand::{RngExt as _, rngs::StdRng};
@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
 use super::{
+    answer::{Answer, list, one},
     expression::{holds, updated},
     request::{self, Action, Attribute, Item, Request},
+    row::{Row, Stored, number},
     weather::Weather,
 };
 
-/// How long an eventually consistent read may be behind.
-const STALE: Duration = Duration::from_secs(1);
 /// How long a `ClientRequestToken` is known (API reference, `TransactWriteItems`).
 const TOKEN_LIFE: Duration = Duration::from_mins(10);
 
@@ -49,88 +49,6 @@ struct Written {
     before: Option<Arc<Stored>>,
     visible: Instant,
     busy: Instant,
-}
-
-#[derive(Debug)]
-struct Row {
-    item: Option<Arc<Stored>>,
-    before: Option<Arc<Stored>>,
-    changed: Instant,
-    /// Until then readers still see `before`.
-    visible: Instant,
-    /// Until then other writers get a conflict.
-    busy: Instant,
-}
-
-impl Row {
-    /// What a reader sees of it.
-    fn seen(
-        &self,
-        consistent: bool,
-        weather: &Weather,
-        rng: &mut StdRng,
-        now: Instant,
-    ) -> Option<Arc<Stored>> {
-        let stale = !consistent && now < self.changed + STALE && rng.random_bool(weather.stale);
-        if now < self.visible || stale { self.before.clone() } else { self.item.clone() }
-    }
-}
-
-/// A row's attributes, and their JSON once somebody has read them.
-#[derive(Debug)]
-struct Stored {
-    item: Item,
-    json: OnceLock<String>,
-}
-
-impl Stored {
-    fn new(item: Item) -> Arc<Self> {
-        Arc::new(Self { item, json: OnceLock::new() })
-    }
-
-    fn json(&self) -> &str {
-        self.json.get_or_init(|| serde_json::to_string(&self.item).expect("rows are JSON"))
-    }
-}
-
-impl Deref for Stored {
-    type Target = Item;
-
-    fn deref(&self) -> &Item {
-        &self.item
-    }
-}
-
-/// An answer, and how long it takes until it may be given.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    /// The HTTP status.
-    pub(crate) status: u16,
-    /// The body, JSON.
-    pub(crate) body: String,
-    /// Nothing is answered before.
-    pub(crate) after: Duration,
-}
-
-impl Answer {
-    /// 200.
-    pub(crate) fn ok(body: Value) -> Self {
-        Self::told(body.to_string())
-    }
-
-    /// 200 with a body that is JSON already.
-    pub(crate) fn told(body: String) -> Self {
-        Self { status: 200, body, after: Duration::ZERO }
-    }
-
-    /// 400 with the name of an exception.
-    pub(crate) fn refused(exception: &str) -> Self {
-        Self::because(json!({"__type": exception, "message": "the model says so"}))
-    }
-
-    fn because(body: Value) -> Self {
-        Self { status: 400, body: body.to_string(), after: Duration::ZERO }
-    }
 }
 
 enum Write<'a> {
@@ -440,11 +358,6 @@ impl Rows {
     }
 }
 
-/// A number of a row.
-pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?.digits()?.parse().ok()
-}
-
 fn prefixed(prefix: &str) -> (String, String) {
     (prefix.to_owned(), format!("{prefix}{}", char::MAX))
 }
@@ -461,15 +374,4 @@ fn sort_range(request: &Request<'_>) -> (String, String) {
         }
         other => panic!("the model knows no key condition `{other}`"),
     }
-}
-
-/// What an answer says of one row.
-fn one(item: Option<&Stored>) -> String {
-    item.map_or_else(|| "{}".to_owned(), |item| format!(r#"{{"Item":{}}}"#, item.json()))
-}
-
-/// What an answer says of several rows.
-fn list(items: &[Arc<Stored>]) -> String {
-    let items: Vec<&str> = items.iter().map(|item| item.json()).collect();
-    format!("[{}]", items.join(","))
 }
