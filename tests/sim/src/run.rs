@@ -29,11 +29,11 @@ const FAULTS: usize = 24;
 const TALK: u64 = 45_000;
 /// How long the service may need once nothing breaks any more: a head check (60 s and a fifth),
 /// a reconnect after a silence, what the sweeper holds for 30 s, and its next look.
-const REST: Duration = Duration::from_secs(160);
+const REST: Duration = Duration::from_secs(170);
 /// Longer than an inbox keeps its events.
 const AGE: Duration = Duration::from_hours(8 * 24);
-/// Three times as often as on AWS: a run is short.
-const SWEEPING: Sweeping = Sweeping { every: Duration::from_secs(20), works: true };
+/// Twice as often as on AWS: a run is short.
+const SWEEPING: Sweeping = Sweeping { every: Duration::from_secs(30), works: true };
 const USERS: usize = 4;
 /// Members of a crowd who never come: enough for a chain of jobs.
 const QUIET: usize = limits::INLINE_MEMBERS + 4;
