@@ -79,58 +79,35 @@ impl<L: Link> Conn<L> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the stream say what it has, into `batch`, which is empty before. Answers when to ask it again,
-    /// if that is all; [`Conn::send`] has to follow.
-    pub(super) fn say(
-        self: &Arc<Self>,
-        batch: &mut Vec<u8>,
-        now: Instant,
-    ) -> Result<Option<Instant>, Driven> {
+    /// Writes what the stream has to say, as far as its socket takes it. `batch` is empty before and
+    /// afterwards.
+    pub(super) fn drive(self: &Arc<Self>, batch: &mut Vec<u8>, now: Instant) -> Driven {
         // Before anything is looked at, so that no change is missed.
         self.queued.store(false, Ordering::Release);
-        self.guarded(batch, |state, cx, batch| state.say(cx, batch, now))
-    }
-
-    /// Writes what the stream has said, and what it goes on to say, as far as the socket takes it.
-    /// `batch` is empty afterwards.
-    pub(super) fn send(
-        self: &Arc<Self>,
-        batch: &mut Vec<u8>,
-        until: Option<Instant>,
-        now: Instant,
-    ) -> Driven {
-        let sent = self.guarded(batch, |state, cx, batch| state.send(cx, batch, until, now));
-        // One large event must not keep its room for good.
-        batch.shrink_to(2 * BYTES);
-        sent.unwrap_or_else(|driven| driven)
-    }
-
-    /// Does something with the stream if it has not ended; a panic must not take the lane's others along.
-    fn guarded<T>(
-        self: &Arc<Self>,
-        batch: &mut Vec<u8>,
-        work: impl FnOnce(&mut State<L>, &mut Context<'_>, &mut Vec<u8>) -> Result<T, End>,
-    ) -> Result<T, Driven> {
         let waker = Waker::from(self.clone());
         let mut open = self.open();
-        let Some(state) = open.as_mut() else { return Err(Driven::Nothing) };
+        let Some(state) = open.as_mut() else { return Driven::Nothing };
         let cx = &mut Context::from_waker(&waker);
-        let end = match catch_unwind(AssertUnwindSafe(|| work(state, cx, batch))) {
-            Ok(Ok(done)) => return Ok(done),
+        // A panic must not take the lane's others along.
+        let driven = catch_unwind(AssertUnwindSafe(|| state.drive(cx, batch, now)));
+        batch.clear();
+        // One large event must not keep its room for good.
+        batch.shrink_to(2 * BYTES);
+        let end = match driven {
+            Ok(Ok(driven)) => return driven,
             Ok(Err(end)) => end,
             Err(_) => {
                 tracing::error!("a stream panicked");
                 End::Reset
             }
         };
-        batch.clear();
         let over = open.take();
         drop(open);
         // With the socket and the stream go the other wakers, but for the one in the wheel.
         if let (End::Reset, Some(mut state)) = (end, over) {
             state.link.reset();
         }
-        Err(Driven::Ended)
+        Driven::Ended
     }
 }
 
@@ -150,32 +127,17 @@ impl<L: Link> Wake for Conn<L> {
 }
 
 impl<L: Link> State<L> {
-    fn say(
-        &mut self,
-        cx: &mut Context<'_>,
-        batch: &mut Vec<u8>,
-        now: Instant,
-    ) -> Result<Option<Instant>, End> {
+    fn drive(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>, now: Instant) -> Result<Driven, End> {
         if self.link.poll_gone(cx).is_ready() {
             return Err(End::Quiet);
         }
         batch.extend_from_slice(&mem::take(&mut self.rest));
-        Ok(self.more(cx, batch, now))
-    }
-
-    /// Whose socket takes nothing is not asked for more.
-    fn more(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>, now: Instant) -> Option<Instant> {
-        if self.blocked_at.is_none() { self.gather(cx, batch, now) } else { None }
-    }
-
-    fn send(
-        &mut self,
-        cx: &mut Context<'_>,
-        batch: &mut Vec<u8>,
-        mut until: Option<Instant>,
-        now: Instant,
-    ) -> Result<Driven, End> {
+        let mut until = None;
         for _ in 0..WRITES {
+            // Whose socket takes nothing is not asked for more, nor who has said all.
+            if self.blocked_at.is_none() && until.is_none() {
+                until = self.gather(cx, batch, now);
+            }
             if !batch.is_empty() && !self.write(cx, batch)? {
                 self.keep(batch);
                 return self.blocked(cx);
@@ -183,8 +145,7 @@ impl<L: Link> State<L> {
             match until {
                 Some(until) if batch.is_empty() => return Ok(Driven::Until(until)),
                 None if batch.is_empty() && self.ended => return Err(End::Quiet),
-                None => until = self.more(cx, batch, now),
-                Some(_) => {}
+                _ => {}
             }
         }
         self.keep(batch);
@@ -235,9 +196,8 @@ impl<L: Link> State<L> {
     }
 
     /// Keeps what the socket did not take, in no more room than it needs.
-    fn keep(&mut self, batch: &mut Vec<u8>) {
-        self.rest = batch.as_slice().into();
-        batch.clear();
+    fn keep(&mut self, batch: &[u8]) {
+        self.rest = batch.into();
     }
 
     fn blocked(&mut self, cx: &mut Context<'_>) -> Result<Driven, End> {
