@@ -116,9 +116,16 @@ impl<'a> Recipient<'a> {
     }
 
     fn read(text: &'a str) -> Result<Self, BadEnvelope> {
-        let Some(blank) = memchr(b' ', text.as_bytes()) else { return Ok(Self { user: text, place: None }) };
-        let place = text[blank + 1..].parse().map_err(|_| BadEnvelope::Garbage)?;
-        Ok(Self { user: &text[..blank], place: Some(place) })
+        let (user, place) = match memchr(b' ', text.as_bytes()) {
+            Some(blank) => (&text[..blank], Some(&text[blank + 1..])),
+            None => (text, None),
+        };
+        // Whether it is a user's id is for the hub to say, which knows those who are here.
+        if user.is_empty() {
+            return Err(BadEnvelope::Garbage);
+        }
+        let place = place.map(str::parse).transpose().map_err(|_| BadEnvelope::Garbage)?;
+        Ok(Self { user, place })
     }
 }
 
@@ -179,6 +186,8 @@ mod tests {
             &good.replace("message", "massage"),
             &good.replace(".42", ".x"),
             &good.replace(" message", ""),
+            &good.replace("bob", ""),
+            &good.replace("alice", ""),
             &good[..good.len() - 1],
             &format!("{good} "),
         ];
