@@ -42,7 +42,8 @@ impl Fleet {
         let api = || start("runnel", &["api", "--listen", "127.0.0.1:0"]);
         let edge = || start("sse-edge", &["--listen", "127.0.0.1:0"]);
         let (apis, edges) = ([api().await, api().await], [edge().await, edge().await]);
-        let fanout = Running::start(part(&environment, "runnel", &["fanout"]));
+        let mut fanout = Running::start(part(&environment, "runnel", &["fanout"]));
+        assert_eq!(fanout.line().await.unwrap(), "Runnel's fan-out works for the stage `dev`");
         Self { emulators, apis, fanout, edges, environment, folder }
     }
 

@@ -75,6 +75,11 @@ impl Running {
         false
     }
 
+    /// Waits until it says anything on stdout. False if it ends before.
+    pub async fn begins(&mut self) -> bool {
+        self.stdout.next_line().await.unwrap().is_some()
+    }
+
     /// The next line on stdout; none at the end.
     pub async fn line(&mut self) -> Option<String> {
         timeout(PATIENCE, self.stdout.next_line()).await.expect("it says something in time").unwrap()

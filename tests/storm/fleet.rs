@@ -175,8 +175,9 @@ impl Fleet {
     async fn run(&self, part: Part) -> Running {
         loop {
             let mut process = Running::start_with_log(self.command(part), &self.log(part));
-            let serves = part == Part::Fanout || timeout(ENDS_IN, process.serves()).await == Ok(true);
-            if serves {
+            let begins =
+                async { if part == Part::Fanout { process.begins().await } else { process.serves().await } };
+            if timeout(ENDS_IN, begins).await == Ok(true) {
                 if part == Part::Emulators {
                     self.to_aws.iter().for_each(|road| road.lead_to(vec![process.address]));
                 }

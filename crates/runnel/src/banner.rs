@@ -37,6 +37,11 @@ pub fn api(address: SocketAddr) {
     println!("Runnel's API serves on http://{address}");
 }
 
+/// The fan-out is up as a process of its own.
+pub fn fanout(stage: &str) {
+    println!("Runnel's fan-out works for the stage `{stage}`");
+}
+
 /// The emulators are up.
 pub fn emulators(address: SocketAddr) {
     println!(

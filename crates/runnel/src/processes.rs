@@ -86,6 +86,7 @@ pub async fn fanout(store: StoreArgs, endpoints: Endpoints) -> anyhow::Result<()
         opened = fanout_of(&store, &endpoints) => opened?,
         _ = &mut stopping => return Ok(()),
     };
+    banner::fanout(&store.stage);
     let stop = CancellationToken::new();
     let work =
         async { tokio::join!(fanout.sweep_every(SWEEP, stop.clone()), fanout.work_until(stop.clone())) };
