@@ -4,6 +4,7 @@
 
 mod cli;
 mod cut;
+mod deaf;
 mod emulators;
 mod fleet;
 mod fleet_of;
