@@ -76,7 +76,7 @@ fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
             due.push(user);
         }
     }
-    shared.vital.unchecked(oldest);
+    shared.vital.unchecked_since(now.checked_sub(oldest).unwrap_or(now));
     shared.meters.unchecked.set(oldest.as_secs_f64());
     for batch in due.chunks(BATCH) {
         shared.tracker.spawn(check(shared.clone(), batch.to_vec()));
@@ -103,8 +103,15 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
         }
     };
     for user in users {
-        // A HEAD that is gone is another table: reading it makes it anew.
-        let ask = heads.get(&user.user).map_or(Ask::HEAD, |head| user.compare(head, Instant::now()));
+        let now = Instant::now();
+        let ask = match heads.get(&user.user) {
+            Some(head) => user.compare(head, now),
+            None => {
+                user.not_compared(now);
+                // A HEAD that is gone is another table: reading it makes it anew.
+                Ask::HEAD
+            }
+        };
         if ask != Ask::NOTHING {
             shared.meters.behind.increment(1);
             tend::ask(&shared, &user, ask);

@@ -33,7 +33,7 @@ use crate::{
     shared::Shared,
     splice::{Splice, Step},
     tend,
-    user_streams::{Next, UserStreams},
+    user_streams::{More, Next, UserStreams},
 };
 
 /// For how long tokens are honoured beyond their `exp`, since clocks differ.
@@ -73,15 +73,6 @@ pub(crate) enum Turn {
     Wait(Instant),
     /// Nothing any more.
     End,
-}
-
-/// Whether there is more to say at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum More {
-    /// To be asked.
-    Perhaps,
-    /// Nothing, until something wakes the stream or it is time for a ping.
-    Nothing,
 }
 
 /// What the client has heard so far.
@@ -276,6 +267,7 @@ impl Stream {
         self.shared.meters.replays.increment(1);
         let (shared, user) = (self.shared.clone(), self.user.user.clone());
         Box::pin(async move {
+            let _permit = shared.replays.acquire().await;
             let (asked_at, now) = (Instant::now(), shared.clock.now());
             Read::Page(asked_at, shared.table.inbox(&user, after, limits::REPLAY_PAGE, now).await)
         })

@@ -4,7 +4,7 @@
 //! it is started when something is asked for and ends when nothing is left to do, so that a user
 //! to whom nothing happens costs no task.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use domain::{cursor::Cursor, limits};
 use store::error::Error;
@@ -94,6 +94,15 @@ struct Hole {
     after: Cursor,
     since: Instant,
     pause: Duration,
+}
+
+impl Drop for Tend<'_> {
+    fn drop(&mut self) {
+        // Otherwise nobody would tend the user any more.
+        if thread::panicking() {
+            self.user.untended();
+        }
+    }
 }
 
 impl Tend<'_> {

@@ -24,7 +24,6 @@ use crate::{
     pump::Pump,
     ring::{Ring, Shown},
     splice::{Splice, Step},
-    stream::More,
     tend::Ask,
     typing::Typings,
 };
@@ -109,6 +108,15 @@ pub(crate) enum Next {
     Step(Step),
 }
 
+/// Whether there is more to say at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More {
+    /// To be asked.
+    Perhaps,
+    /// Nothing, until something wakes the stream or it is time for a ping.
+    Nothing,
+}
+
 impl UserStreams {
     pub(crate) fn new(user: UserId, now: Instant) -> Self {
         let state = State {
@@ -186,7 +194,11 @@ impl UserStreams {
                         *shown = version;
                         Next::Typing(Frame::new(frame::lines(EventName::Typing, data), splice.id()))
                     }
-                    None => Next::Step(Step::Wait),
+                    None => {
+                        // What it has not shown is not worth showing any more.
+                        *shown = state.typings.as_ref().map_or(*shown, |typings| typings.version());
+                        Next::Step(Step::Wait)
+                    }
                 }
             }
             step => Next::Step(step),

@@ -29,7 +29,8 @@ pub(crate) struct Vital {
 struct Signs {
     pumps: usize,
     received_at: Instant,
-    oldest_unchecked: Duration,
+    /// Since when the user who has waited longest was not compared with HEAD, as of the last round.
+    unchecked_since: Instant,
 }
 
 /// A pump that runs, until it is dropped.
@@ -38,7 +39,7 @@ pub(crate) struct Running<'a>(&'a Vital);
 
 impl Vital {
     pub(crate) fn new(config: &EdgeArgs, now: Instant) -> Self {
-        let signs = Signs { pumps: 0, received_at: now, oldest_unchecked: Duration::ZERO };
+        let signs = Signs { pumps: 0, received_at: now, unchecked_since: now };
         Self { signs: Mutex::new(signs), unchecked_most: 2 * config.head_check() + CHECK_SLACK }
     }
 
@@ -61,15 +62,16 @@ impl Vital {
         self.signs().received_at = now;
     }
 
-    /// How long the user who has waited longest was not compared with HEAD.
-    pub(crate) fn unchecked(&self, oldest: Duration) {
-        self.signs().oldest_unchecked = oldest;
+    /// Since when the user who has waited longest was not compared with HEAD. To be told again and
+    /// again: rounds that are no more made are a stall as well.
+    pub(crate) fn unchecked_since(&self, since: Instant) {
+        self.signs().unchecked_since = since;
     }
 
     /// What stalls, if anything does.
     pub(crate) fn stalled(&self, now: Instant) -> Option<&'static str> {
         let signs = self.signs();
-        if signs.oldest_unchecked > self.unchecked_most {
+        if now.saturating_duration_since(signs.unchecked_since) > self.unchecked_most {
             Some("this edge's head check stalls; see its log")
         } else if signs.pumps > 0 && now.saturating_duration_since(signs.received_at) > RECEIVE_STALL {
             Some("this edge's receives stall; see its log")
@@ -94,6 +96,8 @@ mod tests {
         let start = Instant::now();
         let vital = Vital::new(&EdgeArgs::default(), start);
         let long = RECEIVE_STALL + Duration::from_secs(1);
+        // As if rounds were made.
+        vital.unchecked_since(start + 4 * long);
         assert_eq!(vital.stalled(start + long), None);
         let begin = start + long;
         let one = vital.pump(begin);
@@ -109,14 +113,16 @@ mod tests {
     }
 
     #[test]
-    fn a_user_whom_two_head_checks_have_missed_is_a_stall() {
-        let now = Instant::now();
-        let vital = Vital::new(&EdgeArgs::default(), now);
-        vital.unchecked(2 * limits::HEAD_CHECK);
-        assert_eq!(vital.stalled(now), None);
-        vital.unchecked(2 * limits::HEAD_CHECK + 2 * CHECK_SLACK);
+    fn a_user_whom_two_head_checks_have_missed_is_a_stall_and_so_is_the_end_of_the_rounds() {
+        let start = Instant::now();
+        let vital = Vital::new(&EdgeArgs::default(), start);
+        let most = 2 * limits::HEAD_CHECK + CHECK_SLACK;
+        assert_eq!(vital.stalled(start + most), None);
+        let now = start + most + Duration::from_secs(1);
         assert!(vital.stalled(now).is_some());
-        vital.unchecked(Duration::ZERO);
-        assert_eq!(vital.stalled(now), None);
+        vital.unchecked_since(now);
+        assert_eq!(vital.stalled(now + most), None);
+        vital.unchecked_since(now);
+        assert!(vital.stalled(now + 2 * most).is_some());
     }
 }

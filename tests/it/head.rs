@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::ids::UserId;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 use server::listener;
 use sse_edge::config::{EdgeArgs, Topology};
+use store::keys;
 use tests::{
     faults::{Call, Held, Moment},
     http::Api,
@@ -150,4 +152,23 @@ async fn an_edge_whose_head_check_stalls_asks_for_no_new_streams() {
     .await;
     assert!(metric(&world, "edge_oldest_unchecked_seconds") > 5.0);
     assert_eq!(edge.get("/v1/health").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_no_stall_of_the_others() {
+    let world = world(Topology::PerUser, 1).await;
+    let edge = Api { address: world.edges[0].address, token: None };
+    let [mut alice, mut bob] = [world.open(0, "alice", None).await, world.open(0, "bob", None).await];
+    alice.expect("hello").await;
+    bob.expect("hello").await;
+    let pk = keys::user_pk(&UserId::parse("bob").unwrap());
+    let (table, s) = (&world.stage, |text: &str| AttributeValue::S(text.to_owned()));
+    let put = world.dynamodb.put_item().table_name(table).item("pk", s(&pk)).item("sk", s("HEAD"));
+    put.item("gen", s("rubbish")).send().await.unwrap();
+    // Once a second and more and more seldom, so that this takes longer than a stall.
+    let failed = metric(&world, "edge_failed_calls_total") + 7.0;
+    until("it was asked for again and again", async || metric(&world, "edge_failed_calls_total") >= failed)
+        .await;
+    assert!(metric(&world, "edge_oldest_unchecked_seconds") < 5.0);
+    assert_eq!(edge.get("/v1/ready").await.status, StatusCode::OK);
 }

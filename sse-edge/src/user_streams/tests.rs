@@ -220,3 +220,45 @@ fn typing_is_shown_to_a_stream_that_is_live_and_only_then() {
     assert_eq!(frame.text(), format!("event: typing\ndata: {{\"a\":1}}\nid: {}\n\n", at(5)));
     assert!(matches!(user.next(&mut splice, &mut version, now), Next::Step(Step::Wait)));
 }
+
+/// Whether a stream that follows from 5 on has to be asked again behind each event that it is shown.
+fn more(user: &UserStreams, typed: &mut u64, now: Instant) -> Vec<More> {
+    let mut splice = Splice::new(Brought::Readable(at(5)));
+    splice.head(at(5), now);
+    let mut all = Vec::new();
+    while let Next::Shown(_, more) = user.next(&mut splice, typed, now) {
+        all.push(more);
+    }
+    all
+}
+
+#[test]
+fn only_behind_the_last_event_of_the_ring_and_of_who_types_there_is_nothing_to_ask_for() {
+    let (user, _, now) = alice();
+    for seq in 6..=8 {
+        user.deliver(at(seq), Some(&told()));
+    }
+    let mut typed = 0;
+    assert_eq!(more(&user, &mut typed, now), [More::Perhaps, More::Perhaps, More::Nothing]);
+    let thread = domain::ids::ThreadId::group(1);
+    let bob = UserId::parse("bob").unwrap();
+    let typing = Typing { thread, user: bob, state: domain::wire::TypingState::Started, ttl_ms: 6_000 };
+    assert!(user.typing(&typing, "{}", now, now + limits::TYPING_TTL));
+    assert_eq!(more(&user, &mut typed, now), [More::Perhaps; 3]);
+    // It was shown meanwhile.
+    assert_eq!(more(&user, &mut typed, now), [More::Perhaps, More::Perhaps, More::Nothing]);
+    // Whoever came too late for it does not look for it for ever.
+    let (mut late, after) = (0, now + limits::TYPING_TTL);
+    assert_eq!(more(&user, &mut late, after), [More::Perhaps; 3]);
+    assert_eq!(more(&user, &mut late, after), [More::Perhaps, More::Perhaps, More::Nothing]);
+}
+
+#[test]
+fn a_user_whose_task_has_panicked_is_tended_by_another_one() {
+    let (user, _, _) = alice();
+    assert!(user.ask(Ask::HEAD));
+    assert!(!user.ask(Ask::HEAD));
+    user.untended();
+    assert!(user.ask(Ask::HEAD));
+    assert_eq!(user.next_job(), Some(Job::ReadHead));
+}

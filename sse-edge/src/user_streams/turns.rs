@@ -59,6 +59,11 @@ impl UserStreams {
         job
     }
 
+    /// The task is gone, whatever it was about to do.
+    pub(crate) fn untended(&self) {
+        self.state().tended = false;
+    }
+
     /// What the time asks for.
     pub(crate) fn round(&self, now: Instant, head_check: Duration, linger: Duration) -> Round {
         let mut state = self.state();
@@ -76,6 +81,11 @@ impl UserStreams {
         let due = if leased { state.renew_at } else { state.lease_due };
         let ask = if now >= due { Ask::LEASE } else { Ask::NOTHING };
         Round { ask, check, checked_at: Some(state.checked_at) }
+    }
+
+    /// It was looked for with others, and is not to be had: that says nothing of the others.
+    pub(crate) fn not_compared(&self, now: Instant) {
+        self.state().checked_at = now;
     }
 
     /// Has the cursor compared with HEAD in the next round.
