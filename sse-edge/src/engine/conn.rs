@@ -4,7 +4,7 @@ use std::{
     fmt, io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Wake, Waker},
@@ -29,12 +29,20 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// round: waking takes only the lock of the lane's line.
 pub(super) struct Conn<L> {
     lane: Arc<Lane<L>>,
+    peer: Arc<Peer<L>>,
     /// Whether it stands in the line, or is about to.
     queued: AtomicBool,
     /// The tick of its entry in the wheel that counts; 0 for none.
     pub(super) armed: AtomicU64,
     /// None once it has ended.
     open: Mutex<Option<State<L>>>,
+}
+
+/// Wakes a stream for what its peer does, so that a socket is asked about its peer only if there is
+/// something to hear: most of what wakes a stream are news.
+struct Peer<L> {
+    conn: Weak<Conn<L>>,
+    stirred: AtomicBool,
 }
 
 struct State<L> {
@@ -70,9 +78,16 @@ enum End {
 
 impl<L: Link> Conn<L> {
     /// A stream that has said nothing, with the head that goes before.
-    pub(super) fn new(lane: Arc<Lane<L>>, link: L, head: &[u8]) -> Self {
+    pub(super) fn new(lane: Arc<Lane<L>>, link: L, head: &[u8]) -> Arc<Self> {
         let state = State { link, rest: head.into(), ended: false, blocked_at: None };
-        Self { lane, queued: AtomicBool::new(false), armed: AtomicU64::new(0), open: Mutex::new(Some(state)) }
+        Arc::new_cyclic(|conn| Self {
+            lane,
+            // Nobody has asked yet.
+            peer: Arc::new(Peer { conn: conn.clone(), stirred: AtomicBool::new(true) }),
+            queued: AtomicBool::new(false),
+            armed: AtomicU64::new(0),
+            open: Mutex::new(Some(state)),
+        })
     }
 
     fn open(&self) -> MutexGuard<'_, Option<State<L>>> {
@@ -89,7 +104,9 @@ impl<L: Link> Conn<L> {
         let Some(state) = open.as_mut() else { return Driven::Nothing };
         let cx = &mut Context::from_waker(&waker);
         // A panic must not take the lane's others along.
-        let driven = catch_unwind(AssertUnwindSafe(|| state.drive(cx, batch, now)));
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            if self.peer_has_gone(&mut state.link) { Err(End::Quiet) } else { state.drive(cx, batch, now) }
+        }));
         batch.clear();
         // One large event must not keep its room for good.
         batch.shrink_to(2 * BYTES);
@@ -108,6 +125,25 @@ impl<L: Link> Conn<L> {
             state.link.reset();
         }
         Driven::Ended
+    }
+
+    fn peer_has_gone(&self, link: &mut L) -> bool {
+        // Taken before the look, so that no change is missed.
+        self.peer.stirred.swap(false, Ordering::AcqRel)
+            && link.poll_gone(&mut Context::from_waker(&Waker::from(self.peer.clone()))).is_ready()
+    }
+}
+
+impl<L: Link> Wake for Peer<L> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.stirred.store(true, Ordering::Release);
+        if let Some(conn) = self.conn.upgrade() {
+            conn.wake();
+        }
     }
 }
 
@@ -128,9 +164,6 @@ impl<L: Link> Wake for Conn<L> {
 
 impl<L: Link> State<L> {
     fn drive(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>, now: Instant) -> Result<Driven, End> {
-        if self.link.poll_gone(cx).is_ready() {
-            return Err(End::Quiet);
-        }
         batch.extend_from_slice(&mem::take(&mut self.rest));
         let mut until = None;
         for _ in 0..WRITES {

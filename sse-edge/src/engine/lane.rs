@@ -45,7 +45,7 @@ impl<L: Link> Lane<L> {
 
     /// Takes a stream on, which begins with `head`.
     pub(super) fn adopt(self: &Arc<Self>, link: L, head: &[u8]) {
-        let conn = Arc::new(Conn::new(self.clone(), link, head));
+        let conn = Conn::new(self.clone(), link, head);
         let mut line = self.line();
         // Otherwise it is cut, as everything was that the task had.
         if !line.over {
@@ -57,8 +57,14 @@ impl<L: Link> Lane<L> {
 
     /// Has a stream driven.
     pub(super) fn line_up(&self, conn: Arc<Conn<L>>) {
-        self.line().waiting.push(conn);
-        self.rings.notify_one();
+        let mut line = self.line();
+        line.waiting.push(conn);
+        // Whoever came first has rung, or is about to.
+        let is_first = line.waiting.len() == 1;
+        drop(line);
+        if is_first {
+            self.rings.notify_one();
+        }
     }
 
     /// Serves until there is no stream, once `stop` is cancelled.
@@ -69,20 +75,23 @@ impl<L: Link> Lane<L> {
 
     async fn serve(&self, stop: &CancellationToken) {
         let mut wheel = Wheel::new(Instant::now());
-        let (mut due, mut batch) = (Vec::new(), Vec::new());
+        let (mut due, mut batch, mut turns) = (Vec::new(), Vec::new(), 0);
         while self.next(&mut due, &mut wheel, stop).await {
-            for conns in due.chunks(TURNS) {
-                let now = Instant::now();
-                for conn in conns {
-                    match conn.drive(&mut batch, now) {
-                        Driven::Until(at) => wheel.arm(conn.clone(), at),
-                        Driven::Ended => self.line().open -= 1,
-                        Driven::Again | Driven::Nothing => {}
-                    }
+            let mut now = Instant::now();
+            for conn in due.drain(..) {
+                match conn.drive(&mut batch, now) {
+                    Driven::Until(at) => wheel.arm(conn, at),
+                    Driven::Ended => self.line().open -= 1,
+                    Driven::Again | Driven::Nothing => {}
                 }
-                yield_now().await;
+                // Counted on from line to line: a line of one need not yield.
+                turns += 1;
+                if turns == TURNS {
+                    turns = 0;
+                    yield_now().await;
+                    now = Instant::now();
+                }
             }
-            due.clear();
         }
     }
 

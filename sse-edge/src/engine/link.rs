@@ -74,7 +74,12 @@ impl Link for Open {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.try_write(bytes)
+        // Without a look at what tokio knows of the socket, which lies far away in memory. If the socket
+        // takes nothing, tokio has to see that itself, or it would not wake.
+        match SockRef::from(&self.socket).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_write(bytes),
+            sent => sent,
+        }
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -30,7 +30,7 @@ use crate::{
 const PING: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How late the engine may be: a tick of its wheel, and rounding.
-const LATE: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_millis(150);
 /// The longest that time passes at once.
 const JUMP_MS: u64 = 12_000;
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
@@ -282,7 +282,10 @@ impl Run {
         side.wake(NEWS);
         match self.rng.u8(..100) {
             0 => side.cut = true,
-            1 => side.gone = true,
+            1 => {
+                side.gone = true;
+                side.wake(READ);
+            }
             _ => {}
         }
     }

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use super::{conn::Conn, link::Link};
 
-/// How exact it is. Nothing that a stream waits for is worth less.
-const TICK: Duration = Duration::from_millis(50);
+/// How exact it is. Nothing that a stream waits for is worth less, and pings that go out together cost
+/// less than each by itself.
+const TICK: Duration = Duration::from_millis(100);
 /// Slots: one turn takes 25 s, which most waits, those for the next ping, are shorter than.
-const SLOTS: usize = 512;
+const SLOTS: usize = 256;
 
 /// Times, and the streams that wait for them.
 #[derive(Debug)]
