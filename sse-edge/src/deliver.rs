@@ -57,12 +57,13 @@ fn hand_over(
         now.checked_sub(age.try_into().unwrap_or_default())
     });
     let shown = envelope.news.as_ref().filter(|_| typing.is_none()).map(|news| Shown::new(news, sent_at));
-    for recipient in &envelope.to {
+    let users = shared.hub.get_each(envelope.to.iter().map(|recipient| recipient.user));
+    for (recipient, user) in envelope.to.iter().zip(users) {
         if of.is_some_and(|of| of.user.as_str() != recipient.user) {
             bad(shared, "it is for another user than the queue", of);
             continue;
         }
-        let Some(user) = shared.hub.get(recipient.user) else { continue };
+        let Some(user) = user else { continue };
         let ask = match (recipient.place, &envelope.news, &typing) {
             (Some(place), ..) => user.deliver(place, shown.as_ref()),
             (None, Some(_), Some(_)) if shed => {
