@@ -1,12 +1,15 @@
 //! Odd moments of the write side: answers that get lost, rows that are damaged or lag behind,
 //! requests that change nothing, users with too many threads.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnValue, WriteRequest};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -28,7 +31,7 @@ use server::{aws, clock::Clock};
 use sse_edge::config::Topology;
 use store::{commit::Origin, error::Error, keys, seen::Marked, table::Table, threads::Created};
 use tests::{
-    faults::{Call, Fault},
+    faults::{Call, Fault, Moment},
     world::World,
 };
 
@@ -103,6 +106,19 @@ fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
+type Item = HashMap<String, AttributeValue>;
+
+/// Takes a row away, as if the items of a transaction had not all become visible.
+async fn hide(world: &World, pk: &str, sk: &str) -> Item {
+    let deletion = world.dynamodb.delete_item().table_name(&world.stage).key("pk", s(pk)).key("sk", s(sk));
+    let deleted = deletion.return_values(ReturnValue::AllOld).send().await.unwrap();
+    deleted.attributes.expect("the row was there")
+}
+
+async fn show(world: &World, item: Item) {
+    world.dynamodb.put_item().table_name(&world.stage).set_item(Some(item)).send().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_change_that_changes_nothing_uses_up_its_key() {
     let world = World::start(Topology::PerUser, 0).await;
@@ -118,6 +134,32 @@ async fn a_change_that_changes_nothing_uses_up_its_key() {
     let gone = [("idempotency-key", "gone")];
     assert_eq!(alice.call("DELETE", &bob, None, &gone).await.status, 204);
     assert_eq!(alice.call("PUT", &bob, None, &gone).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_change_whose_entry_cannot_be_seen_yet_is_waited_for() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    let carol = format!("/v1/threads/{thread}/members/carol");
+    for (method, tseq) in [("PUT", 2), ("DELETE", 3)] {
+        let change = async || alice.call(method, &carol, None, &[("idempotency-key", method)]).await;
+        assert_eq!(change().await.status, 204);
+        let entry = hide(&world, &format!("T#{thread}"), &keys::entry_sk(tseq)).await;
+        // The second look for what the key is known for: the first has found an entry that is not there.
+        let again =
+            world.faults.hold(Call::to("GetItem").about(format!("K#{method}")).nth(2), Moment::Before);
+        let repeating = async { assert_eq!(change().await.status, 204, "it has been accepted before") };
+        let appearing = async {
+            again.reached().await;
+            show(&world, entry.clone()).await;
+            again.release();
+        };
+        tokio::join!(repeating, appearing);
+        hide(&world, &format!("T#{thread}"), &keys::entry_sk(tseq)).await;
+        assert_eq!(change().await.status, 503, "not for ever");
+        show(&world, entry).await;
+    }
 }
 
 #[tokio::test]
