@@ -166,7 +166,7 @@ async fn a_change_whose_entry_cannot_be_seen_yet_is_waited_for() {
 async fn a_creation_during_an_outage_says_so() {
     let world = World::start(Topology::PerUser, 0).await;
     let (table, outage) = troubled(&world).await;
-    outage.refused.store(limits::WRITE_TRIES * 2, Ordering::SeqCst);
+    outage.refused.store(limits::FUTILE_TRIES * 2, Ordering::SeqCst);
     let id = ThreadId::group(rand::random());
     let group = table.create_group(&origin("alice"), id, None, &[user("bob")]).await;
     assert!(matches!(group, Err(Error::Unavailable(_))), "{group:?}");
@@ -183,7 +183,7 @@ async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
     let thread = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"]})).await);
-    for (times, status) in [(2, 200), (limits::WRITE_TRIES as usize, 503), (0, 200)] {
+    for (times, status) in [(2, 200), (limits::FUTILE_TRIES as usize, 503), (0, 200)] {
         for n in 1..=times {
             world.faults.on(Call::to("BatchGetItem").nth(n), Fault::Unprocessed);
         }
@@ -191,6 +191,21 @@ async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
         assert_eq!(told.status, status, "{times} times: {}", told.body);
         assert_eq!(told.headers.contains_key("retry-after"), status == 503);
     }
+}
+
+#[tokio::test]
+async fn a_read_that_gets_on_row_by_row_gets_to_its_end() {
+    const MEMBERS: usize = 2 * limits::FUTILE_TRIES as usize;
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let others: Vec<String> = (1..MEMBERS).map(|n| format!("u{n}")).collect();
+    let thread = alice.thread(json!({"members": others, "title": "crowd"})).await;
+    for n in 1..=MEMBERS {
+        world.faults.on(Call::to("BatchGetItem").nth(n), Fault::OneProcessed);
+    }
+    let told = alice.get(&format!("/v1/threads/{thread}")).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    assert_eq!(told.body["seen_by"].as_object().unwrap().len(), MEMBERS);
 }
 
 #[tokio::test]

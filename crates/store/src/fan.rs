@@ -53,7 +53,7 @@ impl Table {
     ) -> Result<Option<Told>, Error> {
         let _turn = self.turns.of(user).await;
         let (mut attempt, mut failure) = (0, Error::Contended);
-        while attempt < limits::WRITE_TRIES {
+        while attempt < limits::FUTILE_TRIES {
             pause(attempt).await;
             let Some((view, head)) = self.view_and_head(user, thread).await? else { return Ok(None) };
             let until = view.goal(goal);
