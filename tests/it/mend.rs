@@ -99,7 +99,7 @@ fn user(name: &str) -> UserId {
 
 fn origin(by: &str) -> Origin {
     let key = IdempotencyKey::made(rand::random());
-    Origin { by: user(by), key, hash: "a hash".into(), now: Clock::system().now() }
+    Origin { by: user(by), key, repeatable: true, hash: "a hash".into(), now: Clock::system().now() }
 }
 
 fn s(text: impl Into<String>) -> AttributeValue {
@@ -134,6 +134,46 @@ async fn a_change_that_changes_nothing_uses_up_its_key() {
     let gone = [("idempotency-key", "gone")];
     assert_eq!(alice.call("DELETE", &bob, None, &gone).await.status, 204);
     assert_eq!(alice.call("PUT", &bob, None, &gone).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_write_that_changes_nothing_uses_up_its_key() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    for members in [json!({"members": ["bob"]}), json!({"members": ["bob"], "title": "club"})] {
+        let thread = alice.thread(members.clone()).await;
+        let said = alice.say(&thread, "one").await;
+        let message = format!("/v1/threads/{thread}/messages/{}", said["tseq"]);
+        let (thread, up) = (format!("/v1/threads/{thread}"), format!("{message}/reactions/+1"));
+        let text = |text: &str| Some(json!({"text": text}));
+        let title = |title: &str| Some(json!({"title": title}));
+        // What is so already, and what somebody does next.
+        let mut writes = vec![
+            (("DELETE", &up, None), ("PUT", &up, None)),
+            (("PUT", &up, None), ("DELETE", &up, None)),
+            (("PATCH", &message, text("one")), ("PATCH", &message, text("two"))),
+        ];
+        if members["title"] == "club" {
+            writes.push((("PATCH", &thread, title("club")), ("PATCH", &thread, title("pub"))));
+        }
+        let now = async || {
+            let messages = alice.get(&format!("{thread}/messages")).await.body;
+            (messages, alice.get(&thread).await.body)
+        };
+        for (n, (same, next)) in writes.into_iter().enumerate() {
+            let key = [("idempotency-key", &*format!("{n} {}", said["thread"]).replace(['"', ' '], "-"))];
+            let again = async || alice.call(same.0, same.1, same.2.clone(), &key).await.status;
+            let before = now().await;
+            assert_eq!(again().await, 200);
+            assert_eq!(now().await, before, "{same:?}");
+            assert_eq!(alice.call(next.0, next.1, next.2.clone(), &[]).await.status, 200);
+            let after = now().await;
+            assert_ne!(after, before);
+            assert_eq!(again().await, 200, "its answer was lost, so it comes again");
+            assert_eq!(now().await, after, "{same:?} is not done late");
+            assert_eq!(alice.call(next.0, next.1, next.2, &key).await.status, 422, "the key is another's");
+        }
+    }
 }
 
 #[tokio::test]

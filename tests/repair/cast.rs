@@ -88,6 +88,7 @@ impl Cast {
         let by = |who| Origin {
             by: self.user(who),
             key: IdempotencyKey::parse(key).unwrap(),
+            repeatable: true,
             // Another one for another request, and not what it says.
             hash: format!("{:?}", std::mem::discriminant(&act)),
             now,
