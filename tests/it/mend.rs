@@ -203,6 +203,36 @@ async fn a_change_whose_entry_cannot_be_seen_yet_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_member_whose_view_cannot_be_seen_yet_is_told_later() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "club"})).await;
+    let bob = format!("/v1/threads/{thread}/members/bob");
+    let (pk, sk) = ("U#bob", format!("M#{thread}"));
+    for text in ["to one who is new", "to one who is back"] {
+        let mut old = None;
+        if text.ends_with("back") {
+            assert_eq!(alice.call("DELETE", &bob, None, &[]).await.status, 204);
+            old = Some(hide(&world, pk, &sk).await);
+            show(&world, old.clone().unwrap()).await;
+            assert_eq!(alice.call("PUT", &bob, None, &[]).await.status, 204);
+        }
+        let view = hide(&world, pk, &sk).await;
+        if let Some(old) = old {
+            show(&world, old).await;
+        }
+        alice.say(&thread, text).await;
+        assert_eq!(world.inbox_of("carol").await.pop().as_deref(), Some(text), "nobody waits for bob");
+        assert_eq!(world.owed().await, 1, "but he is not forgotten");
+        show(&world, view).await;
+        let later = Clock::system().now() + limits::OUTBOX_GRACE * 2;
+        world.fanout(Clock::fixed(later)).sweep().await;
+        assert_eq!(world.inbox_of("bob").await.pop().as_deref(), Some(text));
+        assert_eq!(world.owed().await, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_creation_during_an_outage_says_so() {
     let world = World::start(Topology::PerUser, 0).await;
     let (table, outage) = troubled(&world).await;

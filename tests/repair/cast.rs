@@ -118,7 +118,7 @@ impl Cast {
             }
             Act::Fan(who) => {
                 let tail = table.tail(thread).await?.unwrap().tseq;
-                table.fan(&self.user(who), thread, tail, None, now).await?;
+                table.fan((&self.user(who), 0), thread, tail, None, now).await?;
                 return Ok(());
             }
             Act::FanSeen(number) => {

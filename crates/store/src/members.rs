@@ -174,7 +174,7 @@ impl Table {
             // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
             let old = self.view(user, thread).await?;
             if let Some(left) = old.as_ref().and_then(|view| view.left) {
-                self.fan(user, thread, left, None, origin.now).await?;
+                self.fan((user, 0), thread, left, None, origin.now).await?;
             }
             let entry = before.next(origin, thread, user, Change::Added);
             let mut tx = self.begin(origin, &entry)?;
