@@ -106,15 +106,23 @@ pub(crate) async fn give(
     Ok(())
 }
 
-/// Drops the row of a queue that is gone, and what the registry has of it.
+/// Drops the row of a queue that is believed gone, and then what is left of the queue.
 pub(crate) async fn drop_queue(
     shared: &Shared,
     user: &UserId,
     queue: &QueueId,
     me: &BootId,
-) -> Result<(), store::error::Error> {
+) -> Result<(), NoLease> {
     if shared.table.drop_lease(user, queue, me).await? {
-        shared.table.unregister_queue(queue).await?;
+        delete(shared, queue).await?;
     }
+    Ok(())
+}
+
+/// Deletes a queue whose row is gone; it may only have been slow to appear. The registry forgets it
+/// last: if this breaks off, the reaper still finds it.
+pub(crate) async fn delete(shared: &Shared, queue: &QueueId) -> Result<(), NoLease> {
+    shared.queues.delete_named(queue).await?;
+    shared.table.unregister_queue(queue).await?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use store::leases::QueueOf;
 use tokio::sync::Mutex;
 
 use crate::{
-    leases::{Lease, NoLease},
+    leases::{self, Lease, NoLease},
     pump::Pump,
     shared::Shared,
     tend::{self, Ask},
@@ -51,8 +51,9 @@ impl OwnQueue {
             }
             return Ok(open.lease.clone());
         }
-        if let Some(gone) = place.take() {
-            shared.table.unregister_queue(&gone.lease.queue).await?;
+        if let Some(gone) = place.as_ref() {
+            leases::delete(shared, &gone.lease.queue).await?;
+            *place = None;
         }
         let lease = Lease::create(shared, new_id(), QueueOf::Edge(me)).await?;
         let own = shared.clone();
@@ -64,15 +65,11 @@ impl OwnQueue {
         Ok(lease)
     }
 
-    /// Ends the queue, row first: nothing is posted to it any more.
+    /// Ends the queue.
     pub(crate) async fn close(&self, shared: &Shared) {
         let Some(Open { lease, pump, .. }) = self.0.lock().await.take() else { return };
         pump.stop().await;
-        if let Err(error) = shared.table.unregister_queue(&lease.queue).await {
-            // The reaper finds it by its row.
-            return shared.failed("unregister the edge's queue", &error);
-        }
-        if let Err(error) = shared.queues.delete(&lease.url).await {
+        if let Err(error) = leases::delete(shared, &lease.queue).await {
             shared.failed("delete the edge's queue", &error);
         }
     }

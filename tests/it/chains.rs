@@ -299,6 +299,7 @@ async fn the_tables_stream_and_the_schedule_drive_rows_that_are_due() {
         let origin = Origin {
             by: UserId::parse("alice").unwrap(),
             key: IdempotencyKey::made(rand::random()),
+            repeatable: true,
             hash: text.into(),
             now: clock.now(),
         };

@@ -8,6 +8,7 @@ use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::world::World;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn a_user_in_many_busy_threads_misses_nothing() {
@@ -28,7 +29,15 @@ async fn a_user_in_many_busy_threads_misses_nothing() {
             api.say(thread, &n.to_string()).await;
         }
     };
+    let begun = Instant::now();
     join_all(writers.iter().map(write)).await;
+    let took = begun.elapsed().as_millis();
+    let (there, owed) = (world.inbox_of("hot").await.len(), world.owed().await);
+    let rate = there as u128 * 1_000 / took;
+    eprintln!(
+        "one user: {there} of {} messages appended in {took} ms, {rate} a second; {owed} threads are left to the outbox",
+        THREADS * EACH
+    );
     world.fanout(Clock::fixed(Clock::system().now() + Duration::from_mins(1))).sweep().await;
     assert_eq!(world.owed().await, 0);
     let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -14,12 +14,14 @@ use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use store::leases::Lease;
 use tests::{
+    faults::{Call, Fault},
     sse::Stream,
     world::{World, until},
 };
 
 both!(
     a_queue_that_somebody_deletes_is_made_anew,
+    a_queue_that_was_only_slow_to_appear_is_not_left_behind,
     whatever_lies_in_a_queue_is_taken_out_and_harms_nobody,
     two_that_receive_from_one_queue_cost_time_and_nothing_else,
     a_release_may_race_every_take,
@@ -71,6 +73,34 @@ async fn a_queue_that_somebody_deletes_is_made_anew(topology: Topology) {
     })
     .await;
     until("the registry knows the new one only", async || world.registered().await.len() == 1).await;
+    alice.say(&thread, "into the new one").await;
+    assert_eq!(bob.expect("message").await.data["text"], "into the new one");
+}
+
+async fn a_queue_that_was_only_slow_to_appear_is_not_left_behind(topology: Topology) {
+    let world = World::start(topology, 1).await;
+    // As often as it takes until it is believed.
+    for n in 1..=5 {
+        let gone = Fault::Refuse(400, "AWS.SimpleQueueService.NonExistentQueue");
+        world.edges[0].faults.on(Call::to("ReceiveMessage").nth(n), gone);
+    }
+    let mut bob = live(&world, 0, "bob").await;
+    let old = held(&world, "bob").await;
+    let mut new = held(&world, "bob").await;
+    until("another one is held", async || {
+        new = held(&world, "bob").await;
+        new.queue != old.queue
+    })
+    .await;
+    until("the old one is deleted", async || queues(&world).await == [new.url.clone()]).await;
+    until("the registry knows the new one only", async || {
+        let rows = world.registered().await;
+        rows.len() == 1 && rows[0].queue == new.queue
+    })
+    .await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    bob.expect("thread").await;
     alice.say(&thread, "into the new one").await;
     assert_eq!(bob.expect("message").await.data["text"], "into the new one");
 }

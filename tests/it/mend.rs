@@ -1,12 +1,15 @@
 //! Odd moments of the write side: answers that get lost, rows that are damaged or lag behind,
 //! requests that change nothing, users with too many threads.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnValue, WriteRequest};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -28,7 +31,7 @@ use server::{aws, clock::Clock};
 use sse_edge::config::Topology;
 use store::{commit::Origin, error::Error, keys, seen::Marked, table::Table, threads::Created};
 use tests::{
-    faults::{Call, Fault},
+    faults::{Call, Fault, Moment},
     world::World,
 };
 
@@ -96,11 +99,24 @@ fn user(name: &str) -> UserId {
 
 fn origin(by: &str) -> Origin {
     let key = IdempotencyKey::made(rand::random());
-    Origin { by: user(by), key, hash: "a hash".into(), now: Clock::system().now() }
+    Origin { by: user(by), key, repeatable: true, hash: "a hash".into(), now: Clock::system().now() }
 }
 
 fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+/// Takes a row away, as if the items of a transaction had not all become visible.
+async fn hide(world: &World, pk: &str, sk: &str) -> Item {
+    let deletion = world.dynamodb.delete_item().table_name(&world.stage).key("pk", s(pk)).key("sk", s(sk));
+    let deleted = deletion.return_values(ReturnValue::AllOld).send().await.unwrap();
+    deleted.attributes.expect("the row was there")
+}
+
+async fn show(world: &World, item: Item) {
+    world.dynamodb.put_item().table_name(&world.stage).set_item(Some(item)).send().await.unwrap();
 }
 
 #[tokio::test]
@@ -121,10 +137,106 @@ async fn a_change_that_changes_nothing_uses_up_its_key() {
 }
 
 #[tokio::test]
+async fn a_write_that_changes_nothing_uses_up_its_key() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    for members in [json!({"members": ["bob"]}), json!({"members": ["bob"], "title": "club"})] {
+        let thread = alice.thread(members.clone()).await;
+        let said = alice.say(&thread, "one").await;
+        let message = format!("/v1/threads/{thread}/messages/{}", said["tseq"]);
+        let (thread, up) = (format!("/v1/threads/{thread}"), format!("{message}/reactions/+1"));
+        let text = |text: &str| Some(json!({"text": text}));
+        let title = |title: &str| Some(json!({"title": title}));
+        // What is so already, and what somebody does next.
+        let mut writes = vec![
+            (("DELETE", &up, None), ("PUT", &up, None)),
+            (("PUT", &up, None), ("DELETE", &up, None)),
+            (("PATCH", &message, text("one")), ("PATCH", &message, text("two"))),
+        ];
+        if members["title"] == "club" {
+            writes.push((("PATCH", &thread, title("club")), ("PATCH", &thread, title("pub"))));
+        }
+        let now = async || {
+            let messages = alice.get(&format!("{thread}/messages")).await.body;
+            (messages, alice.get(&thread).await.body)
+        };
+        for (n, (same, next)) in writes.into_iter().enumerate() {
+            let key = [("idempotency-key", &*format!("{n} {}", said["thread"]).replace(['"', ' '], "-"))];
+            let again = async || alice.call(same.0, same.1, same.2.clone(), &key).await.status;
+            let before = now().await;
+            assert_eq!(again().await, 200);
+            assert_eq!(now().await, before, "{same:?}");
+            assert_eq!(alice.call(next.0, next.1, next.2.clone(), &[]).await.status, 200);
+            let after = now().await;
+            assert_ne!(after, before);
+            assert_eq!(again().await, 200, "its answer was lost, so it comes again");
+            assert_eq!(now().await, after, "{same:?} is not done late");
+            assert_eq!(alice.call(next.0, next.1, next.2, &key).await.status, 422, "the key is another's");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_entry_cannot_be_seen_yet_is_waited_for() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    let carol = format!("/v1/threads/{thread}/members/carol");
+    for (method, tseq) in [("PUT", 2), ("DELETE", 3)] {
+        let change = async || alice.call(method, &carol, None, &[("idempotency-key", method)]).await;
+        assert_eq!(change().await.status, 204);
+        let entry = hide(&world, &format!("T#{thread}"), &keys::entry_sk(tseq)).await;
+        // The second look for what the key is known for: the first has found an entry that is not there.
+        let again =
+            world.faults.hold(Call::to("GetItem").about(format!("K#{method}")).nth(2), Moment::Before);
+        let repeating = async { assert_eq!(change().await.status, 204, "it has been accepted before") };
+        let appearing = async {
+            again.reached().await;
+            show(&world, entry.clone()).await;
+            again.release();
+        };
+        tokio::join!(repeating, appearing);
+        hide(&world, &format!("T#{thread}"), &keys::entry_sk(tseq)).await;
+        assert_eq!(change().await.status, 503, "not for ever");
+        show(&world, entry).await;
+    }
+}
+
+#[tokio::test]
+async fn a_member_whose_view_cannot_be_seen_yet_is_told_later() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "club"})).await;
+    let bob = format!("/v1/threads/{thread}/members/bob");
+    let (pk, sk) = ("U#bob", format!("M#{thread}"));
+    for text in ["to one who is new", "to one who is back"] {
+        let mut old = None;
+        if text.ends_with("back") {
+            assert_eq!(alice.call("DELETE", &bob, None, &[]).await.status, 204);
+            old = Some(hide(&world, pk, &sk).await);
+            show(&world, old.clone().unwrap()).await;
+            assert_eq!(alice.call("PUT", &bob, None, &[]).await.status, 204);
+        }
+        let view = hide(&world, pk, &sk).await;
+        if let Some(old) = old {
+            show(&world, old).await;
+        }
+        alice.say(&thread, text).await;
+        assert_eq!(world.inbox_of("carol").await.pop().as_deref(), Some(text), "nobody waits for bob");
+        assert_eq!(world.owed().await, 1, "but he is not forgotten");
+        show(&world, view).await;
+        let later = Clock::system().now() + limits::OUTBOX_GRACE * 2;
+        world.fanout(Clock::fixed(later)).sweep().await;
+        assert_eq!(world.inbox_of("bob").await.pop().as_deref(), Some(text));
+        assert_eq!(world.owed().await, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_creation_during_an_outage_says_so() {
     let world = World::start(Topology::PerUser, 0).await;
     let (table, outage) = troubled(&world).await;
-    outage.refused.store(limits::WRITE_TRIES * 2, Ordering::SeqCst);
+    outage.refused.store(limits::FUTILE_TRIES * 2, Ordering::SeqCst);
     let id = ThreadId::group(rand::random());
     let group = table.create_group(&origin("alice"), id, None, &[user("bob")]).await;
     assert!(matches!(group, Err(Error::Unavailable(_))), "{group:?}");
@@ -141,7 +253,7 @@ async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
     let thread = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"]})).await);
-    for (times, status) in [(2, 200), (limits::WRITE_TRIES as usize, 503), (0, 200)] {
+    for (times, status) in [(2, 200), (limits::FUTILE_TRIES as usize, 503), (0, 200)] {
         for n in 1..=times {
             world.faults.on(Call::to("BatchGetItem").nth(n), Fault::Unprocessed);
         }
@@ -149,6 +261,21 @@ async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
         assert_eq!(told.status, status, "{times} times: {}", told.body);
         assert_eq!(told.headers.contains_key("retry-after"), status == 503);
     }
+}
+
+#[tokio::test]
+async fn a_read_that_gets_on_row_by_row_gets_to_its_end() {
+    const MEMBERS: usize = 2 * limits::FUTILE_TRIES as usize;
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let others: Vec<String> = (1..MEMBERS).map(|n| format!("u{n}")).collect();
+    let thread = alice.thread(json!({"members": others, "title": "crowd"})).await;
+    for n in 1..=MEMBERS {
+        world.faults.on(Call::to("BatchGetItem").nth(n), Fault::OneProcessed);
+    }
+    let told = alice.get(&format!("/v1/threads/{thread}")).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    assert_eq!(told.body["seen_by"].as_object().unwrap().len(), MEMBERS);
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn nobody_finishes_what_another_stage_owes(topology: Topology) {
     // A writer dies between its commit and its fan-out.
     let now = Clock::system().now();
     let (by, key) = (UserId::parse("alice").unwrap(), IdempotencyKey::parse("a-key").unwrap());
-    let origin = Origin { by, key, hash: "a hash".into(), now };
+    let origin = Origin { by, key, repeatable: true, hash: "a hash".into(), now };
     let id = ThreadId::parse(&thread).unwrap();
     assert!(matches!(one.table.send(&origin, &id, "left behind").await.unwrap(), Sent::Committed(_)));
     let later = Clock::fixed(now + Duration::from_secs(6));

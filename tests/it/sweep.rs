@@ -20,6 +20,7 @@ async fn the_sweeper_finishes_what_a_dead_writer_left() {
     let origin = Origin {
         by: UserId::parse("alice").unwrap(),
         key: IdempotencyKey::parse("a-key").unwrap(),
+        repeatable: true,
         hash: "a hash".into(),
         now,
     };

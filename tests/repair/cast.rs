@@ -88,6 +88,7 @@ impl Cast {
         let by = |who| Origin {
             by: self.user(who),
             key: IdempotencyKey::parse(key).unwrap(),
+            repeatable: true,
             // Another one for another request, and not what it says.
             hash: format!("{:?}", std::mem::discriminant(&act)),
             now,
@@ -117,7 +118,7 @@ impl Cast {
             }
             Act::Fan(who) => {
                 let tail = table.tail(thread).await?.unwrap().tseq;
-                table.fan(&self.user(who), thread, tail, None, now).await?;
+                table.fan((&self.user(who), 0), thread, tail, None, now).await?;
                 return Ok(());
             }
             Act::FanSeen(number) => {

@@ -124,11 +124,11 @@ impl Fanout {
         let in_time = |i: &usize| *i == 0 || pace.until.is_none_or(|until| Instant::now() < until);
         let fans = (0..members.len())
             .take_while(in_time)
-            .map(|i| self.table.fan(&members[i].user, thread, goal, fresh, now));
+            .map(|i| self.table.fan((&members[i].user, members[i].joined), thread, goal, fresh, now));
         let fanned: Vec<_> = stream::iter(fans).buffered(pace.at_once).collect().await;
         let passed = fanned.len();
         // One member's failure must not keep the others waiting; it only keeps the row.
-        let (told, mut failure) = sift(fanned.into_iter().filter_map(Result::transpose));
+        let (told, mut failure) = sift(fanned);
         self.post(&told, fresh.map(inbox::news).as_ref()).await;
         for gone in &told {
             if let Some(left) = gone.left {

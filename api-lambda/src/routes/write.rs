@@ -92,12 +92,14 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Bearer(identity) = Bearer::from_request_parts(parts, state).await?;
         let mut keys = parts.headers.get_all("idempotency-key").iter();
+        let repeatable = parts.headers.contains_key("idempotency-key");
         let key = match (keys.next(), keys.next()) {
             (None, _) => IdempotencyKey::made(chance::random()),
             (Some(key), None) => IdempotencyKey::parse(key.to_str().unwrap_or_default())
                 .map_err(|bad| Problem::new(Kind::BadRequest, bad.to_string()))?,
             (Some(_), Some(_)) => return Err(Problem::new(Kind::BadRequest, "send one `Idempotency-Key`")),
         };
-        Ok(Self(Origin { by: identity.user, key, hash: String::new(), now: Clock::from_ref(state).now() }))
+        let (by, hash, now) = (identity.user, String::new(), Clock::from_ref(state).now());
+        Ok(Self(Origin { by, key, repeatable, hash, now }))
     }
 }

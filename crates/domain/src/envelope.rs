@@ -3,13 +3,13 @@
 //! Three lines: the version and the name of the event; whom it is for, each with their place; the data.
 //!
 //! ```text
-//! 1 message
+//! 2 message
 //! alice 0000000000002.42,bob 0000000000004.7
 //! {"thread":"t_…","tseq":9,"text":"hi"}
 //! ```
 //!
 //! No JSON around it: SQS puts a body into JSON of its own, where each quote takes two bytes and some
-//! time, and up to [`limits::ENVELOPE_RECIPIENTS`] recipients have four each.
+//! time, and up to [`limits::ENVELOPE_RECIPIENTS`] recipients would have several each.
 
 use std::fmt::Write as _;
 
@@ -19,8 +19,9 @@ use serde_json::value::RawValue;
 
 use crate::{cursor::Cursor, event::EventName, limits};
 
-/// The version written, and the only one read; any other says no more than "read the inbox".
-const VERSION: &str = "1";
+/// The version written, and the only one read; any other names nobody. In a user's queue it still
+/// says "read the inbox"; of what it meant in an edge's, the head checks tell.
+const VERSION: &str = "2";
 
 /// News for some users whose queue this is.
 #[derive(Debug, Clone)]
@@ -84,7 +85,8 @@ impl<'a> Envelope<'a> {
     /// Reads the body of a received envelope.
     ///
     /// # Errors
-    /// [`BadEnvelope`]: to be acknowledged, counted, and answered by reading the inbox.
+    /// [`BadEnvelope`]: to be acknowledged, counted, and answered by reading the inbox if the queue
+    /// tells whose.
     pub fn decode(body: &'a str) -> Result<Self, BadEnvelope> {
         let (first, rest) = body.split_once('\n').ok_or(BadEnvelope::Garbage)?;
         let (version, event) = first.split_once(' ').map_or((first, None), |(v, event)| (v, Some(event)));
@@ -103,7 +105,7 @@ impl<'a> Envelope<'a> {
 }
 
 impl<'a> Recipient<'a> {
-    /// An edge reads some 100,000 a second of them.
+    /// Up to [`limits::ENVELOPE_RECIPIENTS`] of them: nearly all that reading an envelope takes.
     fn read_all(text: &'a str) -> Result<Vec<Self>, BadEnvelope> {
         let mut all = Vec::with_capacity(text.len() / 16);
         let ends = memchr_iter(b',', text.as_bytes()).chain([text.len()]);
@@ -151,7 +153,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cursor::Gen;
+    use crate::{cursor::Gen, ids::UserId};
 
     fn envelope() -> Envelope<'static> {
         let place = Some(Cursor { r#gen: Gen(9), seq: 42 });
@@ -162,24 +164,26 @@ mod tests {
     #[test]
     fn an_envelope_comes_back_as_it_went() {
         let body = envelope().encode();
-        assert_eq!(body, "1 message\nalice 000000000000i.42,bob\n{\"text\":\"hi\"}");
+        assert_eq!(body, "2 message\nalice 000000000000i.42,bob\n{\"text\":\"hi\"}");
         let read = Envelope::decode(&body).unwrap();
         assert_eq!(read.to, envelope().to);
         let news = read.news.unwrap();
         assert_eq!((news.event, news.data.get()), (EventName::Message, r#"{"text":"hi"}"#));
         let hint = Envelope { news: None, ..envelope() }.encode();
-        assert_eq!(hint, "1\nalice 000000000000i.42,bob");
+        assert_eq!(hint, "2\nalice 000000000000i.42,bob");
         assert!(Envelope::decode(&hint).unwrap().news.is_none());
     }
 
     #[test]
     fn another_version_is_told_from_garbage() {
-        let later = envelope().encode().replacen('1', "2", 1);
-        assert_eq!(Envelope::decode(&later).unwrap_err(), BadEnvelope::Version);
+        for other in ["1", "3", "12"] {
+            let other = envelope().encode().replacen(VERSION, other, 1);
+            assert_eq!(Envelope::decode(&other).unwrap_err(), BadEnvelope::Version);
+        }
         let good = envelope().encode();
         let bad = [
             "",
-            "1",
+            VERSION,
             "null",
             "{}",
             r#"{"v":1,"to":[]}"#,
@@ -204,9 +208,27 @@ mod tests {
         assert!(Envelope::decode(&large.encode()).unwrap().news.is_none());
     }
 
+    fn recipients() -> impl Strategy<Value = Vec<(UserId, Option<Cursor>)>> {
+        let user = "[A-Za-z0-9_.@|:+=~-]{1,128}".prop_map(|id| UserId::parse(&id).unwrap());
+        let place = any::<(u64, u64)>().prop_map(|(r#gen, seq)| Cursor { r#gen: Gen(r#gen), seq });
+        prop::collection::vec((user, prop::option::of(place)), 1..20)
+    }
+
     proptest! {
         #[test]
-        fn whatever_lies_in_a_queue_is_read_or_refused(body in "(1|2)?( message)?\n?[a ,.0\n{}\"]{0,40}") {
+        fn whoever_it_is_for_comes_back_with_their_place(to in recipients(), hint: bool) {
+            let to = to.iter().map(|(user, place)| Recipient { user: user.as_str(), place: *place }).collect();
+            let news = (!hint).then(|| News::new(EventName::Seen, r#"{"number":1}"#.into()));
+            let sent = Envelope { to, news };
+            let body = sent.encode();
+            let read = Envelope::decode(&body).unwrap();
+            prop_assert_eq!(&read.to, &sent.to);
+            prop_assert_eq!(read.news.is_none(), hint);
+            prop_assert_eq!(read.encode(), body);
+        }
+
+        #[test]
+        fn whatever_lies_in_a_queue_is_read_or_refused(body in "(2|3)?( message)?\n?[a ,.0\n{}\"]{0,40}") {
             if let Ok(read) = Envelope::decode(&body) {
                 prop_assert_eq!(read.encode(), body);
             }

@@ -55,9 +55,9 @@ pub const PAGE_ITEMS_MAX: usize = 100;
 /// a transaction may have. Inbox rows hold no bodies, and a query's page ends at 1 MB, so size is
 /// bounded too.
 pub const APPEND_BATCH: usize = 98;
-/// Tries of a conditional write, or of a read that DynamoDB does in parts, before the request is told to
-/// come back (503).
-pub const WRITE_TRIES: u32 = 8;
+/// Tries in vain, one after the other, before the request is told to come back (503): writes that others
+/// win, reads of what is not visible yet or that bring nothing.
+pub const FUTILE_TRIES: u32 = 8;
 /// Inbox events behind which a stream is told to list again instead of replaying.
 pub const REPLAY_EVENTS: u64 = 1_000;
 /// Inbox events read at once while replaying: a `BatchGetItem` takes 100 keys.

@@ -111,8 +111,8 @@ impl Queues {
         Ok(messages
             .into_iter()
             .filter_map(|m| {
-                let sent =
-                    m.attributes.and_then(|a| a.get(&MessageSystemAttributeName::SentTimestamp).cloned());
+                let attributes = m.attributes.unwrap_or_default();
+                let sent = attributes.get(&MessageSystemAttributeName::SentTimestamp);
                 let sent_at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
                 Some(Received { body: m.body.unwrap_or_default(), receipt: m.receipt_handle?, sent_at })
             })

@@ -23,6 +23,8 @@ pub struct Origin {
     pub by: UserId,
     /// The key that the request came with, or one made for it.
     pub key: IdempotencyKey,
+    /// Whether it came with the request: one that was made for it never comes again.
+    pub repeatable: bool,
     /// A hash of what was asked for: the same key with another request is refused.
     pub hash: String,
     /// The writer's time.
@@ -74,9 +76,13 @@ impl Table {
         Ok(tx)
     }
 
-    /// Makes the key of `origin` known for a request that is as asked for already. False if the
-    /// key has been used meanwhile.
+    /// Makes the key of `origin` known for a request that is as asked for already: if its answer is
+    /// lost and it comes again, it must not undo what others have done since. False if the key has
+    /// been used meanwhile.
     pub(crate) async fn nothing_to_write(&self, origin: &Origin, thread: &ThreadId) -> Result<bool, Error> {
+        if !origin.repeatable {
+            return Ok(true);
+        }
         let (key, row) = key_row(origin, thread, 0);
         let put = self
             .client

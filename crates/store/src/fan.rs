@@ -32,35 +32,40 @@ pub struct Told {
 }
 
 impl Table {
-    /// Makes sure that the log of `thread` up to `goal` is in the inbox of `user`, appending
-    /// whatever an earlier, crashed or slower fan-out left behind. `fresh` is the entry at `goal`
-    /// if the caller has it.
+    /// Makes sure that the log of `thread` up to `goal` is in the inbox of `user`, a member since
+    /// `joined`, appending whatever an earlier, crashed or slower fan-out left behind. `fresh` is
+    /// the entry at `goal` if the caller has it.
     ///
     /// Whoever has to read the log appends all that is there, beyond `goal` too: where many write
     /// to one inbox, one transaction does the work of those that lost against it.
     ///
-    /// Answers with nothing for a user who never was a member.
-    ///
     /// # Errors
-    /// [`Error::Contended`] where the user's inbox grows too fast: the outbox row stays.
+    /// [`Error::Contended`] where the user's inbox grows too fast, or their view of this membership
+    /// cannot be seen yet: the outbox row stays. No view is ever deleted, but by a repair.
     pub async fn fan(
         &self,
-        user: &UserId,
+        (user, joined): (&UserId, u64),
         thread: &ThreadId,
         goal: u64,
         fresh: Option<&Entry>,
         now: Timestamp,
-    ) -> Result<Option<Told>, Error> {
+    ) -> Result<Told, Error> {
         let _turn = self.turns.of(user).await;
         let (mut attempt, mut failure) = (0, Error::Contended);
-        while attempt < limits::WRITE_TRIES {
+        while attempt < limits::FUTILE_TRIES {
             pause(attempt).await;
-            let Some((view, head)) = self.view_and_head(user, thread).await? else { return Ok(None) };
+            let found = self.view_and_head(user, thread).await?;
+            // The items of a transaction become visible one by one. Whoever was listed by it is not
+            // to be passed over for want of a view, or for that of a membership that is over.
+            let Some((view, head)) = found.filter(|(view, _)| view.joined >= joined) else {
+                attempt += 1;
+                continue;
+            };
             let until = view.goal(goal);
             if view.fan >= until {
                 // Read again: the HEAD that came with the view may be the older of the two.
                 let head = self.head_row(user).await?;
-                return Ok(Some(self.told(user, (&view, view.fan), (&head, head.seq), false)));
+                return Ok(self.told(user, (&view, view.fan), (&head, head.seq), false));
             }
             // The first try trusts what it was given; whoever has lost a race reads what others
             // have added to the log meanwhile.
@@ -78,7 +83,7 @@ impl Table {
             let seq = self.copy(&mut tx, user, (&view, &head), &entries, now)?;
             match tx.commit().await {
                 Ok(Outcome::Done) if fan >= until => {
-                    return Ok(Some(self.told(user, (&view, fan), (&head, seq), fan == goal)));
+                    return Ok(self.told(user, (&view, fan), (&head, seq), fan == goal));
                 }
                 // More to copy: that is progress, not a lost race.
                 Ok(Outcome::Done) => attempt = 0,

@@ -49,6 +49,16 @@ pub struct MemberPage {
     pub next: Option<UserId>,
 }
 
+/// What a try to change the membership of a thread begins with.
+enum Begun {
+    Before(Before),
+    /// There is nothing to change, or nothing that may be.
+    Answer(Changed),
+    /// The request has been accepted before, but its entry cannot be seen yet: the items of a
+    /// transaction become visible one by one.
+    NotVisible,
+}
+
 /// What is known of a thread before its membership changes.
 struct Before {
     tail: Entry,
@@ -144,8 +154,9 @@ impl Table {
         for attempt in tries() {
             pause(attempt).await;
             let before = match self.before(origin, thread).await? {
-                Ok(before) => before,
-                Err(answer) => return Ok(answer),
+                Begun::Before(before) => before,
+                Begun::Answer(answer) => return Ok(answer),
+                Begun::NotVisible => continue,
             };
             let current = before.members.iter().filter(|m| m.left.is_none());
             if current.clone().any(|m| &m.user == user) {
@@ -163,7 +174,7 @@ impl Table {
             // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
             let old = self.view(user, thread).await?;
             if let Some(left) = old.as_ref().and_then(|view| view.left) {
-                self.fan(user, thread, left, None, origin.now).await?;
+                self.fan((user, 0), thread, left, None, origin.now).await?;
             }
             let entry = before.next(origin, thread, user, Change::Added);
             let mut tx = self.begin(origin, &entry)?;
@@ -196,8 +207,9 @@ impl Table {
         for attempt in tries() {
             pause(attempt).await;
             let before = match self.before(origin, thread).await? {
-                Ok(before) => before,
-                Err(answer) => return Ok(answer),
+                Begun::Before(before) => before,
+                Begun::Answer(answer) => return Ok(answer),
+                Begun::NotVisible => continue,
             };
             let role = |who: &UserId| {
                 before.members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role)
@@ -244,25 +256,25 @@ impl Table {
     }
 
     /// The key first, then the tail, then the members; all anew on every try.
-    async fn before(&self, origin: &Origin, thread: &ThreadId) -> Result<Result<Before, Changed>, Error> {
+    async fn before(&self, origin: &Origin, thread: &ThreadId) -> Result<Begun, Error> {
         let row = keys::thread(thread);
         let (known, tail, row) =
             try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
         match known {
             Some(Known::Same { thread, tseq }) => {
                 let entry = self.entry(&thread, tseq).await?;
-                return Ok(Err(entry.map_or(Changed::NotMember, Changed::Known)));
+                return Ok(entry.map_or(Begun::NotVisible, |entry| Begun::Answer(Changed::Known(entry))));
             }
-            Some(Known::Nothing) => return Ok(Err(Changed::Unchanged)),
-            Some(Known::Other) => return Ok(Err(Changed::KeyReused)),
+            Some(Known::Nothing) => return Ok(Begun::Answer(Changed::Unchanged)),
+            Some(Known::Other) => return Ok(Begun::Answer(Changed::KeyReused)),
             None => {}
         }
-        let Some((tail, row)) = tail.zip(row) else { return Ok(Err(Changed::NotMember)) };
+        let Some((tail, row)) = tail.zip(row) else { return Ok(Begun::Answer(Changed::NotMember)) };
         let (members, member) = try_join(self.members(thread), self.is_member_at(&tail, &origin.by)).await?;
         Ok(match (member, row.pair.is_some()) {
-            (false, _) => Err(Changed::NotMember),
-            (true, true) => Err(Changed::Direct),
-            (true, false) => Ok(Before { tail, thread: row, members }),
+            (false, _) => Begun::Answer(Changed::NotMember),
+            (true, true) => Begun::Answer(Changed::Direct),
+            (true, false) => Begun::Before(Before { tail, thread: row, members }),
         })
     }
 }

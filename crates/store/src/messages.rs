@@ -71,7 +71,8 @@ impl Table {
                     // The items of its transaction become visible one by one.
                     None => continue,
                 },
-                Some(Known::Nothing | Known::Other) => return Ok(Sent::KeyReused),
+                Some(Known::Nothing) => return Ok(Sent::Unchanged),
+                Some(Known::Other) => return Ok(Sent::KeyReused),
                 None => {}
             }
             let Some((tail, row)) = tail.zip(row) else { return Ok(Sent::NotMember) };
@@ -82,7 +83,8 @@ impl Table {
             }
             let draft = match self.draft(origin, &row, &tail, asked).await? {
                 Ok(Some(draft)) => draft,
-                Ok(None) => return Ok(Sent::Unchanged),
+                Ok(None) if self.nothing_to_write(origin, thread).await? => return Ok(Sent::Unchanged),
+                Ok(None) => continue,
                 Err(refusal) => return Ok(Sent::Refused(refusal)),
             };
             let outcome = match row.pair.filter(|_| attempt == 0) {

@@ -1,5 +1,4 @@
-//! How often, and how long after each other, a lost race is run again, and a read goes on that DynamoDB
-//! does in parts.
+//! How often, and how long after each other, what was in vain is tried again.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ pub async fn pause(attempt: u32) {
     }
 }
 
-/// The numbers of the tries of a conditional write, or of a read that DynamoDB does in parts.
+/// The numbers of the tries of what fails as long as each of them is in vain.
 pub fn tries() -> std::ops::Range<u32> {
-    0..limits::WRITE_TRIES
+    0..limits::FUTILE_TRIES
 }

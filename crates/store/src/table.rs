@@ -10,16 +10,11 @@ use aws_sdk_dynamodb::{
         ScalarAttributeType, TimeToLiveSpecification,
     },
 };
-use domain::cursor::Gen;
+use domain::{cursor::Gen, limits};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{
-    error::Error,
-    keys::Key,
-    retry::{pause, tries},
-    turns::Turns,
-};
+use crate::{error::Error, keys::Key, retry::pause, turns::Turns};
 
 /// Name of the table where no other is given.
 pub const TABLE: &str = "runnel-dev";
@@ -106,17 +101,27 @@ impl Table {
     }
 
     /// Up to 100 rows at once; those that do not exist are left out.
+    ///
+    /// DynamoDB reads as many of them as it has capacity or room for, and says which it has not.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] after [`limits::FUTILE_TRIES`] reads that bring nothing.
     pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, Error> {
         let mut found = HashMap::with_capacity(keys.len());
         let mut wanted: Vec<Item> = keys.iter().map(Key::item).collect();
-        for attempt in tries() {
-            pause(attempt).await;
+        let mut in_vain = 0;
+        loop {
+            let before = wanted.len();
             wanted = self.get_some(wanted, consistent, &mut found).await?;
             if wanted.is_empty() {
                 return Ok(found);
             }
+            in_vain = if wanted.len() < before { 0 } else { in_vain + 1 };
+            if in_vain == limits::FUTILE_TRIES {
+                return Err(Error::Unavailable("BatchGetItem leaves keys unprocessed each time".into()));
+            }
+            pause(in_vain + 1).await;
         }
-        Err(Error::Unavailable("BatchGetItem leaves keys unprocessed each time".into()))
     }
 
     /// Reads by key, once, into `found`; answers with the keys that DynamoDB has left unprocessed.

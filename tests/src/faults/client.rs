@@ -14,7 +14,7 @@ use aws_smithy_runtime_api::{
     },
     http::{Headers, StatusCode},
 };
-use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde_json::{Value, json};
 
 use super::{Fault, Faults, Moment, Verdict};
@@ -83,6 +83,7 @@ async fn suffer(
         }
         Fault::Refuse(status, code) => Ok(refusal(status, code)),
         Fault::Unprocessed => Ok(unprocessed(&request)),
+        Fault::OneProcessed => one_processed(inner, request).await,
         Fault::Hold(Moment::Before, held) => {
             held.pass().await;
             inner.call(request).await
@@ -114,8 +115,40 @@ fn refusal(status: u16, code: &str) -> HttpResponse {
 
 /// A read of many rows of which none is read.
 fn unprocessed(request: &HttpRequest) -> HttpResponse {
-    let asked: Value = serde_json::from_slice(request.body().bytes().expect("a body")).expect("JSON");
+    let asked = read(request.body());
     answer(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
+}
+
+/// A read of many rows of which one is read.
+async fn one_processed(
+    inner: &SharedHttpConnector,
+    mut request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let mut asked = read(request.body());
+    let tables = asked["RequestItems"].as_object_mut().expect("tables");
+    let mut rest = tables.clone();
+    for (name, table) in tables {
+        let keys = table["Keys"].as_array_mut().expect("keys");
+        let left = keys.split_off(1);
+        if left.is_empty() {
+            rest.remove(name);
+        } else {
+            rest[name]["Keys"] = left.into();
+        }
+    }
+    let asked = asked.to_string();
+    request.headers_mut().insert("content-length", asked.len().to_string());
+    *request.body_mut() = asked.into();
+    let mut given = inner.call(request).await?;
+    let given = std::mem::replace(given.body_mut(), SdkBody::taken());
+    let given = ByteStream::new(given).collect().await.expect("an answer");
+    let mut given = read(&given.into_bytes().into());
+    given["UnprocessedKeys"] = rest.into();
+    Ok(answer(200, given.to_string()))
+}
+
+fn read(body: &SdkBody) -> Value {
+    serde_json::from_slice(body.bytes().expect("a body")).expect("JSON")
 }
 
 fn answer(status: u16, body: String) -> HttpResponse {

@@ -140,7 +140,7 @@ impl Queues {
 
 /// The envelope as `domain::envelope` writes it, in JSON's quotes.
 fn message(to: &str, data: &str, sent: u128) -> String {
-    format!(r#""Body":"1 message\n{to}\n{data}","Attributes":{{"SentTimestamp":"{sent}"}}"#)
+    format!(r#""Body":"2 message\n{to}\n{data}","Attributes":{{"SentTimestamp":"{sent}"}}"#)
 }
 
 fn give(queue: &mut Queue, given: &mut u64) -> String {
