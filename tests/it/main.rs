@@ -24,6 +24,7 @@ macro_rules! both {
 mod api;
 mod chains;
 mod changes;
+mod copied;
 mod cors;
 mod cost;
 mod cuts;
@@ -38,6 +39,7 @@ mod openapi;
 mod overload;
 mod poll;
 mod races;
+mod receives;
 mod replay;
 mod rolling;
 mod stages;
