@@ -21,6 +21,7 @@ macro_rules! both {
     };
 }
 
+mod acks;
 mod api;
 mod chains;
 mod changes;
