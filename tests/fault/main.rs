@@ -6,7 +6,7 @@
 //!
 //! | who dies | doing what | × | × |
 //! |---|---|---|---|
-//! | an API ([`writes`]) | message in a group, in a direct thread (P1b), behind one that was left behind; seen in both; member added, added again, removed; group and direct thread created | before, after | the client tries again, or the sweeper comes, or first the next message |
+//! | an API ([`writes`]) | message in a group, in a direct thread (P1b), behind one that was left behind; edit; deletion; reaction put and taken away; group renamed; seen in both; member added, added again, removed; group and direct thread created | before, after | the client tries again, or the sweeper comes, or first the next message |
 //! | an API ([`writes`]) | the same, but only an answer is lost and the process lives | after | the client has its answer |
 //! | a sweeper ([`sweeps`]) | message, seen, removal left behind | before, after | another sweeper |
 //! | an edge ([`edges`]), of both topologies | beat, look, take, create, receive, ack, read, head check, release | before, after; answer lost and it lives | the client goes to another edge |

@@ -17,6 +17,16 @@ pub(crate) enum Write {
     Behind,
     /// A message in a direct thread.
     Direct,
+    /// A message given another text.
+    Edit,
+    /// A message deleted.
+    Delete,
+    /// A reaction put under a message.
+    React,
+    /// One taken away.
+    Unreact,
+    /// A group renamed.
+    Rename,
     /// Seen in a group.
     Seen,
     /// Seen in a direct thread.
@@ -45,6 +55,11 @@ impl Write {
     /// The one whom the write makes a member.
     pub(crate) fn joins(self) -> Option<&'static str> {
         matches!(self, Self::Add | Self::AddAgain).then_some("carol")
+    }
+
+    /// Whether it is a message.
+    pub(crate) fn says(self) -> bool {
+        matches!(self, Self::Message | Self::Behind | Self::Direct)
     }
 
     /// The one who is no member after the write.
@@ -83,7 +98,14 @@ impl<'a> Stage<'a> {
         let thread = alice.thread(new).await;
         stage.thread = Some(thread.clone());
         match write {
-            Write::Seen | Write::SeenDirect => _ = alice.say(&thread, "read me").await,
+            Write::Seen | Write::SeenDirect | Write::Edit | Write::Delete | Write::React => {
+                alice.say(&thread, "read me").await;
+            }
+            Write::Unreact => {
+                alice.say(&thread, "read me").await;
+                let put = stage.user("bob").call("PUT", &stage.reaction(), None, &[]).await;
+                assert!(put.status.is_success(), "{put:?}");
+            }
             Write::Behind => {
                 let path = format!("/v1/threads/{thread}/messages");
                 stage.leave_behind("POST", &path, Some(json!({"text": "left behind"}))).await;
@@ -118,6 +140,15 @@ impl<'a> Stage<'a> {
         format!("/v1/threads/{}/members/{}", self.thread.as_ref().unwrap(), self.name(who))
     }
 
+    /// The one message.
+    fn message(&self) -> String {
+        format!("/v1/threads/{}/messages/2", self.thread.as_ref().unwrap())
+    }
+
+    fn reaction(&self) -> String {
+        format!("{}/reactions/+1", self.message())
+    }
+
     /// Asks for the write at `side`, or the healthy API, always with the same key.
     pub(crate) async fn ask(&self, side: Option<&Side>) -> Answer {
         let thread = self.thread.as_deref().unwrap_or_default();
@@ -128,6 +159,13 @@ impl<'a> Stage<'a> {
             }
             Write::Seen | Write::SeenDirect => {
                 ("bob", "POST", format!("/v1/threads/{thread}/seen"), Some(json!({"number": 1})))
+            }
+            Write::Edit => ("alice", "PATCH", self.message(), Some(json!({"text": "under test"}))),
+            Write::Delete => ("alice", "DELETE", self.message(), None),
+            Write::React => ("bob", "PUT", self.reaction(), None),
+            Write::Unreact => ("bob", "DELETE", self.reaction(), None),
+            Write::Rename => {
+                ("bob", "PATCH", format!("/v1/threads/{thread}"), Some(json!({"title": "renamed"})))
             }
             Write::Add | Write::AddAgain => ("alice", "PUT", self.member("carol"), None),
             Write::Remove => ("alice", "DELETE", self.member("carol"), None),

@@ -32,7 +32,7 @@ pub(crate) async fn judge(stage: &Stage<'_>, acknowledged: bool, went_on: bool) 
     Ok(())
 }
 
-/// Reads the whole inbox of a user off the second edge; how often the write under test is in it.
+/// Reads the whole inbox of a user off an edge; how often the write under test is in it.
 async fn shown(stage: &Stage<'_>, who: &str, acknowledged: bool) -> anyhow::Result<usize> {
     let me = stage.name(who);
     let list = stage.user(who).get("/v1/threads").await.body;
@@ -74,7 +74,8 @@ async fn shown(stage: &Stage<'_>, who: &str, acknowledged: bool) -> anyhow::Resu
 /// The frames of a whole inbox, by a stream that begins before its first event.
 async fn inbox(stage: &Stage<'_>, user: &str, head: &str) -> anyhow::Result<Vec<Frame>> {
     let (generation, length) = head.split_once('.').unwrap();
-    let edge = stage.world.edges[0].address;
+    // Whatever topologies there are take turns.
+    let edge = stage.world.edges[stage.tag % stage.world.edges.len()].address;
     let begin = format!("{generation}.0");
     let mut stream = Stream::open(edge, &stage.world.token(user), Some(&begin)).await;
     ensure!(stream.next().await.event == "hello");
@@ -98,11 +99,16 @@ fn is_under_test(stage: &Stage<'_>, frame: &Frame) -> bool {
         frame.event == "member" && data["user"] == json!(stage.name(who)) && data["change"] == change
     };
     match stage.write {
-        Write::Message | Write::Behind | Write::Direct => data["text"] == "under test",
+        Write::Edit => frame.event == "edit" && data["message"] == 2 && data["text"] == "under test",
+        Write::Delete => frame.event == "delete" && data["message"] == 2,
+        Write::React => frame.event == "reaction" && data["state"] == "added",
+        Write::Unreact => frame.event == "reaction" && data["state"] == "removed",
+        Write::Rename => frame.event == "thread" && data["thread"]["title"] == "renamed",
         Write::Seen | Write::SeenDirect => frame.event == "seen" && data["number"] == 1,
         Write::Add | Write::AddAgain => changed("carol", "added"),
         Write::Remove => changed("carol", "removed"),
         Write::CreateGroup | Write::CreateDirect => frame.event == "thread",
+        _ => data["text"] == "under test",
     }
 }
 
@@ -114,13 +120,17 @@ async fn log(stage: &Stage<'_>, happened: bool) -> anyhow::Result<()> {
     let numbers: Vec<u64> = items.iter().map(|item| item["number"].as_u64().unwrap()).collect();
     ensure!(numbers == (1..=numbers.len() as u64).rev().collect::<Vec<_>>(), "a hole in the log: {list}");
     let said = items.iter().filter(|item| item["text"] == "under test").count();
-    if matches!(stage.write, Write::Message | Write::Behind | Write::Direct) {
+    if stage.write.says() {
         ensure!(said == usize::from(happened), "said {said} times: {list}");
     }
+    ensure!(is_as_changed(stage.write, items.last().unwrap(), happened), "happened {happened}: {list}");
     let read = alice.get(&format!("/v1/threads/{thread}")).await.body;
     ensure!(read["number"] == json!(numbers.len()), "{read}");
     if matches!(stage.write, Write::Seen | Write::SeenDirect) {
         ensure!(read["seen_by"][stage.name("bob")] == json!(u64::from(happened)), "{read}");
+    }
+    if stage.write == Write::Rename {
+        ensure!(read["title"] == if happened { "renamed" } else { "club" }, "{read}");
     }
     let left: Vec<Value> = read["members"].as_array().unwrap().iter().map(|m| m["user"].clone()).collect();
     let members = stage.write.concerns().iter().filter(|who| {
@@ -129,6 +139,18 @@ async fn log(stage: &Stage<'_>, happened: bool) -> anyhow::Result<()> {
     let members: Vec<Value> = members.map(|who| json!(stage.name(who))).collect();
     ensure!(left == members, "{left:?} are members, and not {members:?}");
     Ok(())
+}
+
+/// Whether the message that is there before the write is as the write makes it, or as it was.
+fn is_as_changed(write: Write, message: &Value, happened: bool) -> bool {
+    let (text, reactions) = (&message["text"], &message["reactions"]);
+    match write {
+        Write::Edit => text == if happened { "under test" } else { "read me" },
+        Write::Delete => (message["deleted"] == true, text.is_null()) == (happened, happened),
+        Write::React => reactions.is_object() == happened,
+        Write::Unreact => reactions.is_object() != happened,
+        _ => true,
+    }
 }
 
 /// No fan-out is left to do.

@@ -60,6 +60,11 @@ dies_at_any_call! {
     a_message_in_a_group_is_for_all_or_nobody Message,
     a_message_behind_one_left_behind_comes_after_it Behind,
     a_message_in_a_direct_thread_is_for_both_or_nobody Direct,
+    an_edit_is_for_all_or_nobody Edit,
+    a_deletion_is_for_all_or_nobody Delete,
+    a_reaction_is_for_all_or_nobody React,
+    a_reaction_is_taken_away_for_all_or_nobody Unreact,
+    a_group_is_renamed_for_all_or_nobody Rename,
     seen_in_a_group_is_for_all_or_nobody Seen,
     seen_in_a_direct_thread_is_for_both_or_nobody SeenDirect,
     a_new_member_is_one_for_all_or_nobody Add,
@@ -70,8 +75,9 @@ dies_at_any_call! {
 }
 
 async fn dies_at_any_call(write: Write) {
-    let world = World::start(Topology::PerEdge, 1).await;
-    let queue = world.queues.create(&QueueId::made(7)).await.unwrap();
+    let mut world = World::start(Topology::PerEdge, 1).await;
+    world.add_edge(Topology::PerUser).await;
+    let queue = world.queues.create(&theirs()).await.unwrap();
     let tag = AtomicUsize::new(0);
     let whole = Case { write, strike: Strike::Nothing, then: Then::Sweep };
     let (played, calls) = play(&world, &queue, whole, &tag).await.unwrap();
@@ -98,6 +104,11 @@ async fn dies_at_any_call(write: Write) {
     close(played).await;
 }
 
+/// The queue of an edge that is of no further interest: no user may take it.
+fn theirs() -> QueueId {
+    QueueId::parse(&format!("edge{}", QueueId::made(7))).unwrap()
+}
+
 /// A case before the sweeper comes.
 struct Played<'a> {
     case: Case,
@@ -116,7 +127,7 @@ async fn play<'a>(
     // Somebody is there to be told.
     for who in ["alice", "bob"] {
         let user = UserId::parse(&stage.name(who)).unwrap();
-        world.table.put_lease(&user, (&QueueId::made(7), queue), &BootId::made(7), None).await?;
+        world.table.put_lease(&user, (&theirs(), queue), &BootId::made(7), None).await?;
     }
     let side = world.side().await;
     match case.strike {

@@ -162,6 +162,22 @@ async fn a_request_that_could_be_read_in_two_ways_leaves_its_socket_in_hyper() {
 }
 
 #[tokio::test]
+async fn who_asks_for_another_protocol_or_for_leave_to_go_on_gets_a_stream_and_nothing_else() {
+    let world = World::start(Topology::PerEdge, 1).await;
+    let websocket = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let expect = "expect: 100-continue\r\n";
+    let with_body = "expect: 100-continue\r\ncontent-length: 5\r\n";
+    for more in [websocket, "connection: upgrade\r\nupgrade: h2c\r\n", expect, with_body] {
+        let mut raw = Raw::open(&world).await;
+        raw.send(&request(&world, GET, more)).await;
+        raw.until("event: hello").await;
+        assert_eq!(raw.heads(), 1, "no 101 and no 100: {}", raw.got);
+        assert!(raw.got.starts_with("HTTP/1.1 200 OK\r\n"), "{more:?}: {}", raw.got);
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_request_or_asks_for_no_stream_gets_none() {
     let world = World::start(Topology::PerEdge, 1).await;
     let (folded, spaced) = ("x: a\r\n b\r\n", "x : a\r\n");

@@ -21,9 +21,11 @@ macro_rules! both {
     };
 }
 
+mod acks;
 mod api;
 mod chains;
 mod changes;
+mod copied;
 mod cors;
 mod cost;
 mod cuts;
@@ -38,6 +40,7 @@ mod openapi;
 mod overload;
 mod poll;
 mod races;
+mod receives;
 mod replay;
 mod rolling;
 mod stages;

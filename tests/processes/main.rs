@@ -4,7 +4,6 @@
 
 mod cli;
 mod cut;
-mod deaf;
 mod emulators;
 mod fleet;
 mod fleet_of;

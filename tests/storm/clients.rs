@@ -1,7 +1,7 @@
 //! Five kinds of clients. Each does what docs/WIRE.md asks of a client, and reports what it is
 //! shown: some tell it on stdout, a line each, some are asked for it.
 
-use std::{fs::File, ops::Range, process::Stdio, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, env, fs::File, ops::Range, process::Stdio, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ use crate::{
 const RUST: Range<usize> = 0..3;
 const PYTHON: Range<usize> = 3..4;
 const NODE: Range<usize> = 4..DEVICES;
+/// How many kinds there are.
+const KINDS: usize = 5;
 /// Between the openings of two streams: an edge makes 20 queues a second at most.
 const GENTLY: Duration = Duration::from_millis(20);
 /// Between two looks at a page.
@@ -39,7 +41,9 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(3 * PING_SECONDS);
 pub(crate) struct Clients {
     fleet: Arc<Fleet>,
     screens: Arc<Screens>,
-    count: usize,
+    // How many streams there are of each kind.
+    kinds: BTreeMap<String, usize>,
+    skipped: Vec<String>,
     tasks: Vec<AbortOnDropHandle<()>>,
     browsers: Vec<JoinHandle<()>>,
     stop: CancellationToken,
@@ -52,14 +56,21 @@ impl Clients {
         let mut clients = Self {
             fleet: Arc::clone(fleet),
             screens: Arc::clone(screens),
-            count: 0,
+            kinds: BTreeMap::new(),
+            skipped: Vec::new(),
             tasks: Vec::new(),
             browsers: Vec::new(),
             stop: CancellationToken::new(),
         };
         let mut users = (0..USERS).map(user);
-        for engine in Engine::installed(&[Engine::Chromium, Engine::Firefox]) {
-            clients.browse(engine, format!("{origin}/"), &users.next().unwrap());
+        let engines = [Engine::Chromium, Engine::Firefox];
+        let installed = Engine::installed(&engines);
+        for engine in engines {
+            if installed.contains(&engine) {
+                clients.browse(engine, format!("{origin}/"), &users.next().unwrap());
+            } else {
+                clients.skipped.push(format!("{engine:?}"));
+            }
         }
         let users: Vec<String> = users.collect();
         for user in &users {
@@ -72,7 +83,23 @@ impl Clients {
 
     /// How many streams there are.
     pub(crate) fn count(&self) -> usize {
-        self.count
+        self.kinds.values().sum()
+    }
+
+    /// Who does not take part that should: a kind may be skipped where its program is missing, but
+    /// not in CI.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let whole = self.kinds.len() == KINDS && self.count() == USERS * DEVICES;
+        let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
+        println!("{} streams of {:?} take part; skipped: {:?}", self.count(), self.kinds, self.skipped);
+        let excused = !self.skipped.is_empty() && !in_ci;
+        (!whole && !excused).then(|| {
+            format!("streams of {:?} only take part; missing programs: {:?}", self.kinds, self.skipped)
+        })
+    }
+
+    fn joins(&mut self, kind: &str, streams: usize) {
+        *self.kinds.entry(kind.to_owned()).or_default() += streams;
     }
 
     /// Ends them: a browser would outlive its task.
@@ -85,7 +112,7 @@ impl Clients {
     fn browse(&mut self, engine: Engine, page: String, user: &str) {
         let devices = devices(&[user.to_owned()], 0..DEVICES);
         let devices: Vec<Value> = devices.iter().map(|device| self.told(device)).collect();
-        self.count += devices.len();
+        self.joins(&format!("{engine:?}"), devices.len());
         let (screens, stop) = (Arc::clone(&self.screens), self.stop.clone());
         let showing = engine
             .lend(async move |browser: &mut Browser| show(browser, &page, devices, &screens, &stop).await);
@@ -100,7 +127,7 @@ impl Clients {
                 edge: self.fleet.to_edges.address,
                 screens: Arc::clone(&self.screens),
             };
-            self.count += 1;
+            self.joins("Rust", 1);
             self.tasks.push(AbortOnDropHandle::new(TaskTracker::new().spawn(client.run())));
             sleep(GENTLY).await;
         }
@@ -114,11 +141,12 @@ impl Clients {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let Ok(mut process) = command.spawn() else {
             println!("SKIPPED {name}: not installed");
+            self.skipped.push(name.to_owned());
             return;
         };
         let told = devices.iter().map(|device| self.told(device)).collect::<Value>();
         process.stdin.take().unwrap().write_all(format!("{told}\n").as_bytes()).await.unwrap();
-        self.count += devices.len();
+        self.joins(name, devices.len());
         let listening = listen(process, Arc::clone(&self.screens));
         self.tasks.push(AbortOnDropHandle::new(TaskTracker::new().spawn(listening)));
     }

@@ -69,10 +69,11 @@ async fn storm(topology: &str) {
     let screens = Arc::new(Screens::new(&folder.join("shown.log")));
     let _balancing = fleet.balance();
     let clients = Clients::start(&fleet, &screens, &door.origin).await;
-    let wrong = match all_open(&screens, clients.count()).await {
+    let mut wrong = match all_open(&screens, clients.count()).await {
         Ok(()) => weather(&fleet, &cast, &screens, faults::plan(seed, length)).await,
         Err(error) => vec![error],
     };
+    wrong.extend(clients.missing());
     clients.end().await;
     let count = wrong.len();
     let named: Vec<String> = wrong.into_iter().take(NAMED).collect();

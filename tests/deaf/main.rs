@@ -1,4 +1,7 @@
-//! What an edge keeps for clients that do not read.
+//! What an edge keeps for clients that do not read. A test binary of its own: what the kernel holds is
+//! counted for the whole machine.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use domain::limits;
 use serde_json::json;
