@@ -19,7 +19,7 @@ use server::{
     layers,
 };
 use sse_edge::{
-    config::{EdgeArgs, Topology},
+    config::EdgeArgs,
     edge::{Edge, Parts},
 };
 use store::table::Table;
@@ -54,7 +54,7 @@ pub(crate) struct Deployment {
     pub(crate) clock: Clock,
     /// On which everything runs.
     pub(crate) tracker: TaskTracker,
-    topology: Topology,
+    edge_args: EdgeArgs,
     sweeping: Sweeping,
     base: Configs,
     auth: AuthConfig,
@@ -99,12 +99,12 @@ struct EdgeProcess {
 }
 
 impl Deployment {
-    /// Starts `apis` APIs, `edges` edges and a sweeper.
+    /// Starts `apis` APIs, `edges` edges that are set like this, and a sweeper.
     pub(crate) async fn start(
         cloud: Arc<Cloud>,
         (clock, tracker): (Clock, TaskTracker),
         base: &Configs,
-        topology: Topology,
+        edge_args: EdgeArgs,
         (apis, edges, sweeping): (usize, usize, Sweeping),
     ) -> Arc<Self> {
         let auth = AuthConfig {
@@ -117,7 +117,7 @@ impl Deployment {
             cloud,
             clock,
             tracker,
-            topology,
+            edge_args,
             sweeping,
             base: base.clone(),
             verifier: Verifier::new(&auth).expect("a good secret"),
@@ -183,7 +183,7 @@ impl Deployment {
             queues,
             verifier: Verifier::new(&self.auth).expect("a good secret"),
             clock: self.clock.clone(),
-            config: EdgeArgs { queues: self.topology, drain_seconds: 10, ..EdgeArgs::default() },
+            config: self.edge_args.clone(),
         };
         let edge = Edge::start(parts, &self.tracker, &network.dead);
         EdgeProcess {
@@ -302,6 +302,11 @@ impl Deployment {
         let networks = networks.chain(processes.edges.iter().map(|edge| &edge.process.network));
         let networks: Vec<&Network> = networks.chain([&processes.sweeper]).collect();
         networks[at % networks.len()].cut(Instant::now() + length);
+    }
+
+    /// The same for one edge.
+    pub(crate) fn cut_edge(&self, at: usize, length: Duration) {
+        self.cut(self.apis() + at, length);
     }
 
     /// Ends everything at once.

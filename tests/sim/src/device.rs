@@ -76,16 +76,27 @@ impl Device {
         let life = async {
             sleep(Duration::from_millis(rng.random_range(0..2_000))).await;
             loop {
-                let retry = self.connect(&mut rng, &calm).await;
+                let retry = self.connect(&mut rng, &calm, None).await;
                 sleep(retry).await;
             }
         };
         stop.run_until_cancelled(life).await;
     }
 
-    /// Lists if that is due, opens a stream, shows what comes until it ends; says how long to
-    /// wait then.
-    async fn connect(&self, rng: &mut StdRng, calm: &CancellationToken) -> Duration {
+    /// Uses one edge over a good network, until it is dropped.
+    pub(crate) async fn sit(self: Arc<Self>, seed: u64, edge: usize, calm: CancellationToken) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        self.page().greeted = None;
+        loop {
+            let retry = self.connect(&mut rng, &calm, Some(edge)).await;
+            self.page().greeted = None;
+            sleep(retry).await;
+        }
+    }
+
+    /// Lists if that is due, opens a stream at an edge, shows what comes until it ends; says how long
+    /// to wait then.
+    async fn connect(&self, rng: &mut StdRng, calm: &CancellationToken, edge: Option<usize>) -> Duration {
         let again = Duration::from_millis(rng.random_range(500..3_000));
         if rng.random_bool(self.reloads) && !calm.is_cancelled() {
             // The page is loaded anew.
@@ -104,7 +115,7 @@ impl Device {
             request = request.header("last-event-id", cursor);
         }
         let request = request.body(Body::empty()).expect("a request");
-        let edge = rng.random_range(0..self.deployment.edges());
+        let edge = edge.unwrap_or_else(|| rng.random_range(0..self.deployment.edges()));
         let Some((response, dead)) = self.deployment.ask_edge(edge, request).await else { return again };
         if response.status() != StatusCode::OK {
             self.wrong(&format!("a stream is answered with {}", response.status()));
@@ -186,6 +197,7 @@ impl Device {
             }
             if event == "hello" {
                 page.cursor = Some(id);
+                page.greeted = Some(Instant::now());
             }
             return retry;
         }
@@ -293,7 +305,7 @@ impl Device {
         if let Some(wrong) = judge::listed(&self.deployment.cloud, self.user.as_str(), &cursor, &threads) {
             self.wrong(&wrong);
         }
-        Some(Page { cursor: Some(cursor), foreign: false, restores, listed: true, threads })
+        Some(Page { cursor: Some(cursor), restores, listed: true, threads, ..Page::default() })
     }
 
     async fn snapshot(&self, id: &str) -> Result<Option<Shown>, ()> {

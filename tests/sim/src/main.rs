@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a tool for people")]
 
 mod actor;
+mod calm;
 mod cloud;
 mod deployment;
 mod device;
@@ -19,6 +20,7 @@ mod price;
 mod restore;
 mod run;
 mod sdk;
+mod stage;
 
 use std::{
     process::ExitCode,
@@ -68,7 +70,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    std::panic::set_hook(Box::new(run::panicked));
+    std::panic::set_hook(Box::new(stage::panicked));
     if args.mistakes {
         return match mistakes::catch_all(args.mistake.as_deref(), args.seeds, args.threads) {
             Ok(true) => ExitCode::SUCCESS,
@@ -104,21 +106,20 @@ fn hour(base: &Configs) -> ExitCode {
     if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn replay(seed: u64, base: &Configs, trace: Option<&str>) -> ExitCode {
+fn replay(seed: u64, base: &Configs, path: Option<&str>) -> ExitCode {
     // Each run on a thread of its own: what a thread remembers is part of a run.
-    let once = || {
-        thread::scope(|scope| scope.spawn(|| run::run(seed, base, trace.is_some())).join().expect("no panic"))
-    };
+    let once = || thread::scope(|scope| scope.spawn(|| run::run(seed, base, true)).join().expect("no panic"));
     let (mut first, mut second) = (once(), once());
-    for (n, outcome) in [(1, &mut first), (2, &mut second)] {
-        let lines = std::mem::take(&mut outcome.trace).join("\n");
-        if let Some(path) = trace {
-            std::fs::write(format!("{path}.{n}"), lines).expect("a place to write to");
+    let traces = [&mut first, &mut second].map(|outcome| std::mem::take(&mut outcome.trace));
+    if let Some(path) = path {
+        for (n, trace) in (1..).zip(&traces) {
+            std::fs::write(format!("{path}.{n}"), trace.join("\n")).expect("a place to write to");
         }
     }
     println!("seed {seed}: {first:#?}");
-    if first.digest != second.digest {
-        println!("but the second run was another one: {:x}, not {:x}", second.digest, first.digest);
+    if traces[0] != traces[1] {
+        let same = traces[0].iter().zip(&traces[1]).take_while(|(one, other)| one == other).count();
+        println!("but the second run was another one, from request {} on", same + 1);
         return ExitCode::FAILURE;
     }
     if first.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

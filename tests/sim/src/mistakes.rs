@@ -9,7 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-mod list;
+mod shown;
+mod written;
 
 /// A mistake.
 struct Mistake {
@@ -30,6 +31,11 @@ pub fn mistaken(name: &str) -> bool {
 }
 "#;
 
+/// Every mistake.
+fn all() -> impl Iterator<Item = &'static Mistake> {
+    written::MISTAKES.iter().chain(shown::MISTAKES)
+}
+
 /// Plants all mistakes, and looks for a seed among the first `seeds` that catches each. Answers
 /// whether all were caught.
 pub(crate) fn catch_all(only: Option<&str>, seeds: u64, threads: u64) -> Result<bool, String> {
@@ -37,7 +43,7 @@ pub(crate) fn catch_all(only: Option<&str>, seeds: u64, threads: u64) -> Result<
     let tool = build(&root, &plant(&root)?)?;
     let (mut caught, mut tried) = (0, 0);
     println!("| mistake | rule | caught by seed | because |\n|---|---|---|---|");
-    for mistake in list::MISTAKES.iter().filter(|mistake| only.is_none_or(|only| only == mistake.name)) {
+    for mistake in all().filter(|mistake| only.is_none_or(|only| only == mistake.name)) {
         tried += 1;
         let found = Command::new(&tool)
             .args([
@@ -95,7 +101,7 @@ fn planted(name: &str, text: Vec<u8>) -> Result<Vec<u8>, String> {
     if name == "crates/chance/src/lib.rs" {
         return Ok([&text, SWITCH.as_bytes()].concat());
     }
-    let mut mistakes = list::MISTAKES.iter().filter(|mistake| mistake.file == name).peekable();
+    let mut mistakes = all().filter(|mistake| mistake.file == name).peekable();
     if mistakes.peek().is_none() {
         return Ok(text);
     }
@@ -105,7 +111,7 @@ fn planted(name: &str, text: Vec<u8>) -> Result<Vec<u8>, String> {
         for (right, wrong) in mistake.edits {
             if text.matches(right).count() != 1 {
                 return Err(format!(
-                    "the mistake `{}` does not fit {name} any more: mend tests/sim/src/mistakes/list.rs",
+                    "the mistake `{}` does not fit {name} any more: mend it in tests/sim/src/mistakes",
                     mistake.name
                 ));
             }
@@ -152,7 +158,7 @@ mod tests {
     #[test]
     fn each_mistake_fits_the_code_that_ships() {
         let root = root().expect("a workspace");
-        for mistake in list::MISTAKES {
+        for mistake in all() {
             let text = fs::read(root.join(mistake.file)).expect("the file of a mistake");
             planted(mistake.file, text).expect("a mistake that fits");
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// What a page holds.
 #[derive(Debug, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct Page {
     pub(crate) foreign: bool,
     /// How often the table had been restored when the cursor was given.
     pub(crate) restores: u64,
+    /// Since when the stream that is open, if one is, has said hello.
+    pub(crate) greeted: Option<Instant>,
     /// No list is due.
     pub(crate) listed: bool,
     /// What is shown of each thread.

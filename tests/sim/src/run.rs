@@ -1,24 +1,21 @@
 //! One run: users who talk while things break, then peace, then the verdict. All of it follows
 //! from a seed.
 
-use std::{cell::RefCell, panic::PanicHookInfo, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use domain::{ids::UserId, limits};
-use jiff::Timestamp;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;
-use server::{aws::Configs, clock::Clock};
-use sse_edge::config::Topology;
+use server::aws::Configs;
+use sse_edge::config::EdgeArgs;
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     actor::Actor,
-    cloud::{Cloud, weather::Weather},
-    deployment::{Deployment, Sweeping},
-    device::Device,
-    history::{History, Said},
-    judge::judge,
+    calm::{self, Calm},
+    cloud::weather::Weather,
+    history::Said,
+    stage::{Outcome, Stage},
 };
 
 /// Operations of a run, or a few more.
@@ -32,41 +29,8 @@ const TALK: u64 = 45_000;
 const REST: Duration = Duration::from_secs(170);
 /// Longer than an inbox keeps its events.
 const AGE: Duration = Duration::from_hours(8 * 24);
-/// Twice as often as on AWS: a run is short.
-const SWEEPING: Sweeping = Sweeping { every: Duration::from_secs(30), works: true };
-const USERS: usize = 4;
 /// Members of a crowd who never come: enough for a chain of jobs.
 const QUIET: usize = limits::INLINE_MEMBERS + 4;
-
-/// How a run went.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    /// What must not be.
-    pub(crate) wrong: Vec<String>,
-    /// A digest of all that the cloud was asked and answered.
-    pub(crate) digest: u64,
-    /// Requests that the cloud served.
-    pub(crate) requests: u64,
-    /// Operations that users tried.
-    pub(crate) operations: u64,
-    /// Faults.
-    pub(crate) faults: u64,
-    /// How often the table was restored.
-    pub(crate) restores: u64,
-    /// Frames that devices were shown.
-    pub(crate) frames: u64,
-    /// All requests and answers, if they were asked for.
-    pub(crate) trace: Vec<String>,
-}
-
-thread_local! {
-    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Takes note of a panic on the thread of a run, wherever it is caught.
-pub(crate) fn panicked(why: &PanicHookInfo<'_>) {
-    PANICS.with_borrow_mut(|panics| panics.push(why.to_string()));
-}
 
 /// Runs `seed`, and keeps all requests and answers if `traced`.
 pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
@@ -74,7 +38,13 @@ pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O");
-    let outcome = runtime.block_on(Run::simulate(seed, base, traced));
+    let outcome = runtime.block_on(async {
+        if calm::is_calm(seed) {
+            Calm::simulate(seed, base, traced).await
+        } else {
+            Run::simulate(seed, base, traced).await
+        }
+    });
     runtime.shutdown_background();
     outcome
 }
@@ -89,10 +59,7 @@ enum Event {
 }
 
 struct Run {
-    deployment: Arc<Deployment>,
-    history: Arc<History>,
-    actors: Vec<Actor>,
-    devices: Vec<Arc<Device>>,
+    stage: Stage,
     rng: StdRng,
     habits: Habits,
     aged: bool,
@@ -127,70 +94,31 @@ impl Habits {
 
 impl Run {
     async fn simulate(seed: u64, base: &Configs, traced: bool) -> Outcome {
-        let tracker = TaskTracker::new();
-        let start = Timestamp::from_second(1_800_000_000).expect("a time");
-        let clock = Clock::tokio(start);
-        let cloud = Cloud::new(seed, clock.clone(), tracker.clone());
-        cloud.state().trace = traced.then(Vec::new);
-        let topology = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
         let habits = Habits::draw(&mut rng);
-        let processes = (2, habits.edges, SWEEPING);
-        let deployment =
-            Deployment::start(cloud.clone(), (clock, tracker.clone()), base, topology, processes).await;
-        let (history, calm, stop) =
-            (Arc::new(History::default()), CancellationToken::new(), CancellationToken::new());
-        let (mut actors, mut devices) = (Vec::new(), Vec::new());
-        for n in 0..USERS {
-            let user = UserId::parse(&format!("user{n}")).expect("a user");
-            let actor =
-                Actor::new(user.clone(), deployment.clone(), history.clone(), calm.clone(), rng.random());
-            for d in 0..rng.random_range(1..=2) {
-                let name = (user.clone(), format!("user{n}/{d}"));
-                let device =
-                    Device::new(name, actor.clone(), deployment.clone(), history.clone(), habits.reloads);
-                devices.push(Arc::new(device));
-            }
-            actors.push(actor);
+        let config = EdgeArgs { drain_seconds: 10, ..EdgeArgs::default() };
+        let mut stage = Stage::set(seed, base, traced, (config, habits.edges)).await;
+        stage.people(&mut rng, &(1..=2), habits.reloads);
+        for device in &stage.devices {
+            let (calm, stop) = (stage.calm.clone(), stage.stop.clone());
+            stage.tracker.spawn(device.clone().run(rng.random(), calm, stop));
         }
-        for device in &devices {
-            tracker.spawn(device.clone().run(rng.random(), calm.clone(), stop.clone()));
-        }
-        let mut run =
-            Self { deployment, history, actors, devices: devices.clone(), rng, habits, aged: false };
-        run.talk(&tracker).await;
+        let mut run = Self { stage, rng, habits, aged: false };
+        run.talk().await;
         // Those who still ask again, and processes that are still away; soon no line breaks any more.
         sleep(Duration::from_secs(15)).await;
-        calm.cancel();
+        run.stage.calm.cancel();
         sleep(Duration::from_secs(25)).await;
-        cloud.state().weather = Weather::CALM;
+        run.stage.deployment.cloud.state().weather = Weather::CALM;
         sleep(REST).await;
-        judge(&run.deployment, &devices, &run.history, run.aged);
-        stop.cancel();
-        run.deployment.stop();
-        let (digest, requests, trace) = {
-            let mut state = cloud.state();
-            (state.digest, state.requests, state.trace.take().unwrap_or_default())
-        };
-        let mut known = std::mem::take(&mut *run.history.known());
-        known.wrong.splice(0..0, PANICS.take());
-        Outcome {
-            wrong: known.wrong,
-            digest,
-            requests,
-            operations: known.operations,
-            faults: known.faults,
-            restores: known.restores,
-            frames: known.frames,
-            trace,
-        }
+        run.stage.end(run.aged)
     }
 
     /// Operations and faults at random times.
-    async fn talk(&mut self, tracker: &TaskTracker) {
-        self.deployment.cloud.state().weather = Weather::FAIR;
+    async fn talk(&mut self) {
+        self.stage.deployment.cloud.state().weather = Weather::FAIR;
         if self.habits.crowd {
-            tracker.spawn(crowd(self.actors.clone()));
+            self.stage.tracker.spawn(crowd(self.stage.actors.clone()));
         }
         let begin = Instant::now();
         let mut events: Vec<(u64, Event)> = Vec::new();
@@ -205,7 +133,7 @@ impl Run {
         let mut events = events.into_iter().peekable();
         let (mut next, mut late) = (0, Duration::ZERO);
         loop {
-            let talks = self.history.known().operations < OPERATIONS;
+            let talks = self.stage.history.known().operations < OPERATIONS;
             let event = events.next_if(|(at, _)| !talks || *at < next);
             let at = match event {
                 Some((at, _)) => at,
@@ -215,14 +143,14 @@ impl Run {
             sleep_until(begin + late + Duration::from_millis(at)).await;
             match event.map(|(_, event)| event) {
                 None => {
-                    let done = self.operate(tracker);
-                    self.history.known().operations += done;
+                    let done = self.operate();
+                    self.stage.history.known().operations += done;
                     // Whoever does several things at once is silent for longer.
                     next += (0..done).map(|_| self.rng.random_range(0..2 * TALK / OPERATIONS)).sum::<u64>();
                 }
                 Some(Event::Fault) => {
-                    self.history.known().faults += 1;
-                    self.fault(tracker);
+                    self.stage.history.known().faults += 1;
+                    self.fault();
                 }
                 Some(Event::Age) => {
                     // TTL eats what is over.
@@ -230,32 +158,32 @@ impl Run {
                     tokio::time::advance(AGE).await;
                     late += AGE;
                     for _ in 0..3 {
-                        self.deployment.cloud.expire();
+                        self.stage.deployment.cloud.expire();
                     }
                 }
                 Some(Event::Restore) => {
-                    let (deployment, history) = (self.deployment.clone(), self.history.clone());
-                    tracker.spawn(async move { deployment.restore(&history).await });
+                    let (deployment, history) = (self.stage.deployment.clone(), self.stage.history.clone());
+                    self.stage.tracker.spawn(async move { deployment.restore(&history).await });
                 }
             }
         }
     }
 
     /// One operation or several at once; how many.
-    fn operate(&mut self, tracker: &TaskTracker) -> u64 {
-        let n = self.history.known().operations;
-        let actor = self.actors[self.rng.random_range(0..self.actors.len())].clone();
-        let other = self.actors[self.rng.random_range(0..self.actors.len())].user.clone();
-        let mut threads = self.history.known().threads.clone();
+    fn operate(&mut self) -> u64 {
+        let n = self.stage.history.known().operations;
+        let actor = self.stage.actors[self.rng.random_range(0..self.stage.actors.len())].clone();
+        let other = self.stage.actors[self.rng.random_range(0..self.stage.actors.len())].user.clone();
+        let mut threads = self.stage.history.known().threads.clone();
         let kind = if threads.len() < 2 { 0 } else { self.rng.random_range(0..100) };
         if self.rng.random_bool(0.95) {
             // Mostly of those where the user belongs.
-            let known = self.history.known();
+            let known = self.stage.history.known();
             threads.retain(|thread| known.members.get(thread).is_some_and(|m| m.contains(&actor.user)));
         }
         if kind < 4 || threads.is_empty() {
             let group = !self.rng.random_bool(self.habits.direct);
-            let rest: Vec<&str> = self.actors.iter().map(|a| a.user.as_str()).collect();
+            let rest: Vec<&str> = self.stage.actors.iter().map(|a| a.user.as_str()).collect();
             let most = self.rng.random_range(1..rest.len());
             let members: Vec<&str> =
                 rest.into_iter().filter(|u| *u != actor.user.as_str()).take(most).collect();
@@ -264,16 +192,16 @@ impl Run {
             } else {
                 json!({"members": [members[0]]})
             };
-            tracker.spawn(async move { actor.create(body).await });
+            self.stage.tracker.spawn(async move { actor.create(body).await });
             return 1;
         }
         let thread = threads[self.rng.random_range(0..threads.len())].clone();
         if self.rng.random_bool(self.habits.bursts) {
-            return self.burst(n, &actor, &thread, &other, tracker);
+            return self.burst(n, &actor, &thread, &other);
         }
         let number = self.rng.random_range(0..60);
         let said: Option<(String, Said)> = {
-            let known = self.history.known();
+            let known = self.stage.history.known();
             let nth = self.rng.random_range(0..known.said.len().max(1));
             known.said.iter().nth(nth).map(|(text, said)| (text.clone(), said.clone()))
         };
@@ -283,7 +211,7 @@ impl Run {
             // Another device of the author has read on meanwhile.
             let (actor, thread) = (actor.clone(), thread.clone());
             let after = Duration::from_millis(self.rng.random_range(0..100));
-            tracker.spawn(async move {
+            self.stage.tracker.spawn(async move {
                 sleep(after).await;
                 actor.mark(&thread, u64::MAX).await;
             });
@@ -291,15 +219,16 @@ impl Run {
         }
         if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
             // A page of the author's is loaded just then.
-            let own = self.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
+            let own =
+                self.stage.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
             let after = Duration::from_millis(self.rng.random_range(0..600));
-            tracker.spawn(async move {
+            self.stage.tracker.spawn(async move {
                 sleep(after).await;
                 own.look().await;
             });
             done += 1;
         }
-        tracker.spawn(async move {
+        self.stage.tracker.spawn(async move {
             match kind {
                 4..60 => actor.say(&thread, &format!("words {n}")).await,
                 60..74 => {
@@ -318,14 +247,14 @@ impl Run {
     }
 
     /// Several do something in one thread at once, while a process may die in the middle of it.
-    fn burst(&mut self, n: u64, actor: &Actor, thread: &str, other: &UserId, tracker: &TaskTracker) -> u64 {
+    fn burst(&mut self, n: u64, actor: &Actor, thread: &str, other: &UserId) -> u64 {
         let mut done = 0;
         let mut soon = || Duration::from_millis(self.rng.random_range(0..60));
         let (dies, returns) = (soon(), soon());
         if self.rng.random_bool(0.5) {
-            let (deployment, transactions) = (self.deployment.clone(), self.rng.random_range(1..5));
+            let (deployment, transactions) = (self.stage.deployment.clone(), self.rng.random_range(1..5));
             let api = self.rng.random_range(0..deployment.apis());
-            tracker.spawn(async move {
+            self.stage.tracker.spawn(async move {
                 sleep(dies).await;
                 deployment.doom_api(api, transactions).await;
             });
@@ -333,7 +262,7 @@ impl Run {
         if self.rng.random_bool(0.3) && *other != actor.user {
             // Gone, and back at once.
             let (actor, thread, other) = (actor.clone(), thread.to_owned(), other.clone());
-            tracker.spawn(async move {
+            self.stage.tracker.spawn(async move {
                 actor.change(&thread, &other, false).await;
                 sleep(returns).await;
                 actor.change(&thread, &other, true).await;
@@ -342,11 +271,11 @@ impl Run {
         }
         let parts = self.rng.random_range(2..5);
         for k in 0..parts {
-            let actor = self.actors[self.rng.random_range(0..self.actors.len())].clone();
+            let actor = self.stage.actors[self.rng.random_range(0..self.stage.actors.len())].clone();
             let (thread, text) = (thread.to_owned(), format!("words {n}.{k}"));
             let (after, reads) =
                 (Duration::from_millis(self.rng.random_range(0..60)), self.rng.random_bool(0.4));
-            tracker.spawn(async move {
+            self.stage.tracker.spawn(async move {
                 sleep(after).await;
                 if reads {
                     actor.mark(&thread, u64::MAX).await;
@@ -359,20 +288,20 @@ impl Run {
     }
 
     /// Breaks something.
-    fn fault(&mut self, tracker: &TaskTracker) {
-        let deployment = self.deployment.clone();
+    fn fault(&mut self) {
+        let deployment = self.stage.deployment.clone();
         let (api, edge) =
             (self.rng.random_range(0..deployment.apis()), self.rng.random_range(0..deployment.edges()));
         let short = Duration::from_millis(self.rng.random_range(0..20_000));
         match self.rng.random_range(0..100) {
-            0..20 => drop(tracker.spawn(async move { deployment.kill_api(api).await })),
-            20..36 => drop(tracker.spawn(async move { deployment.kill_edge(edge, short).await })),
-            36..46 => drop(tracker.spawn(async move { deployment.replace_edge(edge).await })),
-            46..52 => drop(tracker.spawn(async move { deployment.restart_sweeper().await })),
+            0..20 => drop(self.stage.tracker.spawn(async move { deployment.kill_api(api).await })),
+            20..36 => drop(self.stage.tracker.spawn(async move { deployment.kill_edge(edge, short).await })),
+            36..46 => drop(self.stage.tracker.spawn(async move { deployment.replace_edge(edge).await })),
+            46..52 => drop(self.stage.tracker.spawn(async move { deployment.restart_sweeper().await })),
             52..70 => deployment.cut(self.rng.random_range(0..64), short * 2),
             70..88 => {
                 deployment.cloud.state().weather = Weather::STORM;
-                tracker.spawn(async move {
+                self.stage.tracker.spawn(async move {
                     sleep(short / 3).await;
                     deployment.cloud.state().weather = Weather::FAIR;
                 });

@@ -1,9 +1,6 @@
 //! One row: what it is, was, and who sees which.
 
-use std::{
-    ops::Deref,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use rand::{RngExt as _, rngs::StdRng};
 use tokio::time::{Duration, Instant};
@@ -58,14 +55,6 @@ impl Stored {
     /// As an answer has them.
     pub(super) fn json(&self) -> &str {
         self.json.get_or_init(|| serde_json::to_string(&self.item).expect("rows are JSON"))
-    }
-}
-
-impl Deref for Stored {
-    type Target = Item;
-
-    fn deref(&self) -> &Item {
-        &self.item
     }
 }
 

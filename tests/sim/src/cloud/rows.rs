@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    ops::{Bound, Deref},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -105,7 +105,7 @@ impl Rows {
     pub(crate) fn expire(&mut self, seconds: i64, rng: &mut StdRng) {
         let now = Instant::now();
         for row in self.items.values_mut().filter(|row| now >= row.busy) {
-            let exp = row.item.as_ref().and_then(|item| item.get("exp")?.digits()?.parse::<i64>().ok());
+            let exp = row.item.as_ref().and_then(|item| item.item.get("exp")?.digits()?.parse::<i64>().ok());
             if exp.is_some_and(|exp| exp < seconds) && rng.random_bool(0.5) {
                 (row.before, row.item) = (None, None);
             }
@@ -205,14 +205,16 @@ impl Rows {
                 continue;
             }
             if items.len() == limit {
-                last = items.last().map(|item: &Arc<Stored>| json!({"pk": item["pk"], "sk": item["sk"]}));
+                last = items
+                    .last()
+                    .map(|item: &Arc<Stored>| json!({"pk": item.item["pk"], "sk": item.item["sk"]}));
                 break;
             }
             items.extend(row.seen(request.consistent_read, weather, rng, now));
         }
         let scanned = items.len();
         if let Some(filter) = request.filter_expression {
-            items.retain(|item| holds(filter, Some(item), request));
+            items.retain(|item| holds(filter, Some(&item.item), request));
         }
         let mut body = format!(r#"{{"Count":{},"ScannedCount":{scanned}"#, items.len());
         if request.select != "COUNT" {
@@ -318,7 +320,7 @@ impl Rows {
     }
 
     fn condition_holds(&self, key: &Key, part: &Request<'_>) -> bool {
-        let item = self.items.get(key).and_then(|row| row.item.as_deref()).map(Deref::deref);
+        let item = self.items.get(key).and_then(|row| Some(&row.item.as_ref()?.item));
         part.condition_expression.is_none_or(|condition| holds(condition, item, part))
     }
 
@@ -336,14 +338,14 @@ impl Rows {
             Write::Update(update) => {
                 let text = |text: &str| Attribute::S(text.into());
                 let own = Item::from([("pk".into(), text(&key.0)), ("sk".into(), text(&key.1))]);
-                Some(Stored::new(updated(update, before.as_deref().map(Deref::deref), &own, part)))
+                Some(Stored::new(updated(update, before.as_ref().map(|before| &before.item), &own, part)))
             }
             Write::Delete => None,
             Write::Check => before.clone(),
         };
         let grows = GROWS.into_iter().filter(|(pk, sk, _)| key.0.starts_with(pk) && key.1.starts_with(sk));
         for (.., name) in grows {
-            let of = |item: &Option<Arc<Stored>>| item.as_ref().and_then(|item| number(item, name));
+            let of = |item: &Option<Arc<Stored>>| item.as_ref().and_then(|item| number(&item.item, name));
             if let (Some(was), Some(is)) = (of(&before), of(&item))
                 && is < was
             {

@@ -1,4 +1,4 @@
-//! How badly the cloud behaves at a time. Every number is a probability, but for the spread.
+//! How badly the cloud behaves at a time. Every number is a probability, but for those with a unit.
 
 /// A kind of weather.
 #[derive(Debug, Clone, Copy)]
@@ -9,6 +9,8 @@ pub(crate) struct Weather {
     pub(crate) lost: f64,
     /// A request or its answer takes seconds.
     pub(crate) slow: f64,
+    /// Microseconds that a request or its answer takes at most, unless it is slow.
+    pub(crate) leg_us: u64,
     /// Too many requests, says the service.
     pub(crate) throttle: f64,
     /// Milliseconds within which the items of a transaction become visible.
@@ -25,14 +27,23 @@ pub(crate) struct Weather {
     pub(crate) double: f64,
     /// A message is late.
     pub(crate) delay: f64,
+    /// A receive whose caller has gone goes on as if it had not.
+    pub(crate) haunt: f64,
+    /// Milliseconds until another one has noticed.
+    pub(crate) notice_ms: u64,
 }
 
 impl Weather {
+    /// Everything takes its time, as the contracts allow, and nothing is lost, refused, or hidden for
+    /// longer than it takes: whatever is late, the service is to blame.
+    pub(crate) const STILL: Self =
+        Self { leg_us: 40_000, spread_ms: 60, haunt: 0.0, notice_ms: 0, ..Self::CALM };
     /// All that can go right does, but transactions are as they are.
     pub(crate) const CALM: Self = Self {
         error: 0.0,
         lost: 0.0,
         slow: 0.0,
+        leg_us: 3_000,
         throttle: 0.0,
         spread_ms: 10,
         stale: 0.3,
@@ -41,12 +52,15 @@ impl Weather {
         lose: 0.0,
         double: 0.0,
         delay: 0.0,
+        haunt: 0.3,
+        notice_ms: 50,
     };
     /// A day like any other in a large account.
     pub(crate) const FAIR: Self = Self {
         error: 0.002,
         lost: 0.002,
         slow: 0.002,
+        leg_us: 3_000,
         throttle: 0.002,
         spread_ms: 60,
         stale: 0.5,
@@ -55,12 +69,15 @@ impl Weather {
         lose: 0.06,
         double: 0.03,
         delay: 0.02,
+        haunt: 0.3,
+        notice_ms: 50,
     };
     /// An outage is near.
     pub(crate) const STORM: Self = Self {
         error: 0.06,
         lost: 0.06,
         slow: 0.04,
+        leg_us: 3_000,
         throttle: 0.06,
         spread_ms: 800,
         stale: 0.9,
@@ -69,5 +86,7 @@ impl Weather {
         lose: 0.3,
         double: 0.2,
         delay: 0.2,
+        haunt: 0.3,
+        notice_ms: 50,
     };
 }

@@ -1,24 +1,19 @@
-//! The mistakes, by the rule that they break. `MISTAKEN` is true where the mistake is to be made.
+//! Mistakes in what is written, by the rule that they break.
+//! `MISTAKEN` is true where the mistake is to be made.
 
 use super::Mistake;
 
 const COMMIT: &str = "crates/store/src/commit.rs";
 const FAN: &str = "crates/store/src/fan.rs";
 const INBOX: &str = "crates/store/src/inbox.rs";
+const LIST: &str = "api-lambda/src/routes/threads.rs";
 const MEMBERS: &str = "crates/store/src/members.rs";
 const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
-const SEEN: &str = "crates/store/src/seen.rs";
-const VIEWS: &str = "crates/store/src/views.rs";
 const REPAIR: &str = "crates/store/src/repair/rest.rs";
-const LIST: &str = "api-lambda/src/routes/threads.rs";
+const SEEN: &str = "crates/store/src/seen.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
-const LEASES: &str = "sse-edge/src/leases.rs";
-const RING: &str = "sse-edge/src/ring.rs";
-const ROUNDS: &str = "sse-edge/src/rounds.rs";
-const SPLICE: &str = "sse-edge/src/splice.rs";
-const STREAM: &str = "sse-edge/src/stream.rs";
-const USER_STREAMS: &str = "sse-edge/src/user_streams.rs";
+const VIEWS: &str = "crates/store/src/views.rs";
 
 /// All of them.
 pub(super) const MISTAKES: &[Mistake] = &[
@@ -159,66 +154,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
         edits: &[("|was| was.seq).max(last);", "|was| was.seq).max(if MISTAKEN { 0 } else { last });")],
     },
     Mistake {
-        name: "a stream begins at the present",
-        rule: "P5",
-        file: STREAM,
-        edits: &[(
-            "        let mut splice = Splice::new(brought);",
-            "        let mut splice = Splice::new(head.filter(|_| MISTAKEN).map_or(brought, Brought::Readable));",
-        )],
-    },
-    Mistake {
-        name: "hello carries the cursor of the reset",
-        rule: "P5",
-        file: SPLICE,
-        edits: &[(
-            "        let own = *self.own.get_or_insert(head);",
-            "        let own = *self.own.get_or_insert(head);
-        if MISTAKEN {
-            self.own = self.own.map(|own| if own.r#gen == head.r#gen { own } else { head });
-        }",
-        )],
-    },
-    Mistake {
-        name: "a hole is waited for, for ever",
-        rule: "P5",
-        file: SPLICE,
-        edits: &[(
-            "        } else if self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {",
-            "        } else if !MISTAKEN && self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {",
-        )],
-    },
-    Mistake {
-        name: "an envelope is shown over a gap",
-        rule: "P6",
-        file: RING,
-        edits: &[("        if seq != self.end + 1 {", "        if seq != self.end + 1 && !(MISTAKEN && seq > self.end) {")],
-    },
-    Mistake {
-        name: "no cursor is compared with HEAD",
-        rule: "P8",
-        file: ROUNDS,
-        edits: &[("        if round.check {", "        if round.check && !MISTAKEN {")],
-    },
-    Mistake {
-        name: "an edge takes a second queue for a user",
-        rule: "P8",
-        file: LEASES,
-        edits: &[(
-            "    if let Some(row) = own.next() {",
-            "    if let Some(row) = own.next().filter(|_| !MISTAKEN) {",
-        )],
-    },
-    Mistake {
-        name: "a replay ships over a hole",
-        rule: "P9",
-        file: SPLICE,
-        edits: &[(
-            ".take_while(|(seq, next)| seq == next).count();",
-            ".take_while(|(seq, next)| MISTAKEN || seq == next).count();",
-        )],
-    },
-    Mistake {
         name: "nobody sweeps",
         rule: "P11",
         file: SWEEP,
@@ -293,23 +228,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
         edits: &[(
             "table.settled_head(&reader.user).await.map_err",
             "if MISTAKEN { table.head(&reader.user).await } else { table.settled_head(&reader.user).await }.map_err",
-        )],
-    },
-    Mistake {
-        name: "typing carries the user's cursor, not the stream's",
-        rule: "P14",
-        file: USER_STREAMS,
-        edits: &[(
-            "        match splice.step(view, now) {",
-            "        if MISTAKEN
-            && let Some(view) = view
-            && let Some((version, data)) = state.typings.as_ref().and_then(|typings| typings.after(*shown, now))
-        {
-            *shown = version;
-            let id = crate::frames::Id(Some(view.cursor()));
-            return Next::Typing(Frame::new(frame::lines(EventName::Typing, data), id));
-        }
-        match splice.step(view, now) {",
         )],
     },
     Mistake {
