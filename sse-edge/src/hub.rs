@@ -10,9 +10,12 @@ use std::sync::{
 
 use domain::ids::UserId;
 use indexmap::IndexMap;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{sync::Notify, task::yield_now, time::Instant};
 
 use crate::{caps::Cap, handle::Handle, tend::Ask, user_streams::UserStreams};
+
+/// Users looked at before everybody else has a turn: some 20 µs.
+const LOOK: usize = 256;
 
 /// The map user → streams, in an order that is the same in every run of a simulation.
 #[derive(Debug, Default)]
@@ -62,6 +65,32 @@ impl Hub {
     pub(crate) fn get_each<'a>(&self, users: impl Iterator<Item = &'a str>) -> Vec<Option<Arc<UserStreams>>> {
         let known = self.users();
         users.map(|user| known.get(user).cloned()).collect()
+    }
+
+    /// Looks at every user who is here all the while, and answers with those of whom there is something
+    /// to say.
+    ///
+    /// Some at a time, so that nobody waits for long meanwhile, and from the end, to which whoever comes
+    /// is added and from which the place of whoever goes is filled: nobody is passed over.
+    pub(crate) async fn look<T>(
+        &self,
+        mut at: impl FnMut(&UserStreams) -> Option<T>,
+    ) -> Vec<(Arc<UserStreams>, T)> {
+        let (mut found, mut end) = (Vec::new(), usize::MAX);
+        loop {
+            {
+                let users = self.users();
+                end = end.min(users.len());
+                let begin = end.saturating_sub(LOOK);
+                let some = (begin..end).rev().filter_map(|place| users.get_index(place));
+                found.extend(some.filter_map(|(_, user)| at(user).map(|said| (user.clone(), said))));
+                end = begin;
+            }
+            if end == 0 {
+                return found;
+            }
+            yield_now().await;
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<UserStreams>> {
@@ -135,6 +164,41 @@ mod tests {
         hub.forget_if_idle(&user);
         assert!(!is_known(&hub, "alice"));
         hub.empty().await;
+    }
+
+    #[tokio::test]
+    async fn a_look_at_all_passes_nobody_over_whoever_comes_and_goes_meanwhile() {
+        let (hub, now) = (Hub::default(), Instant::now());
+        let join = |n: usize| {
+            let (user, one) = (UserId::parse(&format!("user{n}")).unwrap(), handle());
+            let (streams, _) = hub.join(&user, one.clone(), usize::MAX, now).unwrap();
+            (streams, one)
+        };
+        let users: Vec<_> = (0..4 * LOOK).map(join).collect();
+        let mut seen = std::collections::HashSet::new();
+        let looking = hub.look(|user| {
+            seen.insert(user.user.clone());
+            (user.user.as_str() == "user7").then_some("it is here")
+        });
+        let moving = async {
+            // One who was not looked at yet, and one who was, go in each pause; somebody comes.
+            for n in 0..3 {
+                for (gone, its) in [&users[20 + n], &users[4 * LOOK - 1 - n]] {
+                    hub.leave(gone, its, now);
+                    hub.forget_if_idle(gone);
+                }
+                join(10 * LOOK + n);
+                yield_now().await;
+            }
+        };
+        let (found, ()) = tokio::join!(looking, moving);
+        assert_eq!(
+            found.iter().map(|(user, said)| (user.user.as_str(), *said)).collect::<Vec<_>>(),
+            [("user7", "it is here")]
+        );
+        let stayed =
+            users.iter().enumerate().filter(|(n, _)| !(20..23).contains(n)).map(|(_, (user, _))| &user.user);
+        assert!(stayed.clone().all(|user| seen.contains(user)));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(crate) async fn rounds(shared: Arc<Shared>) {
         }
         let now = Instant::now();
         shared.late.store(now - last > ROUND + LATE, Ordering::Relaxed);
-        let oldest = round(&shared, now, now - last > PAUSED);
+        let oldest = round(&shared, now, now - last > PAUSED).await;
         last = now;
         if shared.config.report().is_some_and(|every| now - reported >= every) {
             report(&shared, oldest);
@@ -58,9 +58,9 @@ fn report(shared: &Shared, oldest: Duration) {
 }
 
 /// Goes round once, and answers how long the user who has waited longest is unchecked.
-fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
-    let (mut due, mut oldest) = (Vec::new(), Duration::ZERO);
-    for user in shared.hub.all() {
+async fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
+    let mut oldest = Duration::ZERO;
+    let looking = shared.hub.look(|user| {
         if paused {
             user.check_soon(now);
         }
@@ -68,6 +68,10 @@ fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
         if let Some(at) = round.checked_at {
             oldest = oldest.max(now.saturating_duration_since(at));
         }
+        (round.check || round.ask != Ask::NOTHING).then_some(round)
+    });
+    let mut due = Vec::new();
+    for (user, round) in looking.await {
         // While draining, leases go only when all streams have ended.
         if !shared.is_draining() {
             tend::ask(shared, &user, round.ask);
