@@ -108,13 +108,12 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
     };
     for user in users {
         let now = Instant::now();
-        let ask = match heads.get(&user.user) {
-            Some(head) => user.compare(head, now),
-            None => {
-                user.not_compared(now);
-                // A HEAD that is gone is another table: reading it makes it anew.
-                Ask::HEAD
-            }
+        let ask = if let Some(head) = heads.get(&user.user) {
+            user.compare(head, now)
+        } else {
+            user.not_compared(now);
+            // A HEAD that is gone is another table: reading it makes it anew.
+            Ask::HEAD
         };
         if ask != Ask::NOTHING {
             shared.meters.behind.increment(1);

@@ -189,17 +189,14 @@ impl UserStreams {
                 Next::Shown(event.expect("the ring holds what its view says").clone(), more)
             }
             Step::Wait if splice.is_live(view) => {
-                match state.typings.as_ref().and_then(|typings| typings.after(*shown, now)) {
-                    Some((version, data)) => {
-                        *shown = version;
-                        Next::Typing(Frame::new(frame::lines(EventName::Typing, data), splice.id()))
-                    }
-                    None => {
-                        // What it has not shown is not worth showing any more.
-                        *shown = state.typings.as_ref().map_or(*shown, |typings| typings.version());
-                        Next::Step(Step::Wait)
-                    }
+                let typings = state.typings.as_ref();
+                if let Some((version, data)) = typings.and_then(|typings| typings.after(*shown, now)) {
+                    *shown = version;
+                    return Next::Typing(Frame::new(frame::lines(EventName::Typing, data), splice.id()));
                 }
+                // What it has not shown is not worth showing any more.
+                *shown = typings.map_or(*shown, |typings| typings.version());
+                Next::Step(Step::Wait)
             }
             step => Next::Step(step),
         }

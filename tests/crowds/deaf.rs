@@ -1,67 +1,69 @@
-//! What an edge keeps for clients that do not read. A test binary of its own: what the kernel holds is
-//! counted for the whole machine.
+//! What an edge keeps for clients that do not read, and what those notice who do.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+use std::time::Duration;
 
 use domain::limits;
 use serde_json::json;
 use sse_edge::config::Topology;
-use tests::{
-    deaf::Deaf,
-    process::{Running, program},
-    sse::Stream,
-    world::{SECRET, World},
-};
+use tests::{deaf::Deaf, http::Api, sse::Stream, world::World};
+use tokio::time::Instant;
 
-const STREAMS: usize = 500;
-/// Members of one group, beside its owner.
+use crate::{ONE, edge_of};
+
+const STREAMS: usize = 2_000;
+/// Members of one group, beside its owner and carol.
 const GROUP: usize = 39;
 /// Of 16 KiB each, to every stream: three times what an edge and its socket may hold.
 const MESSAGES: usize = 12;
 /// The process and, for both ends, the kernel.
 const MOST_KIB: u64 = 64;
+/// From the request to the frame, while all the others do not read.
+const SHOWN_IN: Duration = Duration::from_secs(5);
 
-#[tokio::test]
-async fn a_stream_that_nobody_reads_costs_less_than_64_kib_and_others_are_served() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_that_do_not_read_cost_less_than_64_kib_each_and_keep_nobody_waiting() {
+    let _one = ONE.lock().await;
     let world = World::start(Topology::PerEdge, 0).await;
-    let edge = Running::serving(edge_of(&world)).await;
+    let edge = edge_of(&world).await;
     let alice = world.as_user("alice");
     let users = (0..STREAMS.div_ceil(limits::USER_STREAMS)).map(|n| format!("u{n}"));
     let users: Vec<String> = users.collect();
     let mut groups = Vec::new();
     for members in users.chunks(GROUP) {
+        let members: Vec<&str> = members.iter().map(String::as_str).chain(["carol"]).collect();
         groups.push(alice.thread(json!({"members": members, "title": "deaf"})).await);
     }
     let quiet = alice.thread(json!({"members": ["bob"]})).await;
     let mut bob = Stream::open(edge.address, &world.token("bob"), None).await;
     bob.expect("hello").await;
+    let mut carol = Stream::open(edge.address, &world.token("carol"), None).await;
+    carol.expect("hello").await;
 
     let before = held_kib(edge.pid());
     let mut deaf = Vec::new();
     for n in 0..STREAMS {
         deaf.push(Deaf::open(edge.address, &world.token(&users[n / limits::USER_STREAMS])).await);
     }
-    let (long, mut most) = ("x".repeat(limits::MESSAGE_BYTES), 0);
+    let (long, mut most, mut latest) = ("x".repeat(limits::MESSAGE_BYTES), 0, Duration::ZERO);
     for n in 0..MESSAGES {
         for group in &groups {
-            alice.say(group, &long).await;
+            latest = latest.max(shown_in(&alice, group, &long, &mut carol).await);
         }
-        alice.say(&quiet, &n.to_string()).await;
-        assert_eq!(bob.expect("message").await.data["text"], n.to_string());
+        latest = latest.max(shown_in(&alice, &quiet, &n.to_string(), &mut bob).await);
         most = most.max(held_kib(edge.pid()));
     }
     let each = most.saturating_sub(before) / STREAMS as u64;
+    println!("{STREAMS} that do not read cost {each} KiB each; others were shown in {latest:?}");
     assert!((1..MOST_KIB).contains(&each), "{each} KiB each");
+    assert!(latest < SHOWN_IN, "somebody who reads was shown a message {latest:?} late");
 }
 
-fn edge_of(world: &World) -> tokio::process::Command {
-    let mut edge = program("sse-edge");
-    edge.args(["--listen", "127.0.0.1:0", "--queues", "per-edge", "--table", &world.stage])
-        .args(["--stage", &world.stage])
-        .env("RUNNEL_DYNAMODB_ENDPOINT", world.endpoints.dynamodb.as_deref().unwrap())
-        .env("RUNNEL_SQS_ENDPOINT", world.endpoints.sqs.as_deref().unwrap())
-        .env("RUNNEL_JWT_SECRET", SECRET);
-    edge
+/// Says something, and how long it took until somebody was shown it.
+async fn shown_in(alice: &Api, thread: &str, text: &str, to: &mut Stream) -> Duration {
+    let began = Instant::now();
+    alice.say(thread, text).await;
+    assert_eq!(to.expect("message").await.data["text"], text);
+    began.elapsed()
 }
 
 /// What the process holds, and the kernel for all TCP sockets of the machine.
