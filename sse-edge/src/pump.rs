@@ -185,6 +185,8 @@ const _: () = assert!(GONE_PAUSE.saturating_mul(GONE_TRIES).as_millis() <= 2_000
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     #[tokio::test]
@@ -192,7 +194,7 @@ mod tests {
         for (panics, tells) in [(true, true), (false, false)] {
             let (ended, told) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
             let (own, tell) = (ended.clone(), told.clone());
-            let pump = tokio::spawn(async move {
+            let pump = TaskTracker::new().spawn(async move {
                 let _over = Over { ended: own, gone: Some(move || tell.store(true, Ordering::Relaxed)) };
                 tokio::task::yield_now().await;
                 assert!(!panics, "on purpose");
