@@ -16,7 +16,7 @@ both!(what_comes_while_acks_hang_is_shown_at_once);
 /// Acks that hang, one after another, and messages that come meanwhile.
 const HANGING: usize = 4;
 /// Less than an ack takes until it is given up.
-const SHOWN_IN: Duration = Duration::from_secs(2);
+const SHOWN_IN: Duration = Duration::from_secs(4);
 
 async fn what_comes_while_acks_hang_is_shown_at_once(topology: Topology) {
     let mut world = World::start(topology, 0).await;
