@@ -14,7 +14,7 @@ use tokio::{sync::Notify, task::yield_now, time::Instant};
 
 use crate::{caps::Cap, handle::Handle, tend::Ask, user_streams::UserStreams};
 
-/// Users looked at before everybody else has a turn: some 20 µs.
+/// Users looked at before everybody else has a turn.
 const LOOK: usize = 256;
 
 /// The map user → streams, in an order that is the same in every run of a simulation.

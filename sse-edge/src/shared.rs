@@ -26,9 +26,6 @@ use crate::{
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
 /// an outage of DynamoDB must not be the next one.
 pub(crate) const TENDING_CALLS: usize = 64;
-/// Reads of inboxes that all streams together may have under way, for the same reason. Each may take a
-/// connection of its own, and so a file.
-pub(crate) const REPLAYS: usize = 64;
 
 /// One edge.
 #[derive(Debug)]
@@ -51,7 +48,6 @@ pub(crate) struct Shared {
     /// Ends every task of the edge, whatever it is about to do.
     pub(crate) stop: CancellationToken,
     pub(crate) calls: Semaphore,
-    pub(crate) replays: Semaphore,
     pub(crate) creates: Allowance,
     pub(crate) draining: AtomicBool,
     /// Rings when a dead edge has left something behind.

@@ -267,7 +267,6 @@ impl Stream {
         self.shared.meters.replays.increment(1);
         let (shared, user) = (self.shared.clone(), self.user.user.clone());
         Box::pin(async move {
-            let _permit = shared.replays.acquire().await;
             let (asked_at, now) = (Instant::now(), shared.clock.now());
             Read::Page(asked_at, shared.table.inbox(&user, after, limits::REPLAY_PAGE, now).await)
         })
