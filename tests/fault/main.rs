@@ -6,9 +6,10 @@
 //!
 //! | who dies | doing what | × | × |
 //! |---|---|---|---|
-//! | an API ([`writes`]) | message in a group, in a direct thread (P1b), behind one that was left behind; edit; deletion; reaction put and taken away; group renamed; seen in both; member added, added again, removed; group and direct thread created | before, after | the client tries again, or the sweeper comes, or first the next message |
+//! | an API ([`writes`]) | message in a group, in a direct thread (P1b), in a large group, behind one that was left behind; edit; deletion; reaction put and taken away; group renamed; seen in both; member added, added again, removed; group and direct thread created | before, after | the client tries again, or the sweeper comes, or first the next message |
 //! | an API ([`writes`]) | the same, but only an answer is lost and the process lives | after | the client has its answer |
 //! | a sweeper ([`sweeps`]) | message, seen, removal left behind | before, after | another sweeper |
+//! | a worker ([`chains`]) | both links of a message in a large group: the first call of each kind, and the last | before the first, after the last | the sweeper begins anew, and another worker comes |
 //! | an edge ([`edges`]), of both topologies | beat, look, take, create, receive, ack, read, head check, release | before, after; answer lost and it lives | the client goes to another edge |
 //!
 //! What must hold afterwards is in [`verdict`].
@@ -16,6 +17,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "a run says how many cases it found, and where")]
 
+mod chains;
 mod edges;
 mod stage;
 mod sweeps;

@@ -1,5 +1,6 @@
 //! One case's own users and thread, and the write that is under test.
 
+use domain::limits;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tests::{
@@ -17,6 +18,8 @@ pub(crate) enum Write {
     Behind,
     /// A message in a direct thread.
     Direct,
+    /// A message in a group so large that it goes out by a chain of two jobs.
+    Large,
     /// A message given another text.
     Edit,
     /// A message deleted.
@@ -59,7 +62,7 @@ impl Write {
 
     /// Whether it is a message.
     pub(crate) fn says(self) -> bool {
-        matches!(self, Self::Message | Self::Behind | Self::Direct)
+        matches!(self, Self::Message | Self::Behind | Self::Direct | Self::Large)
     }
 
     /// The one who is no member after the write.
@@ -105,6 +108,11 @@ impl<'a> Stage<'a> {
                 alice.say(&thread, "read me").await;
                 let put = stage.user("bob").call("PUT", &stage.reaction(), None, &[]).await;
                 assert!(put.status.is_success(), "{put:?}");
+            }
+            Write::Large => {
+                // Between alice, whom the first job tells, and bob.
+                let others = (0..limits::INLINE_MEMBERS).map(|n| stage.name(&format!("b{n:02}")));
+                world.swell(&thread, &stage.name("bob"), others).await;
             }
             Write::Behind => {
                 let path = format!("/v1/threads/{thread}/messages");
@@ -153,7 +161,7 @@ impl<'a> Stage<'a> {
     pub(crate) async fn ask(&self, side: Option<&Side>) -> Answer {
         let thread = self.thread.as_deref().unwrap_or_default();
         let (who, method, path, body) = match self.write {
-            Write::Message | Write::Behind | Write::Direct => {
+            Write::Message | Write::Behind | Write::Direct | Write::Large => {
                 let path = format!("/v1/threads/{thread}/messages");
                 ("alice", "POST", path, Some(json!({"text": "under test"})))
             }

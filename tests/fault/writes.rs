@@ -60,6 +60,7 @@ dies_at_any_call! {
     a_message_in_a_group_is_for_all_or_nobody Message,
     a_message_behind_one_left_behind_comes_after_it Behind,
     a_message_in_a_direct_thread_is_for_both_or_nobody Direct,
+    a_message_in_a_large_group_is_for_all_or_nobody Large,
     an_edit_is_for_all_or_nobody Edit,
     a_deletion_is_for_all_or_nobody Delete,
     a_reaction_is_for_all_or_nobody React,
@@ -153,9 +154,20 @@ async fn play<'a>(
 async fn close(played: Vec<Played<'_>>) {
     let (world, many) = (played[0].stage.world, played.len());
     world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(1))).sweep().await;
-    let judged = stream::iter(played)
-        .map(|Played { case, mut stage, acknowledged }| async move {
-            let went_on = stage.say("last").await;
+    let ended = stream::iter(played)
+        .map(|mut played| async move {
+            let went_on = played.stage.say("last").await;
+            (played, went_on)
+        })
+        .buffer_unordered(SIDE_BY_SIDE)
+        .collect::<Vec<_>>()
+        .await;
+    if ended.iter().any(|(played, _)| played.case.write == Write::Large) {
+        // Jobs are worked behind the answers.
+        verdict::settle(world).await;
+    }
+    let judged = stream::iter(ended)
+        .map(|(Played { case, stage, acknowledged }, went_on)| async move {
             let judged = verdict::judge(&stage, acknowledged, went_on).await;
             judged.with_context(|| format!("{case:?}, case {}", stage.tag))
         })

@@ -30,6 +30,13 @@ impl World {
         let named = (size - 1).min(limits::CREATE_MEMBERS);
         let members: Vec<String> = (0..named).map(one_of).collect();
         let thread = self.as_user(owner).thread(json!({"members": members, "title": "crowd"})).await;
+        self.swell(&thread, &one_of(0), (named..size - 1).map(one_of)).await;
+        ThreadId::parse(&thread).unwrap()
+    }
+
+    /// Makes `users`, who have no inbox yet, members of a thread, by copies of the rows of one who
+    /// is.
+    pub async fn swell(&self, thread: &str, of: &str, users: impl Iterator<Item = String>) {
         let client = &self.dynamodb;
         let user_pk = |user: &str| format!("U#{user}");
         let (thread_pk, view_sk) = (format!("T#{thread}"), format!("M#{thread}"));
@@ -38,11 +45,11 @@ impl World {
             let got = client.get_item().table_name(&self.stage).key("pk", s(pk)).key("sk", s(sk));
             got.consistent_read(true).send().await.unwrap().item.unwrap()
         };
-        let listed = row(&thread_pk, &format!("M#{}", one_of(0))).await;
-        let view = row(&user_pk(&one_of(0)), &view_sk).await;
-        let head = row(&user_pk(&one_of(0)), "HEAD").await;
+        let listed = row(&thread_pk, &format!("M#{of}")).await;
+        let view = row(&user_pk(of), &view_sk).await;
+        let head = row(&user_pk(of), "HEAD").await;
         let mut puts = Vec::new();
-        for user in (named..size - 1).map(one_of) {
+        for user in users {
             let (mut listed, mut view, mut head) = (listed.clone(), view.clone(), head.clone());
             listed.insert("sk".into(), s(&format!("M#{user}")));
             listed.insert("user".into(), s(&user));
@@ -56,7 +63,6 @@ impl World {
         for puts in puts.chunks(25) {
             client.batch_write_item().request_items(&self.stage, puts.to_vec()).send().await.unwrap();
         }
-        ThreadId::parse(&thread).unwrap()
     }
 
     /// How many jobs lie in the queue at `url`, received ones included.
@@ -71,9 +77,9 @@ impl World {
         names.iter().map(|name| found[name].parse::<u32>().unwrap()).sum()
     }
 
-    /// How many fan-outs are not known complete.
+    /// How many fan-outs are not known complete, whenever they are due.
     pub async fn owed(&self) -> usize {
-        let far = Clock::system().now() + Duration::from_hours(1);
+        let far = Clock::system().now() + Duration::from_hours(24);
         let mut owed = 0;
         for shard in 0..store::keys::SHARDS {
             owed += self.table.due(shard, far).await.unwrap().len();
