@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
+use domain::ids::{BootId, UserId};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use sse_edge::config::Topology;
+use store::leases::Lease;
 use tests::{
     faults::{Call, Fault, Faults, Made, Moment},
     http::Api,
     sse::Stream,
-    world::{RunningEdge, World},
+    world::{RunningEdge, World, until},
 };
 
 use super::stage::until_death;
@@ -20,12 +22,40 @@ const SIDE_BY_SIDE: usize = 48;
 /// Calls of one kind that each get cases; the later ones repeat the earlier.
 const OF_A_KIND: usize = 3;
 
+/// What an edge goes through with a lease, beside being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It takes it, compares with HEAD, and gives it back.
+    Whole,
+    /// It takes the lease over from an edge that is dead.
+    Heir,
+    /// Somebody deletes its queue.
+    Bereft,
+    /// Others take it for dead, and its next beat is refused.
+    Refused,
+    /// It is drained.
+    Drained,
+}
+
+impl Life {
+    /// Whether the calls of its beginning are those of another life, and meet no faults.
+    fn begins_like_others(self) -> bool {
+        !matches!(self, Self::Whole | Self::Heir)
+    }
+}
+
 /// What happens at which call of a kind.
 #[derive(Debug, Clone)]
 struct Case {
+    life: Life,
     strike: Option<(Made, usize, Fault)>,
     tag: usize,
 }
+
+/// The edge has died, as it was to.
+#[derive(Debug, thiserror::Error)]
+#[error("the edge has died")]
+struct Died;
 
 /// A user with a client that shows what it hears.
 struct Client<'a> {
@@ -40,19 +70,27 @@ struct Client<'a> {
 
 async fn dies_at_any_call(topology: Topology) {
     let world = World::start(topology, 1).await;
-    let mut kinds: BTreeMap<Made, usize> = BTreeMap::new();
-    for made in play(&world, topology, &Case { strike: None, tag: 0 }).await.unwrap() {
-        *kinds.entry(made).or_default() += 1;
-    }
     let mut cases = Vec::new();
-    // Before there is an edge.
-    kinds.retain(|made, _| made.operation != "DescribeTable");
-    for (made, many) in kinds {
-        println!("{topology:?}: {made} × {many}");
-        for nth in 1..=many.min(OF_A_KIND) {
-            for fault in [Fault::Die(Moment::Before), Fault::Die(Moment::After), Fault::Reset(Moment::After)]
-            {
-                cases.push(Case { strike: Some((made.clone(), nth, fault)), tag: cases.len() + 1 });
+    for life in [Life::Whole, Life::Heir, Life::Bereft, Life::Refused, Life::Drained] {
+        // A queue of the edge's own goes with it.
+        if (topology, life) == (Topology::PerEdge, Life::Heir) {
+            continue;
+        }
+        let mut kinds: BTreeMap<Made, usize> = BTreeMap::new();
+        for made in play(&world, topology, &Case { life, strike: None, tag: cases.len() }).await.unwrap() {
+            *kinds.entry(made).or_default() += 1;
+        }
+        // Before there is an edge.
+        kinds.retain(|made, _| made.operation != "DescribeTable");
+        for (made, many) in kinds {
+            println!("{topology:?} {life:?}: {made} × {many}");
+            for nth in 1..=many.min(OF_A_KIND) {
+                for fault in
+                    [Fault::Die(Moment::Before), Fault::Die(Moment::After), Fault::Reset(Moment::After)]
+                {
+                    let strike = Some((made.clone(), nth, fault));
+                    cases.push(Case { life, strike, tag: cases.len() + 1 });
+                }
             }
         }
     }
@@ -68,22 +106,24 @@ async fn dies_at_any_call(topology: Topology) {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// A client opens a stream on an edge of its own, reads, goes, and the edge gives the lease back;
-/// wherever that edge dies, the client goes on at the world's.
+/// A client opens a stream on an edge of its own, and reads; wherever that edge dies, the client goes
+/// on at the world's.
 async fn play(world: &World, topology: Topology, case: &Case) -> anyhow::Result<Vec<Made>> {
-    let user = format!("bob-{}", case.tag);
-    let alice = world.as_user(&format!("alice-{}", case.tag));
+    let user = format!("bob-{}-{:?}", case.tag, case.life).to_lowercase();
+    let alice = world.as_user(&format!("alice-{}-{:?}", case.tag, case.life).to_lowercase());
     let thread = alice.thread(json!({"members": [user.clone()]})).await;
     let list = world.as_user(&user).get("/v1/threads").await.body;
     let cursor = list["cursor"].as_str().unwrap().to_owned();
     let mut client = Client { world, user, alice, thread, cursor, said: Vec::new(), shown: Vec::new() };
     client.say("before any stream").await;
-    let faults = Faults::default();
-    if let Some((made, nth, fault)) = case.strike.clone() {
-        faults.on(Call::like(made).nth(nth), fault);
+    if case.life == Life::Heir {
+        client.leave_a_lease_behind().await?;
     }
-    let edge = world.edge(topology, faults).await;
-    client.live_on(&edge).await?;
+    let edge = world.edge(topology, Faults::default()).await;
+    match client.live_on(&edge, case).await {
+        Err(error) if error.is::<Died>() => {}
+        lived => lived?,
+    }
     edge.kill();
     client.say("the edge is gone").await;
     let mut stream = client.open(world.edges[0].address).await;
@@ -104,30 +144,94 @@ impl Client<'_> {
         Stream::open(address, &self.world.token(&self.user), Some(&self.cursor)).await
     }
 
-    /// The life of a lease, as far as the edge lives: taken, used, compared with HEAD, given back.
-    async fn live_on(&mut self, edge: &RunningEdge) -> anyhow::Result<()> {
-        let faults = &edge.faults;
-        let Some(mut stream) = until_death(faults, self.open(edge.address)).await else { return Ok(()) };
-        for text in ["one", "two", "three"] {
-            match until_death(faults, self.until_shown(&mut stream)).await {
-                Some(shown) => shown?,
-                None => return Ok(()),
-            }
-            if text == "three" {
-                until_death(faults, faults.answered(|made| made.is("BatchGetItem", &["U#", "HEAD"]))).await;
-            }
-            self.say(text).await;
-        }
-        match until_death(faults, self.until_shown(&mut stream)).await {
-            Some(shown) => shown?,
-            None => return Ok(()),
-        }
-        drop(stream);
-        // The holder leaves the row, or the row goes.
-        let lease = &["U#", "Q#"];
-        let given = faults.answered(|made| made.is("UpdateItem", lease) || made.is("DeleteItem", lease));
-        until_death(faults, given).await;
+    /// An edge takes the lease, and is dead.
+    async fn leave_a_lease_behind(&mut self) -> anyhow::Result<()> {
+        let edge = self.world.edge(Topology::PerUser, Faults::default()).await;
+        let mut stream = self.open(edge.address).await;
+        self.until_shown(&mut stream).await?;
+        self.held_by(&edge).await;
+        edge.kill();
+        // What an observer does after half a minute.
+        self.world.table.remove_edge(&edge.edge.boot()).await?;
+        self.say("left behind").await;
         Ok(())
+    }
+
+    /// The life of a lease, as far as the edge lives.
+    async fn live_on(&mut self, edge: &RunningEdge, case: &Case) -> anyhow::Result<()> {
+        let strike = || {
+            if let Some((made, nth, fault)) = case.strike.clone() {
+                edge.faults.on(Call::like(made).nth(nth), fault);
+            }
+        };
+        if !case.life.begins_like_others() {
+            strike();
+        }
+        let mut stream = alive(edge, async { Ok(self.open(edge.address).await) }).await?;
+        alive(edge, self.until_shown(&mut stream)).await?;
+        if case.life.begins_like_others() {
+            self.held_by(edge).await;
+            edge.faults.take();
+            strike();
+        }
+        match case.life {
+            Life::Whole => {
+                for text in ["one", "two", "three"] {
+                    if text == "three" {
+                        answered(edge, |made| made.is("BatchGetItem", &["U#", "HEAD"])).await?;
+                    }
+                    self.say(text).await;
+                    alive(edge, self.until_shown(&mut stream)).await?;
+                }
+                drop(stream);
+                // The holder leaves the row, or the row goes.
+                let lease = &["U#", "Q#"];
+                let given = |made: &Made| made.is("UpdateItem", lease) || made.is("DeleteItem", lease);
+                return answered(edge, given).await;
+            }
+            Life::Heir => {}
+            Life::Bereft => alive(edge, self.loses_its_queue(edge)).await?,
+            Life::Refused => alive(edge, self.counts_as_dead(edge)).await?,
+            Life::Drained => {
+                self.say("and it is drained").await;
+                return alive(edge, async { Ok(edge.edge.drain().await) }).await;
+            }
+        }
+        self.say("and on").await;
+        alive(edge, self.until_shown(&mut stream)).await
+    }
+
+    /// Somebody deletes the queue of the lease; the edge takes another.
+    async fn loses_its_queue(&self, edge: &RunningEdge) -> anyhow::Result<()> {
+        let boot = edge.edge.boot();
+        let old = self.lease_of(&boot).await.context("the lease is held")?;
+        self.world.sqs.delete_queue().queue_url(&old.url).send().await?;
+        until("another queue is held", async || {
+            self.lease_of(&boot).await.is_some_and(|lease| lease.queue != old.queue)
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Others take the edge for dead; it goes on by another name.
+    async fn counts_as_dead(&self, edge: &RunningEdge) -> anyhow::Result<()> {
+        let boot = edge.edge.boot();
+        let rows = self.world.table.edges().await?;
+        let beat = rows.iter().find(|row| row.boot == boot).context("the edge has a row")?.beat;
+        ensure!(self.world.table.mark_dead(&boot, beat).await?);
+        until("the edge has another name", async || edge.edge.boot() != boot).await;
+        self.held_by(edge).await;
+        Ok(())
+    }
+
+    /// Waits until the edge holds the lease.
+    async fn held_by(&self, edge: &RunningEdge) {
+        until("the edge holds the lease", async || self.lease_of(&edge.edge.boot()).await.is_some()).await;
+    }
+
+    async fn lease_of(&self, boot: &BootId) -> Option<Lease> {
+        let leases = self.world.table.leases(&UserId::parse(&self.user).unwrap()).await.unwrap();
+        leases.into_iter().find(|lease| lease.holder.as_ref() == Some(boot))
     }
 
     /// Reads until all that was said is shown.
@@ -143,6 +247,16 @@ impl Client<'_> {
         }
         Ok(())
     }
+}
+
+/// What `doing` comes to, unless the edge dies first.
+async fn alive<T>(edge: &RunningEdge, doing: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    until_death(&edge.faults, doing).await.unwrap_or_else(|| Err(Died.into()))
+}
+
+/// Waits until such a call has been answered.
+async fn answered(edge: &RunningEdge, is: impl Fn(&Made) -> bool) -> anyhow::Result<()> {
+    alive(edge, async { Ok(edge.faults.answered(is).await) }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,8 @@
 //! | an API ([`writes`]) | the same, but only an answer is lost and the process lives | after | the client has its answer |
 //! | a sweeper ([`sweeps`]) | message, seen, removal left behind | before, after | another sweeper |
 //! | a worker ([`chains`]) | both links of a message in a large group: the first call of each kind, and the last | before the first, after the last | the sweeper begins anew, and another worker comes |
-//! | an edge ([`edges`]), of both topologies | beat, look, take, create, receive, ack, read, head check, release | before, after; answer lost and it lives | the client goes to another edge |
+//! | an edge ([`edges`]), of both topologies | beat, look, take, create, receive, ack, read, head check, release; taking over from a dead edge, losing its queue, a beat that is refused, draining | before, after; answer lost and it lives | the client goes to another edge |
+//! | a reaper ([`reaps`]) | giving back what a dead edge holds, taking its queue away | before, after | another reaper, and then the client |
 //!
 //! What must hold afterwards is in [`verdict`].
 
@@ -19,6 +20,7 @@
 
 mod chains;
 mod edges;
+mod reaps;
 mod stage;
 mod sweeps;
 mod verdict;

@@ -50,15 +50,6 @@ async fn live(world: &World, edge: usize, name: &str) -> Stream {
     stream
 }
 
-async fn queues(world: &World) -> Vec<String> {
-    let prefix = format!("runnel-{}-", world.stage);
-    let listed = world.sqs.list_queues().queue_name_prefix(&prefix).send().await.unwrap();
-    let mut urls = listed.queue_urls.unwrap_or_default();
-    // Those of jobs are always there.
-    urls.retain(|url| !url.contains("-fanout"));
-    urls
-}
-
 async fn a_queue_that_somebody_deletes_is_made_anew(topology: Topology) {
     let world = World::start(topology, 1).await;
     let alice = world.as_user("alice");
@@ -93,7 +84,7 @@ async fn a_queue_that_was_only_slow_to_appear_is_not_left_behind(topology: Topol
         new.queue != old.queue
     })
     .await;
-    until("the old one is deleted", async || queues(&world).await == [new.url.clone()]).await;
+    until("the old one is deleted", async || world.queues_of_users().await == [new.url.clone()]).await;
     until("the registry knows the new one only", async || {
         let rows = world.registered().await;
         rows.len() == 1 && rows[0].queue == new.queue
@@ -219,7 +210,7 @@ async fn a_name_that_sqs_refuses_keeps_nobody_from_another(topology: Topology) {
     let thread = alice.thread(json!({"members": ["bob"]})).await;
     let mut bob = live(&world, 0, "bob").await;
     let lease = held(&world, "bob").await;
-    assert_eq!(queues(&world).await, std::slice::from_ref(&lease.url));
+    assert_eq!(world.queues_of_users().await, std::slice::from_ref(&lease.url));
     let registered: Vec<QueueId> = world.registered().await.into_iter().map(|row| row.queue).collect();
     assert_eq!(registered.len(), 2, "the refused name was another: {registered:?}");
     assert!(registered.contains(&lease.queue));
@@ -264,8 +255,10 @@ async fn the_queue_of_a_user_who_was_away_for_days_is_reaped_and_made_anew() {
     .await;
     let later = Clock::fixed(Clock::system().now() + 73.hours());
     world.add_reaper(later).await;
-    until("bob's queue is gone, and carol's is not", async || queues(&world).await == [kept.url.clone()])
-        .await;
+    until("bob's queue is gone, and carol's is not", async || {
+        world.queues_of_users().await == [kept.url.clone()]
+    })
+    .await;
     until("so are its rows", async || {
         world.table.leases(&user("bob")).await.unwrap().is_empty() && world.registered().await.len() == 1
     })
@@ -293,15 +286,17 @@ async fn what_a_dead_edge_leaves_is_reaped_and_a_living_ones_is_not() {
                     world.table.leases(&user("bob")).await.unwrap()[0].holder.is_none()
                 })
                 .await;
-                assert_eq!(queues(&world).await.len(), 2);
+                assert_eq!(world.queues_of_users().await.len(), 2);
             }
             Topology::PerEdge => {
-                until("the dead edge's queue is gone", async || !queues(&world).await.contains(&dead.url))
-                    .await;
+                until("the dead edge's queue is gone", async || {
+                    !world.queues_of_users().await.contains(&dead.url)
+                })
+                .await;
                 until("it is struck off", async || world.registered().await.len() == 1).await;
             }
         }
-        assert!(queues(&world).await.contains(&alive.url));
+        assert!(world.queues_of_users().await.contains(&alive.url));
         let alice = world.as_user("alice");
         let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "three"})).await;
         carol.expect("thread").await;

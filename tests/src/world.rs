@@ -241,8 +241,25 @@ impl World {
     /// Starts an edge without streams that looks every second, at another time of day, for queues
     /// that nobody uses.
     pub async fn add_reaper(&mut self, clock: Clock) {
+        let reaper = self.reaper(clock, Faults::default()).await;
+        reaper.edge.ready().await;
+        self.edges.push(reaper);
+    }
+
+    /// The same, but it does not belong to the others, and its faults may strike from its first call
+    /// on.
+    pub async fn reaper(&self, clock: Clock, faults: Faults) -> RunningEdge {
         let config = EdgeArgs { reap_seconds: 1, ..Self::settings(Topology::PerUser) };
-        self.add_edge_at(config, listener::Options::default(), clock).await;
+        self.edge_at((config, listener::Options::default(), clock), faults).await
+    }
+
+    /// The urls of all queues but those of jobs, which are always there.
+    pub async fn queues_of_users(&self) -> Vec<String> {
+        let prefix = format!("runnel-{}-", self.stage);
+        let listed = self.sqs.list_queues().queue_name_prefix(&prefix).send().await.unwrap();
+        let mut urls = listed.queue_urls.unwrap_or_default();
+        urls.retain(|url| !url.contains("-fanout"));
+        urls
     }
 
     /// All queues in the registry.
