@@ -27,6 +27,9 @@ use crate::{
 /// an outage of DynamoDB must not be the next one.
 pub(crate) const TENDING_CALLS: usize = 64;
 
+/// Reads of inboxes that all streams together may have under way, for the same reason.
+pub(crate) const INBOX_READS: usize = 64;
+
 /// One edge.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -48,6 +51,7 @@ pub(crate) struct Shared {
     /// Ends every task of the edge, whatever it is about to do.
     pub(crate) stop: CancellationToken,
     pub(crate) calls: Semaphore,
+    pub(crate) reads: Semaphore,
     pub(crate) creates: Allowance,
     pub(crate) draining: AtomicBool,
     /// Rings when a dead edge has left something behind.

@@ -19,7 +19,8 @@ use store::{
     error::Error,
     inbox::{Event, Head},
 };
-use tokio::time::Instant;
+use tokio::{task::JoinError, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     brought::Brought,
@@ -84,12 +85,19 @@ enum Said {
     Bye,
 }
 
-type Reading = Pin<Box<dyn Future<Output = Read> + Send>>;
+type Reading = AbortOnDropHandle<Read>;
 
 enum Read {
     Head(Result<Head, Error>),
     /// When it was asked for, and what came.
     Page(Instant, Result<Vec<Event>, Error>),
+}
+
+impl Read {
+    /// The read has panicked: another one will do, as after any failure.
+    fn broken_off(error: JoinError) -> Self {
+        Self::Head(Err(Error::Unavailable(error.to_string().into())))
+    }
 }
 
 impl Stream {
@@ -200,9 +208,9 @@ impl Stream {
         }
         let wait = loop {
             if let Some(reading) = &mut self.reading {
-                let Poll::Ready(read) = reading.as_mut().poll(cx) else { break None };
+                let Poll::Ready(read) = Pin::new(reading).poll(cx) else { break None };
                 self.reading = None;
-                self.take(read, now);
+                self.take(read.unwrap_or_else(Read::broken_off), now);
                 if self.said != Said::Hello
                     && let Some(greeting) = self.greet()
                 {
@@ -260,16 +268,23 @@ impl Stream {
 
     fn read_head(&self) -> Reading {
         let (shared, user) = (self.shared.clone(), self.user.user.clone());
-        Box::pin(async move { Read::Head(heads::head(&shared, &user).await) })
+        self.read(async move { Read::Head(heads::head(&shared, &user).await) })
     }
 
     fn read_inbox(&self, after: u64) -> Reading {
         self.shared.meters.replays.increment(1);
         let (shared, user) = (self.shared.clone(), self.user.user.clone());
-        Box::pin(async move {
+        self.read(async move {
+            let _permit = shared.reads.acquire().await;
             let (asked_at, now) = (Instant::now(), shared.clock.now());
             Read::Page(asked_at, shared.table.inbox(&user, after, limits::REPLAY_PAGE, now).await)
         })
+    }
+
+    /// A task of its own: while the socket is blocked nobody asks the stream, and a read that stood
+    /// still would keep its permit.
+    fn read(&self, read: impl Future<Output = Read> + Send + 'static) -> Reading {
+        AbortOnDropHandle::new(self.shared.tracker.spawn(read))
     }
 
     fn take(&mut self, read: Read, now: Instant) {

@@ -167,8 +167,8 @@ impl Client<'_> {
         if !case.life.begins_like_others() {
             strike();
         }
-        let mut stream = alive(edge, async { Ok(self.open(edge.address).await) }).await?;
-        alive(edge, self.until_shown(&mut stream)).await?;
+        let mut stream = alive(edge, self.open(edge.address)).await?;
+        alive(edge, self.until_shown(&mut stream)).await??;
         if case.life.begins_like_others() {
             self.held_by(edge).await;
             edge.faults.take();
@@ -178,27 +178,28 @@ impl Client<'_> {
             Life::Whole => {
                 for text in ["one", "two", "three"] {
                     if text == "three" {
-                        answered(edge, |made| made.is("BatchGetItem", &["U#", "HEAD"])).await?;
+                        let compared = |made: &Made| made.is("BatchGetItem", &["U#", "HEAD"]);
+                        alive(edge, edge.faults.answered(compared)).await?;
                     }
                     self.say(text).await;
-                    alive(edge, self.until_shown(&mut stream)).await?;
+                    alive(edge, self.until_shown(&mut stream)).await??;
                 }
                 drop(stream);
                 // The holder leaves the row, or the row goes.
                 let lease = &["U#", "Q#"];
                 let given = |made: &Made| made.is("UpdateItem", lease) || made.is("DeleteItem", lease);
-                return answered(edge, given).await;
+                return Ok(alive(edge, edge.faults.answered(given)).await?);
             }
             Life::Heir => {}
-            Life::Bereft => alive(edge, self.loses_its_queue(edge)).await?,
-            Life::Refused => alive(edge, self.counts_as_dead(edge)).await?,
+            Life::Bereft => alive(edge, self.loses_its_queue(edge)).await??,
+            Life::Refused => alive(edge, self.counts_as_dead(edge)).await??,
             Life::Drained => {
                 self.say("and it is drained").await;
-                return alive(edge, async { Ok(edge.edge.drain().await) }).await;
+                return Ok(alive(edge, edge.edge.drain()).await?);
             }
         }
         self.say("and on").await;
-        alive(edge, self.until_shown(&mut stream)).await
+        alive(edge, self.until_shown(&mut stream)).await?
     }
 
     /// Somebody deletes the queue of the lease; the edge takes another.
@@ -250,13 +251,8 @@ impl Client<'_> {
 }
 
 /// What `doing` comes to, unless the edge dies first.
-async fn alive<T>(edge: &RunningEdge, doing: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    until_death(&edge.faults, doing).await.unwrap_or_else(|| Err(Died.into()))
-}
-
-/// Waits until such a call has been answered.
-async fn answered(edge: &RunningEdge, is: impl Fn(&Made) -> bool) -> anyhow::Result<()> {
-    alive(edge, async { Ok(edge.faults.answered(is).await) }).await
+async fn alive<T>(edge: &RunningEdge, doing: impl Future<Output = T>) -> Result<T, Died> {
+    until_death(&edge.faults, doing).await.ok_or(Died)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,12 +40,6 @@ async fn live(world: &World, alice: &Api, thread: &str) -> Stream {
     bob
 }
 
-fn metric(world: &World, name: &str) -> f64 {
-    let text = world.edges[0].metrics();
-    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap().parse().unwrap()
-}
-
 async fn a_pause_of_the_process_is_followed_by_a_look_at_every_head(topology: Topology) {
     let world = world(topology, 600).await;
     let alice = world.as_user("alice");
@@ -142,7 +136,7 @@ async fn an_edge_whose_head_check_stalls_asks_for_no_new_streams() {
     let mut bob = world.open(0, "bob", None).await;
     bob.expect("hello").await;
     assert_eq!(edge.get("/v1/ready").await.status, StatusCode::OK);
-    assert!(metric(&world, "edge_oldest_unchecked_seconds") < 5.0);
+    assert!(world.edges[0].metric("edge_oldest_unchecked_seconds") < 5.0);
     world.dynamodb.delete_table().table_name(&world.stage).send().await.unwrap();
     until("it says so", async || {
         let ready = edge.get("/v1/ready").await;
@@ -150,7 +144,7 @@ async fn an_edge_whose_head_check_stalls_asks_for_no_new_streams() {
             && ready.body["detail"].as_str().unwrap().contains("head check")
     })
     .await;
-    assert!(metric(&world, "edge_oldest_unchecked_seconds") > 5.0);
+    assert!(world.edges[0].metric("edge_oldest_unchecked_seconds") > 5.0);
     assert_eq!(edge.get("/v1/health").await.status, StatusCode::OK);
 }
 
@@ -166,9 +160,11 @@ async fn a_head_that_cannot_be_read_is_no_stall_of_the_others() {
     let put = world.dynamodb.put_item().table_name(table).item("pk", s(&pk)).item("sk", s("HEAD"));
     put.item("gen", s("rubbish")).send().await.unwrap();
     // More and more seldom, up to every other second: that takes longer than a stall.
-    let failed = metric(&world, "edge_failed_calls_total") + 10.0;
-    until("it was asked for again and again", async || metric(&world, "edge_failed_calls_total") >= failed)
-        .await;
-    assert!(metric(&world, "edge_oldest_unchecked_seconds") < 5.0);
+    let failed = world.edges[0].metric("edge_failed_calls_total") + 10.0;
+    until("it was asked for again and again", async || {
+        world.edges[0].metric("edge_failed_calls_total") >= failed
+    })
+    .await;
+    assert!(world.edges[0].metric("edge_oldest_unchecked_seconds") < 5.0);
     assert_eq!(edge.get("/v1/ready").await.status, StatusCode::OK);
 }

@@ -14,6 +14,7 @@ use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     deaf::Deaf,
+    faults::{Call, Held, Moment},
     sse::Stream,
     world::{World, until},
 };
@@ -60,6 +61,39 @@ async fn the_ninth_stream_of_a_user_is_told_to_come_later_and_the_others_go_on()
     drop(streams.pop());
     world.edges[0].streams(limits::USER_STREAMS - 1).await;
     greeted(world.open(0, "bob", None).await).await;
+}
+
+#[tokio::test]
+async fn a_crowd_that_comes_back_does_not_read_all_its_inboxes_at_once() {
+    const READS: usize = 64;
+    let world = World::start(Topology::PerEdge, 1).await;
+    let alice = world.as_user("alice");
+    let users: Vec<String> = (0..=READS / limits::USER_STREAMS).map(|n| format!("u{n}")).collect();
+    let thread = alice.thread(json!({"members": users, "title": "crowd"})).await;
+    let mut cursors = Vec::new();
+    for user in &users {
+        let list = world.as_user(user).get("/v1/threads").await.body;
+        cursors.push(list["cursor"].as_str().unwrap().to_owned());
+    }
+    alice.say(&thread, "hi").await;
+    let edge = &world.edges[0];
+    let read = || Call::to("Query").about("\"L#");
+    let held: Vec<Held> = (1..=READS).map(|n| edge.faults.hold(read().nth(n), Moment::Before)).collect();
+    let mut streams = Vec::new();
+    for (user, cursor) in users.iter().zip(&cursors) {
+        for _ in 0..limits::USER_STREAMS {
+            streams.push(world.open(0, user, Some(cursor)).await);
+        }
+    }
+    let all = u32::try_from(streams.len()).unwrap().into();
+    until("all streams want to read", async || edge.metric("edge_replays_total") >= all).await;
+    let begun = edge.faults.take().iter().filter(|made| made.is("Query", &["U#", "L#"])).count();
+    assert_eq!(begun, READS);
+    held.iter().for_each(Held::release);
+    for stream in &mut streams {
+        stream.expect("hello").await;
+        assert_eq!(stream.expect("message").await.data["text"], "hi");
+    }
 }
 
 #[tokio::test]

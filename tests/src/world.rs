@@ -128,6 +128,13 @@ impl RunningEdge {
         self.edge.metrics()
     }
 
+    /// One of its counters or gauges.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    }
+
     /// Waits until the edge has this many streams and polls open.
     pub async fn streams(&self, count: usize) {
         until("the edge has as many streams", async || self.edge.streams() == count).await;
