@@ -57,6 +57,12 @@ impl EventSource {
         }
     }
 
+    /// The page has the cursor from elsewhere.
+    pub fn resume_at(&mut self, cursor: &str) {
+        cursor.clone_into(&mut self.id);
+        cursor.clone_into(&mut self.last_event_id);
+    }
+
     /// The connection breaks.
     pub fn cut(&mut self) {
         if self.kind == Kind::Glues {

@@ -20,11 +20,16 @@ const GROUPS: [usize; 7] = [3, 4, 6, 8, 10, 12, USERS + ABSENT];
 /// Members named at once (`limits::CREATE_MEMBERS`).
 const NAMED: usize = domain::limits::CREATE_MEMBERS;
 
+/// What is shown in place of the text of a message that was deleted.
+pub(crate) const DELETED: &str = "";
+
 /// A thread and who is in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Thread {
     pub(crate) id: String,
     pub(crate) members: Vec<String>,
+    /// One who comes and goes.
+    pub(crate) guest: Option<String>,
 }
 
 /// All threads.
@@ -50,19 +55,25 @@ pub(crate) fn user(n: usize) -> String {
 impl Cast {
     /// Founds the threads, each with a first message: what lies before it is of no interest.
     pub(crate) async fn gather(fleet: &Fleet) -> Self {
-        let direct = (0..DIRECT).map(|n| vec![user(n), user(USERS - 1 - n)]);
-        let groups = GROUPS
-            .iter()
-            .enumerate()
-            .map(|(n, size)| (0..*size).map(|m| user((n * 5 + m) % (USERS + ABSENT))).collect());
+        let direct = (0..DIRECT).map(|n| (vec![user(n), user(USERS - 1 - n)], None));
+        let groups = GROUPS.iter().enumerate().map(|(n, size)| {
+            let members = (0..*size).map(|m| user((n * 5 + m) % (USERS + ABSENT))).collect();
+            (members, (*size < USERS).then(|| user(n * 5 + size)))
+        });
         let mut threads = Vec::new();
-        for members in direct.chain(groups) {
-            threads.push(found(fleet, members).await);
+        for (members, guest) in direct.chain(groups) {
+            threads.push(found(fleet, members, guest).await);
         }
         Self { threads }
     }
 
-    /// The threads of a user.
+    /// The threads of a user in the end, when all guests have come.
+    pub(crate) fn in_the_end<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a Thread> {
+        let visited = self.threads.iter().filter(move |thread| thread.guest.as_deref() == Some(user));
+        self.of(user).chain(visited)
+    }
+
+    /// The threads that a user is always in.
     pub(crate) fn of<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a Thread> {
         self.threads.iter().filter(move |thread| thread.members.iter().any(|member| member == user))
     }
@@ -82,7 +93,7 @@ impl Cast {
     }
 }
 
-async fn found(fleet: &Fleet, members: Vec<String>) -> Thread {
+async fn found(fleet: &Fleet, members: Vec<String>, guest: Option<String>) -> Thread {
     let api = fleet.as_user(&members[0]);
     let others = &members[1..];
     let (named, more) = others.split_at(others.len().min(NAMED));
@@ -93,7 +104,7 @@ async fn found(fleet: &Fleet, members: Vec<String>) -> Thread {
         assert!(added.status.is_success(), "{added:?}");
     }
     api.say(&id, "first").await;
-    Thread { id, members }
+    Thread { id, members, guest }
 }
 
 async fn texts(api: &Api, thread: &str) -> BTreeMap<u64, String> {
@@ -101,7 +112,7 @@ async fn texts(api: &Api, thread: &str) -> BTreeMap<u64, String> {
     loop {
         let page = api.get(&format!("/v1/threads/{thread}/messages?limit=100{before}")).await.body;
         for message in page["items"].as_array().unwrap() {
-            let text = message["text"].as_str().unwrap().to_owned();
+            let text = message["text"].as_str().unwrap_or(DELETED).to_owned();
             texts.insert(message["tseq"].as_u64().unwrap(), text);
         }
         let Some(next) = page["next"].as_str() else { return texts };

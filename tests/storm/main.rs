@@ -6,11 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "a run says what it does, and which clients it skipped")]
 
+mod ask;
 mod cast;
 mod clients;
 mod door;
 mod faults;
 mod fleet;
+mod guests;
 mod queues;
 mod road;
 mod rust;

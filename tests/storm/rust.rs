@@ -1,4 +1,4 @@
-//! A client in Rust: the standard's parser over a plain connection.
+//! A client in Rust: the standard's parser over a plain connection, and now and then a poll.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -37,6 +37,9 @@ impl Client {
         let mut source = EventSource::new(Kind::Standard, "");
         self.list(&mut source).await;
         loop {
+            if rand::random() {
+                self.poll(&mut source).await;
+            }
             // However it ended, the client comes back.
             let _ = self.follow(&mut source).await;
             source.cut();
@@ -53,12 +56,30 @@ impl Client {
                 let mut report = json!({"stream": self.stream, "listed": body["items"]});
                 if source.last_event_id.is_empty() {
                     report["cursor"] = body["cursor"].clone();
-                    *source = EventSource::new(Kind::Standard, body["cursor"].as_str().unwrap());
+                    source.resume_at(body["cursor"].as_str().unwrap());
                 }
                 return self.screens.note(&report);
             }
             sleep(Duration::from_millis(rand::random_range(PAUSE_MS))).await;
         }
+    }
+
+    /// Hops to the other transport for one answer, if there is one.
+    async fn poll(&self, source: &mut EventSource) {
+        let edge = Api { address: self.edge, ..self.api.clone() };
+        let path = format!("/v1/events/poll?wait=1&cursor={}", source.last_event_id);
+        let asked = timeout(SILENCE, edge.try_call("GET", &path, None, &[])).await;
+        let Ok(Ok(Answer { status: StatusCode::OK, body, .. })) = asked else { return };
+        let note = |event: &Value, id: &Value, data: &Value| {
+            self.screens.note(&json!({"stream": self.stream, "event": event, "id": id, "data": data}));
+        };
+        for event in body["events"].as_array().unwrap() {
+            note(&event["event"], &event["id"], &event["data"]);
+        }
+        // Says no more than where the client is now.
+        let end = if body["reset"].is_null() { "ping" } else { "reset" };
+        note(&json!(end), &body["cursor"], &body["reset"]);
+        source.resume_at(body["cursor"].as_str().unwrap());
     }
 
     /// One connection, to its end.

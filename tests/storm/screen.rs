@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     SHOWN_IN,
-    cast::{Cast, Truth},
+    cast::{Cast, DELETED, Truth},
     talk::Ack,
 };
 
@@ -33,10 +33,12 @@ pub(crate) struct Screens {
 /// What one stream's page knows.
 #[derive(Debug, Default)]
 struct Screen {
+    user: String,
     cursor: String,
     threads: HashMap<String, Told>,
     hellos: usize,
     busy: usize,
+    shown: BTreeMap<String, usize>,
     /// When it may be back, if it was told to stay away.
     back_at: Option<Instant>,
     wrong: Vec<String>,
@@ -53,6 +55,8 @@ struct Told {
     listed: u64,
     /// The last event that was shown since.
     shown: Option<u64>,
+    /// Whether the page's user was removed.
+    away: bool,
     /// The texts of that message, and of all since.
     texts: BTreeMap<u64, String>,
 }
@@ -62,7 +66,8 @@ struct Told {
 pub(crate) struct Sums {
     pub(crate) hellos: usize,
     pub(crate) busy: usize,
-    pub(crate) shown: usize,
+    /// How many events of each name.
+    pub(crate) shown: BTreeMap<String, usize>,
 }
 
 impl Screens {
@@ -78,7 +83,7 @@ impl Screens {
         writeln!(self.record.lock().unwrap(), "{at:8.3} {report}").unwrap();
         let name = report["stream"].as_str().unwrap();
         let mut screens = self.of.lock().unwrap();
-        let screen = screens.entry(name.to_owned()).or_default();
+        let screen = screens.entry(name.to_owned()).or_insert_with(|| Screen::of(name));
         if let Some(listed) = report["listed"].as_array() {
             screen.list(report["cursor"].as_str(), listed);
         } else {
@@ -109,7 +114,8 @@ impl Screens {
             for ack in acks.iter().filter(|ack| threads.contains(&ack.thread.as_str())) {
                 let told = screen.threads.get(&ack.thread);
                 let text = told.and_then(|told| told.texts.get(&ack.tseq));
-                if told.is_none_or(|told| told.listed <= ack.tseq) && text != Some(&ack.text) {
+                let shown = text.is_some_and(|text| ack.is_shown_by(text));
+                if told.is_none_or(|told| told.listed <= ack.tseq) && !shown {
                     lack.push((format!("{name} does not show {ack:?}"), screen.may_be_late()));
                 }
             }
@@ -127,7 +133,7 @@ impl Screens {
                 let is = format!("{name} is at {}, and its inbox at {cursor}", screen.cursor);
                 missing.push((is, screen.may_be_late()));
             }
-            for thread in cast.of(user) {
+            for thread in cast.in_the_end(user) {
                 let told = screen.threads.get(&thread.id);
                 if !told.is_some_and(|told| told.is(&truth.texts[&thread.id])) {
                     let is = format!("{name} shows of {} {told:?}", thread.id);
@@ -144,13 +150,36 @@ impl Screens {
         for screen in self.of.lock().unwrap().values() {
             sums.hellos += screen.hellos;
             sums.busy += screen.busy;
-            sums.shown += screen.threads.values().map(|told| told.texts.len()).sum::<usize>();
+            for (event, count) in &screen.shown {
+                *sums.shown.entry(event.clone()).or_default() += count;
+            }
         }
         sums
     }
 }
 
 impl Told {
+    /// Whether this is not the next event. `mine`: whether the page's own user was added or removed
+    /// by it.
+    fn is_out(&self, tseq: u64, mine: Option<bool>) -> bool {
+        let follows = self.shown.is_none_or(|shown| tseq == shown + 1);
+        // Who is in can only be removed, and who is away only be added.
+        !follows || if self.away { mine != Some(true) } else { self.shown.is_some() && mine == Some(true) }
+    }
+
+    fn take(&mut self, event: &str, tseq: u64, data: &Value) {
+        let (at, text) = match event {
+            // One that was deleted before it was shown has no text any more.
+            "message" => (tseq, data["text"].as_str().unwrap_or(DELETED)),
+            "edit" => (data["message"].as_u64().unwrap(), data["text"].as_str().unwrap()),
+            "delete" => (data["message"].as_u64().unwrap(), DELETED),
+            _ => return,
+        };
+        if at >= self.listed {
+            self.texts.insert(at, text.to_owned());
+        }
+    }
+
     /// Whether it is what the log has, from the list on.
     fn is(&self, log: &BTreeMap<u64, String>) -> bool {
         log.range(self.listed..).eq(&self.texts)
@@ -158,6 +187,10 @@ impl Told {
 }
 
 impl Screen {
+    fn of(name: &str) -> Self {
+        Self { user: name.split('/').next().unwrap().to_owned(), ..Self::default() }
+    }
+
     fn may_be_late(&self) -> bool {
         self.back_at.is_some_and(|back_at| back_at + SHOWN_IN > Instant::now())
     }
@@ -172,7 +205,7 @@ impl Screen {
             // None is there as long as the first one is on its way.
             let Some(tseq) = last["tseq"].as_u64() else { continue };
             told.listed = tseq;
-            told.texts.insert(told.listed, last["text"].as_str().unwrap().to_owned());
+            told.texts.insert(told.listed, last["text"].as_str().unwrap_or(DELETED).to_owned());
             // Messages that came meanwhile may be older than the list.
             told.texts = told.texts.split_off(&told.listed);
         }
@@ -211,17 +244,23 @@ impl Screen {
             self.wrong.push(format!("{event} with the id {id} behind the cursor {}: {data}", self.cursor));
         }
         id.clone_into(&mut self.cursor);
+        *self.shown.entry(event.to_owned()).or_default() += 1;
         // Seen has no place in the thread, and the largest counts.
         let Some(tseq) = data["tseq"].as_u64() else { return };
         let thread = data["thread"].as_str().unwrap_or_else(|| data["thread"]["id"].as_str().unwrap());
         let told = self.threads.entry(thread.to_owned()).or_default();
-        if told.shown.is_some_and(|shown| tseq != shown + 1) {
+        let mine = (event == "member" && data["user"] == self.user).then(|| data["change"] == "added");
+        if told.is_out(tseq, mine) {
             self.wrong.push(format!("{event} {tseq} of {thread} behind {:?}: {data}", told.shown));
         }
-        told.shown = Some(tseq);
-        if event == "message" && tseq >= told.listed {
-            told.texts.insert(tseq, data["text"].as_str().unwrap().to_owned());
+        told.shown = (mine != Some(false)).then_some(tseq);
+        told.away = mine == Some(false);
+        if mine == Some(true) {
+            // As if it listed now: who was away does not know what has changed meanwhile.
+            told.listed = tseq;
+            told.texts.clear();
         }
+        told.take(event, tseq, data);
     }
 }
 

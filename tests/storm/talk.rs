@@ -1,22 +1,24 @@
-//! Users who talk: every message has a key, and is posted until it is answered.
+//! Users who talk, and have second thoughts: whatever they ask for has a key, and is asked for until
+//! it is answered.
 
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use http::StatusCode;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
 
 use crate::{
-    cast::{Cast, Thread, Truth},
+    ask::Asker,
+    cast::{Cast, DELETED, Thread, Truth},
     fleet::Fleet,
+    guests::come_and_go,
 };
 
 /// Writers of each thread, so that they get in each other's way.
@@ -26,52 +28,75 @@ const WRITERS: usize = 2;
 const SMALL: usize = 12;
 const PAUSE_MS: u64 = 2_000;
 const LARGE_PAUSE_MS: u64 = 8_000;
-/// How long an answer is waited for, and the pause before the next try.
-const ANSWERS_IN: Duration = Duration::from_secs(5);
-const AGAIN_MS: std::ops::Range<u64> = 200..1_000;
 
-/// A message that was answered with success.
+/// A message, as its author last made it with success.
 #[derive(Debug, Clone)]
 pub(crate) struct Ack {
     pub(crate) thread: String,
     pub(crate) tseq: u64,
-    pub(crate) text: String,
+    said: String,
+    made: Made,
+}
+
+/// What its author has made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Made {
+    Said,
+    Edited,
+    Deleted,
+}
+
+impl Ack {
+    fn text(&self) -> String {
+        match self.made {
+            Made::Said => self.said.clone(),
+            Made::Edited => edited(&self.said),
+            Made::Deleted => DELETED.to_owned(),
+        }
+    }
+
+    /// Whether this is its text, or one that its author gives it later.
+    pub(crate) fn is_shown_by(&self, text: &str) -> bool {
+        text == self.text() || (self.made == Made::Said && (text == edited(&self.said) || text == DELETED))
+    }
+}
+
+fn edited(text: &str) -> String {
+    format!("{text}, edited")
 }
 
 /// The talk. Dropping it silences it.
 pub(crate) struct Talk {
     acks: Arc<Mutex<Vec<Ack>>>,
-    wrong: Arc<Mutex<Vec<String>>>,
+    asker: Asker,
     quiet: CancellationToken,
-    writers: Vec<AbortOnDropHandle<()>>,
+    talking: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Talk {
     /// Begins it.
     pub(crate) fn start(fleet: &Arc<Fleet>, cast: &Cast) -> Self {
-        let (acks, wrong, quiet) = (Arc::default(), Arc::default(), CancellationToken::new());
-        let mut talk = Self { acks, wrong, quiet, writers: Vec::new() };
+        let (acks, quiet) = (Arc::default(), CancellationToken::new());
+        let mut talk = Self { acks, asker: Asker::new(fleet), quiet, talking: Vec::new() };
         for thread in &cast.threads {
-            for n in 0..WRITERS {
-                let writer = Writer {
-                    fleet: Arc::clone(fleet),
-                    thread: thread.clone(),
-                    name: n,
-                    acks: Arc::clone(&talk.acks),
-                    wrong: Arc::clone(&talk.wrong),
-                };
-                let writing = writer.write(talk.quiet.clone());
-                talk.writers.push(AbortOnDropHandle::new(TaskTracker::new().spawn(writing)));
+            for name in 0..WRITERS {
+                let (acks, asker) = (Arc::clone(&talk.acks), talk.asker.clone());
+                talk.spawn(Writer { asker, thread: thread.clone(), name, acks }.write(talk.quiet.clone()));
             }
+            talk.spawn(come_and_go(talk.asker.clone(), thread.clone(), talk.quiet.clone()));
         }
         talk
+    }
+
+    fn spawn(&mut self, talking: impl Future<Output = ()> + Send + 'static) {
+        self.talking.push(AbortOnDropHandle::new(TaskTracker::new().spawn(talking)));
     }
 
     /// Begins no further message, and waits until every one has been answered.
     pub(crate) async fn end(&mut self) {
         self.quiet.cancel();
-        for writer in &mut self.writers {
-            writer.await.unwrap();
+        for talking in &mut self.talking {
+            talking.await.unwrap();
         }
     }
 
@@ -83,13 +108,14 @@ impl Talk {
     /// What was answered with success and is not in the logs exactly once, and answers that should
     /// not have been given.
     pub(crate) fn wrong(&self, truth: &Truth) -> Vec<String> {
-        let mut wrong = self.wrong.lock().unwrap().clone();
+        let mut wrong = self.asker.wrong();
         for ack in &*self.acks.lock().unwrap() {
             let log = &truth.texts[&ack.thread];
-            let places: Vec<u64> =
-                log.iter().filter_map(|(tseq, text)| (*text == ack.text).then_some(*tseq)).collect();
-            if places != [ack.tseq] {
-                wrong.push(format!("{ack:?} is in the log at {places:?}"));
+            let (is, said) = (log.get(&ack.tseq), [ack.said.clone(), edited(&ack.said)]);
+            let doubles =
+                log.iter().filter(|(tseq, text)| **tseq != ack.tseq && said.contains(*text)).count();
+            if is != Some(&ack.text()) || doubles > 0 {
+                wrong.push(format!("{ack:?} is {is:?} in the log, and {doubles} times somewhere else"));
             }
         }
         wrong
@@ -97,11 +123,10 @@ impl Talk {
 }
 
 struct Writer {
-    fleet: Arc<Fleet>,
+    asker: Asker,
     thread: Thread,
     name: usize,
     acks: Arc<Mutex<Vec<Ack>>>,
-    wrong: Arc<Mutex<Vec<String>>>,
 }
 
 impl Writer {
@@ -115,14 +140,34 @@ impl Writer {
             let author = self.thread.members.choose(&mut rand::rng()).unwrap().clone();
             let text = format!("{}-{}-{n}", self.thread.id, self.name);
             let path = format!("/v1/threads/{}/messages", self.thread.id);
-            let Some(message) = self.until_answered("POST", &author, &path, json!({"text": text})).await
+            let Some(message) =
+                self.asker.until_answered(&author, "POST", &path, json!({"text": text})).await
             else {
                 continue;
             };
             let tseq = message["tseq"].as_u64().unwrap();
-            let ack = Ack { thread: self.thread.id.clone(), tseq, text };
-            self.acks.lock().unwrap().push(ack);
+            let ack = Ack { thread: self.thread.id.clone(), tseq, said: text.clone(), made: Made::Said };
+            let place = {
+                let mut acks = self.acks.lock().unwrap();
+                acks.push(ack);
+                acks.len() - 1
+            };
+            if let Some(made) = self.change(n, &author, &format!("{path}/{tseq}"), &text).await {
+                self.acks.lock().unwrap()[place].made = made;
+            }
             self.react(n, tseq, &message["number"]).await;
+        }
+    }
+
+    /// What its author does with a message now and then.
+    async fn change(&self, n: usize, author: &str, path: &str, said: &str) -> Option<Made> {
+        match n % 8 {
+            2 | 6 => {
+                let text = json!({"text": edited(said)});
+                self.asker.until_answered(author, "PATCH", path, text).await.map(|_| Made::Edited)
+            }
+            3 => self.asker.until_answered(author, "DELETE", path, Value::Null).await.map(|_| Made::Deleted),
+            _ => None,
         }
     }
 
@@ -132,34 +177,15 @@ impl Writer {
         let thread = format!("/v1/threads/{}", self.thread.id);
         match n % 4 {
             0 if self.thread.members.len() <= SMALL => {
-                self.until_answered("POST", user, &format!("{thread}/seen"), json!({"number": number})).await;
+                self.asker
+                    .until_answered(user, "POST", &format!("{thread}/seen"), json!({"number": number}))
+                    .await;
             }
             1 => {
                 let path = format!("{thread}/messages/{tseq}/reactions/%F0%9F%91%8D");
-                self.until_answered("PUT", user, &path, Value::Null).await;
+                self.asker.until_answered(user, "PUT", &path, Value::Null).await;
             }
             _ => {}
-        }
-    }
-
-    /// Asks until there is an answer that counts; none if it is that this cannot be.
-    async fn until_answered(&self, method: &str, user: &str, path: &str, body: Value) -> Option<Value> {
-        let api = self.fleet.as_user(user);
-        let key = format!("{:032x}", rand::random::<u128>());
-        loop {
-            let body = (!body.is_null()).then(|| body.clone());
-            let headers = [("idempotency-key", key.as_str())];
-            let answer = timeout(ANSWERS_IN, api.try_call(method, path, body, &headers)).await;
-            if let Ok(Ok(answer)) = answer {
-                if answer.status.is_success() {
-                    return Some(answer.body);
-                }
-                if answer.status.is_client_error() && answer.status != StatusCode::TOO_MANY_REQUESTS {
-                    self.wrong.lock().unwrap().push(format!("{method} {path} by {user}: {answer:?}"));
-                    return None;
-                }
-            }
-            sleep(Duration::from_millis(rand::random_range(AGAIN_MS))).await;
         }
     }
 }
