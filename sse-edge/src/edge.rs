@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::Router;
-use domain::ids::BootId;
+use domain::{ids::BootId, limits};
 use queue::queues::Queues;
 use server::{
     auth::Verifier,
@@ -33,7 +33,7 @@ use crate::{
     metrics::Meters,
     own_queue::OwnQueue,
     reap, rounds, routes,
-    shared::{Allowance, INBOX_READS, Shared, TENDING_CALLS},
+    shared::{Allowance, Shared, TENDING_CALLS},
     vital::Vital,
 };
 
@@ -84,7 +84,7 @@ impl Edge {
             tracker: tracker.clone(),
             stop: shutdown.child_token(),
             calls: Semaphore::new(TENDING_CALLS),
-            reads: Semaphore::new(INBOX_READS),
+            reads: Semaphore::new(limits::INBOX_READS),
             creates: Allowance::new(Instant::now()),
             draining: AtomicBool::new(false),
             reap: Notify::new(),

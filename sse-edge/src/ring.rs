@@ -16,8 +16,9 @@ pub(crate) struct Ring {
     generation: Gen,
     /// The last seq known to have happened and to have been here.
     end: u64,
-    /// The frames up to `end`.
+    /// The frames up to `end`, and how many bytes they have.
     frames: VecDeque<Arc<Shown>>,
+    bytes: usize,
     /// What comes after this seq was given up.
     hole_after: Option<u64>,
 }
@@ -67,7 +68,7 @@ impl RingView {
 impl Ring {
     /// A ring without frames whose present is `head`.
     pub(crate) fn at(head: Cursor) -> Self {
-        Self { generation: head.r#gen, end: head.seq, frames: VecDeque::new(), hole_after: None }
+        Self { generation: head.r#gen, end: head.seq, frames: VecDeque::new(), bytes: 0, hole_after: None }
     }
 
     /// The same, where what lies between the old end and `head` cannot be had.
@@ -85,16 +86,18 @@ impl Ring {
         if seq != self.end + 1 {
             return false;
         }
-        if self.frames.len() == limits::RING_FRAMES {
-            self.frames.pop_front();
-        }
         // A frame from before may hold the text that this event takes away, and would be shown to
         // whoever resumes before it: they read the inbox, which has only what is left.
         if matches!(shown.event, EventName::Edit | EventName::Delete) {
             self.frames.clear();
+            self.bytes = 0;
         }
+        self.bytes += shown.lines.len();
         self.frames.push_back(shown.clone());
         self.end = seq;
+        while self.frames.len() > limits::RING_FRAMES || self.bytes > limits::RING_BYTES {
+            self.bytes -= self.frames.pop_front().map_or(0, |oldest| oldest.lines.len());
+        }
         true
     }
 
@@ -134,6 +137,21 @@ mod tests {
         assert_eq!((ring.view().start, ring.view().end), (11, all));
         assert!(ring.shown(10).is_none());
         assert_eq!(&*ring.shown(11).unwrap().lines, "event: message\ndata: 11\n");
+    }
+
+    #[test]
+    fn it_holds_no_more_than_so_many_bytes() {
+        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 0 });
+        let long = |len| Shown::new(&News::new(EventName::Message, format!("\"{}\"", "x".repeat(len))), None);
+        for seq in 1..=10 {
+            ring.push(seq, &long(limits::RING_BYTES / 4));
+        }
+        assert_eq!((ring.view().start, ring.view().end), (8, 10));
+        // Whoever lacks this one reads it in the inbox.
+        assert!(ring.push(11, &long(limits::RING_BYTES)));
+        assert_eq!((ring.view().start, ring.view().end), (12, 11));
+        ring.push(12, &long(1));
+        assert_eq!((ring.view().start, ring.view().end), (12, 12));
     }
 
     #[test]

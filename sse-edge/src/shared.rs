@@ -27,9 +27,6 @@ use crate::{
 /// an outage of DynamoDB must not be the next one.
 pub(crate) const TENDING_CALLS: usize = 64;
 
-/// Reads of inboxes that all streams together may have under way, for the same reason.
-pub(crate) const INBOX_READS: usize = 64;
-
 /// One edge.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -68,7 +65,9 @@ impl Shared {
     /// Whether the edge has more to do than it can just now: it runs late, or all the calls that
     /// it allows itself are under way.
     pub(crate) fn is_behind(&self) -> bool {
-        self.late.load(Ordering::Relaxed) || self.calls.available_permits() == 0
+        self.late.load(Ordering::Relaxed)
+            || self.calls.available_permits() == 0
+            || self.reads.available_permits() == 0
     }
 
     /// Logs and counts a call that failed for good. The caller goes on without it.

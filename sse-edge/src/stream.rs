@@ -19,7 +19,10 @@ use store::{
     error::Error,
     inbox::{Event, Head},
 };
-use tokio::{task::JoinError, time::Instant};
+use tokio::{
+    task::JoinError,
+    time::{Instant, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
@@ -39,6 +42,10 @@ use crate::{
 
 /// For how long tokens are honoured beyond their `exp`, since clocks differ.
 const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(30);
+
+/// How long a read of an inbox may keep the place of another one: those that one hot partition lets
+/// hang must not stop all.
+const READ_TIME: Duration = Duration::from_secs(5);
 
 /// An open stream.
 pub(crate) struct Stream {
@@ -272,12 +279,14 @@ impl Stream {
     }
 
     fn read_inbox(&self, after: u64) -> Reading {
-        self.shared.meters.replays.increment(1);
         let (shared, user) = (self.shared.clone(), self.user.user.clone());
         self.read(async move {
             let _permit = shared.reads.acquire().await;
+            shared.meters.replays.increment(1);
             let (asked_at, now) = (Instant::now(), shared.clock.now());
-            Read::Page(asked_at, shared.table.inbox(&user, after, limits::REPLAY_PAGE, now).await)
+            let page = shared.table.inbox(&user, after, limits::REPLAY_PAGE, now);
+            let late = |_| Err(Error::Unavailable("an inbox is not read in time".into()));
+            Read::Page(asked_at, timeout(READ_TIME, page).await.unwrap_or_else(late))
         })
     }
 

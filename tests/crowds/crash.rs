@@ -33,8 +33,8 @@ struct User {
 async fn a_thousand_users_of_a_dead_edge_are_shown_everything_once_by_another() {
     let _one = ONE.lock().await;
     let world = World::start(Topology::PerEdge, 0).await;
-    let mut dies = edge_of(&world).await;
-    let lives = edge_of(&world).await;
+    let mut dies = edge_of(&world, Topology::PerEdge).await;
+    let lives = edge_of(&world, Topology::PerEdge).await;
     let alice = world.as_user("alice");
     let groups: Vec<String> = stream::iter(0..GROUPS)
         .map(|group| {

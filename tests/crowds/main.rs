@@ -4,10 +4,13 @@
 //! machine, and how long things take, too.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "a run says what it has measured")]
 
 mod crash;
 mod deaf;
 
+use clap::ValueEnum as _;
+use sse_edge::config::Topology;
 use tests::{
     process::{Running, program},
     world::{SECRET, World},
@@ -17,10 +20,11 @@ use tokio::sync::Mutex;
 /// One crowd at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
 
-/// An edge of a world, as a process. With one queue for all of its users, as thousands have.
-async fn edge_of(world: &World) -> Running {
+/// An edge of a world, as a process.
+async fn edge_of(world: &World, topology: Topology) -> Running {
     let mut edge = program("sse-edge");
-    edge.args(["--listen", "127.0.0.1:0", "--queues", "per-edge", "--table", &world.stage])
+    let topology = topology.to_possible_value().unwrap();
+    edge.args(["--listen", "127.0.0.1:0", "--queues", topology.get_name(), "--table", &world.stage])
         .args(["--stage", &world.stage])
         .env("RUNNEL_DYNAMODB_ENDPOINT", world.endpoints.dynamodb.as_deref().unwrap())
         .env("RUNNEL_SQS_ENDPOINT", world.endpoints.sqs.as_deref().unwrap())

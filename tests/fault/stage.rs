@@ -110,9 +110,7 @@ impl<'a> Stage<'a> {
                 assert!(put.status.is_success(), "{put:?}");
             }
             Write::Large => {
-                // Between alice, whom the first job tells, and bob.
-                let others = (0..limits::INLINE_MEMBERS).map(|n| stage.name(&format!("b{n:02}")));
-                world.swell(&thread, &stage.name("bob"), others).await;
+                world.swell(&thread, &stage.name("bob"), stage.others()).await;
             }
             Write::Behind => {
                 let path = format!("/v1/threads/{thread}/messages");
@@ -137,6 +135,13 @@ impl<'a> Stage<'a> {
     /// The name of one of its users.
     pub(crate) fn name(&self, who: &str) -> String {
         format!("{who}-{}", self.tag)
+    }
+
+    /// The members besides those whom [`Write::concerns`] names: in a large thread, all that come
+    /// between alice and bob.
+    pub(crate) fn others(&self) -> impl Iterator<Item = String> {
+        let many = if self.write == Write::Large { limits::INLINE_MEMBERS } else { 0 };
+        (0..many).map(|n| self.name(&format!("b{n:02}")))
     }
 
     /// The healthy API, as one of its users has it.

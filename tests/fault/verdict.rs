@@ -11,12 +11,11 @@ use tests::{
     sse::{Frame, Stream},
     world::World,
 };
-
 use tokio::time::timeout;
 
 use super::stage::{Stage, Write};
 
-/// How long a chain that nothing disturbs may take.
+/// How long chains may take before a sweeper comes.
 const SWEPT_AFTER: Duration = Duration::from_secs(20);
 
 /// Judges one case, when the sweeper has been and the message `last` was sent.
@@ -31,6 +30,11 @@ pub(crate) async fn judge(stage: &Stage<'_>, acknowledged: bool, went_on: bool) 
     ensure!(counts.iter().all(|(_, count)| seen || *count <= 1), "at most once: {counts:?}");
     ensure!(!acknowledged || first > 0, "acknowledged and not shown");
     ensure!(went_on == stage.thread.is_some());
+    for member in stage.others() {
+        let texts = stage.world.inbox_of(&member).await;
+        let said = texts.iter().filter(|text| *text == "under test").count();
+        ensure!(said == first && texts.ends_with(&["last".into()]), "{member} is told {texts:?}");
+    }
     if stage.thread.is_some() {
         log(stage, first > 0).await?;
     }
@@ -167,6 +171,7 @@ pub(crate) async fn settle(world: &World) {
         if timeout(SWEPT_AFTER, world.settled()).await.is_ok() {
             return;
         }
+        println!("a chain has not come to its end by itself, and is swept");
         world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(hours))).sweep().await;
     }
     panic!("no sweeper ends these chains");

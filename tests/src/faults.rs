@@ -181,6 +181,11 @@ impl Faults {
         let _ = tokio::time::timeout(PATIENCE, answered).await.expect("such a call is made in time");
     }
 
+    /// Whether no fault is still to come.
+    pub fn have_struck(&self) -> bool {
+        self.plan().rules.is_empty()
+    }
+
     /// The calls made since they were last taken.
     pub fn take(&self) -> Vec<Made> {
         std::mem::take(&mut self.plan().made)

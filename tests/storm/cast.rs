@@ -69,8 +69,12 @@ impl Cast {
 
     /// The threads of a user in the end, when all guests have come.
     pub(crate) fn in_the_end<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a Thread> {
-        let visited = self.threads.iter().filter(move |thread| thread.guest.as_deref() == Some(user));
-        self.of(user).chain(visited)
+        self.of(user).chain(self.visited_by(user))
+    }
+
+    /// The threads that a user is a guest of.
+    pub(crate) fn visited_by<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a Thread> {
+        self.threads.iter().filter(move |thread| thread.guest.as_deref() == Some(user))
     }
 
     /// The threads that a user is always in.

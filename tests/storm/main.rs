@@ -68,7 +68,7 @@ async fn storm(topology: &str) {
     let fleet = Fleet::start(topology, folder.clone(), &door.origin).await;
     fleet.look().await;
     let cast = Arc::new(Cast::gather(&fleet).await);
-    let screens = Arc::new(Screens::new(&folder.join("shown.log")));
+    let screens = Arc::new(Screens::new(&cast, &folder.join("shown.log")));
     let _balancing = fleet.balance();
     let clients = Clients::start(&fleet, &screens, &door.origin).await;
     let mut wrong = match all_open(&screens, clients.count()).await {

@@ -24,6 +24,7 @@ use crate::{
 
 /// All screens, by the names of their streams: `USER/DEVICE`.
 pub(crate) struct Screens {
+    cast: Cast,
     of: Mutex<HashMap<String, Screen>>,
     // Everything that was reported, for whoever looks for the cause of a violation.
     record: Mutex<BufWriter<File>>,
@@ -55,7 +56,7 @@ struct Told {
     listed: u64,
     /// The last event that was shown since.
     shown: Option<u64>,
-    /// Whether the page's user was removed.
+    /// Whether the page's user is no member, or not yet.
     away: bool,
     /// The texts of that message, and of all since.
     texts: BTreeMap<u64, String>,
@@ -72,9 +73,9 @@ pub(crate) struct Sums {
 
 impl Screens {
     /// None yet; reports are kept in a file.
-    pub(crate) fn new(record: &Path) -> Self {
-        let record = File::create(record).unwrap();
-        Self { of: Mutex::default(), record: Mutex::new(BufWriter::new(record)), start: Instant::now() }
+    pub(crate) fn new(cast: &Cast, record: &Path) -> Self {
+        let record = Mutex::new(BufWriter::new(File::create(record).unwrap()));
+        Self { cast: cast.clone(), of: Mutex::default(), record, start: Instant::now() }
     }
 
     /// Takes a report.
@@ -83,7 +84,7 @@ impl Screens {
         writeln!(self.record.lock().unwrap(), "{at:8.3} {report}").unwrap();
         let name = report["stream"].as_str().unwrap();
         let mut screens = self.of.lock().unwrap();
-        let screen = screens.entry(name.to_owned()).or_insert_with(|| Screen::of(name));
+        let screen = screens.entry(name.to_owned()).or_insert_with(|| Screen::of(name, &self.cast));
         if let Some(listed) = report["listed"].as_array() {
             screen.list(report["cursor"].as_str(), listed);
         } else {
@@ -159,6 +160,11 @@ impl Screens {
 }
 
 impl Told {
+    /// Of a thread that the page's user is not in.
+    fn away() -> Self {
+        Self { away: true, ..Self::default() }
+    }
+
     /// Whether this is not the next event. `mine`: whether the page's own user was added or removed
     /// by it.
     fn is_out(&self, tseq: u64, mine: Option<bool>) -> bool {
@@ -187,8 +193,10 @@ impl Told {
 }
 
 impl Screen {
-    fn of(name: &str) -> Self {
-        Self { user: name.split('/').next().unwrap().to_owned(), ..Self::default() }
+    fn of(name: &str, cast: &Cast) -> Self {
+        let user = name.split('/').next().unwrap();
+        let visited = cast.visited_by(user).map(|thread| (thread.id.clone(), Told::away()));
+        Self { user: user.to_owned(), threads: visited.collect(), ..Self::default() }
     }
 
     fn may_be_late(&self) -> bool {

@@ -65,6 +65,11 @@ pub const REPLAY_PAGE: usize = 50;
 
 /// Frames that the hub keeps per connected user; a stream further behind reads the inbox.
 pub const RING_FRAMES: usize = 64;
+/// Bytes of these frames: 64 of the longest messages would be a MiB a user, and more.
+pub const RING_BYTES: usize = 256 * 1024;
+/// Reads of inboxes that all streams of an edge together may have under way: a crowd that comes back
+/// after an outage of DynamoDB must not be the next one.
+pub const INBOX_READS: usize = 64;
 /// Streams of one user on one edge: several windows and devices, no runaway tab.
 pub const USER_STREAMS: usize = 8;
 /// Streams of one client address on one edge (`RUNNEL_ADDRESS_STREAMS`): an office behind one
@@ -177,6 +182,7 @@ const _: () = assert!(
 );
 const _: () = assert!(CREATE_MEMBERS * 2 + 2 + 4 <= 100, "creation is one transaction");
 const _: () = assert!(APPEND_BATCH + 2 <= 100, "an append is one transaction");
+const _: () = assert!(RING_BYTES >= 10 * MESSAGE_BYTES, "a ring holds what one receive brings");
 const _: () = assert!(LINK_TIME.as_secs() < OUTBOX_HOLD.as_secs(), "a link that works is not swept");
 const _: () = assert!(OUTBOX_HOLD.as_secs() < JOB_VISIBILITY.as_secs(), "a job that comes again may go on");
 const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
