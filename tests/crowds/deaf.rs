@@ -25,7 +25,7 @@ const MESSAGES: usize = 12;
 const fn most_kib(topology: Topology) -> u64 {
     match topology {
         Topology::PerEdge => 64,
-        Topology::PerUser => 80,
+        Topology::PerUser => 96,
     }
 }
 /// From the request to the frame, while all the others do not read.
