@@ -1,7 +1,7 @@
 //! One open stream: does what [`crate::splice`] says, keeps time, and ends.
 //!
 //! It is asked by whoever owns the socket ([`crate::engine`], or a body in hyper), and only when the
-//! socket takes more: a slow reader costs nothing but its cursor. Dropping it unregisters the stream.
+//! socket takes more: a slow reader costs its cursor and a page of its inbox. Dropping it unregisters the stream.
 
 use std::{
     collections::VecDeque,
@@ -57,6 +57,8 @@ pub(crate) struct Stream {
     said: Said,
     /// Read of the inbox, still to be shipped.
     page: VecDeque<Event>,
+    /// How many events to read next.
+    page_events: usize,
     reading: Option<Reading>,
     /// The version of the last typing event shown.
     shown: u64,
@@ -97,7 +99,27 @@ type Reading = AbortOnDropHandle<Read>;
 enum Read {
     Head(Result<Head, Error>),
     /// When it was asked for, and what came.
-    Page(Instant, Result<Vec<Event>, Error>),
+    Page(Instant, Result<Page, Error>),
+}
+
+/// The next events of an inbox, as many as a stream may keep.
+struct Page {
+    events: Vec<Event>,
+    /// Whether there were more, which are to be read again.
+    cut: bool,
+}
+
+impl Page {
+    fn cut(mut events: Vec<Event>) -> Self {
+        let (read, mut bytes) = (events.len(), 0);
+        let fits = |event: &&Event| {
+            bytes += event.news.data.get().len();
+            bytes <= limits::PAGE_BYTES
+        };
+        let fit = events.iter().take_while(fits).count().max(1);
+        events.truncate(fit);
+        Self { cut: fit < read, events }
+    }
 }
 
 impl Read {
@@ -138,6 +160,7 @@ impl Stream {
             splice,
             said: Said::Nothing,
             page: VecDeque::new(),
+            page_events: limits::REPLAY_PAGE,
             reading: None,
             shown: 0,
             opened_at: now,
@@ -279,14 +302,15 @@ impl Stream {
     }
 
     fn read_inbox(&self, after: u64) -> Reading {
-        let (shared, user) = (self.shared.clone(), self.user.user.clone());
+        let (shared, user, limit) = (self.shared.clone(), self.user.user.clone(), self.page_events);
         self.read(async move {
             let _permit = shared.reads.acquire().await;
             shared.meters.replays.increment(1);
             let (asked_at, now) = (Instant::now(), shared.clock.now());
-            let page = shared.table.inbox(&user, after, limits::REPLAY_PAGE, now);
+            let page = shared.table.inbox(&user, after, limit, now);
             let late = |_| Err(Error::Unavailable("an inbox is not read in time".into()));
-            Read::Page(asked_at, timeout(READ_TIME, page).await.unwrap_or_else(late))
+            let page = timeout(READ_TIME, page).await.unwrap_or_else(late);
+            Read::Page(asked_at, page.map(Page::cut))
         })
     }
 
@@ -306,12 +330,17 @@ impl Stream {
                 self.splice.head(head.cursor, now);
                 tend::ask(&self.shared, &self.user, self.user.saw(head.cursor));
             }
-            Read::Page(asked_at, Ok(mut events)) => {
+            Read::Page(asked_at, Ok(Page { mut events, cut })) => {
+                // What is cut off is not to be read in vain again and again.
+                self.page_events =
+                    if cut { events.len() } else { (2 * self.page_events).min(limits::REPLAY_PAGE) };
                 events.truncate(self.splice.page(events.iter().map(|event| event.seq), asked_at, now));
                 self.page = events.into();
             }
             Read::Head(Err(error)) | Read::Page(_, Err(error)) => {
                 self.shared.failed("read an inbox for a stream", &error);
+                // What took too long may not the next time.
+                self.page_events = (self.page_events / 2).max(1);
                 self.splice.failed(now, chance::random());
             }
         }

@@ -1,5 +1,6 @@
 //! What happens while a stream still replays.
 
+use domain::limits;
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
@@ -10,6 +11,7 @@ use tests::{
 };
 
 both!(
+    a_replay_of_long_messages_goes_by_pages_that_an_edge_can_hold,
     what_is_sent_while_a_replay_runs_comes_after_it_and_once,
     typing_while_a_replay_runs_moves_no_cursor,
     a_queue_that_is_not_ready_yet_only_costs_time,
@@ -57,6 +59,27 @@ async fn what_is_sent_while_a_replay_runs_comes_after_it_and_once(topology: Topo
         say(&alice, &thread, 10..12).await;
         shows(&mut stream, 0, 12).await;
     }
+}
+
+async fn a_replay_of_long_messages_goes_by_pages_that_an_edge_can_hold(topology: Topology) {
+    const MANY: u64 = 24;
+    let world = World::start(topology, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let list = world.as_user("bob").get("/v1/threads").await.body;
+    let cursor = list["cursor"].as_str().unwrap();
+    let long = |n: u64| format!("{n} {}", "x".repeat(limits::MESSAGE_BYTES - 8));
+    for n in 0..MANY {
+        alice.say(&thread, &long(n)).await;
+    }
+    let mut bob = world.open(0, "bob", Some(cursor)).await;
+    bob.expect("hello").await;
+    for n in 0..MANY {
+        assert_eq!(bob.expect("message").await.data["text"], long(n));
+    }
+    let reads = world.edges[0].faults.take().iter().filter(|made| made.is("Query", &["U#", "L#"])).count();
+    // Three of them fit.
+    assert!((8..=9).contains(&reads), "{reads} reads");
 }
 
 async fn typing_while_a_replay_runs_moves_no_cursor(topology: Topology) {

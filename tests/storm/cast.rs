@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use domain::limits;
 use serde_json::json;
 use tests::http::Api;
 
@@ -18,7 +19,7 @@ const DIRECT: usize = 5;
 /// Members of the others; the last is everybody.
 const GROUPS: [usize; 7] = [3, 4, 6, 8, 10, 12, USERS + ABSENT];
 /// Members named at once (`limits::CREATE_MEMBERS`).
-const NAMED: usize = domain::limits::CREATE_MEMBERS;
+const NAMED: usize = limits::CREATE_MEMBERS;
 
 /// What is shown in place of the text of a message that was deleted.
 pub(crate) const DELETED: &str = "";
@@ -30,6 +31,13 @@ pub(crate) struct Thread {
     pub(crate) members: Vec<String>,
     /// One who comes and goes.
     pub(crate) guest: Option<String>,
+}
+
+impl Thread {
+    /// Whether it is fanned out by jobs.
+    pub(crate) fn is_large(&self) -> bool {
+        self.members.len() > limits::INLINE_MEMBERS
+    }
 }
 
 /// All threads.

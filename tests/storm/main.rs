@@ -105,12 +105,12 @@ async fn weather(fleet: &Arc<Fleet>, cast: &Cast, screens: &Screens, plan: Vec<F
         talk.end().await;
         Instant::now()
     };
-    let shown = within(calm, async || screens.lack(cast, &acks));
+    let shown = within(calm, async || screens.lack(cast, &acks, calm));
     let (late, answered) = tokio::join!(shown, answered);
     let mut truth = cast.truth(fleet).await;
     let missing = within(answered, async || {
         truth = cast.truth(fleet).await;
-        screens.missing(cast, &truth)
+        screens.missing(cast, &truth, answered)
     });
     let missing = missing.await;
     println!("{} acknowledged, the last {:?} after the faults", talk.acks().len(), answered - calm);
@@ -122,12 +122,11 @@ async fn weather(fleet: &Arc<Fleet>, cast: &Cast, screens: &Screens, plan: Vec<F
     wrong
 }
 
-/// Looks until nothing is wrong, or until it is too late after `since`.
+/// Looks until nothing is wrong, or something is too late.
 async fn within(since: Instant, mut look: impl AsyncFnMut() -> Found) -> Vec<String> {
     loop {
         let found = look().await;
-        let in_time = since.elapsed() < SHOWN_IN;
-        if found.is_empty() || found.iter().any(|(_, may_be_late)| !may_be_late && !in_time) {
+        if found.is_empty() || found.iter().any(|(_, due)| *due < Instant::now()) {
             println!("all but {} shown {:?} later", found.len(), since.elapsed());
             return found.into_iter().map(|(wrong, _)| wrong).collect();
         }

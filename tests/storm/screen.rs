@@ -13,12 +13,13 @@ use std::{
     time::Duration,
 };
 
+use domain::limits;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
     SHOWN_IN,
-    cast::{Cast, DELETED, Truth},
+    cast::{Cast, DELETED, Thread, Truth},
     talk::Ack,
 };
 
@@ -45,9 +46,8 @@ struct Screen {
     wrong: Vec<String>,
 }
 
-/// What is not as it should be, and whether it may still become so, its client having been told to
-/// stay away.
-pub(crate) type Found = Vec<(String, bool)>;
+/// What is not as it should be, and by when it has to be.
+pub(crate) type Found = Vec<(String, Instant)>;
 
 /// Of one thread, since the last list.
 #[derive(Debug, Default)]
@@ -106,39 +106,42 @@ impl Screens {
             .collect()
     }
 
-    /// Which messages are not shown where they have to be.
-    pub(crate) fn lack(&self, cast: &Cast, acks: &[Ack]) -> Found {
+    /// Which messages are not shown where they have to be, when nothing has broken since then.
+    pub(crate) fn lack(&self, cast: &Cast, acks: &[Ack], since: Instant) -> Found {
         let mut lack = Vec::new();
         for (name, screen) in &*self.of.lock().unwrap() {
             let user = name.split('/').next().unwrap();
-            let threads: Vec<&str> = cast.of(user).map(|thread| thread.id.as_str()).collect();
-            for ack in acks.iter().filter(|ack| threads.contains(&ack.thread.as_str())) {
+            let threads: HashMap<&str, &Thread> =
+                cast.of(user).map(|thread| (thread.id.as_str(), thread)).collect();
+            for ack in acks {
+                let Some(thread) = threads.get(ack.thread.as_str()) else { continue };
                 let told = screen.threads.get(&ack.thread);
                 let text = told.and_then(|told| told.texts.get(&ack.tseq));
                 let shown = text.is_some_and(|text| ack.is_shown_by(text));
                 if told.is_none_or(|told| told.listed <= ack.tseq) && !shown {
-                    lack.push((format!("{name} does not show {ack:?}"), screen.may_be_late()));
+                    lack.push((format!("{name} does not show {ack:?}"), screen.due(since, thread)));
                 }
             }
         }
         lack
     }
 
-    /// What is shown otherwise than it is in the end.
-    pub(crate) fn missing(&self, cast: &Cast, truth: &Truth) -> Found {
+    /// What is shown otherwise than it is in the end, when nothing was written since then.
+    pub(crate) fn missing(&self, cast: &Cast, truth: &Truth, since: Instant) -> Found {
         let mut missing = Vec::new();
         for (name, screen) in &*self.of.lock().unwrap() {
             let user = name.split('/').next().unwrap();
             let cursor = &truth.cursors[user];
             if screen.cursor != *cursor {
                 let is = format!("{name} is at {}, and its inbox at {cursor}", screen.cursor);
-                missing.push((is, screen.may_be_late()));
+                let due = cast.in_the_end(user).map(|thread| screen.due(since, thread)).max();
+                missing.push((is, due.unwrap_or(since)));
             }
             for thread in cast.in_the_end(user) {
                 let told = screen.threads.get(&thread.id);
                 if !told.is_some_and(|told| told.is(&truth.texts[&thread.id])) {
                     let is = format!("{name} shows of {} {told:?}", thread.id);
-                    missing.push((is, screen.may_be_late()));
+                    missing.push((is, screen.due(since, thread)));
                 }
             }
         }
@@ -199,8 +202,11 @@ impl Screen {
         Self { user: user.to_owned(), threads: visited.collect(), ..Self::default() }
     }
 
-    fn may_be_late(&self) -> bool {
-        self.back_at.is_some_and(|back_at| back_at + SHOWN_IN > Instant::now())
+    /// By when it shows what was acknowledged in a thread, when nothing has broken since then.
+    fn due(&self, since: Instant, thread: &Thread) -> Instant {
+        // A killed emulator forgets jobs, which nobody misses before the outbox's hold is over.
+        let hold = if thread.is_large() { limits::OUTBOX_HOLD } else { Duration::ZERO };
+        self.back_at.map_or(since, |back_at| since.max(back_at)) + SHOWN_IN + hold
     }
 
     fn list(&mut self, cursor: Option<&str>, threads: &[Value]) {

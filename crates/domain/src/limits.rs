@@ -62,6 +62,9 @@ pub const FUTILE_TRIES: u32 = 8;
 pub const REPLAY_EVENTS: u64 = 1_000;
 /// Inbox events read at once while replaying: a `BatchGetItem` takes 100 keys.
 pub const REPLAY_PAGE: usize = 50;
+/// Bytes of these that a stream keeps while it ships them, or one event: a reader that takes them one by
+/// one must not make the edge hold 50 of the longest.
+pub const PAGE_BYTES: usize = 64 * 1024;
 
 /// Frames that the hub keeps per connected user; a stream further behind reads the inbox.
 pub const RING_FRAMES: usize = 64;
