@@ -1,6 +1,6 @@
 //! The last frames of a user, shared by all of the user's streams.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, num::NonZeroU64, sync::Arc};
 
 use domain::{
     cursor::{Cursor, Gen},
@@ -19,8 +19,8 @@ pub(crate) struct Ring {
     /// The frames up to `end`, and how many bytes they have.
     frames: VecDeque<Arc<Shown>>,
     bytes: usize,
-    /// What comes after this seq was given up.
-    hole_after: Option<u64>,
+    /// The first seq that was given up.
+    hole: Option<NonZeroU64>,
 }
 
 /// An event as all who are told it share it: encoded once, whoever they are.
@@ -68,17 +68,18 @@ impl RingView {
 impl Ring {
     /// A ring without frames whose present is `head`.
     pub(crate) fn at(head: Cursor) -> Self {
-        Self { generation: head.r#gen, end: head.seq, frames: VecDeque::new(), bytes: 0, hole_after: None }
+        Self { generation: head.r#gen, end: head.seq, frames: VecDeque::new(), bytes: 0, hole: None }
     }
 
     /// The same, where what lies between the old end and `head` cannot be had.
     pub(crate) fn past_hole(&self, head: Cursor) -> Self {
-        Self { hole_after: Some(self.end), ..Self::at(head) }
+        Self { hole: NonZeroU64::MIN.checked_add(self.end), ..Self::at(head) }
     }
 
     pub(crate) fn view(&self) -> RingView {
         let start = self.end + 1 - self.frames.len() as u64;
-        RingView { generation: self.generation, start, end: self.end, hole_after: self.hole_after }
+        let hole_after = self.hole.map(|hole| hole.get() - 1);
+        RingView { generation: self.generation, start, end: self.end, hole_after }
     }
 
     /// Takes the event if it is the next one.

@@ -1,7 +1,8 @@
 //! One open stream: does what [`crate::splice`] says, keeps time, and ends.
 //!
 //! It is asked by whoever owns the socket ([`crate::engine`], or a body in hyper), and only when the
-//! socket takes more: a slow reader costs its cursor and a page of its inbox. Dropping it unregisters the stream.
+//! socket takes more: a slow reader costs its cursor and a page of its inbox. Dropping it unregisters
+//! the stream.
 
 use std::{
     collections::VecDeque,

@@ -1,9 +1,8 @@
 //! A worker dies in the middle of a chain of jobs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::{StreamExt as _, stream};
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::{
@@ -14,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    cases::{kinds, play_all},
     stage::{Stage, Write, until_death},
     verdict,
 };
@@ -26,27 +26,16 @@ type Strike = (Made, usize, Moment);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_in_a_large_group_is_shown_once_whichever_worker_dies() {
-    let mut kinds: BTreeMap<Made, usize> = BTreeMap::new();
-    for made in play(None).await.unwrap() {
-        *kinds.entry(made).or_default() += 1;
-    }
     let mut cases: Vec<Strike> = Vec::new();
-    for (made, many) in kinds {
+    for (made, many) in kinds(play(None).await.unwrap()) {
         println!("a chain of two: {made} × {many}");
         // The same calls are made for each member, in order, and the last one is of the other link.
         // Only how often SQS is asked is a matter of time.
         let last = if made.rows.is_empty() { many.min(2) } else { many };
         cases.extend([(made.clone(), 1, Moment::Before), (made, last, Moment::After)]);
     }
-    let judged = stream::iter(&cases)
-        .map(|case| async move { play(Some(case)).await.with_context(|| format!("{case:?}")) })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect::<Vec<_>>()
-        .await;
-    let wrong: Vec<String> =
-        judged.into_iter().filter_map(|judged| judged.err().map(|error| format!("{error:#}"))).collect();
     println!("{} cases of a dying worker", cases.len());
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    play_all(cases.iter().map(|case| (format!("{case:?}"), play(Some(case)))), SIDE_BY_SIDE).await;
 }
 
 /// A message to a thread of two links is committed, and its first job lies in the queue; a worker
@@ -66,27 +55,23 @@ async fn play(strike: Option<&Strike>) -> anyhow::Result<Vec<Made>> {
         timeout(PATIENCE, working).await.context("it dies in time")?;
         worker.kill();
         world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(1))).sweep().await;
-        work(&world.side().await, world).await;
+        work(&world.side().await, verdict::settle(world)).await;
     } else {
         // Here the chain has to come to its end without a sweeper.
-        let fanout = worker.fanout(Clock::system());
-        tokio::select! {
-            () = fanout.work_until(CancellationToken::new()) => {}
-            () = world.settled() => {}
-        }
+        work(&worker, world.settled()).await;
     }
     assert!(stage.say("last").await);
-    work(&world.side().await, world).await;
+    work(&world.side().await, verdict::settle(world)).await;
     verdict::judge(&stage, true, true).await?;
     verdict::nothing_is_owed(world).await;
     Ok(worker.faults.take())
 }
 
-/// Works jobs until no fan-out is owed.
-async fn work(worker: &Side, world: &World) {
+/// Works jobs until everything is settled.
+async fn work(worker: &Side, settled: impl Future<Output = ()>) {
     let fanout = worker.fanout(Clock::system());
     tokio::select! {
         () = fanout.work_until(CancellationToken::new()) => {}
-        () = verdict::settle(world) => {}
+        () = settled => {}
     }
 }

@@ -1,10 +1,7 @@
 //! An edge dies in the middle of whatever an edge does, and its client goes to another.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, ensure};
 use domain::ids::{BootId, UserId};
-use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use sse_edge::config::Topology;
 use store::leases::Lease;
@@ -15,7 +12,10 @@ use tests::{
     world::{RunningEdge, World, until},
 };
 
-use super::stage::until_death;
+use super::{
+    cases::{kinds, play_all},
+    stage::until_death,
+};
 
 /// Cases that run side by side; each mostly waits for the edge to linger.
 const SIDE_BY_SIDE: usize = 48;
@@ -91,14 +91,8 @@ async fn dies_at_any_call(topology: Topology) {
         if (topology, life) == (Topology::PerEdge, Life::Heir) {
             continue;
         }
-        let mut kinds: BTreeMap<Made, usize> = BTreeMap::new();
-        for made in play(&world, topology, &Case { life, strike: None, tag: cases.len() }).await.unwrap().made
-        {
-            *kinds.entry(made).or_default() += 1;
-        }
-        // Before there is an edge.
-        kinds.retain(|made, _| made.operation != "DescribeTable");
-        for (made, many) in kinds {
+        let whole = Case { life, strike: None, tag: cases.len() };
+        for (made, many) in kinds(play(&world, topology, &whole).await.unwrap().made) {
             println!("{topology:?} {life:?}: {made} × {many}");
             for nth in 1..=many.min(OF_A_KIND) {
                 for fault in
@@ -111,18 +105,11 @@ async fn dies_at_any_call(topology: Topology) {
         }
     }
     let world = &world;
-    let judged = stream::iter(&cases)
-        .map(|case| async move { play(world, topology, case).await.with_context(|| format!("{case:?}")) })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect::<Vec<_>>()
-        .await;
-    let struck = judged.iter().filter(|judged| matches!(judged, Ok(Played { struck: true, .. }))).count();
-    let wrong: Vec<String> =
-        judged.into_iter().filter_map(|judged| judged.err().map(|error| format!("{error:#}"))).collect();
+    let plays = cases.iter().map(|case| (format!("{case:?}"), play(world, topology, case)));
+    let struck = play_all(plays, SIDE_BY_SIDE).await.iter().filter(|played| played.struck).count();
     println!("{topology:?}: {} cases of dying edges, {struck} of them at a call that came", cases.len());
     // How often an edge beats, looks and receives in a life is a matter of time.
     assert!(2 * struck > cases.len(), "what is to strike does not");
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 /// A client opens a stream on an edge of its own, and reads; wherever that edge dies, the client goes

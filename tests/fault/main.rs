@@ -18,6 +18,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![expect(clippy::print_stdout, reason = "a run says how many cases it found, and where")]
 
+mod cases;
 mod chains;
 mod edges;
 mod reaps;

@@ -1,13 +1,12 @@
 //! A reaper dies while it takes away what a dead edge has left.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use domain::{
     ids::{BootId, UserId},
     limits,
 };
-use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
@@ -17,7 +16,10 @@ use tests::{
     world::{World, until},
 };
 
-use super::stage::until_death;
+use super::{
+    cases::{kinds, play_all},
+    stage::until_death,
+};
 
 /// Each has a world of its own, since a reaper takes from everybody.
 const SIDE_BY_SIDE: usize = 12;
@@ -31,32 +33,29 @@ type Strike = (usize, Made, Moment);
 
 async fn dies_at_any_call(topology: Topology) {
     let mut cases: Vec<Strike> = Vec::new();
-    for (reaper, made) in play(topology, None).await.unwrap().into_iter().enumerate() {
-        let mut kinds: BTreeMap<Made, usize> = BTreeMap::new();
-        for made in made {
-            *kinds.entry(made).or_default() += 1;
-        }
-        // Before there is an edge.
-        kinds.retain(|made, _| made.operation != "DescribeTable");
-        for (made, many) in kinds {
+    for (reaper, made) in play(topology, None).await.unwrap().made.into_iter().enumerate() {
+        for (made, many) in kinds(made) {
             println!("{topology:?}, reaper {reaper}: {made} × {many}");
             cases.extend([Moment::Before, Moment::After].map(|moment| (reaper, made.clone(), moment)));
         }
     }
-    let judged = stream::iter(&cases)
-        .map(|case| async move { play(topology, Some(case)).await.with_context(|| format!("{case:?}")) })
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect::<Vec<_>>()
-        .await;
-    let wrong: Vec<String> =
-        judged.into_iter().filter_map(|judged| judged.err().map(|error| format!("{error:#}"))).collect();
-    println!("{topology:?}: {} cases of dying reapers", cases.len());
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    let plays = cases.iter().map(|case| (format!("{case:?}"), play(topology, Some(case))));
+    let struck = play_all(plays, SIDE_BY_SIDE).await.iter().filter(|played| played.struck).count();
+    println!("{topology:?}: {} cases of dying reapers, {struck} of them at a call that came", cases.len());
+    // Whether one that has nothing to do still beats and looks is a matter of time.
+    assert!(2 * struck > cases.len(), "what is to strike does not");
 }
 
-/// An edge dies with bob's stream; days pass, and reapers come; then bob does. With the calls that
-/// each reaper has made.
-async fn play(topology: Topology, strike: Option<&Strike>) -> anyhow::Result<Vec<Vec<Made>>> {
+/// What came of a case in which nothing was wrong.
+struct Played {
+    /// Whether the fault has struck.
+    struck: bool,
+    /// The calls that each reaper has made.
+    made: Vec<Vec<Made>>,
+}
+
+/// An edge dies with bob's stream; days pass, and reapers come; then bob does.
+async fn play(topology: Topology, strike: Option<&Strike>) -> anyhow::Result<Played> {
     let world = World::start(topology, 0).await;
     let alice = world.as_user("alice");
     let thread = alice.thread(json!({"members": ["bob"]})).await;
@@ -65,7 +64,7 @@ async fn play(topology: Topology, strike: Option<&Strike>) -> anyhow::Result<Vec
     leave_a_lease_behind(&world, topology, cursor).await?;
     alice.say(&thread, "while bob is away").await;
 
-    let mut calls = Vec::new();
+    let mut played = Played { struck: true, made: Vec::new() };
     for nth in 0..REAPERS {
         let faults = Faults::default();
         if let Some((_, made, moment)) = strike.filter(|(reaper, ..)| *reaper == nth) {
@@ -79,7 +78,8 @@ async fn play(topology: Topology, strike: Option<&Strike>) -> anyhow::Result<Vec
         reaper.kill();
         // What an observer does after half a minute.
         world.table.remove_edge(&reaper.edge.boot()).await?;
-        calls.push(reaper.faults.take());
+        played.struck &= reaper.faults.have_struck();
+        played.made.push(reaper.faults.take());
     }
     let last = world.reaper(in_days(REAPERS), Faults::default()).await;
     nothing_is_left(&world).await;
@@ -91,7 +91,7 @@ async fn play(topology: Topology, strike: Option<&Strike>) -> anyhow::Result<Vec
     ensure!(bob.expect("message").await.data["text"] == "while bob is away");
     alice.say(&thread, "last").await;
     ensure!(bob.expect("message").await.data["text"] == "last");
-    Ok(calls)
+    Ok(played)
 }
 
 async fn leave_a_lease_behind(world: &World, topology: Topology, cursor: &str) -> anyhow::Result<()> {

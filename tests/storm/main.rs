@@ -105,12 +105,12 @@ async fn weather(fleet: &Arc<Fleet>, cast: &Cast, screens: &Screens, plan: Vec<F
         talk.end().await;
         Instant::now()
     };
-    let shown = within(calm, async || screens.lack(cast, &acks, calm));
+    let shown = within(calm, async || screens.lack(&acks, calm));
     let (late, answered) = tokio::join!(shown, answered);
     let mut truth = cast.truth(fleet).await;
     let missing = within(answered, async || {
         truth = cast.truth(fleet).await;
-        screens.missing(cast, &truth, answered)
+        screens.missing(&truth, answered)
     });
     let missing = missing.await;
     println!("{} acknowledged, the last {:?} after the faults", talk.acks().len(), answered - calm);

@@ -107,12 +107,11 @@ impl Screens {
     }
 
     /// Which messages are not shown where they have to be, when nothing has broken since then.
-    pub(crate) fn lack(&self, cast: &Cast, acks: &[Ack], since: Instant) -> Found {
+    pub(crate) fn lack(&self, acks: &[Ack], since: Instant) -> Found {
         let mut lack = Vec::new();
         for (name, screen) in &*self.of.lock().unwrap() {
-            let user = name.split('/').next().unwrap();
             let threads: HashMap<&str, &Thread> =
-                cast.of(user).map(|thread| (thread.id.as_str(), thread)).collect();
+                self.cast.of(&screen.user).map(|thread| (thread.id.as_str(), thread)).collect();
             for ack in acks {
                 let Some(thread) = threads.get(ack.thread.as_str()) else { continue };
                 let told = screen.threads.get(&ack.thread);
@@ -127,17 +126,16 @@ impl Screens {
     }
 
     /// What is shown otherwise than it is in the end, when nothing was written since then.
-    pub(crate) fn missing(&self, cast: &Cast, truth: &Truth, since: Instant) -> Found {
+    pub(crate) fn missing(&self, truth: &Truth, since: Instant) -> Found {
         let mut missing = Vec::new();
         for (name, screen) in &*self.of.lock().unwrap() {
-            let user = name.split('/').next().unwrap();
-            let cursor = &truth.cursors[user];
+            let cursor = &truth.cursors[&screen.user];
             if screen.cursor != *cursor {
                 let is = format!("{name} is at {}, and its inbox at {cursor}", screen.cursor);
-                let due = cast.in_the_end(user).map(|thread| screen.due(since, thread)).max();
+                let due = self.cast.in_the_end(&screen.user).map(|thread| screen.due(since, thread)).max();
                 missing.push((is, due.unwrap_or(since)));
             }
-            for thread in cast.in_the_end(user) {
+            for thread in self.cast.in_the_end(&screen.user) {
                 let told = screen.threads.get(&thread.id);
                 if !told.is_some_and(|told| told.is(&truth.texts[&thread.id])) {
                     let is = format!("{name} shows of {} {told:?}", thread.id);

@@ -419,5 +419,5 @@ fn a_stream_at_rest_is_small() {
     let conn = size_of::<Conn<Open>>();
     assert!(conn <= 392, "{conn} bytes");
     let user = size_of::<crate::user_streams::UserStreams>();
-    assert!(user <= 280, "{user} bytes");
+    assert!(user <= 272, "{user} bytes");
 }
