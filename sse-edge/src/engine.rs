@@ -5,8 +5,8 @@
 //! out. At rest that is one allocation, which is also the waker that the user's news, the socket and
 //! the time hold: whichever calls puts the stream into the line of its lane, and the lane's one task
 //! lets it say all it has, up to what the socket takes. What the socket does not take stays with the
-//! stream, less than 4 KiB and a frame, and the stream is asked no further: a slow reader holds its place
-//! in the inbox instead of a queue.
+//! stream, less than 4 KiB and a frame that it shares with others, and the stream is asked no further: a
+//! slow reader holds its place in the inbox instead of a queue.
 //!
 //! [`crate::body`] does the same inside hyper, for requests whose socket cannot be had.
 
@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{body, shared::Shared, stream::Stream};
 
+mod batch;
 mod conn;
 mod lane;
 mod link;

@@ -1,7 +1,7 @@
 //! One stream on its socket; also its own waker.
 
 use std::{
-    fmt, io, mem,
+    fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -12,12 +12,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{lane::Lane, link::Link};
+use super::{
+    batch::{Batch, Rest},
+    lane::Lane,
+    link::Link,
+};
 use crate::stream::Turn;
 
-/// Bytes from which on a write takes no further frame. What the socket does not take of them stays
-/// with the stream, so that a slow reader costs this much and one frame.
-const BYTES: usize = 4 * 1024;
 /// Writes of one stream after which the others have their turn.
 const WRITES: usize = 4;
 /// The end of a chunked body.
@@ -48,7 +49,7 @@ struct Peer<L> {
 struct State<L> {
     link: L,
     /// What the socket did not take.
-    rest: Box<[u8]>,
+    rest: Option<Box<Rest>>,
     /// Nothing comes behind `rest`.
     ended: bool,
     /// Since when the socket has taken nothing.
@@ -79,7 +80,7 @@ enum End {
 impl<L: Link> Conn<L> {
     /// A stream that has said nothing, with the head that goes before.
     pub(super) fn new(lane: Arc<Lane<L>>, link: L, head: &[u8]) -> Arc<Self> {
-        let state = State { link, rest: head.into(), ended: false, blocked_at: None };
+        let state = State { link, rest: Some(Box::new(Rest::of(head))), ended: false, blocked_at: None };
         Arc::new_cyclic(|conn| Self {
             lane,
             // Nobody has asked yet.
@@ -96,7 +97,7 @@ impl<L: Link> Conn<L> {
 
     /// Writes what the stream has to say, as far as its socket takes it. `batch` is empty before and
     /// afterwards.
-    pub(super) fn drive(self: &Arc<Self>, batch: &mut Vec<u8>, now: Instant) -> Driven {
+    pub(super) fn drive(self: &Arc<Self>, batch: &mut Batch, now: Instant) -> Driven {
         // Before anything is looked at, so that no change is missed.
         self.queued.store(false, Ordering::Release);
         let waker = Waker::from(self.clone());
@@ -108,8 +109,6 @@ impl<L: Link> Conn<L> {
             if self.peer_has_gone(&mut state.link) { Err(End::Quiet) } else { state.drive(cx, batch, now) }
         }));
         batch.clear();
-        // One large event must not keep its room for good.
-        batch.shrink_to(2 * BYTES);
         let end = match driven {
             Ok(Ok(driven)) => return driven,
             Ok(Err(end)) => end,
@@ -163,8 +162,10 @@ impl<L: Link> Wake for Conn<L> {
 }
 
 impl<L: Link> State<L> {
-    fn drive(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>, now: Instant) -> Result<Driven, End> {
-        batch.extend_from_slice(&mem::take(&mut self.rest));
+    fn drive(&mut self, cx: &mut Context<'_>, batch: &mut Batch, now: Instant) -> Result<Driven, End> {
+        if let Some(rest) = self.rest.take() {
+            batch.resume(*rest);
+        }
         let mut until = None;
         for _ in 0..WRITES {
             // Whose socket takes nothing is not asked for more, nor who has said all.
@@ -172,7 +173,7 @@ impl<L: Link> State<L> {
                 until = self.gather(cx, batch, now);
             }
             if !batch.is_empty() && !self.write(cx, batch)? {
-                self.keep(batch);
+                self.rest = batch.rest();
                 return self.blocked(cx);
             }
             match until {
@@ -181,25 +182,25 @@ impl<L: Link> State<L> {
                 _ => {}
             }
         }
-        self.keep(batch);
+        self.rest = batch.rest();
         cx.waker().wake_by_ref();
         Ok(Driven::Again)
     }
 
     /// Puts the stream's next frames behind what waits already, up to what one write carries. When
     /// the stream has said all: when to ask it again.
-    fn gather(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>, now: Instant) -> Option<Instant> {
-        while !self.ended && batch.len() < BYTES {
+    fn gather(&mut self, cx: &mut Context<'_>, batch: &mut Batch, now: Instant) -> Option<Instant> {
+        while !self.ended && !batch.is_full() {
             match self.link.turn(cx, now) {
-                Turn::Frame(frame) => frame.write_chunk(batch),
+                Turn::Frame(frame) => batch.push(frame),
                 Turn::Last(frame, until) => {
-                    frame.write_chunk(batch);
+                    batch.push(frame);
                     return Some(until);
                 }
                 Turn::Wait(until) => return Some(until),
                 Turn::End => {
                     self.ended = true;
-                    batch.extend_from_slice(LAST_CHUNK);
+                    batch.push_bytes(LAST_CHUNK);
                 }
             }
         }
@@ -207,9 +208,9 @@ impl<L: Link> State<L> {
     }
 
     /// Writes of `batch` what the socket takes, and takes it out; false if it takes nothing.
-    fn write(&mut self, cx: &mut Context<'_>, batch: &mut Vec<u8>) -> Result<bool, End> {
+    fn write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Result<bool, End> {
         loop {
-            let written = match self.link.write(batch) {
+            let written = match self.link.write(batch.bytes()) {
                 Ok(0) => return Err(End::Quiet),
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -223,14 +224,9 @@ impl<L: Link> State<L> {
                 Err(_) => return Err(End::Quiet),
             };
             self.blocked_at = None;
-            batch.drain(..written);
+            batch.written(written);
             return Ok(true);
         }
-    }
-
-    /// Keeps what the socket did not take, in no more room than it needs.
-    fn keep(&mut self, batch: &[u8]) {
-        self.rest = batch.into();
     }
 
     fn blocked(&mut self, cx: &mut Context<'_>) -> Result<Driven, End> {

@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    batch::Batch,
     conn::{Conn, Driven},
     link::Link,
     wheel::Wheel,
@@ -75,7 +76,7 @@ impl<L: Link> Lane<L> {
 
     async fn serve(&self, stop: &CancellationToken) {
         let mut wheel = Wheel::new(Instant::now());
-        let (mut due, mut batch, mut turns) = (Vec::new(), Vec::new(), 0);
+        let (mut due, mut batch, mut turns) = (Vec::new(), Batch::default(), 0);
         while self.next(&mut due, &mut wheel, stop).await {
             let mut now = Instant::now();
             for conn in due.drain(..) {
