@@ -32,6 +32,7 @@ use crate::{
     hub::Hub,
     metrics::Meters,
     own_queue::OwnQueue,
+    pings::Pings,
     reap, rounds, routes,
     shared::{Allowance, Shared, TENDING_CALLS},
     vital::Vital,
@@ -65,9 +66,10 @@ impl Edge {
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
         let (heads, wanted) = Heads::new();
-        let vital = Vital::new(&config, Instant::now());
+        let now = Instant::now();
         let shared = Arc::new(Shared {
-            vital,
+            vital: Vital::new(&config, now),
+            pings: Pings::new(now, config.ping()),
             table,
             queues,
             verifier,
@@ -85,7 +87,7 @@ impl Edge {
             stop: shutdown.child_token(),
             calls: Semaphore::new(TENDING_CALLS),
             reads: Semaphore::new(limits::INBOX_READS),
-            creates: Allowance::new(Instant::now()),
+            creates: Allowance::new(now),
             draining: AtomicBool::new(false),
             reap: Notify::new(),
             late: AtomicBool::new(false),

@@ -33,6 +33,7 @@ mod hub;
 mod leases;
 mod open;
 mod own_queue;
+mod pings;
 mod poll;
 mod pump;
 mod reap;

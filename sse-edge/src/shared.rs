@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     caps::Addresses, config::EdgeArgs, edges::Edges, engine::Engine, fresh::Fresh, heads::Heads, hub::Hub,
-    metrics::Meters, own_queue::OwnQueue, vital::Vital,
+    metrics::Meters, own_queue::OwnQueue, pings::Pings, vital::Vital,
 };
 
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Hub,
     pub(crate) heads: Heads,
     pub(crate) engine: Engine,
+    pub(crate) pings: Pings,
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) fresh: Fresh,
     pub(crate) vital: Vital,

@@ -151,8 +151,7 @@ impl Stream {
             splice.head(head, now);
         }
         Self {
-            // Spread from the first on: a fleet of streams that opened together does not ping together.
-            ping_at: now + shared.config.ping().mul_f64(chance::between(0.05..=1.0)),
+            ping_at: shared.pings.first(now),
             end: if expires_at < old_at { (expires_at, Bye::Expired) } else { (old_at, Bye::Age) },
             status: if brought == Brought::Nothing { Status::Fresh } else { Status::Resumed },
             shared,
@@ -267,7 +266,7 @@ impl Stream {
             }
         };
         if self.said == Said::Hello && now >= self.ping_at {
-            self.ping_at = now + self.shared.config.ping();
+            self.ping_at = self.shared.pings.next(self.ping_at, now);
             // What waits for its time may be due before the next ping.
             let more = if wait.is_none() { More::Nothing } else { More::Perhaps };
             return Ok((frames::ping(self.splice.id()), more));

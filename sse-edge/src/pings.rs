@@ -1,0 +1,80 @@
+//! Which streams are pinged together, and when.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Streams that opened one after the other and are pinged one after the other. What the edge and the
+/// kernel keep of them lies side by side in memory, and the pings of neighbours cost a third less than those
+/// of as many strangers.
+const NEIGHBOURS: u64 = 64;
+/// Neighbourhoods' pings are this far apart: as exact as the engine keeps time.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// Deals out the times of pings: over the whole time between two pings, so that no burst of them keeps a
+/// message waiting.
+#[derive(Debug)]
+pub(crate) struct Pings {
+    begin: Instant,
+    period: Duration,
+    dealt: AtomicU64,
+}
+
+impl Pings {
+    pub(crate) fn new(begin: Instant, period: Duration) -> Self {
+        Self { begin, period, dealt: AtomicU64::new(0) }
+    }
+
+    /// When a stream that opens now is pinged first.
+    pub(crate) fn first(&self, now: Instant) -> Instant {
+        let neighbourhood = self.dealt.fetch_add(1, Ordering::Relaxed) / NEIGHBOURS;
+        let [period, slice] = [self.period, SLICE].map(|time| time.as_nanos());
+        let place = u128::from(neighbourhood) * slice % period;
+        let now_at = now.saturating_duration_since(self.begin).as_nanos() % period;
+        let wait = period - (now_at + period - place) % period;
+        now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
+
+    /// When a stream is pinged next whose ping was due at `at`.
+    pub(crate) fn next(&self, at: Instant, now: Instant) -> Instant {
+        let next = at + self.period;
+        if next > now { next } else { now + self.period }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(15);
+
+    #[test]
+    fn neighbours_are_pinged_together_and_all_of_them_over_the_whole_period() {
+        let begin = Instant::now();
+        let pings = Pings::new(begin, PERIOD);
+        let mut due = BTreeMap::new();
+        for n in 0..2 * 150 * NEIGHBOURS {
+            let now = begin + Duration::from_micros(125 * n);
+            let at = pings.first(now);
+            assert!(at > now && at <= now + PERIOD, "{:?}", at - now);
+            *due.entry((at - begin).as_millis() % PERIOD.as_millis()).or_insert(0) += 1;
+        }
+        assert_eq!(due.len(), 150);
+        assert!(due.values().all(|streams| *streams == 2 * NEIGHBOURS));
+    }
+
+    #[test]
+    fn a_stream_keeps_its_time_and_nobody_is_pinged_twice_after_a_pause() {
+        let begin = Instant::now();
+        let pings = Pings::new(begin, PERIOD);
+        let late = begin + Duration::from_millis(40);
+        assert_eq!(pings.next(begin, late), begin + PERIOD);
+        let paused = begin + 3 * PERIOD;
+        assert_eq!(pings.next(begin, paused), paused + PERIOD);
+    }
+}
