@@ -12,12 +12,13 @@ use crate::fleet::Fleet;
 pub(crate) const USERS: usize = 40;
 /// Streams of each.
 pub(crate) const DEVICES: usize = 5;
-/// Users without streams, so that one thread is too large to be fanned out by its writer.
-const ABSENT: usize = 15;
+/// Users without streams, so that one thread is too large to be fanned out by its writer, and yet most of
+/// those with streams are not in it: what is told by jobs may be late, and nothing else may.
+const ABSENT: usize = 45;
 /// Threads of two.
 const DIRECT: usize = 5;
-/// Members of the others; the last is everybody.
-const GROUPS: [usize; 7] = [3, 4, 6, 8, 10, 12, USERS + ABSENT];
+/// Members of the others.
+const GROUPS: [usize; 7] = [3, 4, 6, 8, 10, 12, limits::INLINE_MEMBERS + 5];
 /// Members named at once (`limits::CREATE_MEMBERS`).
 const NAMED: usize = limits::CREATE_MEMBERS;
 
