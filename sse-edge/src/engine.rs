@@ -34,6 +34,7 @@ mod wheel;
 
 use lane::Lane;
 use link::Open;
+pub(crate) use wheel::TICK;
 
 /// Most lanes: one core writes more than 100,000 frames a second.
 const LANES: usize = 4;

@@ -7,15 +7,17 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::engine::TICK;
+
 /// Streams that opened one after the other and are pinged one after the other. What the edge and the
 /// kernel keep of them lies side by side in memory, and the pings of neighbours cost a third less than those
 /// of as many strangers.
 const NEIGHBOURS: u64 = 64;
 /// Neighbourhoods' pings are this far apart: as exact as the engine keeps time.
-const SLICE: Duration = Duration::from_millis(100);
+const SLICE: Duration = TICK;
 
-/// Deals out the times of pings: over the whole time between two pings, so that no burst of them keeps a
-/// message waiting.
+/// Deals out the times of pings, one neighbourhood behind the other, so that no burst of them keeps a message
+/// waiting.
 #[derive(Debug)]
 pub(crate) struct Pings {
     begin: Instant,
@@ -38,10 +40,10 @@ impl Pings {
         now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 
-    /// When a stream is pinged next whose ping was due at `at`.
+    /// When a stream is pinged next whose ping was due at `at`: once, however many it has missed.
     pub(crate) fn next(&self, at: Instant, now: Instant) -> Instant {
-        let next = at + self.period;
-        if next > now { next } else { now + self.period }
+        let missed = now.saturating_duration_since(at).as_nanos() / self.period.as_nanos();
+        at + self.period.saturating_mul(u32::try_from(missed + 1).unwrap_or(u32::MAX))
     }
 }
 
@@ -74,7 +76,7 @@ mod tests {
         let pings = Pings::new(begin, PERIOD);
         let late = begin + Duration::from_millis(40);
         assert_eq!(pings.next(begin, late), begin + PERIOD);
-        let paused = begin + 3 * PERIOD;
-        assert_eq!(pings.next(begin, paused), paused + PERIOD);
+        let paused = begin + 3 * PERIOD + PERIOD / 2;
+        assert_eq!(pings.next(begin, paused), begin + 4 * PERIOD);
     }
 }

@@ -107,6 +107,7 @@ async fn bad_input_gets_a_clear_problem() {
         (&messages, json!({"text": "  "}), 422),
         (&messages, json!({"text": "x", "more": 1}), 422),
         (&messages, json!({"text": "x".repeat(16 * 1024 + 1)}), 413),
+        (&messages, json!({"text": "\u{7f}".repeat(16 * 1024 / 6 + 1)}), 413),
         (&messages, json!({"text": "x".repeat(33 * 1024)}), 413),
         (&seen, json!({"number": -1}), 422),
         ("/v1/threads", json!({"members": []}), 422),

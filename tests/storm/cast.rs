@@ -67,7 +67,7 @@ impl Cast {
         let direct = (0..DIRECT).map(|n| (vec![user(n), user(USERS - 1 - n)], None));
         let groups = GROUPS.iter().enumerate().map(|(n, size)| {
             let members = (0..*size).map(|m| user((n * 5 + m) % (USERS + ABSENT))).collect();
-            (members, (*size < USERS).then(|| user(n * 5 + size)))
+            (members, (*size <= limits::INLINE_MEMBERS).then(|| user(n * 5 + size)))
         });
         let mut threads = Vec::new();
         for (members, guest) in direct.chain(groups) {

@@ -133,7 +133,7 @@ impl Screens {
             if screen.cursor != *cursor {
                 let is = format!("{name} is at {}, and its inbox at {cursor}", screen.cursor);
                 let due = self.cast.in_the_end(&screen.user).map(|thread| screen.due(since, thread)).max();
-                missing.push((is, due.unwrap_or(since)));
+                missing.push((is, due.unwrap_or(since + SHOWN_IN)));
             }
             for thread in self.cast.in_the_end(&screen.user) {
                 let told = screen.threads.get(&thread.id);

@@ -27,7 +27,8 @@ use crate::{answer::failed, fanout::drive::Fanout};
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
-    /// 1 byte to 16 KiB of UTF-8, not only blanks.
+    /// 1 byte to 16 KiB of UTF-8, not only blanks; a control character that ends no line and is no tab counts
+    /// as six bytes.
     text: String,
 }
 
@@ -36,12 +37,20 @@ impl NewMessage {
         if self.text.trim().is_empty() {
             return Err(Problem::invalid("text", "`text` must say something"));
         }
-        if self.text.len() > limits::MESSAGE_BYTES {
-            let detail = format!("`text` may have at most {} bytes of UTF-8", limits::MESSAGE_BYTES);
+        if size(&self.text) > limits::MESSAGE_BYTES {
+            let most = limits::MESSAGE_BYTES;
+            let detail =
+                format!("`text` may have at most {most} bytes of UTF-8, with six for each control character");
             return Err(Problem::new(Kind::TooLarge, detail));
         }
         Ok(())
     }
+}
+
+/// Bytes of a text, as a frame has them: it may be twice as long there, of quotes, and no longer.
+fn size(text: &str) -> usize {
+    let is_escaped = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    text.chars().map(|c| if is_escaped(c) { 6 } else { c.len_utf8() }).sum()
 }
 
 /// `POST /v1/threads/{t}/messages`: 201 with the message, or 200 if the key was known.

@@ -68,8 +68,8 @@ pub const PAGE_BYTES: usize = 64 * 1024;
 
 /// Frames that the hub keeps per connected user; a stream further behind reads the inbox.
 pub const RING_FRAMES: usize = 64;
-/// Bytes of these frames: with eight streams that do not read, a user of a queue of their own may cost half
-/// a MiB all in, and most of that is the kernel's. Who is four of the longest messages behind reads the inbox.
+/// Bytes of these frames: a user with a queue of their own and eight streams that do not read may cost half
+/// a MiB all in. Beyond three of the longest messages in one receive, the inbox is read for what came first.
 pub const RING_BYTES: usize = 64 * 1024;
 /// Reads of inboxes that all streams of an edge together may have under way: a crowd that comes back
 /// after an outage of DynamoDB must not be the next one.

@@ -9,16 +9,16 @@ const BYTES: usize = 4 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// The frame that the last bytes are of, and how many they are.
+    /// The frame that the last bytes are of, and how many it has in all.
     last: Option<(Frame, usize)>,
 }
 
-/// What a socket did not take: less than 4 KiB, and a frame whose lines are not kept once more for each of
-/// those who are shown them. Whoever does not read costs that little.
+/// What a socket did not take: less than 4 KiB, and a frame. The lines of an event are those that all share who
+/// are shown it, so whoever does not read costs little; what is replayed is a stream's own.
 #[derive(Debug)]
 pub(super) struct Rest {
     bytes: Box<[u8]>,
-    /// The frame behind them, and how many of its last bytes are still to go out.
+    /// The frame that comes behind them, and how many of its bytes, the last ones, are still to go out.
     last: Option<(Frame, usize)>,
 }
 
@@ -106,8 +106,11 @@ mod tests {
         };
         let (mut batch, mut whole) = (Batch::default(), Batch::default());
         all(&mut whole);
-        let whole = whole.bytes().to_vec();
-        for first in 0..whole.len() {
+        let size = whole.bytes().len();
+        whole.push(frames[0].clone());
+        whole.push_bytes(b"end");
+        let whole = whole.bytes();
+        for first in 0..size {
             for second in [0, 1, 50, 120] {
                 let mut heard = Vec::new();
                 all(&mut batch);
@@ -121,6 +124,8 @@ mod tests {
                         batch.resume(*rest);
                     }
                 }
+                batch.push(frames[0].clone());
+                batch.push_bytes(b"end");
                 heard.extend_from_slice(batch.bytes());
                 assert_eq!(heard, whole, "after {first} and {second}");
                 batch.clear();

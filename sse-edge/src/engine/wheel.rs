@@ -13,7 +13,7 @@ use super::{conn::Conn, link::Link};
 
 /// How exact it is. Nothing that a stream waits for is worth less, and pings that go out together cost
 /// less than each by itself.
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// Slots: one turn takes 25 s, which most waits, those for the next ping, are shorter than.
 const SLOTS: usize = 256;
 
@@ -36,7 +36,7 @@ impl<L: Link> Wheel<L> {
 
     /// Has the stream looked at not before `at`, unless it is looked at earlier anyway.
     pub(super) fn arm(&mut self, conn: Arc<Conn<L>>, at: Instant) {
-        let since = at.saturating_duration_since(self.begin).as_millis().div_ceil(TICK.as_millis());
+        let since = at.saturating_duration_since(self.begin).as_nanos().div_ceil(TICK.as_nanos());
         let tick = u64::try_from(since).unwrap_or(u64::MAX).max(self.tick);
         let armed = conn.armed.load(Ordering::Relaxed);
         // Only the lane's task sets and reads the mark, hence the weakest ordering.
