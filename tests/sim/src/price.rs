@@ -18,6 +18,9 @@ const FUNCTION: (f64, f64) = (0.03, 0.5);
 const USERS: [f64; 3] = [1_000.0, 10_000.0, 1_000_000.0];
 /// How far below its bar a count may be before the bar has to come down.
 const SLACK: f64 = 1.1;
+/// The same, in requests: what an edge itself asks for is what is left of thousands when those of its streams
+/// are taken away.
+const LEFT: f64 = 2.5;
 
 /// What is wrong with the docs.
 pub(crate) fn compare(measured: &[Row]) -> Vec<String> {
@@ -26,7 +29,8 @@ pub(crate) fn compare(measured: &[Row]) -> Vec<String> {
     for (what, counted) in measured {
         let bar = told.get(what.as_str()).copied().unwrap_or_default();
         let held = [(counted.reads, bar.reads), (counted.writes, bar.writes), (counted.queues, bar.queues)];
-        if !held.iter().all(|(counted, bar)| counted <= bar && *bar <= counted.mul_add(SLACK, 0.1)) {
+        let least = if what.starts_with("an edge") { LEFT } else { 0.1 };
+        if !held.iter().all(|(counted, bar)| counted <= bar && *bar <= counted.mul_add(SLACK, least)) {
             let Bill { reads, writes, queues } = counted;
             wrong.push(format!("docs/COST.md: counted | {what} | {reads:.2} | {writes:.2} | {queues:.2} |"));
         }
