@@ -44,10 +44,12 @@ pub(crate) async fn take(
     match shared.config.queues {
         Topology::PerUser => take_users(shared, user, me).await,
         Topology::PerEdge => {
-            let lease = shared.own_queue.get(shared, me).await?;
+            let (lease, former) = shared.own_queue.get(shared, me).await?;
             let until = shared.clock.now() + limits::LEASE_LIFE;
             shared.table.put_lease(user, (&lease.queue, &lease.url), me, Some(until)).await?;
-            if let Some(old) = held.filter(|held| **held != lease.queue) {
+            // Of one on the queue before, the answer may have been lost.
+            let former = former.as_ref().filter(|former| held != Some(*former));
+            for old in held.filter(|held| **held != lease.queue).into_iter().chain(former) {
                 shared.table.drop_lease(user, old, me).await?;
             }
             Ok(lease)

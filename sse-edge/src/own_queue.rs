@@ -24,6 +24,8 @@ pub(crate) struct OwnQueue(Mutex<Option<Open>>);
 #[derive(Debug)]
 struct Open {
     lease: Lease,
+    /// The queue before this one, which is gone.
+    former: Option<QueueId>,
     pump: Pump,
     registered_as: BootId,
 }
@@ -40,8 +42,12 @@ fn new_id() -> QueueId {
 
 impl OwnQueue {
     /// The queue, entered in the registry as `me`'s; created and received from at first need, and
-    /// anew when it is gone.
-    pub(crate) async fn get(&self, shared: &Arc<Shared>, me: &BootId) -> Result<Lease, NoLease> {
+    /// anew when it is gone. And the one before it, if there was one.
+    pub(crate) async fn get(
+        &self,
+        shared: &Arc<Shared>,
+        me: &BootId,
+    ) -> Result<(Lease, Option<QueueId>), NoLease> {
         let mut place = self.0.lock().await;
         if let Some(open) = place.as_mut().filter(|open| open.pump.is_running()) {
             if open.registered_as != *me {
@@ -49,11 +55,11 @@ impl OwnQueue {
                 shared.table.register_queue(&open.lease.queue, QueueOf::Edge(me), shared.clock.now()).await?;
                 open.registered_as = me.clone();
             }
-            return Ok(open.lease.clone());
+            return Ok((open.lease.clone(), open.former.clone()));
         }
-        if let Some(gone) = place.as_ref() {
-            leases::delete(shared, &gone.lease.queue).await?;
-            *place = None;
+        let former = place.as_ref().map(|gone| gone.lease.queue.clone());
+        if let Some(gone) = &former {
+            leases::delete(shared, gone).await?;
         }
         let lease = Lease::create(shared, new_id(), QueueOf::Edge(me)).await?;
         let own = shared.clone();
@@ -61,8 +67,9 @@ impl OwnQueue {
             own.hub.all().iter().for_each(|user| tend::ask(&own, user, Ask::AGAIN));
         };
         let pump = Pump::of_edge(shared, lease.url.clone(), gone);
-        *place = Some(Open { lease: lease.clone(), pump, registered_as: me.clone() });
-        Ok(lease)
+        let open = Open { lease: lease.clone(), former: former.clone(), pump, registered_as: me.clone() };
+        *place = Some(open);
+        Ok((lease, former))
     }
 
     /// Ends the queue.

@@ -14,7 +14,7 @@ use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use store::leases::Lease;
 use tests::{
-    faults::{Call, Fault},
+    faults::{Call, Fault, Moment},
     sse::Stream,
     world::{World, until},
 };
@@ -67,6 +67,26 @@ async fn a_queue_that_somebody_deletes_is_made_anew(topology: Topology) {
     until("the registry knows the new one only", async || world.registered().await.len() == 1).await;
     alice.say(&thread, "into the new one").await;
     assert_eq!(bob.expect("message").await.data["text"], "into the new one");
+}
+
+#[tokio::test]
+async fn a_lease_whose_answers_were_lost_does_not_outlive_the_queue_of_its_edge() {
+    let world = World::start(Topology::PerEdge, 1).await;
+    let _alice = live(&world, 0, "alice").await;
+    let old = held(&world, "alice").await;
+    let put = |nth| Call::to("PutItem").about("U#bob").about(old.queue.as_str()).nth(nth);
+    world.edges[0].faults.on(put(1), Fault::Reset(Moment::After));
+    for nth in 2..100 {
+        world.edges[0].faults.on(put(nth), Fault::Reset(Moment::Before));
+    }
+    let _bob = live(&world, 0, "bob").await;
+    assert_eq!(held(&world, "bob").await.queue, old.queue);
+    world.sqs.delete_queue().queue_url(&old.url).send().await.unwrap();
+    until("bob has a lease, and no other", async || {
+        let leases = world.table.leases(&user("bob")).await.unwrap();
+        matches!(&leases[..], [one] if one.queue != old.queue)
+    })
+    .await;
 }
 
 async fn a_queue_that_was_only_slow_to_appear_is_not_left_behind(topology: Topology) {

@@ -122,3 +122,33 @@ async fn an_answer_that_is_lost_doubles_nothing() {
     let texts: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|m| &m["text"]).collect();
     assert_eq!(texts, ["3", "1"]);
 }
+
+#[tokio::test]
+async fn a_request_that_was_accepted_is_not_refused_when_it_comes_again_though_its_sender_has_left_since() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    // Both of bob's requests have read that his key is unknown: one is about to commit, the other to look
+    // whether he is a member.
+    let (slow, other) = (world.side().await, world.side().await);
+    let commit = slow.faults.hold(Call::to("TransactWriteItems"), Moment::Before);
+    let membership = other.faults.hold(Call::to("GetItem").about("M#bob"), Moment::Before);
+    let say = async |address| {
+        let bob = tests::http::Api { address, ..world.as_user("bob") };
+        let path = format!("/v1/threads/{thread}/messages");
+        bob.call("POST", &path, Some(json!({"text": "once"})), &[("idempotency-key", "one")]).await
+    };
+    let leaving = async {
+        commit.reached().await;
+        membership.reached().await;
+        commit.release();
+        slow.faults.answered(|made| made.operation == "TransactWriteItems").await;
+        let left = world.as_user("bob");
+        let left = left.call("DELETE", &format!("/v1/threads/{thread}/members/bob"), None, &[]).await;
+        assert_eq!(left.status, 204);
+        membership.release();
+    };
+    let (sent, again, ()) = tokio::join!(say(slow.api), say(other.api), leaving);
+    assert_eq!((sent.status, again.status), (StatusCode::CREATED, StatusCode::OK));
+    assert_eq!(sent.body, again.body);
+}

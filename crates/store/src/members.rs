@@ -165,11 +165,18 @@ impl Table {
                 }
                 continue;
             }
-            if current.count() >= limits::THREAD_MEMBERS {
-                return Ok(Changed::Full);
-            }
-            if attempt == 0 && self.full_user(std::slice::from_ref(user)).await?.is_some() {
-                return Ok(Changed::UserFull);
+            let refusal = if current.count() >= limits::THREAD_MEMBERS {
+                Some(Changed::Full)
+            } else if attempt == 0 && self.full_user(std::slice::from_ref(user)).await?.is_some() {
+                Some(Changed::UserFull)
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                if self.is_overtaken(origin).await? {
+                    continue;
+                }
+                return Ok(refusal);
             }
             // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
             let old = self.view(user, thread).await?;
@@ -222,6 +229,9 @@ impl Table {
             }
             let change = if user == &origin.by { Change::Left } else { Change::Removed };
             if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
+                if self.is_overtaken(origin).await? {
+                    continue;
+                }
                 return Ok(Changed::NotAllowed);
             }
             let entry = before.next(origin, thread, user, change);
@@ -272,6 +282,7 @@ impl Table {
         let Some((tail, row)) = tail.zip(row) else { return Ok(Begun::Answer(Changed::NotMember)) };
         let (members, member) = try_join(self.members(thread), self.is_member_at(&tail, &origin.by)).await?;
         Ok(match (member, row.pair.is_some()) {
+            (false, _) if self.is_overtaken(origin).await? => Begun::NotVisible,
             (false, _) => Begun::Answer(Changed::NotMember),
             (true, true) => Begun::Answer(Changed::Direct),
             (true, false) => Begun::Before(Before { tail, thread: row, members }),

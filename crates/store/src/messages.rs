@@ -79,12 +79,16 @@ impl Table {
             // Membership is looked at after the tail, on every try: whoever was a member then may
             // be told no longer that they are.
             if !self.may_write(&tail, &row, &origin.by).await? {
+                if self.is_overtaken(origin).await? {
+                    continue;
+                }
                 return Ok(Sent::NotMember);
             }
             let draft = match self.draft(origin, &row, &tail, asked).await? {
                 Ok(Some(draft)) => draft,
                 Ok(None) if self.nothing_to_write(origin, thread).await? => return Ok(Sent::Unchanged),
                 Ok(None) => continue,
+                Err(_) if self.is_overtaken(origin).await? => continue,
                 Err(refusal) => return Ok(Sent::Refused(refusal)),
             };
             let outcome = match row.pair.filter(|_| attempt == 0) {

@@ -54,6 +54,9 @@ impl Table {
             if attempt == 0
                 && let Some(full) = self.full(&members).await?
             {
+                if self.is_overtaken(origin).await? {
+                    continue;
+                }
                 return Ok(Created::UserFull(full));
             }
             match self.found(self.begin(origin, &entry)?, origin, &entry, &members).await {
