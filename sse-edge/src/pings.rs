@@ -10,8 +10,7 @@ use tokio::time::Instant;
 use crate::engine::TICK;
 
 /// Streams that opened one after the other and are pinged one after the other. What the edge and the
-/// kernel keep of them lies side by side in memory, and the pings of neighbours cost a third less than those
-/// of as many strangers.
+/// kernel keep of them lies side by side in memory, so that less of it is found cold than of as many strangers.
 const NEIGHBOURS: u64 = 64;
 /// Neighbourhoods' pings are this far apart: as exact as the engine keeps time.
 const SLICE: Duration = TICK;
