@@ -302,7 +302,8 @@ impl Device {
             let shown = self.snapshot(&id).await.ok()?;
             threads.extend(shown.map(|shown| (id, shown)));
         }
-        if let Some(wrong) = judge::listed(&self.deployment.cloud, self.user.as_str(), &cursor, &threads) {
+        let so_far = (&*self.deployment.cloud, &*self.history);
+        if let Some(wrong) = judge::listed(so_far, self.user.as_str(), &cursor, &threads) {
             self.wrong(&wrong);
         }
         Some(Page { cursor: Some(cursor), restores, listed: true, threads, ..Page::default() })

@@ -117,15 +117,18 @@ pub(crate) fn judge(deployment: &Deployment, devices: &[Arc<Device>], history: &
 
 /// A list holds every message that lies in the inbox up to its cursor: no stream tells of it again.
 pub(crate) fn listed(
-    cloud: &Cloud,
+    (cloud, history): (&Cloud, &History),
     user: &str,
     cursor: &str,
     threads: &BTreeMap<String, Shown>,
 ) -> Option<String> {
     let end: u64 = cursor.split_once('.')?.1.parse().ok()?;
+    // What a restore left of an inbox may name a place of a log that is another message's by now, and no
+    // cursor lies below it any more.
+    let begin = history.known().base.heads.get(user).copied().unwrap_or(0);
     let state = cloud.state();
     let inbox = state.rows.of(&format!("U#{user}"), "L#");
-    for item in inbox.filter(|item| number(item, "seq").is_some_and(|seq| seq <= end)) {
+    for item in inbox.filter(|item| number(item, "seq").is_some_and(|seq| seq > begin && seq <= end)) {
         let (thread, Some(tseq)) = (text(item, "thread")?, number(item, "tseq")) else { continue };
         // A restore may have lost it.
         let Some(entry) = state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}")) else { continue };
