@@ -47,10 +47,12 @@ pub(crate) async fn take(
             let (lease, former) = shared.own_queue.get(shared, me).await?;
             let until = shared.clock.now() + limits::LEASE_LIFE;
             shared.table.put_lease(user, (&lease.queue, &lease.url), me, Some(until)).await?;
-            // Of one on the queue before, the answer may have been lost.
-            let former = former.as_ref().filter(|former| held != Some(*former));
-            for old in held.filter(|held| **held != lease.queue).into_iter().chain(former) {
-                shared.table.drop_lease(user, old, me).await?;
+            if held != Some(&lease.queue) {
+                // Of one on the queue before, the answer may have been lost.
+                let former = former.iter().map(|(queue, name)| (queue, name));
+                for (old, name) in held.map(|queue| (queue, me)).into_iter().chain(former) {
+                    shared.table.drop_lease(user, old, name).await?;
+                }
             }
             Ok(lease)
         }

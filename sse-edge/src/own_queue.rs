@@ -24,11 +24,13 @@ pub(crate) struct OwnQueue(Mutex<Option<Open>>);
 #[derive(Debug)]
 struct Open {
     lease: Lease,
-    /// The queue before this one, which is gone.
-    former: Option<QueueId>,
+    former: Option<Former>,
     pump: Pump,
     registered_as: BootId,
 }
+
+/// The queue before this one, which is gone, and the name that its leases are held by.
+pub(crate) type Former = (QueueId, BootId);
 
 /// Whether a queue is an edge's and not a user's.
 pub(crate) fn is_edges(queue: &QueueId) -> bool {
@@ -47,7 +49,7 @@ impl OwnQueue {
         &self,
         shared: &Arc<Shared>,
         me: &BootId,
-    ) -> Result<(Lease, Option<QueueId>), NoLease> {
+    ) -> Result<(Lease, Option<Former>), NoLease> {
         let mut place = self.0.lock().await;
         if let Some(open) = place.as_mut().filter(|open| open.pump.is_running()) {
             if open.registered_as != *me {
@@ -57,8 +59,8 @@ impl OwnQueue {
             }
             return Ok((open.lease.clone(), open.former.clone()));
         }
-        let former = place.as_ref().map(|gone| gone.lease.queue.clone());
-        if let Some(gone) = &former {
+        let former = place.as_ref().map(|gone| (gone.lease.queue.clone(), gone.registered_as.clone()));
+        if let Some((gone, _)) = &former {
             leases::delete(shared, gone).await?;
         }
         let lease = Lease::create(shared, new_id(), QueueOf::Edge(me)).await?;

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_keeps_its_time_and_nobody_is_pinged_twice_after_a_pause() {
+    fn a_stream_keeps_its_time_and_makes_up_for_no_ping_that_it_missed() {
         let begin = Instant::now();
         let pings = Pings::new(begin, PERIOD);
         let late = begin + Duration::from_millis(40);

@@ -122,6 +122,10 @@ async fn bad_input_gets_a_clear_problem() {
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         assert!(answer.body["detail"].is_string() && answer.body["instance"].is_string(), "{answer:?}");
     }
+    // What is just short enough is taken.
+    for text in ["\u{7f}".repeat(16 * 1024 / 6), format!("x{}", "\n".repeat(16 * 1024 - 16))] {
+        assert_eq!(alice.post(&messages, json!({"text": text})).await.status, 201);
+    }
     let text = Some(json!({"text": "x"}));
     assert_eq!(
         alice.call("POST", &messages, text.clone(), &[("content-type", "text/plain")]).await.status,

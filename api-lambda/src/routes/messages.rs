@@ -27,8 +27,8 @@ use crate::{answer::failed, fanout::drive::Fanout};
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
-    /// 1 byte to 16 KiB of UTF-8, not only blanks; a control character that ends no line and is no tab counts
-    /// as six bytes.
+    /// 1 byte to 16 KiB of UTF-8, not only blanks; a control character other than `\n`, `\r` and
+    /// `\t` counts as six bytes.
     text: String,
 }
 
@@ -40,14 +40,14 @@ impl NewMessage {
         if size(&self.text) > limits::MESSAGE_BYTES {
             let most = limits::MESSAGE_BYTES;
             let detail =
-                format!("`text` may have at most {most} bytes of UTF-8, with six for each control character");
+                format!("`text` may have at most {most} bytes of UTF-8; a control character counts as six");
             return Err(Problem::new(Kind::TooLarge, detail));
         }
         Ok(())
     }
 }
 
-/// Bytes of a text, as a frame has them: it may be twice as long there, of quotes, and no longer.
+/// Bytes of a text, so that it is at most twice as long in a frame, which has its own limit.
 fn size(text: &str) -> usize {
     let is_escaped = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     text.chars().map(|c| if is_escaped(c) { 6 } else { c.len_utf8() }).sum()

@@ -153,7 +153,7 @@ impl Table {
         let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
-            let before = match self.before(origin, thread).await? {
+            let before = match self.before(origin, thread, attempt).await? {
                 Begun::Before(before) => before,
                 Begun::Answer(answer) => return Ok(answer),
                 Begun::NotVisible => continue,
@@ -173,7 +173,7 @@ impl Table {
                 None
             };
             if let Some(refusal) = refusal {
-                if self.is_overtaken(origin).await? {
+                if self.is_overtaken(origin, attempt).await? {
                     continue;
                 }
                 return Ok(refusal);
@@ -213,7 +213,7 @@ impl Table {
         let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
-            let before = match self.before(origin, thread).await? {
+            let before = match self.before(origin, thread, attempt).await? {
                 Begun::Before(before) => before,
                 Begun::Answer(answer) => return Ok(answer),
                 Begun::NotVisible => continue,
@@ -229,7 +229,7 @@ impl Table {
             }
             let change = if user == &origin.by { Change::Left } else { Change::Removed };
             if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
-                if self.is_overtaken(origin).await? {
+                if self.is_overtaken(origin, attempt).await? {
                     continue;
                 }
                 return Ok(Changed::NotAllowed);
@@ -266,7 +266,7 @@ impl Table {
     }
 
     /// The key first, then the tail, then the members; all anew on every try.
-    async fn before(&self, origin: &Origin, thread: &ThreadId) -> Result<Begun, Error> {
+    async fn before(&self, origin: &Origin, thread: &ThreadId, attempt: u32) -> Result<Begun, Error> {
         let row = keys::thread(thread);
         let (known, tail, row) =
             try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
@@ -279,10 +279,13 @@ impl Table {
             Some(Known::Other) => return Ok(Begun::Answer(Changed::KeyReused)),
             None => {}
         }
-        let Some((tail, row)) = tail.zip(row) else { return Ok(Begun::Answer(Changed::NotMember)) };
+        let Some((tail, row)) = tail.zip(row) else {
+            let is_overtaken = self.is_overtaken(origin, attempt).await?;
+            return Ok(if is_overtaken { Begun::NotVisible } else { Begun::Answer(Changed::NotMember) });
+        };
         let (members, member) = try_join(self.members(thread), self.is_member_at(&tail, &origin.by)).await?;
         Ok(match (member, row.pair.is_some()) {
-            (false, _) if self.is_overtaken(origin).await? => Begun::NotVisible,
+            (false, _) if self.is_overtaken(origin, attempt).await? => Begun::NotVisible,
             (false, _) => Begun::Answer(Changed::NotMember),
             (true, true) => Begun::Answer(Changed::Direct),
             (true, false) => Begun::Before(Before { tail, thread: row, members }),

@@ -75,11 +75,16 @@ impl Table {
                 Some(Known::Other) => return Ok(Sent::KeyReused),
                 None => {}
             }
-            let Some((tail, row)) = tail.zip(row) else { return Ok(Sent::NotMember) };
+            let Some((tail, row)) = tail.zip(row) else {
+                if self.is_overtaken(origin, attempt).await? {
+                    continue;
+                }
+                return Ok(Sent::NotMember);
+            };
             // Membership is looked at after the tail, on every try: whoever was a member then may
             // be told no longer that they are.
             if !self.may_write(&tail, &row, &origin.by).await? {
-                if self.is_overtaken(origin).await? {
+                if self.is_overtaken(origin, attempt).await? {
                     continue;
                 }
                 return Ok(Sent::NotMember);
@@ -88,7 +93,7 @@ impl Table {
                 Ok(Some(draft)) => draft,
                 Ok(None) if self.nothing_to_write(origin, thread).await? => return Ok(Sent::Unchanged),
                 Ok(None) => continue,
-                Err(_) if self.is_overtaken(origin).await? => continue,
+                Err(_) if self.is_overtaken(origin, attempt).await? => continue,
                 Err(refusal) => return Ok(Sent::Refused(refusal)),
             };
             let outcome = match row.pair.filter(|_| attempt == 0) {

@@ -54,7 +54,7 @@ impl Table {
             if attempt == 0
                 && let Some(full) = self.full(&members).await?
             {
-                if self.is_overtaken(origin).await? {
+                if self.is_overtaken(origin, attempt).await? {
                     continue;
                 }
                 return Ok(Created::UserFull(full));
@@ -84,6 +84,8 @@ impl Table {
             }
             if attempt == 0
                 && let Some(full) = self.full(&members).await?
+                // Somebody may have created it meanwhile, and filled them by it.
+                && self.entry(&id, 1).await?.is_none()
             {
                 return Ok(Created::UserFull(full));
             }

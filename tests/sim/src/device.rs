@@ -303,7 +303,9 @@ impl Device {
             threads.extend(shown.map(|shown| (id, shown)));
         }
         let so_far = (&*self.deployment.cloud, &*self.history);
-        if let Some(wrong) = judge::listed(so_far, self.user.as_str(), &cursor, &threads) {
+        if let Some(wrong) = judge::listed(so_far, self.user.as_str(), &cursor, &threads)
+            && self.history.known().restores == restores
+        {
             self.wrong(&wrong);
         }
         Some(Page { cursor: Some(cursor), restores, listed: true, threads, ..Page::default() })
