@@ -40,7 +40,7 @@ struct Truth {
     owed: Vec<String>,
 }
 
-fn text(item: &Item, name: &str) -> Option<String> {
+pub(crate) fn text(item: &Item, name: &str) -> Option<String> {
     Some(item.get(name)?.text()?.to_owned())
 }
 
@@ -123,14 +123,14 @@ pub(crate) fn listed(
     threads: &BTreeMap<String, Shown>,
 ) -> Option<String> {
     let end: u64 = cursor.split_once('.')?.1.parse().ok()?;
-    // What a restore left of an inbox may name a place of a log that is another message's by now, and no
-    // cursor lies below it any more.
-    let begin = history.known().base.heads.get(user).copied().unwrap_or(0);
-    let state = cloud.state();
+    let (state, known) = (cloud.state(), history.known());
     let inbox = state.rows.of(&format!("U#{user}"), "L#");
-    for item in inbox.filter(|item| number(item, "seq").is_some_and(|seq| seq > begin && seq <= end)) {
+    for item in inbox.filter(|item| number(item, "seq").is_some_and(|seq| seq <= end)) {
         let (thread, Some(tseq)) = (text(item, "thread")?, number(item, "tseq")) else { continue };
-        // A restore may have lost it.
+        // A restore may have lost it, and another message be there by now.
+        if number(item, "seq").is_some_and(|seq| known.base.lost.contains(&(user.to_owned(), seq))) {
+            continue;
+        }
         let Some(entry) = state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}")) else { continue };
         let body = text(entry, "body")?;
         if let Some(shown) = threads.get(&thread)
