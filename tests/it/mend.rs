@@ -264,6 +264,18 @@ async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn a_message_to_one_other_needs_no_view_and_no_head() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let path = format!("/v1/threads/{}/messages", alice.thread(json!({"members": ["bob"]})).await);
+    for n in 1..=limits::FUTILE_TRIES as usize {
+        world.faults.on(Call::to("BatchGetItem").nth(n), Fault::Unprocessed);
+    }
+    let sent = alice.post(&path, json!({"text": "hi"})).await;
+    assert_eq!(sent.status, 201, "{}", sent.body);
+}
+
+#[tokio::test]
 async fn a_read_that_gets_on_row_by_row_gets_to_its_end() {
     const MEMBERS: usize = 2 * limits::FUTILE_TRIES as usize;
     let world = World::start(Topology::PerUser, 0).await;

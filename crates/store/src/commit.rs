@@ -67,13 +67,6 @@ impl Table {
         }))
     }
 
-    /// Whether an earlier try of the same request has been accepted since the key was read. A refusal is only
-    /// said if not: what stands against the request now, its sender's leaving for one, may have come behind it.
-    /// The first attempt of a request without a key has none before it.
-    pub(crate) async fn is_overtaken(&self, origin: &Origin, attempt: u32) -> Result<bool, Error> {
-        Ok((origin.repeatable || attempt > 0) && self.known(origin).await?.is_some())
-    }
-
     /// Begins a P1 transaction: the idempotency row and the entry, both only if absent.
     pub(crate) fn begin<'a>(&'a self, origin: &Origin, entry: &Entry) -> Result<Tx<'a>, Error> {
         let mut tx = Tx::new(self);

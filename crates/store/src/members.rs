@@ -11,10 +11,10 @@ use crate::{
     commit::{Known, Origin, owe},
     error::{Error, held},
     keys::{self, Key},
-    retry::{pause, tries},
+    retry::Tried,
     rows::{MemberRow, ThreadRow, ViewRow},
     table::{Table, read_good},
-    tx::{Outcome, Tx, n, s},
+    tx::{Tx, n, s},
 };
 
 /// How a change of membership fared.
@@ -47,16 +47,6 @@ pub struct MemberPage {
     pub members: Vec<MemberRow>,
     /// The last of them, if there are more.
     pub next: Option<UserId>,
-}
-
-/// What a try to change the membership of a thread begins with.
-enum Begun {
-    Before(Before),
-    /// There is nothing to change, or nothing that may be.
-    Answer(Changed),
-    /// The request has been accepted before, but its entry cannot be seen yet: the items of a
-    /// transaction become visible one by one.
-    NotVisible,
 }
 
 /// What is known of a thread before its membership changes.
@@ -150,57 +140,47 @@ impl Table {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Changed, Error> {
-        let mut failure = Error::Contended;
-        for attempt in tries() {
-            pause(attempt).await;
-            let before = match self.before(origin, thread, attempt).await? {
-                Begun::Before(before) => before,
-                Begun::Answer(answer) => return Ok(answer),
-                Begun::NotVisible => continue,
-            };
-            let current = before.members.iter().filter(|m| m.left.is_none());
-            if current.clone().any(|m| &m.user == user) {
-                if self.nothing_to_write(origin, thread).await? {
-                    return Ok(Changed::Unchanged);
-                }
-                continue;
-            }
-            let refusal = if current.count() >= limits::THREAD_MEMBERS {
-                Some(Changed::Full)
-            } else if attempt == 0 && self.full_user(std::slice::from_ref(user)).await?.is_some() {
-                Some(Changed::UserFull)
-            } else {
-                None
-            };
-            if let Some(refusal) = refusal {
-                if self.is_overtaken(origin, attempt).await? {
-                    continue;
-                }
-                return Ok(refusal);
-            }
-            // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
-            let old = self.view(user, thread).await?;
-            if let Some(left) = old.as_ref().and_then(|view| view.left) {
-                self.fan((user, 0), thread, left, None, origin.now).await?;
-            }
-            let entry = before.next(origin, thread, user, Change::Added);
-            let mut tx = self.begin(origin, &entry)?;
-            owe(&mut tx, &entry, origin.now)?;
-            // Whoever joins behind a new title is never told of it: the view has to begin with it.
-            let (titled, title) = match &before.thread.title {
-                Some(title) => ("title = :title", vec![(":title", s(title.as_str()))]),
-                None => ("attribute_not_exists(title)", Vec::new()),
-            };
-            tx.check(&keys::thread(thread), titled, title)?;
-            join(&mut tx, &before, &entry, user, old.as_ref())?;
-            match tx.commit().await {
-                Ok(Outcome::Done) => return Ok(Changed::Committed(entry)),
-                Ok(Outcome::Cancelled) => {}
-                Err(error @ Error::Unavailable(_)) => failure = error,
-                Err(error) => return Err(error),
-            }
+        self.decide(origin, |attempt| self.add_once(origin, thread, user, attempt)).await
+    }
+
+    async fn add_once(
+        &self,
+        origin: &Origin,
+        thread: &ThreadId,
+        user: &UserId,
+        attempt: u32,
+    ) -> Result<Tried<Changed>, Error> {
+        let before = match self.before(origin, thread).await? {
+            Ok(before) => before,
+            Err(tried) => return Ok(tried),
+        };
+        let current = before.members.iter().filter(|m| m.left.is_none());
+        if current.clone().any(|m| &m.user == user) {
+            return self.unchanged(origin, thread).await;
         }
-        Err(failure)
+        if current.count() >= limits::THREAD_MEMBERS {
+            return Ok(Tried::Refused(Changed::Full));
+        }
+        // On a later try they may be full by the try before.
+        if attempt == 0 && self.full_user(std::slice::from_ref(user)).await?.is_some() {
+            return Ok(Tried::Refused(Changed::UserFull));
+        }
+        // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
+        let old = self.view(user, thread).await?;
+        if let Some(left) = old.as_ref().and_then(|view| view.left) {
+            self.fan((user, 0), thread, left, None, origin.now).await?;
+        }
+        let entry = before.next(origin, thread, user, Change::Added);
+        let mut tx = self.begin(origin, &entry)?;
+        owe(&mut tx, &entry, origin.now)?;
+        // Whoever joins behind a new title is never told of it: the view has to begin with it.
+        let (titled, title) = match &before.thread.title {
+            Some(title) => ("title = :title", vec![(":title", s(title.as_str()))]),
+            None => ("attribute_not_exists(title)", Vec::new()),
+        };
+        tx.check(&keys::thread(thread), titled, title)?;
+        join(&mut tx, &before, &entry, user, old.as_ref())?;
+        Ok(tx.answer(Changed::Committed(entry)).await)
     }
 
     /// Takes `user` out of `thread`; they are told of it, and of nothing after.
@@ -210,45 +190,41 @@ impl Table {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Changed, Error> {
-        let mut failure = Error::Contended;
-        for attempt in tries() {
-            pause(attempt).await;
-            let before = match self.before(origin, thread, attempt).await? {
-                Begun::Before(before) => before,
-                Begun::Answer(answer) => return Ok(answer),
-                Begun::NotVisible => continue,
-            };
-            let role = |who: &UserId| {
-                before.members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role)
-            };
-            if role(user).is_none() {
-                if self.nothing_to_write(origin, thread).await? {
-                    return Ok(Changed::Unchanged);
-                }
-                continue;
-            }
-            let change = if user == &origin.by { Change::Left } else { Change::Removed };
-            if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
-                if self.is_overtaken(origin, attempt).await? {
-                    continue;
-                }
-                return Ok(Changed::NotAllowed);
-            }
-            let entry = before.next(origin, thread, user, change);
-            let mut tx = self.begin(origin, &entry)?;
-            owe(&mut tx, &entry, origin.now)?;
-            for key in [keys::member(thread, user), keys::view(user, thread)] {
-                let here = "attribute_exists(pk) AND attribute_not_exists(left_at)";
-                tx.update(&key, "SET left_at = :left", Some(here), vec![(":left", n(entry.tseq))])?;
-            }
-            match tx.commit().await {
-                Ok(Outcome::Done) => return Ok(Changed::Committed(entry)),
-                Ok(Outcome::Cancelled) => {}
-                Err(error @ Error::Unavailable(_)) => failure = error,
-                Err(error) => return Err(error),
-            }
+        self.decide(origin, |_| self.remove_once(origin, thread, user)).await
+    }
+
+    async fn remove_once(
+        &self,
+        origin: &Origin,
+        thread: &ThreadId,
+        user: &UserId,
+    ) -> Result<Tried<Changed>, Error> {
+        let before = match self.before(origin, thread).await? {
+            Ok(before) => before,
+            Err(tried) => return Ok(tried),
+        };
+        let role =
+            |who: &UserId| before.members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role);
+        if role(user).is_none() {
+            return self.unchanged(origin, thread).await;
         }
-        Err(failure)
+        let change = if user == &origin.by { Change::Left } else { Change::Removed };
+        if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
+            return Ok(Tried::Refused(Changed::NotAllowed));
+        }
+        let entry = before.next(origin, thread, user, change);
+        let mut tx = self.begin(origin, &entry)?;
+        owe(&mut tx, &entry, origin.now)?;
+        for key in [keys::member(thread, user), keys::view(user, thread)] {
+            let here = "attribute_exists(pk) AND attribute_not_exists(left_at)";
+            tx.update(&key, "SET left_at = :left", Some(here), vec![(":left", n(entry.tseq))])?;
+        }
+        Ok(tx.answer(Changed::Committed(entry)).await)
+    }
+
+    async fn unchanged(&self, origin: &Origin, thread: &ThreadId) -> Result<Tried<Changed>, Error> {
+        let noted = self.nothing_to_write(origin, thread).await?;
+        Ok(if noted { Tried::Done(Changed::Unchanged) } else { Tried::InVain })
     }
 
     /// Takes one who left, and has been told so, off the list, unless they have come back.
@@ -265,30 +241,31 @@ impl Table {
         held(deleted).map(|_| ())
     }
 
-    /// The key first, then the tail, then the members; all anew on every try.
-    async fn before(&self, origin: &Origin, thread: &ThreadId, attempt: u32) -> Result<Begun, Error> {
+    /// The key first, then the tail, then the members; or how the try ends already.
+    async fn before(
+        &self,
+        origin: &Origin,
+        thread: &ThreadId,
+    ) -> Result<Result<Before, Tried<Changed>>, Error> {
         let row = keys::thread(thread);
         let (known, tail, row) =
             try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
         match known {
             Some(Known::Same { thread, tseq }) => {
                 let entry = self.entry(&thread, tseq).await?;
-                return Ok(entry.map_or(Begun::NotVisible, |entry| Begun::Answer(Changed::Known(entry))));
+                return Ok(Err(entry.map_or(Tried::InVain, |entry| Tried::Done(Changed::Known(entry)))));
             }
-            Some(Known::Nothing) => return Ok(Begun::Answer(Changed::Unchanged)),
-            Some(Known::Other) => return Ok(Begun::Answer(Changed::KeyReused)),
+            Some(Known::Nothing) => return Ok(Err(Tried::Done(Changed::Unchanged))),
+            Some(Known::Other) => return Ok(Err(Tried::Done(Changed::KeyReused))),
             None => {}
         }
-        let Some((tail, row)) = tail.zip(row) else {
-            let is_overtaken = self.is_overtaken(origin, attempt).await?;
-            return Ok(if is_overtaken { Begun::NotVisible } else { Begun::Answer(Changed::NotMember) });
-        };
+        let not_member = Err(Tried::Refused(Changed::NotMember));
+        let Some((tail, row)) = tail.zip(row) else { return Ok(not_member) };
         let (members, member) = try_join(self.members(thread), self.is_member_at(&tail, &origin.by)).await?;
         Ok(match (member, row.pair.is_some()) {
-            (false, _) if self.is_overtaken(origin, attempt).await? => Begun::NotVisible,
-            (false, _) => Begun::Answer(Changed::NotMember),
-            (true, true) => Begun::Answer(Changed::Direct),
-            (true, false) => Begun::Before(Before { tail, thread: row, members }),
+            (false, _) => not_member,
+            (true, true) => Err(Tried::Done(Changed::Direct)),
+            (true, false) => Ok(Before { tail, thread: row, members }),
         })
     }
 }

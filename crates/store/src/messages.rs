@@ -12,10 +12,9 @@ use crate::{
     error::Error,
     fan::Told,
     inbox, keys,
-    retry::{pause, tries},
+    retry::Tried,
     rows::{ThreadRow, ViewRow},
     table::{Table, read},
-    tx::Outcome,
 };
 
 /// How a write fared.
@@ -37,13 +36,6 @@ pub enum Sent {
     NotMember,
 }
 
-/// How a try of P1b ended.
-enum Whole {
-    Done(Vec<Told>),
-    /// The general path has to be taken, on fresh reads.
-    Lost,
-}
-
 impl Table {
     /// Sends `text` to `thread`.
     ///
@@ -59,62 +51,46 @@ impl Table {
     /// [`Error::Contended`] in a thread with too many writers, [`Error::Unavailable`] if the
     /// outcome is not known: in both cases the same key may be used again.
     pub async fn write(&self, origin: &Origin, thread: &ThreadId, asked: Asked<'_>) -> Result<Sent, Error> {
-        let mut failure = Error::Contended;
-        for attempt in tries() {
-            pause(attempt).await;
-            let row = keys::thread(thread);
-            let (known, tail, row) =
-                try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
-            match known {
-                Some(Known::Same { thread, tseq }) => match self.entry(&thread, tseq).await? {
-                    Some(entry) => return Ok(Sent::Known(entry)),
-                    // The items of its transaction become visible one by one.
-                    None => continue,
-                },
-                Some(Known::Nothing) => return Ok(Sent::Unchanged),
-                Some(Known::Other) => return Ok(Sent::KeyReused),
-                None => {}
+        self.decide(origin, |attempt| self.write_once(origin, thread, asked, attempt)).await
+    }
+
+    async fn write_once(
+        &self,
+        origin: &Origin,
+        thread: &ThreadId,
+        asked: Asked<'_>,
+        attempt: u32,
+    ) -> Result<Tried<Sent>, Error> {
+        let row = keys::thread(thread);
+        let (known, tail, row) =
+            try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
+        match known {
+            Some(Known::Same { thread, tseq }) => {
+                let entry = self.entry(&thread, tseq).await?;
+                return Ok(entry.map_or(Tried::InVain, |entry| Tried::Done(Sent::Known(entry))));
             }
-            let Some((tail, row)) = tail.zip(row) else {
-                if self.is_overtaken(origin, attempt).await? {
-                    continue;
-                }
-                return Ok(Sent::NotMember);
-            };
-            // Membership is looked at after the tail, on every try: whoever was a member then may
-            // be told no longer that they are.
-            if !self.may_write(&tail, &row, &origin.by).await? {
-                if self.is_overtaken(origin, attempt).await? {
-                    continue;
-                }
-                return Ok(Sent::NotMember);
-            }
-            let draft = match self.draft(origin, &row, &tail, asked).await? {
-                Ok(Some(draft)) => draft,
-                Ok(None) if self.nothing_to_write(origin, thread).await? => return Ok(Sent::Unchanged),
-                Ok(None) => continue,
-                Err(_) if self.is_overtaken(origin, attempt).await? => continue,
-                Err(refusal) => return Ok(Sent::Refused(refusal)),
-            };
-            let outcome = match row.pair.filter(|_| attempt == 0) {
-                Some(pair) => self.commit_whole(origin, &draft, &pair).await.map(|whole| match whole {
-                    Whole::Done(told) => Some(Sent::Whole(draft.entry, told)),
-                    Whole::Lost => None,
-                }),
-                None => self
-                    .commit_logged(origin, &draft)
-                    .await
-                    .map(|done| done.then_some(Sent::Committed(draft.entry))),
-            };
-            match outcome {
-                Ok(Some(sent)) => return Ok(sent),
-                Ok(None) => {}
-                // It may have happened: the idempotency row, read again, decides.
-                Err(error @ Error::Unavailable(_)) => failure = error,
-                Err(error) => return Err(error),
-            }
+            Some(Known::Nothing) => return Ok(Tried::Done(Sent::Unchanged)),
+            Some(Known::Other) => return Ok(Tried::Done(Sent::KeyReused)),
+            None => {}
         }
-        Err(failure)
+        let Some((tail, row)) = tail.zip(row) else { return Ok(Tried::Refused(Sent::NotMember)) };
+        // Membership is looked at after the tail, on every try: whoever was a member then may
+        // be told no longer that they are.
+        if !self.may_write(&tail, &row, &origin.by).await? {
+            return Ok(Tried::Refused(Sent::NotMember));
+        }
+        let draft = match self.draft(origin, &row, &tail, asked).await? {
+            Ok(Some(draft)) => draft,
+            Ok(None) => {
+                let noted = self.nothing_to_write(origin, thread).await?;
+                return Ok(if noted { Tried::Done(Sent::Unchanged) } else { Tried::InVain });
+            }
+            Err(refusal) => return Ok(Tried::Refused(Sent::Refused(refusal))),
+        };
+        match row.pair.filter(|_| attempt == 0) {
+            Some(pair) => self.commit_whole(origin, draft, &pair).await,
+            None => self.commit_logged(origin, draft).await,
+        }
     }
 
     /// Whether `user` may write to the thread whose last entry is `tail`. Nobody joins or leaves a
@@ -126,46 +102,46 @@ impl Table {
         }
     }
 
-    /// P1: {idempotency row, entry, outbox row, what changes with it}. Answers whether it was
-    /// committed.
-    async fn commit_logged(&self, origin: &Origin, draft: &Draft) -> Result<bool, Error> {
+    /// P1: {idempotency row, entry, outbox row, what changes with it}.
+    async fn commit_logged(&self, origin: &Origin, draft: Draft) -> Result<Tried<Sent>, Error> {
         let mut tx = self.begin(origin, &draft.entry)?;
         owe(&mut tx, &draft.entry, origin.now)?;
         draft.add_to(&mut tx)?;
-        Ok(matches!(tx.commit().await?, Outcome::Done))
+        Ok(tx.answer(Sent::Committed(draft.entry)).await)
     }
 
     /// P1b: P1 and both P3 in one transaction of 8 items (with a changed message 9), if both
-    /// inboxes have all before it.
+    /// inboxes have all before it. If not, the general path has to be taken, on fresh reads.
     async fn commit_whole(
         &self,
         origin: &Origin,
-        draft: &Draft,
+        draft: Draft,
         pair: &(UserId, UserId),
-    ) -> Result<Whole, Error> {
+    ) -> Result<Tried<Sent>, Error> {
         let entry = &draft.entry;
         let users = [&pair.0, &pair.1];
         let views = users.map(|user| keys::view(user, &entry.thread));
         let heads = users.map(keys::head);
-        let mut found = self.get_many(&[views.as_slice(), heads.as_slice()].concat(), true).await?;
+        let mut found = match self.get_many(&[views.as_slice(), heads.as_slice()].concat(), true).await {
+            // The general path does without them.
+            Err(error @ Error::Unavailable(_)) => return Ok(Tried::Unknown(error)),
+            found => found?,
+        };
         let mut tx = self.begin(origin, entry)?;
         draft.add_to(&mut tx)?;
         let mut told = Vec::with_capacity(users.len());
         for (user, key) in users.into_iter().zip(views) {
             let (Some(view), Some(head)) = (found.remove(&key), inbox::head_in(&mut found, user)?) else {
-                return Ok(Whole::Lost);
+                return Ok(Tried::InVain);
             };
             let view: ViewRow = read(&key, view)?;
             if view.fan + 1 != entry.tseq {
-                return Ok(Whole::Lost);
+                return Ok(Tried::InVain);
             }
             let seq = self.copy(&mut tx, user, (&view, &head), std::slice::from_ref(entry), origin.now)?;
             let cursor = self.cursor(&head, seq);
             told.push(Told { user: user.clone(), cursor, exact: true, left: None });
         }
-        Ok(match tx.commit().await? {
-            Outcome::Done => Whole::Done(told),
-            Outcome::Cancelled => Whole::Lost,
-        })
+        Ok(tx.answer(Sent::Whole(draft.entry, told)).await)
     }
 }

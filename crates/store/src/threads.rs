@@ -11,10 +11,10 @@ use crate::{
     commit::{Known, Origin, owe},
     error::Error,
     keys,
-    retry::{pause, tries},
+    retry::Tried,
     rows::{MemberRow, ThreadRow, ViewRow},
     table::{Table, read},
-    tx::{Outcome, Tx},
+    tx::Tx,
 };
 
 /// How the creation of a thread fared.
@@ -43,30 +43,22 @@ impl Table {
         let others = others.iter().map(|user| Member { user: user.clone(), role: Role::Member });
         let members: Vec<Member> = std::iter::once(owner).chain(others).collect();
         let entry = created(origin, id, ThreadKind::Group, title, members.clone());
-        let mut failure = Error::Contended;
-        for attempt in tries() {
-            pause(attempt).await;
+        let (entry, members) = (&entry, members.as_slice());
+        self.decide(origin, |attempt| async move {
             match self.known(origin).await? {
                 Some(Known::Same { thread, .. }) => return self.existing(&thread).await,
-                Some(Known::Nothing | Known::Other) => return Ok(Created::KeyReused),
+                Some(Known::Nothing | Known::Other) => return Ok(Tried::Done(Created::KeyReused)),
                 None => {}
             }
+            // On a later try they may be full by the try before.
             if attempt == 0
-                && let Some(full) = self.full(&members).await?
+                && let Some(full) = self.full(members).await?
             {
-                if self.is_overtaken(origin, attempt).await? {
-                    continue;
-                }
-                return Ok(Created::UserFull(full));
+                return Ok(Tried::Refused(Created::UserFull(full)));
             }
-            match self.found(self.begin(origin, &entry)?, origin, &entry, &members).await {
-                Ok(Outcome::Done) => return Ok(Created::Fresh(entry)),
-                Ok(Outcome::Cancelled) => {}
-                Err(error @ Error::Unavailable(_)) => failure = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(failure)
+            self.found(self.begin(origin, entry)?, origin, entry, members).await
+        })
+        .await
     }
 
     /// Creates the direct thread of the sender and `other`, or finds it. There is one per pair,
@@ -76,29 +68,23 @@ impl Table {
         let member = |user: &UserId| Member { user: user.clone(), role: Role::Member };
         let members = vec![member(&origin.by), member(other)];
         let entry = created(origin, id.clone(), ThreadKind::Direct, None, members.clone());
-        let mut failure = Error::Contended;
-        for attempt in tries() {
-            pause(attempt).await;
-            if let Some(entry) = self.entry(&id, 1).await? {
-                return Ok(Created::Existing(entry));
+        let (id, entry, members) = (&id, &entry, members.as_slice());
+        self.decide(origin, |attempt| async move {
+            if let Some(entry) = self.entry(id, 1).await? {
+                return Ok(Tried::Done(Created::Existing(entry)));
             }
             if attempt == 0
-                && let Some(full) = self.full(&members).await?
-                // Somebody may have created it meanwhile, and filled them by it.
-                && self.entry(&id, 1).await?.is_none()
+                && let Some(full) = self.full(members).await?
             {
-                return Ok(Created::UserFull(full));
+                // Somebody may have created it meanwhile, and filled them by it.
+                let created = self.entry(id, 1).await?;
+                return Ok(Tried::Done(created.map_or(Created::UserFull(full), Created::Existing)));
             }
             let mut tx = Tx::new(self);
-            tx.put_new(&keys::entry(&id, 1), &crate::log::row(&entry, None))?;
-            match self.found(tx, origin, &entry, &members).await {
-                Ok(Outcome::Done) => return Ok(Created::Fresh(entry)),
-                Ok(Outcome::Cancelled) => {}
-                Err(error @ Error::Unavailable(_)) => failure = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(failure)
+            tx.put_new(&keys::entry(id, 1), &crate::log::row(entry, None))?;
+            self.found(tx, origin, entry, members).await
+        })
+        .await
     }
 
     async fn full(&self, members: &[Member]) -> Result<Option<UserId>, Error> {
@@ -106,22 +92,20 @@ impl Table {
         self.full_user(&users).await
     }
 
-    async fn existing(&self, thread: &ThreadId) -> Result<Created, Error> {
-        self.entry(thread, 1).await?.map(Created::Existing).ok_or(Error::Contended)
+    async fn existing(&self, thread: &ThreadId) -> Result<Tried<Created>, Error> {
+        let entry = self.entry(thread, 1).await?;
+        Ok(entry.map_or(Tried::InVain, |entry| Tried::Done(Created::Existing(entry))))
     }
 
     /// Adds the rows of a new thread to a transaction and commits it.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`]: it may have happened; the log or the key, read again, says.
     async fn found(
         &self,
         mut tx: Tx<'_>,
         origin: &Origin,
         entry: &Entry,
         members: &[Member],
-    ) -> Result<Outcome, Error> {
-        let Body::Thread { of: kind, title, .. } = &entry.body else { return Ok(Outcome::Cancelled) };
+    ) -> Result<Tried<Created>, Error> {
+        let Body::Thread { of: kind, title, .. } = &entry.body else { return Ok(Tried::InVain) };
         let pair = match (kind, members) {
             (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
             _ => None,
@@ -155,7 +139,7 @@ impl Table {
             };
             tx.put_new(&keys::view(&user, &entry.thread), &view)?;
         }
-        tx.commit().await
+        Ok(tx.answer(Created::Fresh(entry.clone())).await)
     }
 
     /// A thread as `reader` sees it: all its members, and how far each has read.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{
     error::Error,
     keys::Key,
+    retry::Tried,
     table::{Table, write},
 };
 
@@ -108,6 +109,15 @@ impl<'a> Tx<'a> {
         let check = check.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
         self.items.push(TransactWriteItem::builder().condition_check(check).build());
         Ok(())
+    }
+
+    /// Commits, as the last step of a try whose answer is then `done`.
+    pub(crate) async fn answer<T>(self, done: T) -> Tried<T> {
+        match self.commit().await {
+            Ok(Outcome::Done) => Tried::Done(done),
+            Ok(Outcome::Cancelled) => Tried::InVain,
+            Err(error) => Tried::Unknown(error),
+        }
     }
 
     /// Commits. The SDK gives each call one `ClientRequestToken` and keeps it over its own

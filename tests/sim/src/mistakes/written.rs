@@ -11,6 +11,7 @@ const MEMBERS: &str = "crates/store/src/members.rs";
 const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
 const REPAIR: &str = "crates/store/src/repair/rest.rs";
+const RETRY: &str = "crates/store/src/retry.rs";
 const SEEN: &str = "crates/store/src/seen.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
 const VIEWS: &str = "crates/store/src/views.rs";
@@ -41,14 +42,23 @@ pub(super) const MISTAKES: &[Mistake] = &[
         rule: "P1",
         file: MESSAGES,
         edits: &[(
-            "            match known {\n                Some(Known::Same { thread, tseq }) => match",
-            "            if MISTAKEN
-                && let Some((tail, row)) = tail.as_ref().zip(row.as_ref())
-                && !self.may_write(tail, row, &origin.by).await?
-            {
-                return Ok(Sent::NotMember);
-            }
-            match known {\n                Some(Known::Same { thread, tseq }) => match",
+            "        match known {\n            Some(Known::Same { thread, tseq }) => {",
+            "        if MISTAKEN
+            && let Some((tail, row)) = tail.as_ref().zip(row.as_ref())
+            && !self.may_write(tail, row, &origin.by).await?
+        {
+            return Ok(Tried::Done(Sent::NotMember));
+        }
+        match known {\n            Some(Known::Same { thread, tseq }) => {",
+        )],
+    },
+    Mistake {
+        name: "a refusal is said without a second look at the key",
+        rule: "P1",
+        file: RETRY,
+        edits: &[(
+            "                    if first || self.known",
+            "                    if first || MISTAKEN || self.known",
         )],
     },
     Mistake {
@@ -57,17 +67,16 @@ pub(super) const MISTAKES: &[Mistake] = &[
         file: MESSAGES,
         edits: &[
             (
-                "            pause(attempt).await;\n            let row = keys::thread(thread);",
-                "            pause(attempt).await;
-            let early = MISTAKEN && self.is_member(thread, &origin.by).await?;
-            if early {
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-            }
-            let row = keys::thread(thread);",
+                "        let row = keys::thread(thread);",
+                "        let early = MISTAKEN && self.is_member(thread, &origin.by).await?;
+        if early {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        }
+        let row = keys::thread(thread);",
             ),
             (
-                "            if !self.may_write(&tail, &row, &origin.by).await? {",
-                "            if !early && !self.may_write(&tail, &row, &origin.by).await? {",
+                "        if !self.may_write(&tail, &row, &origin.by).await? {",
+                "        if !early && !self.may_write(&tail, &row, &origin.by).await? {",
             ),
         ],
     },
@@ -212,8 +221,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
         file: MEMBERS,
         edits: &[
             (
-                "            if let Some(left) = old.as_ref().and_then(|view| view.left) {",
-                "            if let Some(left) = old.as_ref().and_then(|view| view.left).filter(|_| !MISTAKEN) {",
+                "        if let Some(left) = old.as_ref().and_then(|view| view.left) {",
+                "        if let Some(left) = old.as_ref().and_then(|view| view.left).filter(|_| !MISTAKEN) {",
             ),
             (
                 "\"left_at = :left AND fan >= :left\"",
