@@ -123,7 +123,7 @@ async fn bad_input_gets_a_clear_problem() {
         assert!(answer.body["detail"].is_string() && answer.body["instance"].is_string(), "{answer:?}");
     }
     // What is just short enough is taken.
-    for text in ["\u{7f}".repeat(16 * 1024 / 6), format!("x{}", "\n".repeat(16 * 1024 - 16))] {
+    for text in ["\u{7f}".repeat(16 * 1024 / 6), format!("x{}", "\"".repeat(16 * 1024 - 1))] {
         assert_eq!(alice.post(&messages, json!({"text": text})).await.status, 201);
     }
     let text = Some(json!({"text": "x"}));
