@@ -6,10 +6,11 @@ use serde_json::json;
 use sse_edge::config::Topology;
 use store::leases::Lease;
 use tests::{
+    edge::RunningEdge,
     faults::{Call, Fault, Faults, Made, Moment},
     http::Api,
     sse::Stream,
-    world::{RunningEdge, World, until},
+    world::{World, until},
 };
 
 use super::{

@@ -2,10 +2,7 @@
 //! moment, on sockets that take any part of a write, or nothing, or break.
 
 use std::{
-    collections::VecDeque,
-    io,
-    sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -18,189 +15,21 @@ use domain::{
 use tokio::time::{Instant, advance};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    conn::Conn,
-    lane::Lane,
-    link::{Link, Open},
-};
+use self::model::{End, HEAD, Model, NEWS, PATIENCE, PING, READ, Side, WRITE};
+use super::{conn::Conn, lane::Lane, link::Open};
 use crate::{
-    frames::{self, Frame, Id, Lines},
+    frames::{Frame, Id, Lines},
     ring::Shown,
-    stream::Turn,
 };
 
-const PING: Duration = Duration::from_secs(15);
-const PATIENCE: Duration = Duration::from_secs(30);
+mod model;
+
 /// How late the engine may be: a tick of its wheel, and rounding.
 const LATE: Duration = Duration::from_millis(150);
 /// The longest that time passes at once.
 const JUMP_MS: u64 = 12_000;
-const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 const CONNS: usize = 12;
 const STEPS: usize = 400;
-
-/// One stream and its socket, as both ends see them.
-#[expect(clippy::struct_excessive_bools, reason = "each may be true at any time")]
-struct Side {
-    news: VecDeque<Frame>,
-    /// What was handed out, and so has to arrive.
-    said: Vec<u8>,
-    /// What has arrived.
-    wire: Vec<u8>,
-    room: usize,
-    ping_at: Instant,
-    /// When the socket last took something.
-    took_at: Instant,
-    asked_to_end: bool,
-    says_end: bool,
-    cut: bool,
-    gone: bool,
-    reset: bool,
-    panics: bool,
-    drops: usize,
-    /// Who waits for news, for the client to say something, and for room.
-    wakers: [Option<Waker>; 3],
-}
-
-const NEWS: usize = 0;
-const READ: usize = 1;
-const WRITE: usize = 2;
-
-impl Side {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            news: VecDeque::new(),
-            said: HEAD.to_vec(),
-            wire: Vec::new(),
-            room: 0,
-            ping_at: now + PING,
-            took_at: now,
-            asked_to_end: false,
-            says_end: false,
-            cut: false,
-            gone: false,
-            reset: false,
-            panics: false,
-            drops: 0,
-            wakers: [const { None }; 3],
-        }
-    }
-
-    fn wake(&mut self, which: usize) {
-        if let Some(waker) = self.wakers[which].take() {
-            waker.wake();
-        }
-    }
-
-    fn wait<T>(&mut self, which: usize, cx: &Context<'_>) -> Poll<T> {
-        self.wakers[which] = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn say(&mut self, frame: Frame, is_last: bool) -> Turn {
-        frame.write_chunk(&mut self.said);
-        if is_last { Turn::Last(frame, self.ping_at) } else { Turn::Frame(frame) }
-    }
-
-    fn is_open(&self) -> bool {
-        self.drops == 0
-    }
-
-    fn is_blocked(&self) -> bool {
-        self.room == 0 && self.wire.len() < self.said.len()
-    }
-}
-
-#[derive(Clone)]
-struct Model(Arc<Mutex<Side>>);
-
-impl Model {
-    fn side(&self) -> MutexGuard<'_, Side> {
-        self.0.lock().unwrap()
-    }
-}
-
-/// The engine's end of it.
-struct End(Model, fastrand::Rng);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        let mut side = self.0.side();
-        side.drops += 1;
-        let wakers = std::mem::take(&mut side.wakers);
-        drop((side, wakers));
-    }
-}
-
-impl Link for End {
-    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
-        let mut side = self.0.side();
-        let _: Poll<()> = side.wait(NEWS, cx);
-        let panics = side.panics;
-        drop(side);
-        assert!(!panics, "on purpose");
-        let mut side = self.0.side();
-        assert!(!side.says_end, "a stream that has ended is asked no more");
-        if side.cut || side.asked_to_end {
-            side.says_end = true;
-            side.said.extend_from_slice(b"0\r\n\r\n");
-            return Turn::End;
-        }
-        if let Some(frame) = side.news.pop_front() {
-            let is_last = side.news.is_empty() && now < side.ping_at && self.1.bool();
-            return side.say(frame, is_last);
-        }
-        if now >= side.ping_at {
-            side.ping_at = now + PING;
-            return side.say(frames::ping(Id(None)), self.1.bool());
-        }
-        Turn::Wait(side.ping_at)
-    }
-
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut side = self.0.side();
-        if side.cut { Poll::Ready(()) } else { side.wait(NEWS, cx) }
-    }
-
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut side = self.0.side();
-        if side.gone { Poll::Ready(()) } else { side.wait(READ, cx) }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut side = self.0.side();
-        assert!(!bytes.is_empty());
-        if side.gone && self.1.bool() {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        match self.1.u8(..8) {
-            0 => return Err(io::ErrorKind::Interrupted.into()),
-            _ if side.room == 0 => return Err(io::ErrorKind::WouldBlock.into()),
-            _ => {}
-        }
-        let most = bytes.len().min(side.room);
-        let taken = if self.1.bool() { most } else { self.1.usize(1..=most) };
-        side.wire.extend_from_slice(&bytes[..taken]);
-        side.room -= taken;
-        side.took_at = Instant::now();
-        assert!(side.said.starts_with(&side.wire), "every byte once and in order");
-        Ok(taken)
-    }
-
-    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut side = self.0.side();
-        if side.room > 0 { Poll::Ready(Ok(())) } else { side.wait(WRITE, cx) }
-    }
-
-    fn patience(&self) -> Duration {
-        PATIENCE
-    }
-
-    fn reset(&mut self) {
-        self.0.side().reset = true;
-    }
-}
 
 struct Run {
     lane: Arc<Lane<End>>,
