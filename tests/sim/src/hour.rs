@@ -28,6 +28,9 @@ const SWEEPING: Sweeping = Sweeping { every: Duration::from_mins(1), works: fals
 const EDGES: usize = 2;
 /// Users of a scripted hour, each with one stream; they talk in pairs.
 const STREAMS: usize = 40;
+/// Users of the hour that tells what an edge asks for by itself, which is what is left when their streams are
+/// taken away: an edge without streams has no queue, and the more there are the less exact is the rest.
+const FEW: usize = 8;
 /// Messages that each pair exchanges in it.
 const MESSAGES: usize = 30;
 
@@ -41,11 +44,11 @@ pub(crate) fn measure(base: &Configs) -> Vec<Row> {
     let bare = hour(Topology::PerUser, 0, 0, 0);
     let mut rows = vec![("the deployment, for an hour".to_owned(), bare)];
     for (name, topology) in [("per-user", Topology::PerUser), ("per-edge", Topology::PerEdge)] {
-        // An edge without streams has no queue, so what it costs is what is left of the streams' hour.
+        let few = hour(topology, EDGES, FEW, 0);
         let (quiet, more) = (hour(topology, EDGES, STREAMS, 0), hour(topology, EDGES, 2 * STREAMS, 0));
         let busy = hour(topology, EDGES, STREAMS, MESSAGES);
         let stream = (more - quiet) / count(STREAMS);
-        let edge = (quiet - bare - stream * count(STREAMS)) / count(EDGES);
+        let edge = (few - bare - stream * count(FEW)) / count(EDGES);
         let message = (busy - quiet) / count(STREAMS / 2 * MESSAGES);
         rows.push((format!("an edge, for an hour, {name}"), edge));
         rows.push((format!("a stream, for an hour, {name}"), stream));
