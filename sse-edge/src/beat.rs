@@ -26,8 +26,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
                 shared.fresh.confirm(&boot, sent_at);
                 if lapsed {
                     // Nothing was received meanwhile, and queues forget.
-                    let now = Instant::now();
-                    shared.hub.all().iter().for_each(|user| user.check_soon(now));
+                    shared.hub.check_all(Instant::now());
                 }
                 (count, failures) = (count + 1, 0);
                 limits::BEAT_PERIOD

@@ -34,7 +34,7 @@ use crate::{
     own_queue::OwnQueue,
     pings::Pings,
     reap, rounds, routes,
-    shared::{Allowance, Shared, TENDING_CALLS},
+    shared::{Allowance, CHECKS, Shared, TENDING_CALLS},
     vital::Vital,
 };
 
@@ -86,6 +86,7 @@ impl Edge {
             tracker: tracker.clone(),
             stop: shutdown.child_token(),
             calls: Semaphore::new(TENDING_CALLS),
+            checks: Semaphore::new(CHECKS),
             reads: Semaphore::new(limits::INBOX_READS),
             creates: Allowance::new(now),
             draining: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 //! Which users have streams on this edge.
 //!
-//! One `std` mutex over the map, held for a lookup and never across an `.await`. Whoever holds it
-//! may take a user's own lock, never the other way round.
+//! One `std` mutex over the map, held for a lookup, seldom for one of each user, and never across an
+//! `.await`. Whoever holds it may take a user's own lock, never the other way round.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -12,7 +12,15 @@ use domain::ids::UserId;
 use indexmap::IndexMap;
 use tokio::{sync::Notify, task::yield_now, time::Instant};
 
-use crate::{caps::Cap, handle::Handle, tend::Ask, user_streams::UserStreams};
+use crate::{
+    caps::Cap,
+    handle::Handle,
+    tend::Ask,
+    user_streams::{UserStreams, turns::Round},
+};
+
+#[cfg(test)]
+mod tests;
 
 /// Users looked at before everybody else has a turn.
 const LOOK: usize = 256;
@@ -20,14 +28,38 @@ const LOOK: usize = 256;
 /// The map user → streams, in an order that is the same in every run of a simulation.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    users: Mutex<IndexMap<UserId, Arc<UserStreams>>>,
+    users: Mutex<IndexMap<UserId, Here>>,
     streams: AtomicUsize,
     /// Rings whenever a user or a stream goes.
     gone: Notify,
 }
 
+/// A user who is here.
+#[derive(Debug)]
+struct Here {
+    user: Arc<UserStreams>,
+    /// What the last look at them has brought, here where it is read without going to each user's own
+    /// memory every second. Absent when it no longer holds.
+    last: Option<Last>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    until: Instant,
+    checked_at: Option<Instant>,
+}
+
+/// What a look at all users brings.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// Those for whom there is something to do.
+    pub(crate) due: Vec<(Arc<UserStreams>, Round)>,
+    /// When the user was compared with HEAD who has waited longest.
+    pub(crate) oldest: Option<Instant>,
+}
+
 impl Hub {
-    fn users(&self) -> MutexGuard<'_, IndexMap<UserId, Arc<UserStreams>>> {
+    fn users(&self) -> MutexGuard<'_, IndexMap<UserId, Here>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -47,16 +79,19 @@ impl Hub {
         if self.streams() >= most {
             return Err(Cap::Edge);
         }
-        let streams =
-            users.entry(user.clone()).or_insert_with(|| Arc::new(UserStreams::new(user.clone(), now)));
-        let ask = streams.join(handle, now).ok_or(Cap::User)?;
+        let here = users
+            .entry(user.clone())
+            .or_insert_with(|| Here { user: Arc::new(UserStreams::new(user.clone(), now)), last: None });
+        let ask = here.user.join(handle, now).ok_or(Cap::User)?;
+        here.last = None;
         self.streams.fetch_add(1, Ordering::Relaxed);
-        Ok((streams.clone(), ask))
+        Ok((here.user.clone(), ask))
     }
 
     /// Unregisters a stream.
     pub(crate) fn leave(&self, user: &UserStreams, handle: &Arc<Handle>, now: Instant) {
         user.leave(handle, now);
+        self.look_again([user]);
         self.streams.fetch_sub(1, Ordering::Relaxed);
         self.gone.notify_waiters();
     }
@@ -64,37 +99,70 @@ impl Hub {
     /// Those of `users` who are here, each at its place: an envelope may name 500.
     pub(crate) fn get_each<'a>(&self, users: impl Iterator<Item = &'a str>) -> Vec<Option<Arc<UserStreams>>> {
         let known = self.users();
-        users.map(|user| known.get(user).cloned()).collect()
+        users.map(|user| known.get(user).map(|here| here.user.clone())).collect()
     }
 
-    /// Looks at every user who is here all the while, and answers with those of whom there is something
-    /// to say.
+    /// Asks for something; true if a task has to be started for it.
+    pub(crate) fn ask(&self, user: &UserStreams, what: Ask) -> bool {
+        let start = what != Ask::NOTHING && user.ask(what);
+        if start {
+            self.look_again([user]);
+        }
+        start
+    }
+
+    /// The comparison of these users with HEAD has ended, with whatever answers.
+    pub(crate) fn compared(&self, users: &[Arc<UserStreams>]) {
+        for user in users {
+            user.compared();
+        }
+        self.look_again(users.iter().map(AsRef::as_ref));
+    }
+
+    /// Makes the next look one at these users too: time may ask something else of them than it did.
+    fn look_again<'a>(&self, of: impl IntoIterator<Item = &'a UserStreams>) {
+        let mut users = self.users();
+        for user in of {
+            if let Some(here) = users.get_mut(&user.user) {
+                here.last = None;
+            }
+        }
+    }
+
+    /// Has everybody compared with HEAD by the next look that begins.
+    pub(crate) fn check_all(&self, now: Instant) {
+        for here in self.users().values_mut() {
+            here.user.check_at(now);
+            here.last = None;
+        }
+    }
+
+    /// Looks at every user who is here all the while, except where the last look was good for longer.
     ///
     /// Some at a time, so that nobody waits for long meanwhile, and from the end, to which whoever comes
     /// is added and from which the place of whoever goes is filled: nobody is passed over.
-    pub(crate) async fn look<T>(
-        &self,
-        mut at: impl FnMut(&UserStreams) -> Option<T>,
-    ) -> Vec<(Arc<UserStreams>, T)> {
-        let (mut found, mut end) = (Vec::new(), usize::MAX);
+    pub(crate) async fn look(&self, now: Instant, mut at: impl FnMut(&UserStreams) -> Round) -> Looked {
+        let (mut looked, mut end) = (Looked::default(), usize::MAX);
         loop {
             {
-                let users = self.users();
+                let mut users = self.users();
                 end = end.min(users.len());
                 let begin = end.saturating_sub(LOOK);
-                let some = (begin..end).rev().filter_map(|place| users.get_index(place));
-                found.extend(some.filter_map(|(_, user)| at(user).map(|said| (user.clone(), said))));
+                for place in (begin..end).rev() {
+                    let Some((_, here)) = users.get_index_mut(place) else { continue };
+                    looked.add(here, now, &mut at);
+                }
                 end = begin;
             }
             if end == 0 {
-                return found;
+                return looked;
             }
             yield_now().await;
         }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<UserStreams>> {
-        self.users().values().cloned().collect()
+        self.users().values().map(|here| here.user.clone()).collect()
     }
 
     /// Open streams.
@@ -108,7 +176,7 @@ impl Hub {
         // Under the hub's lock no stream can join meanwhile.
         if users
             .get(&user.user)
-            .is_some_and(|known| std::ptr::eq(Arc::as_ptr(known), user) && known.is_idle())
+            .is_some_and(|here| std::ptr::eq(Arc::as_ptr(&here.user), user) && here.user.is_idle())
         {
             users.swap_remove(&user.user);
             self.gone.notify_waiters();
@@ -136,82 +204,17 @@ impl Hub {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use domain::limits;
-    use jiff::Timestamp;
-
-    use super::*;
-
-    fn is_known(hub: &Hub, user: &str) -> bool {
-        hub.get_each([user].into_iter())[0].is_some()
-    }
-
-    fn handle() -> Arc<Handle> {
-        Arc::new(Handle::new(Timestamp::UNIX_EPOCH))
-    }
-
-    #[tokio::test]
-    async fn a_user_without_streams_and_lease_is_forgotten() {
-        let (hub, alice, now) = (Hub::default(), UserId::parse("alice").unwrap(), Instant::now());
-        let one = handle();
-        let (user, ask) = hub.join(&alice, one.clone(), 1, now).unwrap();
-        assert_eq!(ask, Ask::LEASE);
-        hub.forget_if_idle(&user);
-        assert!(is_known(&hub, "alice"));
-        hub.leave(&user, &one, now);
-        hub.without_streams().await;
-        hub.forget_if_idle(&user);
-        assert!(!is_known(&hub, "alice"));
-        hub.empty().await;
-    }
-
-    #[tokio::test]
-    async fn a_look_at_all_passes_nobody_over_whoever_comes_and_goes_meanwhile() {
-        let (hub, now) = (Hub::default(), Instant::now());
-        let join = |n: usize| {
-            let (user, one) = (UserId::parse(&format!("user{n}")).unwrap(), handle());
-            let (streams, _) = hub.join(&user, one.clone(), usize::MAX, now).unwrap();
-            (streams, one)
-        };
-        let users: Vec<_> = (0..4 * LOOK).map(join).collect();
-        let mut seen = std::collections::HashSet::new();
-        let looking = hub.look(|user| {
-            seen.insert(user.user.clone());
-            (user.user.as_str() == "user7").then_some("it is here")
-        });
-        let moving = async {
-            // One who was not looked at yet, and one who was, go in each pause; somebody comes.
-            for n in 0..3 {
-                for (gone, its) in [&users[20 + n], &users[4 * LOOK - 1 - n]] {
-                    hub.leave(gone, its, now);
-                    hub.forget_if_idle(gone);
-                }
-                join(10 * LOOK + n);
-                yield_now().await;
+impl Looked {
+    fn add(&mut self, here: &mut Here, now: Instant, at: impl FnOnce(&UserStreams) -> Round) {
+        let known = here.last.filter(|last| now < last.until);
+        let last = known.unwrap_or_else(|| {
+            let round = at(&here.user);
+            if round.is_due() {
+                self.due.push((here.user.clone(), round));
             }
-        };
-        let (found, ()) = tokio::join!(looking, moving);
-        assert_eq!(
-            found.iter().map(|(user, said)| (user.user.as_str(), *said)).collect::<Vec<_>>(),
-            [("user7", "it is here")]
-        );
-        let stayed =
-            users.iter().enumerate().filter(|(n, _)| !(20..23).contains(n)).map(|(_, (user, _))| &user.user);
-        assert!(stayed.clone().all(|user| seen.contains(user)));
-    }
-
-    #[test]
-    fn the_ninth_stream_of_a_user_is_refused_and_others_are_not_until_the_edge_is_full() {
-        let (hub, now) = (Hub::default(), Instant::now());
-        let [alice, bob] = ["alice", "bob"].map(|name| UserId::parse(name).unwrap());
-        let most = limits::USER_STREAMS + 1;
-        for _ in 0..limits::USER_STREAMS {
-            assert!(hub.join(&alice, handle(), most, now).is_ok());
-        }
-        assert_eq!(hub.join(&alice, handle(), most, now).unwrap_err(), Cap::User);
-        assert!(hub.join(&bob, handle(), most, now).is_ok());
-        assert_eq!(hub.join(&bob, handle(), most, now).unwrap_err(), Cap::Edge);
-        assert_eq!(hub.streams(), most);
+            Last { until: round.until, checked_at: round.checked_at }
+        });
+        here.last = Some(last);
+        self.oldest = [self.oldest, last.checked_at].into_iter().flatten().min();
     }
 }

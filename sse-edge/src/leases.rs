@@ -42,9 +42,14 @@ pub(crate) async fn take(
     held: Option<&QueueId>,
 ) -> Result<Lease, NoLease> {
     match shared.config.queues {
-        Topology::PerUser => take_users(shared, user, me).await,
+        Topology::PerUser => {
+            let _permit = shared.calls.acquire().await;
+            take_users(shared, user, me).await
+        }
         Topology::PerEdge => {
+            // Whoever waits for the queue keeps nobody else from a call.
             let (lease, former) = shared.own_queue.get(shared, me).await?;
+            let _permit = shared.calls.acquire().await;
             let until = shared.clock.now() + limits::LEASE_LIFE;
             shared.table.put_lease(user, (&lease.queue, &lease.url), me, Some(until)).await?;
             if held != Some(&lease.queue) {
@@ -96,17 +101,22 @@ impl Lease {
     }
 }
 
-/// Gives a lease back: others may take the queue.
+/// Gives the lease on `queue` back, so that others may take the queue; on whichever queue the table has
+/// one for this edge if that is not known.
 pub(crate) async fn give(
     shared: &Shared,
     user: &UserId,
-    queue: &QueueId,
+    queue: Option<&QueueId>,
     me: &BootId,
 ) -> Result<(), store::error::Error> {
-    match shared.config.queues {
-        Topology::PerUser => shared.table.give_lease(user, queue, me, shared.clock.now()).await?,
-        Topology::PerEdge => shared.table.drop_lease(user, queue, me).await?,
-    };
+    let rows = if queue.is_none() { shared.table.leases(user).await? } else { Vec::new() };
+    let mine = rows.iter().filter(|row| row.holder.as_ref() == Some(me)).map(|row| &row.queue);
+    for queue in queue.into_iter().chain(mine) {
+        match shared.config.queues {
+            Topology::PerUser => shared.table.give_lease(user, queue, me, shared.clock.now()).await?,
+            Topology::PerEdge => shared.table.drop_lease(user, queue, me).await?,
+        };
+    }
     Ok(())
 }
 

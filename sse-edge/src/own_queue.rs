@@ -1,10 +1,10 @@
 //! The edge's one queue, where queues are per edge.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::ids::{BootId, QueueId};
 use store::leases::QueueOf;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     leases::{self, Lease, NoLease},
@@ -16,15 +16,23 @@ use crate::{
 /// The letters in front of an edge's queue id. No user may ever take such a queue: it carries
 /// what others are to be told.
 const PREFIX: &str = "edge";
+/// Pause after a queue that could not be made.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The queue, once it is needed. A tokio mutex, since it is held while the queue is created.
 #[derive(Debug, Default)]
-pub(crate) struct OwnQueue(Mutex<Option<Open>>);
+pub(crate) struct OwnQueue(Mutex<Queues>);
+
+#[derive(Debug, Default)]
+struct Queues {
+    open: Option<Open>,
+    former: Option<Former>,
+    failed_at: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Open {
     lease: Lease,
-    former: Option<Former>,
     pump: Pump,
     registered_as: BootId,
 }
@@ -50,37 +58,52 @@ impl OwnQueue {
         shared: &Arc<Shared>,
         me: &BootId,
     ) -> Result<(Lease, Option<Former>), NoLease> {
-        let mut place = self.0.lock().await;
-        if let Some(open) = place.as_mut().filter(|open| open.pump.is_running()) {
+        let queues = &mut *self.0.lock().await;
+        if let Some(open) = queues.open.as_mut().filter(|open| open.pump.is_running()) {
             if open.registered_as != *me {
                 // Else the reaper would take it for a dead edge's.
                 shared.table.register_queue(&open.lease.queue, QueueOf::Edge(me), shared.clock.now()).await?;
                 open.registered_as = me.clone();
             }
-            return Ok((open.lease.clone(), open.former.clone()));
+            return Ok((open.lease.clone(), queues.former.clone()));
         }
-        let former = place.as_ref().map(|gone| (gone.lease.queue.clone(), gone.registered_as.clone()));
-        if let Some((gone, _)) = &former {
-            leases::delete(shared, gone).await?;
+        // All users ask for it, each for themselves.
+        if queues.failed_at.is_some_and(|at| at.elapsed() < PAUSE) {
+            return Err(NoLease::Throttled);
         }
-        let lease = Lease::create(shared, new_id(), QueueOf::Edge(me)).await?;
-        let own = shared.clone();
-        let gone = move || {
-            own.hub.all().iter().for_each(|user| tend::ask(&own, user, Ask::AGAIN));
-        };
-        let pump = Pump::of_edge(shared, lease.url.clone(), gone);
-        let open = Open { lease: lease.clone(), former: former.clone(), pump, registered_as: me.clone() };
-        *place = Some(open);
-        Ok((lease, former))
+        let made = queues.make(shared, me).await;
+        queues.failed_at = made.is_err().then(Instant::now);
+        Ok((made?, queues.former.clone()))
     }
 
     /// Ends the queue.
     pub(crate) async fn close(&self, shared: &Shared) {
-        let Some(Open { lease, pump, .. }) = self.0.lock().await.take() else { return };
+        let Some(Open { lease, pump, .. }) = self.0.lock().await.open.take() else { return };
         pump.stop().await;
         if let Err(error) = leases::delete(shared, &lease.queue).await {
             shared.failed("delete the edge's queue", &error);
         }
+    }
+}
+
+impl Queues {
+    async fn make(&mut self, shared: &Arc<Shared>, me: &BootId) -> Result<Lease, NoLease> {
+        if let Some(gone) = &self.open {
+            leases::delete(shared, &gone.lease.queue).await?;
+            self.former = Some((gone.lease.queue.clone(), gone.registered_as.clone()));
+            self.open = None;
+        }
+        let lease = Lease::create(shared, new_id(), QueueOf::Edge(me)).await?;
+        let own = shared.clone();
+        let gone = move || {
+            for user in own.hub.all() {
+                user.unconfirmed();
+                tend::ask(&own, &user, Ask::AGAIN);
+            }
+        };
+        let pump = Pump::of_edge(shared, lease.url.clone(), gone);
+        self.open = Some(Open { lease: lease.clone(), pump, registered_as: me.clone() });
+        Ok(lease)
     }
 }
 

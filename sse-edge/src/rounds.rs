@@ -59,19 +59,13 @@ fn report(shared: &Shared, oldest: Duration) {
 
 /// Goes round once, and answers how long the user who has waited longest is unchecked.
 async fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
-    let mut oldest = Duration::ZERO;
-    let looking = shared.hub.look(|user| {
-        if paused {
-            user.check_soon(now);
-        }
-        let round = user.round(now, shared.config.head_check(), shared.config.linger());
-        if let Some(at) = round.checked_at {
-            oldest = oldest.max(now.saturating_duration_since(at));
-        }
-        (round.check || round.ask != Ask::NOTHING).then_some(round)
-    });
+    if paused {
+        shared.hub.check_all(now);
+    }
+    let (head_check, linger) = (shared.config.head_check(), shared.config.linger());
+    let looked = shared.hub.look(now, |user| user.round(now, head_check, linger)).await;
     let mut due = Vec::new();
-    for (user, round) in looking.await {
+    for (user, round) in looked.due {
         // While draining, leases go only when all streams have ended.
         if !shared.is_draining() {
             tend::ask(shared, &user, round.ask);
@@ -80,7 +74,9 @@ async fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
             due.push(user);
         }
     }
-    shared.vital.unchecked_since(now.checked_sub(oldest).unwrap_or(now));
+    let oldest = looked.oldest.unwrap_or(now).min(now);
+    shared.vital.unchecked_since(oldest);
+    let oldest = now - oldest;
     shared.meters.unchecked.set(oldest.as_secs_f64());
     for batch in due.chunks(BATCH) {
         shared.tracker.spawn(check(shared.clone(), batch.to_vec()));
@@ -88,13 +84,24 @@ async fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
     oldest
 }
 
+/// Users whose cursors are being compared, until it is dropped: whatever becomes of the task that does so,
+/// they are compared again.
+struct Comparing<'a>(&'a Shared, Vec<Arc<UserStreams>>);
+
+impl Drop for Comparing<'_> {
+    fn drop(&mut self) {
+        self.0.hub.compared(&self.1);
+    }
+}
+
 async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
     let ids: Vec<_> = users.iter().map(|user| user.user.clone()).collect();
+    let Comparing(_, users) = &Comparing(&shared, users);
     let heads = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return,
         heads = async {
-            let _permit = shared.calls.acquire().await;
+            let _permit = shared.checks.acquire().await;
             shared.table.heads(&ids, false).await
         } => heads,
     };
@@ -103,7 +110,7 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
         Err(error) => {
             shared.failed("compare with the inboxes' heads", &error);
             let soon = Instant::now() + 2 * ROUND;
-            return users.iter().for_each(|user| user.check_soon(soon));
+            return users.iter().for_each(|user| user.check_at(soon));
         }
     };
     for user in users {
@@ -117,7 +124,7 @@ async fn check(shared: Arc<Shared>, users: Vec<Arc<UserStreams>>) {
         };
         if ask != Ask::NOTHING {
             shared.meters.behind.increment(1);
-            tend::ask(&shared, &user, ask);
+            tend::ask(&shared, user, ask);
         }
     }
 }

@@ -26,6 +26,9 @@ use crate::{
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
 /// an outage of DynamoDB must not be the next one.
 pub(crate) const TENDING_CALLS: usize = 64;
+/// Comparisons with HEAD under way, of a hundred users each at most. They have no place among the calls that
+/// tend users: those are the more, the worse it goes, and then these are all that tells of news.
+pub(crate) const CHECKS: usize = 16;
 
 /// One edge.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(crate) struct Shared {
     /// Ends every task of the edge, whatever it is about to do.
     pub(crate) stop: CancellationToken,
     pub(crate) calls: Semaphore,
+    pub(crate) checks: Semaphore,
     pub(crate) reads: Semaphore,
     pub(crate) creates: Allowance,
     pub(crate) draining: AtomicBool,

@@ -16,7 +16,11 @@ use crate::{
     leases::{self, NoLease},
     pump::Pump,
     shared::{Shared, backoff},
-    user_streams::{Held, Receiving, UserStreams, turns::Job},
+    user_streams::{
+        UserStreams,
+        lease::{Held, Receiving},
+        turns::Job,
+    },
 };
 
 /// How long a take waits for the beat to be confirmed: longer than the first one needs.
@@ -65,7 +69,7 @@ impl Ask {
 
 /// Asks for something, and starts the task if there is none.
 pub(crate) fn ask(shared: &Arc<Shared>, user: &Arc<UserStreams>, what: Ask) {
-    if what != Ask::NOTHING && user.ask(what) {
+    if shared.hub.ask(user, what) {
         shared.tracker.spawn(run(shared.clone(), user.clone()));
     }
 }
@@ -122,18 +126,15 @@ impl Tend<'_> {
         let now = Instant::now;
         let Some(me) = self.shared.fresh.within(FRESH_WAIT).await else { return self.user.no_lease(now()) };
         let held = self.user.held();
-        let permit = self.shared.calls.acquire().await;
-        let taken = leases::take(self.shared, &self.user.user, &me, held.as_ref()).await;
-        drop(permit);
-        let lease = match taken {
+        let lease = match leases::take(self.shared, &self.user.user, &me, held.as_ref()).await {
             Ok(lease) => lease,
             Err(error) => {
-                self.user.no_lease(now());
                 // The stream compares with HEAD meanwhile; that is what the throttle is for.
                 if !matches!(error, NoLease::Throttled) {
                     self.shared.failed("take a lease", &error);
+                    self.user.doubt();
                 }
-                return;
+                return self.user.no_lease(now());
             }
         };
         self.shared.meters.lease_takes.increment(1);
@@ -217,21 +218,27 @@ impl Tend<'_> {
     }
 
     async fn release(&mut self) {
-        let Some(Held { queue, receiving }) = self.user.release() else { return };
-        // Nothing may be received on a queue that others may hold.
-        receiving.stop().await;
+        let Some((held, in_doubt)) = self.user.release() else { return };
+        if held.is_none() && !in_doubt {
+            return;
+        }
+        let mut known = None;
+        if let Some(Held { queue, receiving }) = held {
+            // Nothing may be received on a queue that others may hold.
+            receiving.stop().await;
+            known = (!in_doubt).then_some(queue);
+        }
         let me = self.shared.fresh.boot();
         for attempt in 0..GIVE_TRIES {
             let permit = self.shared.calls.acquire().await;
-            let given = leases::give(self.shared, &self.user.user, &queue, &me).await;
+            let given = leases::give(self.shared, &self.user.user, known.as_ref(), &me).await;
             drop(permit);
             let Err(error) = given else { return };
             self.shared.failed("give a lease back", &error);
             tokio::time::sleep(backoff(attempt, PAUSE_MAX)).await;
         }
-        // Still held as far as the table goes; the next round gives it back.
-        let counts = || self.shared.fresh.boot() == me;
-        self.user.hold(Held { queue, receiving: Receiving::Nobody }, Instant::now(), counts);
+        // Perhaps still held as far as the table goes; the next round gives it back.
+        self.user.doubt();
     }
 
     async fn drop_queue(&mut self) {
@@ -242,6 +249,7 @@ impl Tend<'_> {
             let me = self.shared.fresh.boot();
             if let Err(error) = leases::drop_queue(self.shared, &self.user.user, &queue, &me).await {
                 self.shared.failed("drop the row of a queue that is gone", &error);
+                self.user.doubt();
             }
         }
         self.user.ask(Ask::LEASE);

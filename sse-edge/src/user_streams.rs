@@ -6,28 +6,20 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{
-    cursor::Cursor,
-    event::EventName,
-    frame,
-    ids::{QueueId, UserId},
-    limits,
-    wire::Typing,
-};
+use domain::{cursor::Cursor, event::EventName, frame, ids::UserId, limits, wire::Typing};
 use store::inbox::{Event, Head};
 use tokio::time::Instant;
 
 use crate::{
-    config::jittered,
     frames::{Bye, Frame},
     handle::Handle,
-    pump::Pump,
     ring::{Ring, Shown},
     splice::{Splice, Step},
     tend::Ask,
     typing::Typings,
 };
 
+pub(crate) mod lease;
 #[cfg(test)]
 mod tests;
 pub(crate) mod turns;
@@ -48,53 +40,30 @@ struct State {
     hinted: Option<Cursor>,
     /// Absent until somebody types.
     typings: Option<Box<Typings>>,
-    lease: Option<Held>,
+    lease: Option<lease::Held>,
+    /// Whether the table may have a lease for this edge that the edge does not know of.
+    in_doubt: bool,
+    /// Takes since the lease was last known to be held.
     lease_tries: u32,
-    /// When to try again for a lease.
+    /// When to take a lease, or to see that it is still held.
     lease_due: Instant,
-    /// When to see that the lease is still held.
-    renew_at: Instant,
     check_at: Instant,
+    /// Whether the cursor is being compared with HEAD.
+    checking: bool,
     /// When the ring was last known to be no further behind HEAD than anybody had said.
     checked_at: Instant,
     empty_since: Option<Instant>,
     asked: Ask,
-    /// Whether a task tends the user; there is never more than one.
-    tended: bool,
+    tended: Tended,
 }
 
-/// A lease that this edge holds.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) queue: QueueId,
-    pub(crate) receiving: Receiving,
-}
-
-/// Who receives from a lease's queue.
-#[derive(Debug)]
-pub(crate) enum Receiving {
-    /// Its own pump.
-    Own(Pump),
-    /// The pump of the edge's one queue.
-    Edges,
-    /// Nobody any more: the lease is to be given back.
-    Nobody,
-}
-
-impl Receiving {
-    /// Aborts the receive, soon.
-    pub(crate) fn cancel(&self) {
-        if let Self::Own(pump) = self {
-            pump.cancel();
-        }
-    }
-
-    /// Aborts the receive, and returns when that is done.
-    pub(crate) async fn stop(self) {
-        if let Self::Own(pump) = self {
-            pump.stop().await;
-        }
-    }
+/// Whether a task tends the user; there is never more than one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tended {
+    No,
+    /// And is taking a lease.
+    Taking,
+    Otherwise,
 }
 
 /// What a stream gets when it asks for more.
@@ -125,14 +94,15 @@ impl UserStreams {
             hinted: None,
             typings: None,
             lease: None,
+            in_doubt: false,
             lease_tries: 0,
             lease_due: now,
-            renew_at: now,
             check_at: now + limits::FIRST_CHECK,
+            checking: false,
             checked_at: now,
             empty_since: Some(now),
             asked: Ask::NOTHING,
-            tended: false,
+            tended: Tended::No,
         };
         Self { user, state: Mutex::new(state) }
     }
@@ -315,70 +285,9 @@ impl UserStreams {
         state.wake();
         true
     }
-
-    // ---- the lease -----------------------------------------------------------------------
-
-    /// Which queue is held, if its envelopes are received.
-    pub(crate) fn held(&self) -> Option<QueueId> {
-        let state = self.state();
-        let held = state.lease.as_ref()?;
-        let receiving = match &held.receiving {
-            Receiving::Own(pump) => pump.is_running(),
-            Receiving::Edges => true,
-            Receiving::Nobody => false,
-        };
-        receiving.then(|| held.queue.clone())
-    }
-
-    /// Takes note of a lease; answers with the one it replaces. `certain` is asked under the lock
-    /// whether the lease still counts.
-    pub(crate) fn hold(&self, held: Held, now: Instant, certain: impl FnOnce() -> bool) -> Option<Held> {
-        let mut state = self.state();
-        if !certain() {
-            return Some(held);
-        }
-        state.leased(now);
-        state.lease.replace(held)
-    }
-
-    /// The lease is held as before.
-    pub(crate) fn still_held(&self, now: Instant) {
-        self.state().leased(now);
-    }
-
-    /// No lease could be had; the next try comes later each time.
-    pub(crate) fn no_lease(&self, now: Instant) {
-        let mut state = self.state();
-        let wait = std::time::Duration::from_secs(1 << state.lease_tries.min(4));
-        state.lease_tries += 1;
-        state.lease_due = now + jittered(wait);
-        state.renew_at = state.lease_due;
-    }
-
-    /// Forgets the lease, which others may have by now.
-    pub(crate) fn lose_lease(&self) -> Option<Held> {
-        self.state().lease.take()
-    }
-
-    /// Takes the lease out for giving it back, and the ring with it: a stream that arrives from
-    /// now on waits until a lease is taken anew. If one has arrived already, all stays as it is.
-    pub(crate) fn release(&self) -> Option<Held> {
-        let mut state = self.state();
-        if !state.streams.is_empty() {
-            return None;
-        }
-        state.ring = None;
-        state.lease.take()
-    }
 }
 
 impl State {
-    fn leased(&mut self, now: Instant) {
-        self.lease_tries = 0;
-        self.renew_at = now + jittered(limits::LEASE_RENEW);
-        self.check_at = self.check_at.min(now + limits::FIRST_CHECK);
-    }
-
     fn wake(&self) {
         self.streams.iter().for_each(|handle| handle.tell());
     }

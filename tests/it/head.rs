@@ -11,7 +11,7 @@ use server::listener;
 use sse_edge::config::{EdgeArgs, Topology};
 use store::keys;
 use tests::{
-    faults::{Call, Held, Moment},
+    faults::{Call, Fault, Held, Moment},
     http::Api,
     sse::Stream,
     world::{PATIENCE, World, until},
@@ -21,6 +21,7 @@ both!(
     a_pause_of_the_process_is_followed_by_a_look_at_every_head,
     an_edge_that_was_taken_for_dead_goes_on_under_another_name,
     a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_again,
+    a_stream_that_loses_its_queue_and_gets_no_other_is_not_late,
     streams_that_open_together_share_their_reads,
 );
 
@@ -108,6 +109,25 @@ async fn a_revoked_user_hears_bye_within_one_head_check_and_is_never_let_in_agai
     let poll = Api { address: edge, token: Some(token) }.get("/v1/events/poll?wait=25").await;
     assert_eq!(poll.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.open(0, "carol", None).await.status, StatusCode::OK);
+}
+
+async fn a_stream_that_loses_its_queue_and_gets_no_other_is_not_late(topology: Topology) {
+    let world = world(topology, 600).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = live(&world, &alice, &thread).await;
+    // The check that follows the lease is over; the next one is ten minutes off.
+    tokio::time::timeout(Duration::from_secs(4), bob.next()).await.unwrap_err();
+    for nth in 1..200 {
+        let refused = Fault::Refuse(400, "ThrottlingException");
+        world.edges[0].faults.on(Call::to("CreateQueue").nth(nth), refused);
+    }
+    let lease = &world.table.leases(&UserId::parse("bob").unwrap()).await.unwrap()[0];
+    world.sqs.delete_queue().queue_url(&lease.url).send().await.unwrap();
+    for n in 0..3 {
+        alice.say(&thread, &n.to_string()).await;
+        assert_eq!(bob.expect("message").await.data["text"], n.to_string());
+    }
 }
 
 async fn streams_that_open_together_share_their_reads(topology: Topology) {

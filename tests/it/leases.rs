@@ -21,6 +21,7 @@ use tests::{
 
 both!(
     a_queue_that_somebody_deletes_is_made_anew,
+    a_lease_whose_answers_were_lost_goes_with_its_user,
     a_queue_that_was_only_slow_to_appear_is_not_left_behind,
     whatever_lies_in_a_queue_is_taken_out_and_harms_nobody,
     two_that_receive_from_one_queue_cost_time_and_nothing_else,
@@ -87,6 +88,50 @@ async fn a_lease_whose_answers_were_lost_does_not_outlive_the_queue_of_its_edge(
         matches!(&leases[..], [one] if one.queue != old.queue)
     })
     .await;
+}
+
+async fn a_lease_whose_answers_were_lost_goes_with_its_user(topology: Topology) {
+    let mut world = World::start(topology, 0).await;
+    let config = EdgeArgs { linger_seconds: 0, ..World::settings(topology) };
+    world.add_edge_with(config, listener::Options::default()).await;
+    let put = |nth| Call::to("PutItem").about("U#bob").about("Q#").nth(nth);
+    let faults = world.edges[0].faults.clone();
+    faults.on(put(1), Fault::Reset(Moment::After));
+    for nth in 2..100 {
+        faults.on(put(nth), Fault::Reset(Moment::Before));
+    }
+    // Live, and held as far as the table goes, but not as far as the edge knows.
+    let bob = live(&world, 0, "bob").await;
+    held(&world, "bob").await;
+    // And what the table has cannot be read when the user goes.
+    for nth in 1..20 {
+        faults.on(Call::to("Query").about("Q#").nth(nth), Fault::Refuse(500, "InternalServerError"));
+    }
+    faults.on(Call::to("DeleteItem").about("Q#"), Fault::Refuse(500, "InternalServerError"));
+    drop(bob);
+    until("nobody holds it", async || {
+        let leases = world.table.leases(&user("bob")).await.unwrap();
+        leases.iter().all(|lease| lease.holder.is_none())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_who_goes_while_the_edge_changes_its_queue_leaves_a_lease_on_neither() {
+    let mut world = World::start(Topology::PerEdge, 0).await;
+    let config = EdgeArgs { linger_seconds: 0, ..World::settings(Topology::PerEdge) };
+    world.add_edge_with(config, listener::Options::default()).await;
+    let bob = live(&world, 0, "bob").await;
+    let old = held(&world, "bob").await;
+    // Once, and as often as the SDK repeats it.
+    for nth in 1..=3 {
+        let call = Call::to("DeleteItem").about("U#bob").about(old.queue.as_str()).nth(nth);
+        world.edges[0].faults.on(call, Fault::Refuse(500, "InternalServerError"));
+    }
+    world.sqs.delete_queue().queue_url(&old.url).send().await.unwrap();
+    until("there are two", async || world.table.leases(&user("bob")).await.unwrap().len() == 2).await;
+    drop(bob);
+    until("there is none", async || world.table.leases(&user("bob")).await.unwrap().is_empty()).await;
 }
 
 async fn a_queue_that_was_only_slow_to_appear_is_not_left_behind(topology: Topology) {

@@ -1,9 +1,13 @@
 use std::time::Duration;
 
-use domain::{cursor::Gen, envelope::News, event::EventName};
+use domain::{cursor::Gen, envelope::News, event::EventName, ids::QueueId};
 use jiff::Timestamp;
 
-use super::{turns::Job, *};
+use super::{
+    lease::{Held, Receiving},
+    turns::Job,
+    *,
+};
 use crate::brought::Brought;
 
 const GEN: Gen = Gen(1);
@@ -148,26 +152,58 @@ fn a_check_comes_two_seconds_after_a_lease_and_then_now_and_then() {
     assert!(!user.round(now + limits::FIRST_CHECK / 2, minute, limits::LINGER).check);
     let first = now + limits::FIRST_CHECK;
     assert!(user.round(first, minute, limits::LINGER).check);
+    user.compared();
     assert!(!user.round(first + minute / 2, minute, limits::LINGER).check);
     assert!(user.round(first + 2 * minute, minute, limits::LINGER).check);
 }
 
 #[test]
 fn without_a_lease_the_cursor_is_compared_every_second_and_the_lease_tried_again() {
-    let (user, _, now) = alice();
-    user.lose_lease();
-    user.no_lease(now);
-    let (mut checks, mut tries) = (0, 0);
-    for second in 2..12 {
-        let round = user.round(now + Duration::from_secs(second), Duration::from_secs(60), limits::LINGER);
-        checks += u32::from(round.check);
-        tries += u32::from(round.ask == Ask::LEASE);
-        if round.ask == Ask::LEASE {
-            user.no_lease(now + Duration::from_secs(second));
+    // As good as none is one whose queue is gone.
+    let losses: [fn(&UserStreams); 2] = [UserStreams::unconfirmed, |user| drop(user.lose_lease())];
+    for lost in losses {
+        let (user, _, now) = alice();
+        let round =
+            |second| user.round(now + Duration::from_secs(second), Duration::from_hours(1), limits::LINGER);
+        assert!(round(2).check, "the one that follows the lease");
+        user.compared();
+        lost(&user);
+        user.no_lease(now + Duration::from_secs(2));
+        let (mut checks, mut tries) = (0, 0);
+        for second in 3..14 {
+            let round = round(second);
+            if round.check {
+                checks += 1;
+                user.compared();
+            }
+            if round.ask == Ask::LEASE {
+                tries += 1;
+                user.no_lease(now + Duration::from_secs(second));
+            }
         }
+        assert_eq!(checks, 10);
+        assert!((2..6).contains(&tries), "{tries}");
     }
-    assert_eq!(checks, 10);
-    assert!((2..6).contains(&tries), "{tries}");
+}
+
+#[test]
+fn neither_a_comparison_nor_a_take_is_begun_while_one_is_under_way() {
+    let (user, handle, now) = alice();
+    let round =
+        |second| user.round(now + Duration::from_secs(second), Duration::from_secs(5), limits::LINGER);
+    assert!(round(2).check);
+    assert!(!round(100).check);
+    user.compared();
+    assert!(round(101).check);
+    user.leave(&handle, now);
+    user.lose_lease();
+    assert_eq!(user.join(handle, now), Some(Ask::LEASE));
+    assert!(user.ask(Ask::LEASE));
+    assert_eq!(user.next_job(), Some(Job::TakeLease));
+    let week = 7 * 24 * 3600;
+    assert_eq!(round(week).ask, Ask::NOTHING);
+    assert_eq!(user.next_job(), None);
+    assert_eq!(round(week).ask, Ask::LEASE);
 }
 
 #[test]

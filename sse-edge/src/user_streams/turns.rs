@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::cursor::Cursor;
 use tokio::time::Instant;
 
-use super::{State, UserStreams};
+use super::{State, Tended, UserStreams};
 use crate::{config::jittered, tend::Ask};
 
 /// Time between two comparisons with HEAD while there is no lease: nothing else tells of news.
@@ -19,6 +19,16 @@ pub(crate) struct Round {
     pub(crate) check: bool,
     /// When it last was, if there are streams that it matters to.
     pub(crate) checked_at: Option<Instant>,
+    /// Until when it stays so, if no stream comes or goes, no comparison ends and no task begins to tend
+    /// the user.
+    pub(crate) until: Instant,
+}
+
+impl Round {
+    /// Whether there is anything to do.
+    pub(crate) fn is_due(&self) -> bool {
+        self.check || self.ask != Ask::NOTHING
+    }
 }
 
 /// The next thing for the task that tends a user.
@@ -46,8 +56,10 @@ impl UserStreams {
         if !state.streams.is_empty() {
             state.asked.take(Ask::RELEASE);
         }
-        let start = !state.tended && state.has_job();
-        state.tended |= start;
+        let start = state.tended == Tended::No && state.has_job();
+        if start {
+            state.tended = Tended::Otherwise;
+        }
         start
     }
 
@@ -55,32 +67,42 @@ impl UserStreams {
     pub(crate) fn next_job(&self) -> Option<Job> {
         let mut state = self.state();
         let job = state.job();
-        state.tended = job.is_some();
+        state.tended = match job {
+            None => Tended::No,
+            Some(Job::TakeLease) => Tended::Taking,
+            Some(_) => Tended::Otherwise,
+        };
         job
     }
 
     /// The task is gone, whatever it was about to do.
     pub(crate) fn untended(&self) {
-        self.state().tended = false;
+        self.state().tended = Tended::No;
     }
 
     /// What the time asks for.
     pub(crate) fn round(&self, now: Instant, head_check: Duration, linger: Duration) -> Round {
         let mut state = self.state();
         if let Some(since) = state.empty_since {
-            let over = now >= since + linger;
-            let ask = if over { Ask::RELEASE } else { Ask::NOTHING };
-            return Round { ask, check: false, checked_at: None };
+            let until = since + linger;
+            let ask = if now >= until { Ask::RELEASE } else { Ask::NOTHING };
+            return Round { ask, check: false, checked_at: None, until };
         }
-        let check = now >= state.check_at;
-        let leased = state.lease.is_some();
+        let leased = state.is_leased();
+        if !leased {
+            state.check_at = state.check_at.min(now + UNLEASED_CHECK);
+        }
+        let check = now >= state.check_at && !state.checking;
         if check {
-            let pause = if leased { jittered(head_check) } else { UNLEASED_CHECK };
-            state.check_at = now + pause;
+            state.check_at = now + if leased { jittered(head_check) } else { UNLEASED_CHECK };
+            state.checking = true;
         }
-        let due = if leased { state.renew_at } else { state.lease_due };
-        let ask = if now >= due { Ask::LEASE } else { Ask::NOTHING };
-        Round { ask, check, checked_at: Some(state.checked_at) }
+        let ask =
+            if now >= state.lease_due && state.tended != Tended::Taking { Ask::LEASE } else { Ask::NOTHING };
+        // What is under way may end in anything.
+        let next = state.lease_due.min(state.check_at);
+        let until = if state.tended == Tended::No { next } else { now };
+        Round { ask, check, checked_at: Some(state.checked_at), until }
     }
 
     /// It was looked for with others, and is not to be had: that says nothing of the others.
@@ -88,15 +110,21 @@ impl UserStreams {
         self.state().checked_at = now;
     }
 
-    /// Has the cursor compared with HEAD in the next round.
-    pub(crate) fn check_soon(&self, now: Instant) {
-        self.state().check_at = now;
+    /// Has the cursor compared with HEAD from `at` on.
+    pub(crate) fn check_at(&self, at: Instant) {
+        let mut state = self.state();
+        state.check_at = state.check_at.min(at);
+    }
+
+    /// The comparison has ended, with whatever answer.
+    pub(crate) fn compared(&self) {
+        self.state().checking = false;
     }
 
     /// Whether nothing would be lost by forgetting the user.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state();
-        state.streams.is_empty() && state.lease.is_none() && !state.tended
+        state.streams.is_empty() && state.lease.is_none() && !state.in_doubt && state.tended == Tended::No
     }
 }
 

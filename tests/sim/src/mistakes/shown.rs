@@ -151,15 +151,15 @@ pub(super) const MISTAKES: &[Mistake] = &[
         rule: "Queues",
         file: TEND,
         edits: &[(
-            "        // Nothing may be received on a queue that others may hold.\n        receiving.stop().await;",
-            "        if MISTAKEN {
-            self.shared.tracker.spawn(async move {
-                tokio::time::sleep(limits::QUEUE_WAIT).await;
+            "            // Nothing may be received on a queue that others may hold.\n            receiving.stop().await;",
+            "            if MISTAKEN {
+                self.shared.tracker.spawn(async move {
+                    tokio::time::sleep(limits::QUEUE_WAIT).await;
+                    receiving.stop().await;
+                });
+            } else {
                 receiving.stop().await;
-            });
-        } else {
-            receiving.stop().await;
-        }",
+            }",
         )],
     },
     Mistake {
@@ -170,7 +170,7 @@ pub(super) const MISTAKES: &[Mistake] = &[
             "        for attempt in 0..GIVE_TRIES {",
             "        if MISTAKEN {
             let (shared, user) = (self.shared.clone(), self.user.clone());
-            self.shared.tracker.spawn(async move { leases::give(&shared, &user.user, &queue, &me).await.is_ok() });
+            self.shared.tracker.spawn(async move { leases::give(&shared, &user.user, known.as_ref(), &me).await.is_ok() });
             return;
         }
         for attempt in 0..GIVE_TRIES {",
