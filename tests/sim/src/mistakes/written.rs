@@ -11,7 +11,6 @@ const MEMBERS: &str = "crates/store/src/members.rs";
 const MESSAGES: &str = "crates/store/src/messages.rs";
 const OUTBOX: &str = "crates/store/src/outbox.rs";
 const REPAIR: &str = "crates/store/src/repair/rest.rs";
-const RETRY: &str = "crates/store/src/retry.rs";
 const SEEN: &str = "crates/store/src/seen.rs";
 const SWEEP: &str = "api-lambda/src/fanout/sweep.rs";
 const VIEWS: &str = "crates/store/src/views.rs";
@@ -50,15 +49,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
             return Ok(Tried::Done(Sent::NotMember));
         }
         match known {\n            Some(Known::Same { thread, tseq }) => {",
-        )],
-    },
-    Mistake {
-        name: "a refusal is said without a second look at the key",
-        rule: "P1",
-        file: RETRY,
-        edits: &[(
-            "                    if first || self.known",
-            "                    if first || MISTAKEN || self.known",
         )],
     },
     Mistake {
