@@ -97,10 +97,11 @@ impl UserStreams {
             state.check_at = now + if leased { jittered(head_check) } else { UNLEASED_CHECK };
             state.checking = true;
         }
-        let ask =
-            if now >= state.lease_due && state.tended != Tended::Taking { Ask::LEASE } else { Ask::NOTHING };
+        // Nobody has tried since the lease went: its task may have panicked.
+        let lease_due = if state.lease.is_none() && state.lease_tries == 0 { now } else { state.lease_due };
+        let ask = if now >= lease_due && state.tended != Tended::Taking { Ask::LEASE } else { Ask::NOTHING };
         // What is under way may end in anything.
-        let next = state.lease_due.min(state.check_at);
+        let next = lease_due.min(state.check_at);
         let until = if state.tended == Tended::No { next } else { now };
         Round { ask, check, checked_at: Some(state.checked_at), until }
     }
