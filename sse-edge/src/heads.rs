@@ -1,19 +1,24 @@
 //! Reads of HEAD, gathered: thousands of streams that come back at once each need their user's, and
 //! a call for each would cost several times what its stream costs.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use domain::ids::UserId;
 use store::{error::Error, inbox::Head};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::sleep,
+};
 
 use crate::shared::Shared;
 
 /// HEADs read at once: the most that `BatchGetItem` takes.
 pub(crate) const BATCH: usize = 100;
-/// Reads under way at once, so that one that hangs holds up only those in it. Whoever comes while all
-/// are under way shares the next one.
+/// Reads under way at once, so that one that hangs holds up only those in it.
 const READS: usize = 8;
+/// How long whoever comes while a read is under way waits for its end, to share the next one: longer
+/// than DynamoDB takes, and nothing to somebody who connects.
+const GATHER: Duration = Duration::from_millis(10);
 /// Wishes that wait for a read; whoever comes then waits until there is room.
 const WAITING: usize = 1_024;
 
@@ -49,12 +54,12 @@ pub(crate) async fn head(shared: &Shared, user: &UserId) -> Result<Head, Error> 
 pub(crate) async fn read_heads(shared: Arc<Shared>, mut wanted: mpsc::Receiver<Wanted>) {
     let reads = Arc::new(Semaphore::new(READS));
     let gathering = async {
+        let mut last = None;
         while let Ok(permit) = reads.clone().acquire_owned().await {
-            let mut batch = Vec::new();
-            wanted.recv_many(&mut batch, BATCH).await;
+            let mut batch = gather(&mut wanted, last).await;
             // Who has given up meanwhile needs none.
-            batch.retain(|(_, answer): &Wanted| !answer.is_closed());
-            shared.tracker.spawn(read(shared.clone(), batch, permit));
+            batch.retain(|(_, answer)| !answer.is_closed());
+            last = Some(shared.tracker.spawn(read(shared.clone(), batch, permit)));
         }
     };
     tokio::select! {
@@ -62,6 +67,24 @@ pub(crate) async fn read_heads(shared: Arc<Shared>, mut wanted: mpsc::Receiver<W
         () = shared.stop.cancelled() => {}
         () = gathering => {}
     }
+}
+
+/// Those who are to share a read: whoever comes until `last`, the one before, has ended, or for [`GATHER`].
+async fn gather(wanted: &mut mpsc::Receiver<Wanted>, last: Option<impl Future>) -> Vec<Wanted> {
+    let mut batch = Vec::new();
+    wanted.recv_many(&mut batch, BATCH).await;
+    let Some(last) = last else { return batch };
+    let (mut last, mut moment) = (pin!(last), pin!(sleep(GATHER)));
+    while batch.len() < BATCH {
+        let room = BATCH - batch.len();
+        tokio::select! {
+            biased;
+            _ = &mut last => break,
+            () = &mut moment => break,
+            _ = wanted.recv_many(&mut batch, room) => {}
+        }
+    }
+    batch
 }
 
 async fn read(shared: Arc<Shared>, batch: Vec<Wanted>, _permit: OwnedSemaphorePermit) {
@@ -79,5 +102,49 @@ async fn read(shared: Arc<Shared>, batch: Vec<Wanted>, _permit: OwnedSemaphorePe
         }
         // Those who wait hear of it by their answers' end.
         Err(error) => shared.failed("read inboxes' heads", &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Wishes, and what keeps them open.
+    fn wishes(count: usize) -> Vec<Wanted> {
+        (0..count).map(|n| (UserId::parse(&format!("u{n}")).unwrap(), oneshot::channel().0)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_come_while_a_read_is_under_way_share_the_next_one() {
+        let (sender, mut wanted) = mpsc::channel(WAITING);
+        let coming = async {
+            for wish in wishes(4) {
+                sender.send(wish).await.unwrap();
+                sleep(GATHER / 10).await;
+            }
+        };
+        let (batch, ()) = tokio::join!(gather(&mut wanted, Some(sleep(GATHER / 2))), coming);
+        assert_eq!(batch.len(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_read_that_hangs_or_that_they_cannot_share() {
+        let (sender, mut wanted) = mpsc::channel(WAITING);
+        for (coming, waits) in [(1, GATHER), (BATCH, Duration::ZERO)] {
+            for wish in wishes(coming) {
+                sender.send(wish).await.unwrap();
+            }
+            let begin = Instant::now();
+            let batch = gather(&mut wanted, Some(pending::<()>())).await;
+            assert_eq!((batch.len(), begin.elapsed()), (coming, waits));
+        }
+        sender.send(wishes(1).remove(0)).await.unwrap();
+        let begin = Instant::now();
+        assert_eq!(gather(&mut wanted, Some(ready(()))).await.len(), 1);
+        assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }
