@@ -109,7 +109,7 @@ async fn read(shared: Arc<Shared>, batch: Vec<Wanted>, _permit: OwnedSemaphorePe
 mod tests {
     use std::future::{pending, ready};
 
-    use tokio::time::Instant;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
@@ -139,8 +139,8 @@ mod tests {
                 sender.send(wish).await.unwrap();
             }
             let begin = Instant::now();
-            let batch = gather(&mut wanted, Some(pending::<()>())).await;
-            assert_eq!((batch.len(), begin.elapsed()), (coming, waits));
+            let batch = timeout(2 * GATHER, gather(&mut wanted, Some(pending::<()>()))).await;
+            assert_eq!((batch.unwrap().len(), begin.elapsed()), (coming, waits));
         }
         sender.send(wishes(1).remove(0)).await.unwrap();
         let begin = Instant::now();
