@@ -21,6 +21,11 @@ use super::{
 /// Each has a world of its own, since the jobs of a world lie in one queue.
 const SIDE_BY_SIDE: usize = 4;
 
+/// At least as many as wait side by side in a worker (`fanout/work.rs`). Which of them brings a job
+/// is for SQS to say, and the others wait for as long as a test does: so it dies at whichever is
+/// answered.
+const RECEIVES: usize = 4;
+
 /// Which call, and on which side of it the worker dies.
 type Strike = (Made, usize, Moment);
 
@@ -49,7 +54,10 @@ async fn play(strike: Option<&Strike>) -> anyhow::Result<Vec<Made>> {
     assert!(stage.ask(None).await.status.is_success());
     let worker = world.side().await;
     if let Some((made, nth, moment)) = strike.cloned() {
-        worker.faults.on(Call::like(made).nth(nth), Fault::Die(moment));
+        let waits = made.operation == "ReceiveMessage" && moment == Moment::After;
+        for nth in nth..nth + if waits { RECEIVES } else { 1 } {
+            worker.faults.on(Call::like(made.clone()).nth(nth), Fault::Die(moment));
+        }
         let fanout = worker.fanout(Clock::system());
         let working = until_death(&worker.faults, fanout.work_until(CancellationToken::new()));
         timeout(PATIENCE, working).await.context("it dies in time")?;
