@@ -188,7 +188,7 @@ async fn a_change_whose_entry_cannot_be_seen_yet_is_waited_for() {
         let entry = hide(&world, &format!("T#{thread}"), &keys::entry_sk(tseq)).await;
         // The second look for what the key is known for: the first has found an entry that is not there.
         let again =
-            world.faults.hold(Call::to("GetItem").about(format!("K#{method}")).nth(2), Moment::Before);
+            world.faults.hold(Call::to("BatchGetItem").about(format!("K#{method}")).nth(2), Moment::Before);
         let repeating = async { assert_eq!(change().await.status, 204, "it has been accepted before") };
         let appearing = async {
             again.reached().await;
@@ -269,7 +269,7 @@ async fn a_message_to_one_other_needs_no_view_and_no_head() {
     let alice = world.as_user("alice");
     let path = format!("/v1/threads/{}/messages", alice.thread(json!({"members": ["bob"]})).await);
     for n in 1..=limits::FUTILE_TRIES as usize {
-        world.faults.on(Call::to("BatchGetItem").nth(n), Fault::Unprocessed);
+        world.faults.on(Call::to("BatchGetItem").about("HEAD").nth(n), Fault::Unprocessed);
     }
     let sent = alice.post(&path, json!({"text": "hi"})).await;
     assert_eq!(sent.status, 201, "{}", sent.body);

@@ -152,3 +152,34 @@ async fn a_request_that_was_accepted_is_not_refused_when_it_comes_again_though_i
     assert_eq!((sent.status, again.status), (StatusCode::CREATED, StatusCode::OK));
     assert_eq!(sent.body, again.body);
 }
+
+#[tokio::test]
+async fn an_edit_of_a_message_that_was_read_before_a_reaction_came_keeps_the_reaction() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    for members in [json!({"members": ["bob"]}), json!({"members": ["bob"], "title": "two"})] {
+        let thread = alice.thread(members).await;
+        let said = alice.say(&thread, "draft").await;
+        let message = format!("/v1/threads/{thread}/messages/{}", said["tseq"]);
+        // What comes before a write is read at once: this one finds the message without the reaction, and
+        // the log with it.
+        let slow = world.side().await;
+        let found = slow.faults.hold(Call::to("BatchGetItem").about("K#"), Moment::After);
+        let tail = slow.faults.hold(Call::to("Query").about("E#"), Moment::Before);
+        let editing = async {
+            let alice = tests::http::Api { address: slow.api, ..world.as_user("alice") };
+            alice.call("PATCH", &message, Some(json!({"text": "final"})), &[]).await
+        };
+        let reacting = async {
+            tokio::join!(found.reached(), tail.reached());
+            let put = world.as_user("bob").call("PUT", &format!("{message}/reactions/+1"), None, &[]).await;
+            found.release();
+            tail.release();
+            put
+        };
+        let (edited, put) = tokio::join!(editing, reacting);
+        assert!(edited.status.is_success() && put.status.is_success(), "{edited:?}, {put:?}");
+        let listed = &alice.get(&format!("/v1/threads/{thread}/messages")).await.body["items"][0];
+        assert_eq!((&listed["text"], &listed["reactions"]["+1"]), (&json!("final"), &json!(["bob"])));
+    }
+}

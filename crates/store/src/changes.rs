@@ -8,12 +8,13 @@ use domain::{
 };
 
 use crate::{
+    before::Before,
     commit::Origin,
     error::Error,
     keys,
     log::{self, json},
-    rows::{EntryRow, ThreadRow},
-    table::Table,
+    rows::EntryRow,
+    table::read,
     tx::{Tx, s},
 };
 
@@ -89,6 +90,18 @@ enum Also {
     Title(String),
 }
 
+impl Asked<'_> {
+    /// The tseq of the message that it changes, if it changes one.
+    pub(crate) fn about(&self) -> Option<u64> {
+        match self {
+            Self::Edit { message, .. } | Self::Delete { message } | Self::React { message, .. } => {
+                Some(*message)
+            }
+            Self::Message { .. } | Self::Title { .. } => None,
+        }
+    }
+}
+
 impl Draft {
     /// Adds what changes along with the log to its transaction.
     pub(crate) fn add_to(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
@@ -111,45 +124,40 @@ impl Draft {
     }
 }
 
-impl Table {
-    /// Turns a write into what there is to commit behind `tail`, which was read before: the
-    /// message that it changes is read here. Nothing, if all is as asked for already.
-    pub(crate) async fn draft(
-        &self,
-        origin: &Origin,
-        row: &ThreadRow,
-        tail: &Entry,
-        asked: Asked<'_>,
-    ) -> Result<Result<Option<Draft>, Refusal>, Error> {
-        let tseq = tail.tseq + 1;
-        let (message, body) = match asked {
-            Asked::Message { text } => {
-                return Ok(Ok(Some(draft(origin, tail, Body::Message(Said::new(text)), Also::Nothing))));
-            }
-            Asked::Title { .. } if row.pair.is_some() => return Ok(Err(Refusal::Direct)),
-            Asked::Title { title } if row.title.as_deref() == Some(title) => return Ok(Ok(None)),
-            Asked::Title { title } => {
-                let body = Body::Title { title: title.into() };
-                return Ok(Ok(Some(draft(origin, tail, body, Also::Title(title.into())))));
-            }
-            Asked::Edit { message, text } => (message, Body::Edit { message, text: Some(text.into()) }),
-            Asked::Delete { message } => (message, Body::Delete { message }),
-            Asked::React { message, emoji, state } => {
-                (message, Body::Reaction { message, emoji: emoji.clone(), state })
-            }
-        };
-        let Some(found) = self.get::<EntryRow>(&keys::entry(&tail.thread, message)).await? else {
-            return Ok(Err(Refusal::NoMessage));
-        };
-        let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
-        let Body::Message(said) = &target.body else { return Ok(Err(Refusal::NoMessage)) };
-        Ok(change(origin, (&target.by, said), asked, tseq).map(|next| {
-            next.map(|next| {
-                let also = Also::Message { tseq: message, was, now: json(&Body::Message(next)) };
-                draft(origin, tail, body, also)
-            })
-        }))
-    }
+/// Turns a write into what there is to commit behind what was `before` it. Nothing, if all is as
+/// asked for already.
+pub(crate) fn draft(
+    origin: &Origin,
+    before: Before,
+    asked: Asked<'_>,
+) -> Result<Result<Option<Draft>, Refusal>, Error> {
+    let Before { tail, thread, about } = before;
+    let (message, body) = match asked {
+        Asked::Message { text } => {
+            return Ok(Ok(Some(behind(&tail, origin, Body::Message(Said::new(text)), Also::Nothing))));
+        }
+        Asked::Title { .. } if thread.pair.is_some() => return Ok(Err(Refusal::Direct)),
+        Asked::Title { title } if thread.title.as_deref() == Some(title) => return Ok(Ok(None)),
+        Asked::Title { title } => {
+            let body = Body::Title { title: title.into() };
+            return Ok(Ok(Some(behind(&tail, origin, body, Also::Title(title.into())))));
+        }
+        Asked::Edit { message, text } => (message, Body::Edit { message, text: Some(text.into()) }),
+        Asked::Delete { message } => (message, Body::Delete { message }),
+        Asked::React { message, emoji, state } => {
+            (message, Body::Reaction { message, emoji: emoji.clone(), state })
+        }
+    };
+    let Some(found) = about else { return Ok(Err(Refusal::NoMessage)) };
+    let found: EntryRow = read(&keys::entry(&tail.thread, message), found)?;
+    let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
+    let Body::Message(said) = &target.body else { return Ok(Err(Refusal::NoMessage)) };
+    Ok(change(origin, (&target.by, said), asked, tail.tseq + 1).map(|next| {
+        next.map(|next| {
+            let also = Also::Message { tseq: message, was, now: json(&Body::Message(next)) };
+            behind(&tail, origin, body, also)
+        })
+    }))
 }
 
 /// The message as the event `tseq` leaves it; none, if nothing changes.
@@ -174,7 +182,7 @@ fn change(
     }
 }
 
-fn draft(origin: &Origin, tail: &Entry, body: Body, also: Also) -> Draft {
+fn behind(tail: &Entry, origin: &Origin, body: Body, also: Also) -> Draft {
     let number = tail.number + u64::from(matches!(body, Body::Message(_)));
     let thread: ThreadId = tail.thread.clone();
     let entry = Entry { thread, tseq: tail.tseq + 1, number, by: origin.by.clone(), at: origin.now, body };

@@ -48,23 +48,13 @@ pub(crate) enum Known {
 }
 
 /// When a row of an idempotency key that exists already counts as absent: TTL deletes late, and
-/// [`Table::known`] does not count it either.
+/// [`known`] does not count it either.
 const KEY_ABSENT: &str = "attribute_not_exists(pk) OR exp <= :now";
 
 impl Table {
     /// What the key of `origin` is known for, if it is.
     pub(crate) async fn known(&self, origin: &Origin) -> Result<Option<Known>, Error> {
-        let row: Option<KeyRow> = self.get(&keys::idempotency(&origin.by, &origin.key)).await?;
-        let row = row.filter(|row| row.exp > origin.now.as_second());
-        Ok(row.map(|row| {
-            if row.hash != origin.hash {
-                Known::Other
-            } else if row.tseq == 0 {
-                Known::Nothing
-            } else {
-                Known::Same { thread: row.thread, tseq: row.tseq }
-            }
-        }))
+        Ok(known(origin, self.get(&keys::idempotency(&origin.by, &origin.key)).await?))
     }
 
     /// Begins a P1 transaction: the idempotency row and the entry, both only if absent.
@@ -95,6 +85,18 @@ impl Table {
             .await;
         held(put)
     }
+}
+
+/// What `row`, read at its key, says of the request of `origin`.
+pub(crate) fn known(origin: &Origin, row: Option<KeyRow>) -> Option<Known> {
+    let row = row.filter(|row| row.exp > origin.now.as_second())?;
+    Some(if row.hash != origin.hash {
+        Known::Other
+    } else if row.tseq == 0 {
+        Known::Nothing
+    } else {
+        Known::Same { thread: row.thread, tseq: row.tseq }
+    })
 }
 
 fn key_row(origin: &Origin, thread: &ThreadId, tseq: u64) -> (Key, KeyRow) {

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use crate::{
     error::Error,
-    inbox, keys,
+    keys,
     retry::{pause, tries},
     rows::{HeadRow, ViewRow},
-    table::{Table, read},
+    table::Table,
     tx::{Outcome, Tx},
 };
 
@@ -150,14 +150,13 @@ impl Table {
         user: &UserId,
         thread: &ThreadId,
     ) -> Result<Option<(ViewRow, HeadRow)>, Error> {
-        let key = keys::view(user, thread);
-        let mut found = self.get_many(&[key.clone(), keys::head(user)], true).await?;
-        let Some(view) = found.remove(&key) else { return Ok(None) };
-        let head = match inbox::head_in(&mut found, user)? {
+        let (view, head) = self.get_both::<ViewRow, _>(&keys::view(user, thread), &keys::head(user)).await?;
+        let Some(view) = view else { return Ok(None) };
+        let head = match head {
             Some(head) => head,
             // HEAD is always put on its own, before the first append.
             None => self.head_row(user).await?,
         };
-        Ok(Some((read(&key, view)?, head)))
+        Ok(Some((view, head)))
     }
 }

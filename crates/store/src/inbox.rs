@@ -17,7 +17,7 @@ use crate::{
     keys::{self, Key},
     retry::{pause, tries},
     rows::{HeadRow, InboxRow},
-    table::{Item, Table, read, read_good, write},
+    table::{Item, Table, read, read_good, take, write},
     tx::{Tx, n, s},
 };
 
@@ -275,6 +275,5 @@ fn inboxed(row: InboxRow) -> Option<Inboxed> {
 
 /// HEAD out of what a batch read found.
 pub(crate) fn head_in(found: &mut HashMap<Key, Item>, user: &UserId) -> Result<Option<HeadRow>, Error> {
-    let key = keys::head(user);
-    found.remove(&key).map(|item| read(&key, item)).transpose()
+    take(found, &keys::head(user))
 }

@@ -5,14 +5,15 @@ use domain::{
     ids::{ThreadId, UserId},
     limits,
 };
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::try_join;
 
 use crate::{
-    commit::{Known, Origin, owe},
+    before::{Before, Over},
+    commit::{Origin, owe},
     error::{Error, held},
     keys::{self, Key},
     retry::Tried,
-    rows::{MemberRow, ThreadRow, ViewRow},
+    rows::{MemberRow, ViewRow},
     table::{Table, read_good},
     tx::{Tx, n, s},
 };
@@ -49,11 +50,15 @@ pub struct MemberPage {
     pub next: Option<UserId>,
 }
 
-/// What is known of a thread before its membership changes.
-struct Before {
-    tail: Entry,
-    thread: ThreadRow,
-    members: Vec<MemberRow>,
+impl From<Over> for Changed {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Known(entry) => Self::Known(entry),
+            Over::Unchanged => Self::Unchanged,
+            Over::KeyReused => Self::KeyReused,
+            Over::NotMember => Self::NotMember,
+        }
+    }
 }
 
 impl Table {
@@ -150,11 +155,11 @@ impl Table {
         user: &UserId,
         attempt: u32,
     ) -> Result<Tried<Changed>, Error> {
-        let before = match self.before(origin, thread).await? {
+        let (before, members) = match self.before_change(origin, thread).await? {
             Ok(before) => before,
             Err(tried) => return Ok(tried),
         };
-        let current = before.members.iter().filter(|m| m.left.is_none());
+        let current = members.iter().filter(|m| m.left.is_none());
         if current.clone().any(|m| &m.user == user) {
             return self.unchanged(origin, thread).await;
         }
@@ -170,7 +175,7 @@ impl Table {
         if let Some(left) = old.as_ref().and_then(|view| view.left) {
             self.fan((user, 0), thread, left, None, origin.now).await?;
         }
-        let entry = before.next(origin, thread, user, Change::Added);
+        let entry = change(origin, &before.tail, user, Change::Added);
         let mut tx = self.begin(origin, &entry)?;
         owe(&mut tx, &entry, origin.now)?;
         // Whoever joins behind a new title is never told of it: the view has to begin with it.
@@ -179,7 +184,7 @@ impl Table {
             None => ("attribute_not_exists(title)", Vec::new()),
         };
         tx.check(&keys::thread(thread), titled, title)?;
-        join(&mut tx, &before, &entry, user, old.as_ref())?;
+        join(&mut tx, (&before, &members), &entry, user, old.as_ref())?;
         Ok(tx.answer(Changed::Committed(entry)).await)
     }
 
@@ -199,20 +204,19 @@ impl Table {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Tried<Changed>, Error> {
-        let before = match self.before(origin, thread).await? {
+        let (before, members) = match self.before_change(origin, thread).await? {
             Ok(before) => before,
             Err(tried) => return Ok(tried),
         };
-        let role =
-            |who: &UserId| before.members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role);
+        let role = |who: &UserId| members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role);
         if role(user).is_none() {
             return self.unchanged(origin, thread).await;
         }
-        let change = if user == &origin.by { Change::Left } else { Change::Removed };
-        if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
+        let how = if user == &origin.by { Change::Left } else { Change::Removed };
+        if how == Change::Removed && role(&origin.by) != Some(Role::Owner) {
             return Ok(Tried::Refused(Changed::NotAllowed));
         }
-        let entry = before.next(origin, thread, user, change);
+        let entry = change(origin, &before.tail, user, how);
         let mut tx = self.begin(origin, &entry)?;
         owe(&mut tx, &entry, origin.now)?;
         for key in [keys::member(thread, user), keys::view(user, thread)] {
@@ -241,52 +245,41 @@ impl Table {
         held(deleted).map(|_| ())
     }
 
-    /// The key first, then the tail, then the members; or how the try ends already.
-    async fn before(
+    /// What comes before a change, and the members, read after it; or how the try ends already.
+    async fn before_change(
         &self,
         origin: &Origin,
         thread: &ThreadId,
-    ) -> Result<Result<Before, Tried<Changed>>, Error> {
-        let row = keys::thread(thread);
-        let (known, tail, row) =
-            try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
-        match known {
-            Some(Known::Same { thread, tseq }) => {
-                let entry = self.entry(&thread, tseq).await?;
-                return Ok(Err(entry.map_or(Tried::InVain, |entry| Tried::Done(Changed::Known(entry)))));
-            }
-            Some(Known::Nothing) => return Ok(Err(Tried::Done(Changed::Unchanged))),
-            Some(Known::Other) => return Ok(Err(Tried::Done(Changed::KeyReused))),
-            None => {}
-        }
-        let not_member = Err(Tried::Refused(Changed::NotMember));
-        let Some((tail, row)) = tail.zip(row) else { return Ok(not_member) };
-        let (members, member) = try_join(self.members(thread), self.is_member_at(&tail, &origin.by)).await?;
-        Ok(match (member, row.pair.is_some()) {
-            (false, _) => not_member,
+    ) -> Result<Result<(Before, Vec<MemberRow>), Tried<Changed>>, Error> {
+        let before = match self.before(origin, thread, None).await? {
+            Ok(before) => before,
+            Err(tried) => return Ok(Err(tried)),
+        };
+        let (members, member) =
+            try_join(self.members(thread), self.is_member_at(&before.tail, &origin.by)).await?;
+        Ok(match (member, before.thread.pair.is_some()) {
+            (false, _) => Err(Tried::Refused(Changed::NotMember)),
             (true, true) => Err(Tried::Done(Changed::Direct)),
-            (true, false) => Ok(Before { tail, thread: row, members }),
+            (true, false) => Ok((before, members)),
         })
     }
 }
 
-impl Before {
-    fn next(&self, origin: &Origin, thread: &ThreadId, user: &UserId, change: Change) -> Entry {
-        Entry {
-            thread: thread.clone(),
-            tseq: self.tail.tseq + 1,
-            number: self.tail.number,
-            by: origin.by.clone(),
-            at: origin.now,
-            body: Body::Member { user: user.clone(), change },
-        }
+fn change(origin: &Origin, tail: &Entry, user: &UserId, change: Change) -> Entry {
+    Entry {
+        thread: tail.thread.clone(),
+        tseq: tail.tseq + 1,
+        number: tail.number,
+        by: origin.by.clone(),
+        at: origin.now,
+        body: Body::Member { user: user.clone(), change },
     }
 }
 
 /// Adds both rows of a new member, if membership is still as `old` says.
 fn join(
     tx: &mut Tx<'_>,
-    before: &Before,
+    (before, members): (&Before, &[MemberRow]),
     entry: &Entry,
     user: &UserId,
     old: Option<&ViewRow>,
@@ -295,7 +288,7 @@ fn join(
     let member = MemberRow { user: user.clone(), role, joined: entry.tseq, left: None };
     let absent = "attribute_not_exists(pk) OR attribute_exists(left_at)";
     tx.put_if(&keys::member(&entry.thread, user), &member, absent, Vec::new())?;
-    let listed = before.members.iter().filter(|m| m.left.is_none()).take(limits::LISTED_MEMBERS);
+    let listed = members.iter().filter(|m| m.left.is_none()).take(limits::LISTED_MEMBERS);
     let view = ViewRow {
         thread: entry.thread.clone(),
         kind: before.thread.kind,

@@ -4,11 +4,11 @@ use domain::{
     event::Entry,
     ids::{ThreadId, UserId},
 };
-use futures_util::future::try_join3;
 
 use crate::{
-    changes::{Asked, Draft, Refusal},
-    commit::{Known, Origin, owe},
+    before::Over,
+    changes::{Asked, Draft, Refusal, draft},
+    commit::{Origin, owe},
     error::Error,
     fan::Told,
     inbox, keys,
@@ -36,6 +36,17 @@ pub enum Sent {
     NotMember,
 }
 
+impl From<Over> for Sent {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Known(entry) => Self::Known(entry),
+            Over::Unchanged => Self::Unchanged,
+            Over::KeyReused => Self::KeyReused,
+            Over::NotMember => Self::NotMember,
+        }
+    }
+}
+
 impl Table {
     /// Sends `text` to `thread`.
     ///
@@ -61,25 +72,17 @@ impl Table {
         asked: Asked<'_>,
         attempt: u32,
     ) -> Result<Tried<Sent>, Error> {
-        let row = keys::thread(thread);
-        let (known, tail, row) =
-            try_join3(self.known(origin), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
-        match known {
-            Some(Known::Same { thread, tseq }) => {
-                let entry = self.entry(&thread, tseq).await?;
-                return Ok(entry.map_or(Tried::InVain, |entry| Tried::Done(Sent::Known(entry))));
-            }
-            Some(Known::Nothing) => return Ok(Tried::Done(Sent::Unchanged)),
-            Some(Known::Other) => return Ok(Tried::Done(Sent::KeyReused)),
-            None => {}
-        }
-        let Some((tail, row)) = tail.zip(row) else { return Ok(Tried::Refused(Sent::NotMember)) };
+        let before = match self.before(origin, thread, asked.about()).await? {
+            Ok(before) => before,
+            Err(tried) => return Ok(tried),
+        };
         // Membership is looked at after the tail, on every try: whoever was a member then may
         // be told no longer that they are.
-        if !self.may_write(&tail, &row, &origin.by).await? {
+        if !self.may_write(&before.tail, &before.thread, &origin.by).await? {
             return Ok(Tried::Refused(Sent::NotMember));
         }
-        let draft = match self.draft(origin, &row, &tail, asked).await? {
+        let pair = before.thread.pair.clone().filter(|_| attempt == 0);
+        let draft = match draft(origin, before, asked)? {
             Ok(Some(draft)) => draft,
             Ok(None) => {
                 let noted = self.nothing_to_write(origin, thread).await?;
@@ -87,7 +90,7 @@ impl Table {
             }
             Err(refusal) => return Ok(Tried::Refused(Sent::Refused(refusal))),
         };
-        match row.pair.filter(|_| attempt == 0) {
+        match pair {
             Some(pair) => self.commit_whole(origin, draft, &pair).await,
             None => self.commit_logged(origin, draft).await,
         }

@@ -5,7 +5,7 @@ use domain::{
     limits,
     wire::Seen,
 };
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 use jiff::Timestamp;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     fan::Told,
     inbox, keys,
     retry::{pause, tries},
-    rows::ThreadRow,
+    rows::{ThreadRow, ViewRow},
     table::Table,
     tx::{Outcome, Tx, n, s},
 };
@@ -44,9 +44,9 @@ impl Table {
         let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
-            let row = keys::thread(thread);
-            let (view, tail, row) =
-                try_join3(self.view(reader, thread), self.tail(thread), self.get::<ThreadRow>(&row)).await?;
+            let (view, row) = (keys::view(reader, thread), keys::thread(thread));
+            let both = self.get_both::<ViewRow, ThreadRow>(&view, &row);
+            let (tail, (view, row)) = try_join(self.tail(thread), both).await?;
             let (Some(view), Some(tail), Some(row)) = (view.filter(|v| v.left.is_none()), tail, row) else {
                 return Ok(Marked::NotMember);
             };

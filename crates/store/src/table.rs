@@ -100,6 +100,16 @@ impl Table {
         got.item.map(|item| read(key, item)).transpose()
     }
 
+    /// Two rows of different kinds at once, consistently: one request, where two would be read side by side.
+    pub(crate) async fn get_both<A: DeserializeOwned, B: DeserializeOwned>(
+        &self,
+        a: &Key,
+        b: &Key,
+    ) -> Result<(Option<A>, Option<B>), Error> {
+        let mut found = self.get_many(&[a.clone(), b.clone()], true).await?;
+        Ok((take(&mut found, a)?, take(&mut found, b)?))
+    }
+
     /// Up to 100 rows at once; those that do not exist are left out.
     ///
     /// DynamoDB reads as many of them as it has capacity or room for, and says which it has not.
@@ -185,6 +195,14 @@ pub fn wire_gen(raw: u64, id: &str) -> Gen {
     hash.update(id.as_bytes());
     let digest = hash.finalize();
     Gen(u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes")))
+}
+
+/// A row out of what a batch read found, if it is there.
+pub(crate) fn take<T: DeserializeOwned>(
+    found: &mut HashMap<Key, Item>,
+    key: &Key,
+) -> Result<Option<T>, Error> {
+    found.remove(key).map(|item| read(key, item)).transpose()
 }
 
 /// A row out of what DynamoDB has.

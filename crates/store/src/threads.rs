@@ -5,7 +5,7 @@ use domain::{
     ids::{ThreadId, UserId},
     limits, wire,
 };
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 
 use crate::{
     commit::{Known, Origin, owe},
@@ -144,10 +144,9 @@ impl Table {
 
     /// A thread as `reader` sees it: all its members, and how far each has read.
     pub async fn thread(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<wire::Thread>, Error> {
-        let row = keys::thread(thread);
-        let (row, members, view) =
-            try_join3(self.get::<ThreadRow>(&row), self.current_members(thread), self.view(reader, thread))
-                .await?;
+        let (row, view) = (keys::thread(thread), keys::view(reader, thread));
+        let both = self.get_both::<ThreadRow, ViewRow>(&row, &view);
+        let ((row, view), members) = try_join(both, self.current_members(thread)).await?;
         let (Some(row), Some(view)) = (row, view.filter(|view| view.left.is_none())) else { return Ok(None) };
         let last = match view.preview {
             Some(tseq) => self.entry(thread, tseq).await?.and_then(|entry| entry.message()),

@@ -3,6 +3,7 @@
 
 use super::Mistake;
 
+const BEFORE: &str = "crates/store/src/before.rs";
 const COMMIT: &str = "crates/store/src/commit.rs";
 const FAN: &str = "crates/store/src/fan.rs";
 const INBOX: &str = "crates/store/src/inbox.rs";
@@ -39,16 +40,16 @@ pub(super) const MISTAKES: &[Mistake] = &[
     Mistake {
         name: "membership is judged before the key",
         rule: "P1",
-        file: MESSAGES,
+        file: BEFORE,
         edits: &[(
-            "        match known {\n            Some(Known::Same { thread, tseq }) => {",
+            "        match known(origin, take(&mut found, &key)?) {",
             "        if MISTAKEN
-            && let Some((tail, row)) = tail.as_ref().zip(row.as_ref())
-            && !self.may_write(tail, row, &origin.by).await?
+            && let Some(tail) = &tail
+            && !self.is_member_at(tail, &origin.by).await?
         {
-            return Ok(Tried::Done(Sent::NotMember));
+            return Ok(Err(Tried::Done(Over::NotMember.into())));
         }
-        match known {\n            Some(Known::Same { thread, tseq }) => {",
+        match known(origin, take(&mut found, &key)?) {",
         )],
     },
     Mistake {
@@ -57,16 +58,16 @@ pub(super) const MISTAKES: &[Mistake] = &[
         file: MESSAGES,
         edits: &[
             (
-                "        let row = keys::thread(thread);",
+                "        let before = match self.before(origin, thread, asked.about()).await? {",
                 "        let early = MISTAKEN && self.is_member(thread, &origin.by).await?;
         if early {
             tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         }
-        let row = keys::thread(thread);",
+        let before = match self.before(origin, thread, asked.about()).await? {",
             ),
             (
-                "        if !self.may_write(&tail, &row, &origin.by).await? {",
-                "        if !early && !self.may_write(&tail, &row, &origin.by).await? {",
+                "        if !self.may_write(&before.tail, &before.thread, &origin.by).await? {",
+                "        if !early && !self.may_write(&before.tail, &before.thread, &origin.by).await? {",
             ),
         ],
     },
