@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use api_lambda::fanout::work::RECEIVES;
+use futures_util::future::select_all;
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::{
-    faults::{Call, Fault, Made, Moment},
+    faults::{Call, Fault, Faults, Held, Made, Moment},
     world::{PATIENCE, Side, World},
 };
 use tokio::time::timeout;
@@ -20,11 +22,6 @@ use super::{
 
 /// Each has a world of its own, since the jobs of a world lie in one queue.
 const SIDE_BY_SIDE: usize = 4;
-
-/// At least as many as wait side by side in a worker (`fanout/work.rs`). Which of them brings a job
-/// is for SQS to say, and the others wait for as long as a test does: so it dies at whichever is
-/// answered.
-const RECEIVES: usize = 4;
 
 /// Which call, and on which side of it the worker dies.
 type Strike = (Made, usize, Moment);
@@ -54,13 +51,19 @@ async fn play(strike: Option<&Strike>) -> anyhow::Result<Vec<Made>> {
     assert!(stage.ask(None).await.status.is_success());
     let worker = world.side().await;
     if let Some((made, nth, moment)) = strike.cloned() {
-        let waits = made.operation == "ReceiveMessage" && moment == Moment::After;
-        for nth in nth..nth + if waits { RECEIVES } else { 1 } {
-            worker.faults.on(Call::like(made.clone()).nth(nth), Fault::Die(moment));
-        }
         let fanout = worker.fanout(Clock::system());
-        let working = until_death(&worker.faults, fanout.work_until(CancellationToken::new()));
-        timeout(PATIENCE, working).await.context("it dies in time")?;
+        let working = fanout.work_until(CancellationToken::new());
+        if made.operation == "ReceiveMessage" && moment == Moment::After {
+            tokio::select! {
+                biased;
+                () = nth_answer(&worker.faults, &made, nth) => {}
+                () = working => {}
+            }
+        } else {
+            worker.faults.on(Call::like(made).nth(nth), Fault::Die(moment));
+            let working = until_death(&worker.faults, working);
+            timeout(PATIENCE, working).await.context("it dies in time")?;
+        }
         worker.kill();
         world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(1))).sweep().await;
         work(&world.side().await, verdict::settle(world)).await;
@@ -73,6 +76,21 @@ async fn play(strike: Option<&Strike>) -> anyhow::Result<Vec<Made>> {
     verdict::judge(&stage, true, true).await?;
     verdict::nothing_is_owed(world).await;
     Ok(worker.faults.take())
+}
+
+/// Waits until so many receives have been answered, and keeps the last answer back. Which of those that
+/// wait side by side brings a job is for SQS to say; the others wait for as long as a test does.
+async fn nth_answer(faults: &Faults, receive: &Made, nth: usize) {
+    let receives = 1..RECEIVES + nth;
+    let mut held: Vec<Held> =
+        receives.map(|n| faults.hold(Call::like(receive.clone()).nth(n), Moment::After)).collect();
+    for answered in 1..=nth {
+        let ((), which, _) = select_all(held.iter().map(|held| Box::pin(held.reached()))).await;
+        let held = held.swap_remove(which);
+        if answered < nth {
+            held.release();
+        }
+    }
 }
 
 /// Works jobs until everything is settled.

@@ -252,14 +252,29 @@ async fn a_creation_during_an_outage_says_so() {
 async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
-    let thread = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"]})).await);
-    for (times, status) in [(2, 200), (limits::FUTILE_TRIES as usize, 503), (0, 200)] {
-        for n in 1..=times {
-            world.faults.on(Call::to("BatchGetItem").nth(n), Fault::Unprocessed);
+    let thread = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"], "title": "two"})).await);
+    let (messages, carol) = (format!("{thread}/messages"), format!("{thread}/members/carol"));
+    assert_eq!(alice.post(&messages, json!({"text": "hi"})).await.status, 201);
+    let (message, reaction) = (format!("{messages}/2"), format!("{messages}/2/reactions/+1"));
+    for (method, path, body) in [
+        ("GET", &thread, None),
+        ("POST", &messages, Some(json!({"text": "and on"}))),
+        ("PATCH", &message, Some(json!({"text": "ho"}))),
+        ("PUT", &reaction, None),
+        ("PUT", &carol, None),
+        ("POST", &format!("{thread}/seen"), Some(json!({"number": 1}))),
+    ] {
+        for (times, status) in [(limits::FUTILE_TRIES as usize, 503), (2, 200)] {
+            for n in 1..=times {
+                // The first read of each names the thread's row.
+                world.faults.on(Call::to("BatchGetItem").about("META").nth(n), Fault::Unprocessed);
+            }
+            let told = alice.call(method, path, body.clone(), &[]).await;
+            let as_usual = told.status.is_success() && status == 200;
+            assert!(as_usual || told.status == status, "{method} {path} {times} times: {told:?}");
+            assert_eq!(told.headers.contains_key("retry-after"), status == 503);
+            assert!(world.faults.have_struck());
         }
-        let told = alice.get(&thread).await;
-        assert_eq!(told.status, status, "{times} times: {}", told.body);
-        assert_eq!(told.headers.contains_key("retry-after"), status == 503);
     }
 }
 
@@ -283,7 +298,8 @@ async fn a_read_that_gets_on_row_by_row_gets_to_its_end() {
     let others: Vec<String> = (1..MEMBERS).map(|n| format!("u{n}")).collect();
     let thread = alice.thread(json!({"members": others, "title": "crowd"})).await;
     for n in 1..=MEMBERS {
-        world.faults.on(Call::to("BatchGetItem").nth(n), Fault::OneProcessed);
+        // Of the members' views: one is among them until all are read.
+        world.faults.on(Call::to("BatchGetItem").about("U#alice").nth(n + 1), Fault::OneProcessed);
     }
     let told = alice.get(&format!("/v1/threads/{thread}")).await;
     assert_eq!(told.status, 200, "{}", told.body);
@@ -330,6 +346,12 @@ async fn a_damaged_row_stops_nothing_beside_it() {
     assert_eq!(world.inbox_of("bob").await, ["left behind", "and on"]);
     let threads = world.as_user("bob").get("/v1/threads").await;
     assert_eq!(threads.body["items"][0]["id"], thread.as_str());
+    // Nor does it tell those who are no members that it is there.
+    damage(&keys::thread_pk(&thread), &keys::entry_sk(1)).await;
+    let first = format!("/v1/threads/{thread}/messages/1");
+    for (who, status) in [("bob", 500), ("mallory", 404)] {
+        assert_eq!(world.as_user(who).call("DELETE", &first, None, &[]).await.status, status, "{who}");
+    }
 }
 
 #[tokio::test]

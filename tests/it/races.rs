@@ -154,15 +154,18 @@ async fn a_request_that_was_accepted_is_not_refused_when_it_comes_again_though_i
 }
 
 #[tokio::test]
-async fn an_edit_of_a_message_that_was_read_before_a_reaction_came_keeps_the_reaction() {
+async fn an_edit_of_a_message_that_was_read_before_another_change_keeps_that_change() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
-    for members in [json!({"members": ["bob"]}), json!({"members": ["bob"], "title": "two"})] {
+    let direct = || json!({"members": ["bob"]});
+    let group = || json!({"members": ["bob"], "title": "two"});
+    for (members, deletes) in [(direct(), false), (group(), false), (direct(), true), (group(), true)] {
         let thread = alice.thread(members).await;
         let said = alice.say(&thread, "draft").await;
         let message = format!("/v1/threads/{thread}/messages/{}", said["tseq"]);
-        // What comes before a write is read at once: this one finds the message without the reaction, and
-        // the log with it.
+        let reaction = format!("{message}/reactions/+1");
+        // What comes before a write is read at once: this one finds the message without the other change,
+        // and the log with it.
         let slow = world.side().await;
         let found = slow.faults.hold(Call::to("BatchGetItem").about("K#"), Moment::After);
         let tail = slow.faults.hold(Call::to("Query").about("E#"), Moment::Before);
@@ -170,16 +173,25 @@ async fn an_edit_of_a_message_that_was_read_before_a_reaction_came_keeps_the_rea
             let alice = tests::http::Api { address: slow.api, ..world.as_user("alice") };
             alice.call("PATCH", &message, Some(json!({"text": "final"})), &[]).await
         };
-        let reacting = async {
+        let changing = async {
             tokio::join!(found.reached(), tail.reached());
-            let put = world.as_user("bob").call("PUT", &format!("{message}/reactions/+1"), None, &[]).await;
+            let changed = if deletes {
+                alice.call("DELETE", &message, None, &[]).await
+            } else {
+                world.as_user("bob").call("PUT", &reaction, None, &[]).await
+            };
+            assert!(changed.status.is_success(), "{changed:?}");
             found.release();
             tail.release();
-            put
         };
-        let (edited, put) = tokio::join!(editing, reacting);
-        assert!(edited.status.is_success() && put.status.is_success(), "{edited:?}, {put:?}");
+        let (edited, ()) = tokio::join!(editing, changing);
         let listed = &alice.get(&format!("/v1/threads/{thread}/messages")).await.body["items"][0];
-        assert_eq!((&listed["text"], &listed["reactions"]["+1"]), (&json!("final"), &json!(["bob"])));
+        let seen = (edited.status, &listed["text"], &listed["reactions"]["+1"], &listed["deleted"]);
+        let bob = json!(["bob"]);
+        if deletes {
+            assert_eq!(seen, (StatusCode::CONFLICT, &Value::Null, &Value::Null, &json!(true)));
+        } else {
+            assert_eq!(seen, (StatusCode::OK, &json!("final"), &bob, &Value::Null));
+        }
     }
 }

@@ -83,7 +83,7 @@ pub enum Fault {
     Refuse(u16, &'static str),
     /// `BatchGetItem` is answered with nothing but all its keys, unprocessed.
     Unprocessed,
-    /// `BatchGetItem` reads the first of its keys, and leaves the others unprocessed.
+    /// `BatchGetItem` reads the last of its keys, and leaves the others unprocessed.
     OneProcessed,
     /// The process dies: neither this call nor any later one comes back, and no later one is made.
     Die(Moment),

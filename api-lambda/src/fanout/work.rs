@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::drive::Fanout;
 
 /// Receives that wait side by side, so that a slow link does not keep other threads waiting.
-const RECEIVES: usize = 4;
+pub const RECEIVES: usize = 4;
 /// Time between two receives while the queue cannot be reached.
 const REST: Duration = Duration::from_secs(1);
 

@@ -1,4 +1,5 @@
-//! What a write to a thread stands on: all that it has to know, read at once.
+//! What a write to a thread stands on: all that it has to know, read at once, so that none of it is known
+//! to be older or newer than the rest. A transaction says itself what must still be so.
 
 use domain::{event::Entry, ids::ThreadId};
 use futures_util::future::try_join;
@@ -19,7 +20,8 @@ pub(crate) struct Before {
     pub(crate) tail: Entry,
     /// The thread.
     pub(crate) thread: ThreadRow,
-    /// The entry that the write is about, if it is about one, and that is there.
+    /// The entry that the write is about, if it is about one, and that is there. As it was found: one that
+    /// is damaged is an error for members only.
     pub(crate) about: Option<Item>,
 }
 
@@ -28,7 +30,7 @@ pub(crate) struct Before {
 pub(crate) enum Over {
     /// It had been accepted before.
     Known(Entry),
-    /// It is as asked for already.
+    /// It had been accepted before, and had nothing to write.
     Unchanged,
     /// The key belongs to another request.
     KeyReused,
@@ -40,8 +42,8 @@ impl Table {
     /// Reads what the key is known for, the tail of `thread`, the thread, and its entry `about`; or
     /// says how the try ends already.
     ///
-    /// Whether the sender is a member is for the caller to look at, after this: whoever was one when
-    /// the tail was read may be one no longer.
+    /// Whether the sender is a member is for the caller to look at, after this. So the entry is read for
+    /// those too who are not, and must not be shown to them.
     pub(crate) async fn before<T: From<Over>>(
         &self,
         origin: &Origin,

@@ -80,8 +80,8 @@ pub(crate) struct Draft {
 #[derive(Debug)]
 enum Also {
     Nothing,
-    /// The message that the entry is about. Only as it was read: whoever else has changed it has
-    /// logged an entry too, but the items of their transaction become visible one by one.
+    /// The message that the entry is about. Only as it was read: that was beside the tail and not after
+    /// it, so the tail may count a change which what was read does not have.
     Message {
         tseq: u64,
         was: String,
@@ -103,6 +103,15 @@ impl Asked<'_> {
 }
 
 impl Draft {
+    /// The entry that follows `tail`, and what changes with it.
+    fn new(origin: &Origin, tail: &Entry, body: Body, also: Also) -> Self {
+        let number = tail.number + u64::from(matches!(body, Body::Message(_)));
+        let thread: ThreadId = tail.thread.clone();
+        let entry =
+            Entry { thread, tseq: tail.tseq + 1, number, by: origin.by.clone(), at: origin.now, body };
+        Self { entry, also }
+    }
+
     /// Adds what changes along with the log to its transaction.
     pub(crate) fn add_to(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let thread = &self.entry.thread;
@@ -124,23 +133,23 @@ impl Draft {
     }
 }
 
-/// Turns a write into what there is to commit behind what was `before` it. Nothing, if all is as
+/// Turns a write into what there is to commit, out of what was read before it. Nothing, if all is as
 /// asked for already.
 pub(crate) fn draft(
     origin: &Origin,
-    before: Before,
+    before: &Before,
     asked: Asked<'_>,
 ) -> Result<Result<Option<Draft>, Refusal>, Error> {
     let Before { tail, thread, about } = before;
     let (message, body) = match asked {
         Asked::Message { text } => {
-            return Ok(Ok(Some(behind(&tail, origin, Body::Message(Said::new(text)), Also::Nothing))));
+            return Ok(Ok(Some(Draft::new(origin, tail, Body::Message(Said::new(text)), Also::Nothing))));
         }
         Asked::Title { .. } if thread.pair.is_some() => return Ok(Err(Refusal::Direct)),
         Asked::Title { title } if thread.title.as_deref() == Some(title) => return Ok(Ok(None)),
         Asked::Title { title } => {
             let body = Body::Title { title: title.into() };
-            return Ok(Ok(Some(behind(&tail, origin, body, Also::Title(title.into())))));
+            return Ok(Ok(Some(Draft::new(origin, tail, body, Also::Title(title.into())))));
         }
         Asked::Edit { message, text } => (message, Body::Edit { message, text: Some(text.into()) }),
         Asked::Delete { message } => (message, Body::Delete { message }),
@@ -149,13 +158,13 @@ pub(crate) fn draft(
         }
     };
     let Some(found) = about else { return Ok(Err(Refusal::NoMessage)) };
-    let found: EntryRow = read(&keys::entry(&tail.thread, message), found)?;
+    let found: EntryRow = read(&keys::entry(&tail.thread, message), found.clone())?;
     let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
     let Body::Message(said) = &target.body else { return Ok(Err(Refusal::NoMessage)) };
     Ok(change(origin, (&target.by, said), asked, tail.tseq + 1).map(|next| {
         next.map(|next| {
             let also = Also::Message { tseq: message, was, now: json(&Body::Message(next)) };
-            behind(&tail, origin, body, also)
+            Draft::new(origin, tail, body, also)
         })
     }))
 }
@@ -180,11 +189,4 @@ fn change(
         }
         Asked::Message { .. } | Asked::Title { .. } => Ok(None),
     }
-}
-
-fn behind(tail: &Entry, origin: &Origin, body: Body, also: Also) -> Draft {
-    let number = tail.number + u64::from(matches!(body, Body::Message(_)));
-    let thread: ThreadId = tail.thread.clone();
-    let entry = Entry { thread, tseq: tail.tseq + 1, number, by: origin.by.clone(), at: origin.now, body };
-    Draft { entry, also }
 }

@@ -175,7 +175,7 @@ impl Table {
         if let Some(left) = old.as_ref().and_then(|view| view.left) {
             self.fan((user, 0), thread, left, None, origin.now).await?;
         }
-        let entry = change(origin, &before.tail, user, Change::Added);
+        let entry = next(origin, &before.tail, user, Change::Added);
         let mut tx = self.begin(origin, &entry)?;
         owe(&mut tx, &entry, origin.now)?;
         // Whoever joins behind a new title is never told of it: the view has to begin with it.
@@ -212,11 +212,11 @@ impl Table {
         if role(user).is_none() {
             return self.unchanged(origin, thread).await;
         }
-        let how = if user == &origin.by { Change::Left } else { Change::Removed };
-        if how == Change::Removed && role(&origin.by) != Some(Role::Owner) {
+        let change = if user == &origin.by { Change::Left } else { Change::Removed };
+        if change == Change::Removed && role(&origin.by) != Some(Role::Owner) {
             return Ok(Tried::Refused(Changed::NotAllowed));
         }
-        let entry = change(origin, &before.tail, user, how);
+        let entry = next(origin, &before.tail, user, change);
         let mut tx = self.begin(origin, &entry)?;
         owe(&mut tx, &entry, origin.now)?;
         for key in [keys::member(thread, user), keys::view(user, thread)] {
@@ -265,7 +265,8 @@ impl Table {
     }
 }
 
-fn change(origin: &Origin, tail: &Entry, user: &UserId, change: Change) -> Entry {
+/// The entry that follows `tail`.
+fn next(origin: &Origin, tail: &Entry, user: &UserId, change: Change) -> Entry {
     Entry {
         thread: tail.thread.clone(),
         tseq: tail.tseq + 1,

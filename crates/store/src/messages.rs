@@ -76,13 +76,12 @@ impl Table {
             Ok(before) => before,
             Err(tried) => return Ok(tried),
         };
-        // Membership is looked at after the tail, on every try: whoever was a member then may
-        // be told no longer that they are.
+        // Membership is looked at after the tail, on every try: on top of a tail that counts a leaving
+        // nobody may write whose membership was read before it.
         if !self.may_write(&before.tail, &before.thread, &origin.by).await? {
             return Ok(Tried::Refused(Sent::NotMember));
         }
-        let pair = before.thread.pair.clone().filter(|_| attempt == 0);
-        let draft = match draft(origin, before, asked)? {
+        let draft = match draft(origin, &before, asked)? {
             Ok(Some(draft)) => draft,
             Ok(None) => {
                 let noted = self.nothing_to_write(origin, thread).await?;
@@ -90,7 +89,7 @@ impl Table {
             }
             Err(refusal) => return Ok(Tried::Refused(Sent::Refused(refusal))),
         };
-        match pair {
+        match before.thread.pair.filter(|_| attempt == 0) {
             Some(pair) => self.commit_whole(origin, draft, &pair).await,
             None => self.commit_logged(origin, draft).await,
         }

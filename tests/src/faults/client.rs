@@ -119,7 +119,7 @@ fn unprocessed(request: &HttpRequest) -> HttpResponse {
     answer(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
 }
 
-/// A read of many rows of which one is read.
+/// A read of many rows of which one, the last that is asked for, is read.
 async fn one_processed(
     inner: &SharedHttpConnector,
     mut request: HttpRequest,
@@ -129,7 +129,8 @@ async fn one_processed(
     let mut rest = tables.clone();
     for (name, table) in tables {
         let keys = table["Keys"].as_array_mut().expect("keys");
-        let left = keys.split_off(1);
+        let last = keys.split_off(keys.len() - 1);
+        let left = std::mem::replace(keys, last);
         if left.is_empty() {
             rest.remove(name);
         } else {

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use rand::{RngExt as _, rngs::StdRng};
+use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant};
 
@@ -171,12 +171,14 @@ impl Rows {
     fn batch_get(&self, request: &Request<'_>, weather: &Weather, rng: &mut StdRng, now: Instant) -> Answer {
         let (mut responses, mut unprocessed) = (Vec::new(), json!({}));
         for (table, part) in &request.batches {
-            let keys = &part.keys;
+            // It reads them in no order, and leaves unprocessed whichever it likes.
+            let mut keys: Vec<&request::Key<'_>> = part.keys.iter().collect();
+            keys.shuffle(rng);
             assert!(keys.len() <= 100, "a batch of {} keys", keys.len());
             let most =
                 if rng.random_bool(weather.short) { rng.random_range(1..=keys.len()) } else { keys.len() };
             let read =
-                |key: &request::Key<'_>| self.read(&key.pair(), part.consistent_read, weather, rng, now);
+                |key: &&request::Key<'_>| self.read(&key.pair(), part.consistent_read, weather, rng, now);
             let found: Vec<Arc<Stored>> = keys[..most].iter().filter_map(read).collect();
             responses.push(format!(r#""{table}":{}"#, list(&found)));
             if most < keys.len() {
