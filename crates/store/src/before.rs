@@ -1,5 +1,5 @@
-//! What a write to a thread stands on: all that it has to know, read at once, so that none of it is known
-//! to be older or newer than the rest. A transaction says itself what must still be so.
+//! What a write to a thread stands on, read side by side: any of it may be older than the rest, so what
+//! must still be so when it commits, the transaction says itself.
 
 use domain::{event::Entry, ids::ThreadId};
 use futures_util::future::try_join;

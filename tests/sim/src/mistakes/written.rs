@@ -4,7 +4,6 @@
 use super::Mistake;
 
 const BEFORE: &str = "crates/store/src/before.rs";
-const CHANGES: &str = "crates/store/src/changes.rs";
 const COMMIT: &str = "crates/store/src/commit.rs";
 const FAN: &str = "crates/store/src/fan.rs";
 const INBOX: &str = "crates/store/src/inbox.rs";
@@ -71,15 +70,6 @@ pub(super) const MISTAKES: &[Mistake] = &[
                 "        if !early && !self.may_write(&before.tail, &before.thread, &origin.by).await? {",
             ),
         ],
-    },
-    Mistake {
-        name: "a message is changed whatever it says by now",
-        rule: "P1",
-        file: CHANGES,
-        edits: &[(
-            "                Some(\"body = :was\"),",
-            "                Some(if MISTAKEN { \":was = :was\" } else { \"body = :was\" }),",
-        )],
     },
     Mistake {
         name: "a write owes no fan-out",
