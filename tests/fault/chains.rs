@@ -81,6 +81,7 @@ async fn play(strike: Option<&Strike>) -> anyhow::Result<Vec<Made>> {
 /// Waits until so many receives have been answered, and keeps the last answer back. Which of those that
 /// wait side by side brings a job is for SQS to say; the others wait for as long as a test does.
 async fn nth_answer(faults: &Faults, receive: &Made, nth: usize) {
+    // Each that is let go may be followed by one more.
     let receives = 1..RECEIVES + nth;
     let mut held: Vec<Held> =
         receives.map(|n| faults.hold(Call::like(receive.clone()).nth(n), Moment::After)).collect();

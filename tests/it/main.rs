@@ -46,4 +46,5 @@ mod rolling;
 mod stages;
 mod stream;
 mod sweep;
+mod unprocessed;
 mod wire;

@@ -17,7 +17,7 @@ use crate::{
     keys::{self, Key},
     retry::{pause, tries},
     rows::{HeadRow, InboxRow},
-    table::{Item, Table, read, read_good, take, write},
+    table::{Table, read, read_good, write},
     tx::{Tx, n, s},
 };
 
@@ -271,9 +271,4 @@ fn inboxed(row: InboxRow) -> Option<Inboxed> {
         (None, Some(user), Some(number)) => Some(Inboxed::Seen(Seen { thread: row.thread, user, number })),
         _ => None,
     }
-}
-
-/// HEAD out of what a batch read found.
-pub(crate) fn head_in(found: &mut HashMap<Key, Item>, user: &UserId) -> Result<Option<HeadRow>, Error> {
-    take(found, &keys::head(user))
 }

@@ -11,10 +11,10 @@ use crate::{
     commit::{Origin, owe},
     error::Error,
     fan::Told,
-    inbox, keys,
+    keys,
     retry::Tried,
-    rows::{ThreadRow, ViewRow},
-    table::{Table, read},
+    rows::{HeadRow, ThreadRow, ViewRow},
+    table::{Table, take},
 };
 
 /// How a write fared.
@@ -133,10 +133,9 @@ impl Table {
         draft.add_to(&mut tx)?;
         let mut told = Vec::with_capacity(users.len());
         for (user, key) in users.into_iter().zip(views) {
-            let (Some(view), Some(head)) = (found.remove(&key), inbox::head_in(&mut found, user)?) else {
-                return Ok(Tried::InVain);
-            };
-            let view: ViewRow = read(&key, view)?;
+            let view: Option<ViewRow> = take(&mut found, &key)?;
+            let head: Option<HeadRow> = take(&mut found, &keys::head(user))?;
+            let (Some(view), Some(head)) = (view, head) else { return Ok(Tried::InVain) };
             if view.fan + 1 != entry.tseq {
                 return Ok(Tried::InVain);
             }

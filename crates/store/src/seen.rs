@@ -12,10 +12,10 @@ use crate::{
     commit::millis,
     error::Error,
     fan::Told,
-    inbox, keys,
+    keys,
     retry::{pause, tries},
-    rows::{ThreadRow, ViewRow},
-    table::Table,
+    rows::{HeadRow, ThreadRow, ViewRow},
+    table::{Table, take},
     tx::{Outcome, Tx, n, s},
 };
 
@@ -101,7 +101,7 @@ impl Table {
         let mut found = self.get_many(&users.map(keys::head), true).await?;
         let mut heads = Vec::with_capacity(2);
         for user in users {
-            let Some(head) = inbox::head_in(&mut found, user)? else { return Ok(None) };
+            let Some(head) = take::<HeadRow>(&mut found, &keys::head(user))? else { return Ok(None) };
             heads.push((user, head));
         }
         let mut told = Vec::with_capacity(2);

@@ -13,7 +13,7 @@ use crate::{
     keys,
     retry::Tried,
     rows::{MemberRow, ThreadRow, ViewRow},
-    table::{Table, read},
+    table::{Table, take},
     tx::Tx,
 };
 
@@ -158,8 +158,8 @@ impl Table {
             let mut found = self.get_many(&keys, true).await?;
             let mut seen = std::collections::BTreeMap::new();
             for (member, key) in members.iter().zip(&keys) {
-                if let Some(item) = found.remove(key) {
-                    seen.insert(member.user.clone(), read::<ViewRow>(key, item)?.seen);
+                if let Some(view) = take::<ViewRow>(&mut found, key)? {
+                    seen.insert(member.user.clone(), view.seen);
                 }
             }
             seen_by = Some(seen);
