@@ -10,7 +10,7 @@ WORKDIR /src
 COPY . .
 # musl's target links statically by itself.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --locked --release -p sse-edge && cp target/release/sse-edge /sse-edge
+    cargo build --locked --profile dist -p sse-edge && cp target/dist/sse-edge /sse-edge
 
 FROM scratch
 # Whom to believe: AWS, and the issuer of the tokens.

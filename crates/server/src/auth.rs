@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::{ids::UserId, limits};
 use http::Uri;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, Header, crypto, dangerous};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, dangerous};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use claims::{Claims, Expected};
@@ -17,6 +17,7 @@ use jwks::{Jwks, Pace};
 pub mod bearer;
 mod claims;
 pub mod cookie;
+mod crypto;
 mod fetch;
 mod jwks;
 pub mod mint;
@@ -24,20 +25,24 @@ pub mod mint;
 /// Shortest secret for HS256, in bytes: the key is as long as the hash (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
-/// Which tokens count. Exactly one of `secret` and `jwks_url` must be there.
+/// Heading in `--help` of the settings below.
+const TOKENS: &str = "Tokens";
+
+/// Accepted tokens. Exactly one of `secret` and `jwks_url` must be there.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = TOKENS)]
 pub struct AuthConfig {
-    /// Secret of at least 32 bytes with which tokens are signed (HS256). Better set in the
-    /// environment than on the command line, which other users of the machine can read.
+    /// Shared secret of at least 32 bytes that signs tokens (HS256). Prefer the environment: other users of the machine
+    /// can read a command line.
     #[arg(long = "jwt-secret", env = "RUNNEL_JWT_SECRET", hide_env_values = true)]
     pub secret: Option<SecretString>,
-    /// Where the identity provider publishes its public keys (RS256, ES256): an https URL.
+    /// Key set of your identity provider (RS256, ES256): an https URL.
     #[arg(long, env = "RUNNEL_JWKS_URL", value_name = "URL")]
     pub jwks_url: Option<String>,
-    /// What `iss` must be; any if absent.
+    /// Required `iss` of a token. Default: any.
     #[arg(long = "jwt-issuer", env = "RUNNEL_JWT_ISSUER")]
     pub issuer: Option<String>,
-    /// What `aud` must be or hold; any if absent.
+    /// Required `aud` of a token. Default: any.
     #[arg(long = "jwt-audience", env = "RUNNEL_JWT_AUDIENCE")]
     pub audience: Option<String>,
 }
@@ -125,25 +130,25 @@ pub enum Refusal {
     #[error("the token is not a signed JWT")]
     Malformed,
     /// A `typ` or `crit` that asks for more than is understood here.
-    #[error("the token's header has a `typ` or `crit` that is not for this service")]
+    #[error("the token's header has a `typ` or `crit` that this service does not support")]
     Header,
     /// Not the one algorithm of its key.
-    #[error("the token's `alg` is not the one of its key")]
+    #[error("the token's `alg` does not match its key")]
     Algorithm,
     /// No such key, or several keys and no `kid`.
-    #[error("the token's `kid` names no key of the identity provider")]
+    #[error("the token's `kid` matches no key of the identity provider")]
     UnknownKey,
     /// Signed by someone else, or changed since.
-    #[error("the token's signature is wrong")]
+    #[error("the token's signature is invalid")]
     Signature,
     /// A claim that is missing, doubled or of the wrong form.
-    #[error("the token's `sub` or `exp` is missing, or a claim has the wrong form")]
+    #[error("the token's `sub` or `exp` is missing, or a claim is malformed")]
     Claims,
     /// A `sub` that is no user id.
-    #[error("the token's `sub` is not 1 to 128 of A-Z a-z 0-9 _ . @ | : + = ~ -")]
+    #[error("the token's `sub` must have 1 to 128 characters from a–z, A–Z, 0–9 and _ . @ | : + = ~ -")]
     Subject,
     /// Another `iss`, or none.
-    #[error("the token's `iss` is not the one expected")]
+    #[error("the token's `iss` is not the expected issuer")]
     Issuer,
     /// Another `aud`, or none.
     #[error("the token's `aud` does not name this service")]
@@ -186,6 +191,7 @@ impl Verifier {
     }
 
     fn with_pace(config: &AuthConfig, pace: Pace) -> Result<Self, ConfigError> {
+        crypto::install();
         let keys = match (config.secret()?, set(config.jwks_url.as_deref())) {
             (None, None) => return Err(ConfigError::NoKey),
             (Some(_), Some(_)) => return Err(ConfigError::TwoKeys),
@@ -226,7 +232,9 @@ impl Verifier {
         // Not `jsonwebtoken::decode`: it would read the header twice more and the claims twice, to
         // check what is checked here and in `Claims::judge`, there against our own clock.
         let (message, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
-        if !crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm).unwrap_or(false) {
+        if !jsonwebtoken::crypto::verify(signature, message.as_bytes(), &key.decoding, key.algorithm)
+            .unwrap_or(false)
+        {
             return Err(Refusal::Signature);
         }
         // Dangerous only before the signature.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 
-use super::{AuthConfig, ConfigError, set};
+use super::{AuthConfig, ConfigError, crypto, set};
 
 /// Mints tokens that a [`Verifier`](super::Verifier) of the same configuration takes.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ impl Minter {
     /// # Errors
     /// [`ConfigError::NoSecret`] or [`ConfigError::ShortSecret`].
     pub fn new(config: &AuthConfig) -> Result<Self, ConfigError> {
+        crypto::install();
         let secret = config.secret()?.ok_or(ConfigError::NoSecret)?;
         Ok(Self {
             key: EncodingKey::from_secret(secret.as_bytes()),

@@ -1,5 +1,5 @@
-use data_encoding::{BASE64, BASE64URL_NOPAD};
-use jsonwebtoken::{EncodingKey, jwk};
+use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};
 
 use super::*;
@@ -55,6 +55,7 @@ fn hs256(header: &str, payload: &str, secret: &[u8]) -> String {
         BASE64URL_NOPAD.encode(header.as_bytes()),
         BASE64URL_NOPAD.encode(payload.as_bytes())
     );
+    crypto::install();
     let key = EncodingKey::from_secret(secret);
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
     format!("{message}.{signature}")
@@ -66,20 +67,6 @@ fn signed(claims: &Value) -> String {
 
 async fn verdict(token: &str) -> Verdict {
     Verifier::new(&config()).unwrap().verify(token, now()).await
-}
-
-fn rsa() -> EncodingKey {
-    EncodingKey::from_rsa_der(&BASE64.decode(keys::RSA.as_bytes()).unwrap())
-}
-
-fn ec(key: &str) -> EncodingKey {
-    EncodingKey::from_ec_der(&BASE64.decode(key.as_bytes()).unwrap())
-}
-
-fn public(key: &EncodingKey, algorithm: Algorithm, kid: &str) -> Value {
-    let mut jwk = jwk::Jwk::from_encoding_key(key, algorithm).unwrap();
-    jwk.common.key_id = Some(kid.to_owned());
-    serde_json::to_value(jwk).unwrap()
 }
 
 #[tokio::test]

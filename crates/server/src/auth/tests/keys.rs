@@ -1,5 +1,71 @@
 //! Private keys in base64, made for these tests and known to all the world: never trust them.
 
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use jsonwebtoken::{Algorithm, Header};
+use ring::{rand::SystemRandom, signature};
+use serde_json::{Value, json};
+
+/// A key pair, as an identity provider has it.
+pub(super) enum Pair {
+    Rsa(signature::RsaKeyPair),
+    Ec(signature::EcdsaKeyPair),
+}
+
+/// The one RSA key pair.
+pub(super) fn rsa() -> Pair {
+    Pair::Rsa(signature::RsaKeyPair::from_der(&BASE64.decode(RSA.as_bytes()).unwrap()).unwrap())
+}
+
+/// One of the two key pairs on P-256.
+pub(super) fn ec(key: &str) -> Pair {
+    let pkcs8 = BASE64.decode(key.as_bytes()).unwrap();
+    let signing = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+    Pair::Ec(signature::EcdsaKeyPair::from_pkcs8(signing, &pkcs8, &SystemRandom::new()).unwrap())
+}
+
+impl Pair {
+    /// A token with any claims and any of the family's algorithms.
+    pub(super) fn token(&self, header: &Header, claims: &Value) -> String {
+        let parts = [serde_json::to_string(header).unwrap(), claims.to_string()];
+        let message = parts.map(|part| BASE64URL_NOPAD.encode(part.as_bytes())).join(".");
+        let signature = BASE64URL_NOPAD.encode(&self.sign(message.as_bytes(), header.alg));
+        format!("{message}.{signature}")
+    }
+
+    /// The bare signature of a message.
+    pub(super) fn sign(&self, message: &[u8], algorithm: Algorithm) -> Vec<u8> {
+        let random = SystemRandom::new();
+        let padding: &dyn signature::RsaEncoding = match algorithm {
+            Algorithm::RS384 => &signature::RSA_PKCS1_SHA384,
+            Algorithm::PS256 => &signature::RSA_PSS_SHA256,
+            _ => &signature::RSA_PKCS1_SHA256,
+        };
+        match self {
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(padding, &random, message, &mut signature).unwrap();
+                signature
+            }
+            Self::Ec(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
+        }
+    }
+
+    /// The public half as a JWK.
+    pub(super) fn public(&self, kid: &str) -> Value {
+        let text = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+        match self {
+            Self::Rsa(pair) => {
+                let public = signature::RsaPublicKeyComponents::<Vec<u8>>::from(pair.public());
+                json!({"kty": "RSA", "alg": "RS256", "kid": kid, "n": text(&public.n), "e": text(&public.e)})
+            }
+            Self::Ec(pair) => {
+                let point = signature::KeyPair::public_key(pair).as_ref();
+                json!({"kty": "EC", "alg": "ES256", "kid": kid, "crv": "P-256", "x": text(&point[1..33]), "y": text(&point[33..])})
+            }
+        }
+    }
+}
+
 /// RSA, 2048 bits, PKCS #1.
 pub(super) const RSA: &str = "\
     MIIEowIBAAKCAQEAuU7c+lPhV/KNPgVVlmr6YxDLyDl9vw1Zn5s76eEkePcmKxiOxX0zDlT+98wHeJF/t7jCLxsFuu\
@@ -21,18 +87,10 @@ pub(super) const RSA: &str = "\
     RoD0WDk1Esgwt+ZN25KLlbQaTCDaRHU2Rrmn4l2WvzeezQOpHgUIvXfWTWx98b5kxkq/WP3kLBHf3S0KU48RTpZeEI\
     RDQI1PY5Led84eEsk7aCBSwMjsbWqyRkvUBz8pupO8XNYcyUxHnPiPd286";
 
-/// RSA, 1024 bits, PKCS #1: too weak to be used.
-pub(super) const WEAK_RSA: &str = "\
-    MIICXQIBAAKBgQDcxAQzJYsT2pRwJCvyB6q4dhhsEwzyAfHI6CbR6EW2c4V1rZ5JlFkWGWEHevogU6XPtpwotl5XJU\
-    xdAv6qKU8F5+qsamudL2gKmdL0cpYmfJuPZlN+IQbBs5rLSOAcD3AVGjM9pm0zu+VqHjXL8tVA5JGKKZl23QOQYV1Y\
-    jekO0wIDAQABAoGAT1AY1itByRM5SwSjySNaAUVkRsedWgC61dwZvkX9bawZIYsLmBG048ygYGidHioPIw3PEo1aXW\
-    KoCa5+wbFvkttYwncvtLBw6ZWpM7KBeTWjnu6Sm4bofc6NuIwrwVfH3ks9a/nl9x+sBiT9Ir4TXO2AQ0w+qH0XwZqn\
-    lR6UwnECQQD/hJ13wUad1pFxVwzfArJaLJEW8gKInClzsxvSeNrJecOWDhHvpA8wTlWjY62wfpAQvneQHEivAXyUPq\
-    03m9uZAkEA3S6euvkaIAnxjqhyUQhZpauJrOyqFPQE49824mZIHgj0HiD7fVsyYSFZ8ihU3vMCRuv+y3BoYm8fuWfH\
-    yhkhSwJAYL/nHAQr5/Hp6l+KuRp9S9WaLnT+bpmqvGtyOnSWazlWzIeRVQrq0WCn3pEMoEqb5CsqfH+pKdLHSB6fWf\
-    IC6QJBANy7tfVqvEPVKJjySoPMDYtkkdVdqq+Wh3rSPPfck4RF8zpOOC12YeTFX/pnfauyYUdeJb3pxILX25UwmRZ7\
-    1dkCQQC+uHAErJpg4o9z26lyw4M4ZV3rCKQLWWMCuPsIhEfDAoABYvXyEWw772b6EBmuaHHbIy/F2ErAffguqsK3C9\
-    0N";
+/// The modulus of an RSA key of 1024 bits in base64url: too weak to be used.
+pub(super) const WEAK_MODULUS: &str = "\
+    3MQEMyWLE9qUcCQr8gequHYYbBMM8gHxyOgm0ehFtnOFda2eSZRZFhlhB3r6IFOlz7acKLZeVyVMXQL-qilPBefqrG\
+    prnS9oCpnS9HKWJnybj2ZTfiEGwbOay0jgHA9wFRozPaZtM7vlah41y_LVQOSRiimZdt0DkGFdWI3pDtM";
 
 /// P-256, PKCS #8.
 pub(super) const EC: &str = "\

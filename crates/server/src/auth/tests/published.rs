@@ -11,7 +11,10 @@ use std::{
 use axum::{Router, extract::State, routing::get};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::*;
+use super::{
+    keys::{Pair, ec, rsa},
+    *,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 const NEVER: Pace = Pace { fresh: HOUR, apart: HOUR, apart_cold: HOUR };
@@ -68,9 +71,9 @@ impl Provider {
     }
 }
 
-fn token(key: &EncodingKey, algorithm: Algorithm, kid: Option<&str>) -> String {
+fn token(key: &Pair, algorithm: Algorithm, kid: Option<&str>) -> String {
     let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
-    jsonwebtoken::encode(&header, &claims(), key).unwrap()
+    key.token(&header, &claims())
 }
 
 fn is_genuine(verdict: &Verdict) -> bool {
@@ -78,7 +81,7 @@ fn is_genuine(verdict: &Verdict) -> bool {
 }
 
 fn both() -> [Value; 2] {
-    [public(&rsa(), Algorithm::RS256, "r"), public(&ec(keys::EC), Algorithm::ES256, "e")]
+    [rsa().public("r"), ec(keys::EC).public("e")]
 }
 
 #[tokio::test]
@@ -128,7 +131,7 @@ async fn a_key_is_good_for_its_one_algorithm() {
 
 #[tokio::test]
 async fn two_kinds_of_key_may_share_a_name() {
-    let keys = [public(&rsa(), Algorithm::RS256, "k"), public(&ec(keys::EC), Algorithm::ES256, "k")];
+    let keys = [rsa().public("k"), ec(keys::EC).public("k")];
     let provider = Provider::start(&keys).await;
     let verifier = provider.verifier(NEVER);
     for token in
@@ -153,10 +156,10 @@ async fn a_public_key_is_no_secret_to_sign_with() {
         }
     }
     // A key or a place to find one inside the token is not even looked at.
-    let own = json!({"alg": "ES256", "kid": "r", "jwk": public(&ec(keys::EC), Algorithm::ES256, "r"),
+    let own = json!({"alg": "ES256", "kid": "r", "jwk": ec(keys::EC).public("r"),
         "jku": "http://127.0.0.1:1/"});
     let message = [own, claims()].map(|part| BASE64URL_NOPAD.encode(part.to_string().as_bytes())).join(".");
-    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &ec(keys::EC), Algorithm::ES256).unwrap();
+    let signature = BASE64URL_NOPAD.encode(&ec(keys::EC).sign(message.as_bytes(), Algorithm::ES256));
     let verdict = verifier.verify(&format!("{message}.{signature}"), now()).await;
     assert_eq!(verdict, Verdict::Refused(Refusal::Algorithm));
 }
@@ -170,14 +173,13 @@ async fn a_token_without_kid_needs_a_set_of_one() {
 
 #[tokio::test]
 async fn keys_that_must_not_be_used_are_not() {
-    let weak = EncodingKey::from_rsa_der(&BASE64.decode(keys::WEAK_RSA.as_bytes()).unwrap());
     let with = |mut jwk: Value, name: &str, value: &str| {
         jwk[name] = value.into();
         jwk
     };
     let [rsa, ec] = both();
     let useless = [
-        public(&weak, Algorithm::RS256, "r"),
+        with(rsa.clone(), "n", keys::WEAK_MODULUS),
         with(rsa.clone(), "use", "enc"),
         with(rsa, "alg", "RS512"),
         with(ec.clone(), "crv", "P-384"),
@@ -188,7 +190,7 @@ async fn keys_that_must_not_be_used_are_not() {
     ];
     let provider = Provider::start(&useless).await;
     let verifier = provider.verifier(ALWAYS);
-    let token = token(&self::rsa(), Algorithm::RS256, Some("r"));
+    let token = token(&keys::rsa(), Algorithm::RS256, Some("r"));
     assert_eq!(verifier.verify(&token, now()).await, Verdict::Unknown);
     // Beside them, the good one still is found.
     provider.publish(&[&useless[..], &both()].concat());
@@ -197,12 +199,12 @@ async fn keys_that_must_not_be_used_are_not() {
 
 #[tokio::test]
 async fn a_rotated_key_is_fetched_when_its_first_token_comes_and_the_old_one_ends() {
-    let provider = Provider::start(&[public(&ec(keys::EC), Algorithm::ES256, "1")]).await;
+    let provider = Provider::start(&[ec(keys::EC).public("1")]).await;
     let verifier = provider.verifier(Pace { apart: Duration::ZERO, ..NEVER });
     let old = token(&ec(keys::EC), Algorithm::ES256, Some("1"));
     let new = token(&ec(keys::OTHER_EC), Algorithm::ES256, Some("2"));
     assert!(is_genuine(&verifier.verify(&old, now()).await));
-    provider.publish(&[public(&ec(keys::OTHER_EC), Algorithm::ES256, "2")]);
+    provider.publish(&[ec(keys::OTHER_EC).public("2")]);
     assert!(is_genuine(&verifier.verify(&old, now()).await), "no one has asked yet");
     assert!(is_genuine(&verifier.verify(&new, now()).await));
     assert_eq!(verifier.verify(&old, now()).await, Verdict::Refused(Refusal::UnknownKey));
