@@ -5,62 +5,66 @@ use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 use clap::ValueEnum;
 use domain::limits;
 use http::HeaderName;
+use server::listener;
 
 /// Least milliseconds of `retry`: below, Firefox rounds up and a fleet of clients hammers.
 const RETRY_MS_MIN: u32 = 100;
 
+/// Heading in `--help` of the settings below.
+const STREAMS: &str = "Streams";
+
 /// How an edge holds and keeps its streams.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = STREAMS)]
 pub struct EdgeArgs {
-    /// Whose the queues are: one of each user, or one of each edge (a tenth of the cost above some
-    /// thousand streams). Writers cannot tell the difference.
+    /// Queue layout: one per user, or one per edge. Above a few thousand streams an edge, `per-edge` costs about a
+    /// tenth. Writers are unaffected.
     #[arg(long, env = "RUNNEL_QUEUES", value_enum, default_value_t = Topology::PerUser)]
     pub queues: Topology,
-    /// Seconds between two pings of a stream; proxies cut at 30 to 60 s of silence.
+    /// Maximum streams and polls of the edge. Further clients are asked to retry later.
+    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "N", default_value_t = limits::EDGE_STREAMS)]
+    pub max_streams: usize,
+    /// Maximum streams and polls from one client address, or from one /64 of IPv6. Private and loopback addresses are
+    /// not limited: they are proxies.
+    #[arg(long, env = "RUNNEL_ADDRESS_STREAMS", value_name = "N", default_value_t = limits::ADDRESS_STREAMS)]
+    pub address_streams: usize,
+    /// Header in which your proxy sends the client's address: `CloudFront-Viewer-Address`, or `X-Forwarded-For`, of
+    /// which the last entry counts. Set this only if your proxy always overwrites the header: otherwise clients can
+    /// spoof it. Default: the address of the TCP peer.
+    #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
+    pub address_header: Option<HeaderName>,
+    /// Seconds between two pings of a stream. Proxies close a stream after 30 to 60 seconds of silence.
     #[arg(long, env = "RUNNEL_PING_SECONDS", value_name = "SECONDS",
           default_value_t = limits::PING.as_secs(), value_parser = clap::value_parser!(u64).range(1..30))]
     pub ping_seconds: u64,
-    /// Seconds between two comparisons of a stream's cursor with its inbox (± 20 %): bounds the
-    /// delay of a message whose envelope was lost.
+    /// Seconds, ± 20 %, between two comparisons of a stream's cursor with its inbox. They bound the delay of a message
+    /// whose queue message was lost.
     #[arg(long, env = "RUNNEL_HEAD_CHECK_SECONDS", value_name = "SECONDS",
           default_value_t = limits::HEAD_CHECK.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub head_check_seconds: u64,
-    /// Milliseconds after which a client reconnects, drawn anew for each stream.
+    /// Milliseconds after which a client reconnects, drawn at random for each stream.
     #[arg(long, env = "RUNNEL_RETRY_MS", value_name = "MIN-MAX", default_value_t = RetryRange::NORMAL)]
     pub retry_ms: RetryRange,
-    /// Streams (and polls) that the edge holds at once; whoever comes on top is told to come back later.
-    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "N", default_value_t = limits::EDGE_STREAMS)]
-    pub max_streams: usize,
-    /// Streams (and polls) from one client address at once; for IPv6 from one /64. Addresses of
-    /// private networks and the machine's own are not counted: they are proxies.
-    #[arg(long, env = "RUNNEL_ADDRESS_STREAMS", value_name = "N", default_value_t = limits::ADDRESS_STREAMS)]
-    pub address_streams: usize,
-    /// Header in which the proxy in front says where a client is, such as
-    /// `CloudFront-Viewer-Address`, or `X-Forwarded-For`, whose last entry counts. Name one only if
-    /// that proxy always sets it: anybody else can write what they like. Without it: the peer.
-    #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
-    pub address_header: Option<HeaderName>,
-    /// Where Prometheus reads what the edge counts, at `/metrics`: an address that the public cannot
-    /// reach. Without it, nowhere.
-    #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS")]
-    pub metrics_listen: Option<SocketAddr>,
-    /// Seconds between two lines of the log that say how many streams the edge holds, how far it is
-    /// behind and what was unchecked longest, for those who make metrics of logs. Without it, none.
-    #[arg(long, env = "RUNNEL_REPORT_SECONDS", value_name = "SECONDS",
-          value_parser = clap::value_parser!(u64).range(1..))]
-    pub report_seconds: Option<u64>,
-    /// Seconds that a user's lease is kept after the last stream.
+    /// Seconds for which the edge keeps a user's lease after the last stream.
     #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS",
           default_value_t = limits::LINGER.as_secs())]
     pub linger_seconds: u64,
-    /// Seconds between two looks for queues that nobody uses (± 20 %).
+    /// Seconds, ± 20 %, between two searches for unused queues.
     #[arg(long, env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS",
           default_value_t = limits::REAP_PERIOD.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
     pub reap_seconds: u64,
-    /// Seconds over which a stopping edge spreads the end of its streams; `runnel` takes 1 at most.
+    /// Seconds over which a stopping edge spreads the end of its streams. `runnel` in one process uses at most 1.
     #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
           default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
     pub drain_seconds: u64,
+    /// Address that serves Prometheus metrics at `/metrics`. It must not be reachable for the public. Default: none.
+    #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS", value_parser = listener::address::parse)]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Seconds between two log lines with the number of streams, the longest lag and the oldest check, for metrics made
+    /// of logs. Default: none.
+    #[arg(long, env = "RUNNEL_REPORT_SECONDS", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub report_seconds: Option<u64>,
 }
 
 impl Default for EdgeArgs {
@@ -108,7 +112,7 @@ impl EdgeArgs {
     }
 }
 
-/// Whose the queues are.
+/// The queue layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Topology {
     /// One queue per user: simple, prompt, for up to about 5,000 users an edge.
@@ -126,7 +130,7 @@ pub struct RetryRange {
 
 /// The text is no range of `retry`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write two numbers of milliseconds from 100 on, the smaller first, such as `2000-10000`")]
+#[error("write two numbers of milliseconds, at least 100, the smaller first, such as `2000-10000`")]
 pub struct BadRange;
 
 impl RetryRange {

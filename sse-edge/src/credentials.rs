@@ -33,8 +33,8 @@ pub(crate) async fn judge(shared: &Shared, headers: &HeaderMap, query: &[(String
         (Some(ticket), _) if !headers.contains_key(header::AUTHORIZATION) => by_ticket(shared, ticket).await,
         (_, Some(token)) => by_token(shared, token).await,
         (_, None) => refused(
-            "open the stream with the cookie of `POST /v1/session`, a ticket of `POST /v1/tickets`, \
-             or your token as `Authorization: Bearer <token>`",
+            "the request has no credentials: send the cookie from `POST /v1/session`, \
+             a ticket from `POST /v1/tickets`, or `Authorization: Bearer <token>`",
         ),
     }
 }
@@ -54,7 +54,7 @@ async fn by_token(shared: &Shared, token: &str) -> Who {
 
 async fn by_ticket(shared: &Shared, ticket: &str) -> Who {
     let Ok(ticket) = TicketId::parse(ticket) else {
-        return refused("this is no ticket; fetch one with `POST /v1/tickets`");
+        return refused("the ticket is malformed: fetch a new one with `POST /v1/tickets`");
     };
     if shared.is_draining() {
         // The next edge wants to take it.

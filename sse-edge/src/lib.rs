@@ -14,6 +14,7 @@ pub mod edge;
 pub mod frames;
 pub mod metrics;
 pub mod pages;
+pub mod process;
 pub mod ring;
 pub mod splice;
 

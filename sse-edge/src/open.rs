@@ -69,7 +69,7 @@ pub(crate) async fn events(State(shared): State<Arc<Shared>>, request: Request) 
 /// axum answers HEAD as well, and would open a stream for it.
 pub(crate) fn only_get() -> Response {
     let mut response =
-        Problem::new(Kind::MethodNotAllowed, "a stream can only be read with GET").into_response();
+        Problem::new(Kind::MethodNotAllowed, "streams and polls support only `GET`").into_response();
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
     response
 }

@@ -83,7 +83,7 @@ pub(crate) async fn poll(State(shared): State<Arc<Shared>>, request: Request) ->
         None => limits::POLL_WAIT,
         Some(Ok(seconds)) => Duration::from_secs(seconds).min(limits::POLL_WAIT),
         Some(Err(_)) => {
-            let detail = "`wait` is how many seconds to wait for news, 0 to 25";
+            let detail = "`wait` must be a whole number of seconds from 0 to 25";
             return Problem::invalid("wait", detail).into_response();
         }
     };
@@ -168,13 +168,13 @@ impl Answer {
 /// What a stream would say with `bye`, as a status: a poll's client can read it.
 fn not_now(why: Bye) -> Problem {
     let (kind, detail) = match why {
-        Bye::Expired => (Kind::Unauthorized, "the token has expired; fetch a new one"),
-        Bye::Revoked => (Kind::Unauthorized, "the token was revoked; sign in again"),
-        Bye::Ticket => (Kind::Unauthorized, "the ticket is unknown, spent or too old; fetch a new one"),
-        Bye::Drain | Bye::Age => (Kind::Unavailable(1), "this edge is draining; poll again"),
+        Bye::Expired => (Kind::Unauthorized, "the token has expired: fetch a new one"),
+        Bye::Revoked => (Kind::Unauthorized, "the token was revoked: sign in again"),
+        Bye::Ticket => (Kind::Unauthorized, "the ticket is unknown, used or expired: fetch a new one"),
+        Bye::Drain | Bye::Age => (Kind::Unavailable(1), "this edge is shutting down: poll again"),
         Bye::Busy => {
             // Spread, since whoever is turned away together comes back together.
-            (Kind::Unavailable(chance::between(2..=10)), "nothing can be said just now; poll again")
+            (Kind::Unavailable(chance::between(2..=10)), "the service is temporarily unavailable: poll again")
         }
     };
     Problem::new(kind, detail)
@@ -185,13 +185,15 @@ fn full(cap: Cap) -> Problem {
     let seconds = chance::between(seconds);
     match cap {
         Cap::User => {
-            Problem::new(Kind::TooMany(seconds), "you have too many streams and polls open; close some")
+            Problem::new(Kind::TooMany(seconds), "you have too many open streams and polls: close one first")
         }
         Cap::Address => Problem::new(
             Kind::TooMany(seconds),
-            "your address has too many streams and polls open; close some",
+            "your IP address has too many open streams and polls: close one first",
         ),
-        Cap::Edge => Problem::new(Kind::Unavailable(seconds), "this edge is full; poll again"),
+        Cap::Edge => {
+            Problem::new(Kind::Unavailable(seconds), "this edge is at its limit of streams: poll again")
+        }
     }
 }
 

@@ -36,9 +36,9 @@ async fn health() -> Json<serde_json::Value> {
 /// Whether new streams should come here.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let not = if shared.is_draining() {
-        Some("this edge is draining; open streams elsewhere")
+        Some("this edge is shutting down: open streams on another edge")
     } else if shared.fresh.now().is_none() {
-        Some("this edge's beat is not confirmed; see its log")
+        Some("the heartbeat of this edge is not confirmed: see its log")
     } else {
         shared.vital.stalled(Instant::now())
     };

@@ -72,9 +72,9 @@ impl Vital {
     pub(crate) fn stalled(&self, now: Instant) -> Option<&'static str> {
         let signs = self.signs();
         if now.saturating_duration_since(signs.unchecked_since) > self.unchecked_most {
-            Some("this edge's head check stalls; see its log")
+            Some("the head check of this edge has stalled: see its log")
         } else if signs.pumps > 0 && now.saturating_duration_since(signs.received_at) > RECEIVE_STALL {
-            Some("this edge's receives stall; see its log")
+            Some("the queue consumer of this edge has stalled: see its log")
         } else {
             None
         }

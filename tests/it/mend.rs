@@ -88,7 +88,7 @@ impl Intercept for Outage {
 /// The table of a world as a client in trouble sees it.
 async fn troubled(world: &World) -> (Table, Outage) {
     let outage = Outage::default();
-    let config = aws::dynamodb(&world.endpoints).await;
+    let config = aws::dynamodb(&world.endpoints).await.unwrap();
     let config = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(outage.clone()).build();
     (Table::open(config, &world.stage, limits::INBOX_DAYS).await.unwrap(), outage)
 }

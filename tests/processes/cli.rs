@@ -1,11 +1,11 @@
 //! What a person is told who gives a command, well or badly.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use tests::process::{Folder, Running, program, run};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::Command,
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{ChildStdout, Command},
 };
 
 const SECRET: &str = "RUNNEL_JWT_SECRET=a secret of more than 32 characters";
@@ -26,17 +26,18 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
     let listen = format!("--listen {}", taken.local_addr().unwrap());
     let [file, no_database, no_secret] = ["file", "no-database", "no-secret"].map(at);
     let new = folder.at("new").display().to_string();
+    let nobody = format!("--url http://127.0.0.1:1 --data-dir {new}");
     for (words, variables, code, advice) in [
         (format!("runnel --ephemeral {listen}"), vec![], 1, "choose another with `--listen`"),
         (format!("runnel emulators {listen} --data-dir {new}"), vec![], 1, "with --listen"),
         (format!("runnel api {listen}"), vec![SECRET, NOWHERE], 1, "choose another with `--listen`"),
         (format!("sse-edge {listen}"), vec![SECRET, NOWHERE], 1, "choose another with `--listen`"),
         ("runnel --ephemeral --listen 192.0.2.1:80".into(), vec![], 1, "choose another address"),
-        (format!("runnel {file}"), vec![], 1, "choose a folder that you may write to with --data-dir"),
+        (format!("runnel {file}"), vec![], 1, "is a file: choose a folder with --data-dir"),
         ("runnel token alice --data-dir /dev/null/x".into(), vec![], 1, "with --data-dir"),
         (format!("runnel {no_database}"), vec![], 1, "restore a copy of it, or move it away"),
         (format!("runnel emulators {no_database}"), vec![], 1, "restore a copy of it, or move it away"),
-        (format!("runnel {no_secret}"), vec![], 1, "delete it, and sign in anew"),
+        (format!("runnel {no_secret}"), vec![], 1, "delete it, then sign in again"),
         ("runnel emulators --listen 0.0.0.0:0".into(), vec![], 1, "127.0.0.1:4566"),
         ("runnel api --listen 127.0.0.1:0".into(), vec![], 1, "set `RUNNEL_JWKS_URL`"),
         ("sse-edge --listen 127.0.0.1:0".into(), vec!["RUNNEL_JWT_SECRET=short"], 1, "openssl rand"),
@@ -45,9 +46,15 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
         ("runnel fanout".into(), vec![NOWHERE], 1, "check the endpoint"),
         ("runnel repair".into(), vec![NOWHERE], 1, "check the endpoint"),
         ("api".into(), vec![SECRET], 1, "use `runnel api`"),
-        ("runnel token al#ice".into(), vec![], 2, "1 to 128 of"),
+        ("runnel api --listen 0".into(), vec![SECRET, "AWS_REGION="], 1, "set `AWS_REGION`"),
+        ("runnel token al#ice".into(), vec![], 2, "1 to 128 characters"),
         ("runnel token alice --hours 0".into(), vec![], 2, "1..=8760"),
-        ("runnel --listen here".into(), vec![], 2, "--listen"),
+        ("runnel --listen here".into(), vec![], 2, "write a port such as `8080`"),
+        ("runnel edge --listen :http".into(), vec![], 2, "write a port such as `8080`"),
+        ("runnel edge --listen 127.0.0.1:0".into(), vec![SECRET, NOWHERE], 1, "check the endpoint"),
+        (format!("runnel send alice bob hi {nobody}"), vec![], 1, "start `runnel`"),
+        (format!("runnel tail alice {nobody}"), vec![], 1, "start `runnel`"),
+        ("runnel tail alice --url https://chat.example".into(), vec![], 2, "such as `http://127.0.0.1:8080`"),
         ("runnel --inbox-days 0".into(), vec![], 2, "1..=365"),
         ("runnel --queues mine".into(), vec![], 2, "per-user, per-edge"),
         ("runnel fanout --stage Dev".into(), vec![], 2, "1 to 12 of a-z 0-9"),
@@ -89,6 +96,27 @@ async fn a_folder_that_is_served_from_is_told_to_be_in_use() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_told_in_one_sentence() {
+    let folder = Folder::new();
+    let path = program("runnel").as_std().get_program().to_owned();
+    // A disk of its own, which goes with its only process.
+    let script =
+        r#"mount -t tmpfs -o "size=$1" tmpfs "$2" && exec "$0" --listen 127.0.0.1:0 --data-dir "$2/data""#;
+    for size in ["4k", "16k"] {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+        command.arg(&path).args([size, folder.text()]).kill_on_drop(true);
+        let said = tokio::time::timeout(tests::world::PATIENCE, command.output()).await.unwrap().unwrap();
+        let stderr = String::from_utf8(said.stderr).unwrap();
+        if stderr.starts_with("unshare") || stderr.starts_with("mount") {
+            return println!("SKIPPED: this system lets no process have a disk of its own: {stderr}");
+        }
+        assert!(!said.status.success() && stderr.lines().count() == 1, "{size}: {stderr}");
+        assert!(stderr.contains("--data-dir") && !stderr.contains("restore"), "{size}: {stderr}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_printed_and_nothing_else() {
     let folder = Folder::new();
     let said = run("runnel", &["token", "alice", "--data-dir", folder.text()]).await;
@@ -106,34 +134,47 @@ async fn the_three_lines_of_the_banner_work_as_pasted() {
     let mut lines = Vec::new();
     while lines.len() < 3 {
         let line = runnel.line().await.expect("the banner goes on");
-        if line.starts_with("curl ") {
-            lines.push(line);
-        }
+        lines.extend(line.strip_prefix("  ").map(str::to_owned));
     }
     let shell = |line: &str| {
         let mut command = Command::new("sh");
-        command.args(["-c", line]).kill_on_drop(true);
+        // Without a shell in between, which would leave the program behind.
+        command.args(["-c", &format!("exec {line}")]).kill_on_drop(true);
         command
     };
-    let thread = shell(&lines[0]).output().await.unwrap();
-    assert!(String::from_utf8(thread.stdout).unwrap().contains(r#""kind":"direct""#));
-    let mut stream = shell(&lines[2]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut frames = BufReader::new(stream.stdout.take().unwrap()).lines();
-    let mut shown = async |part: &str| {
-        let line = async {
-            loop {
-                let line = frames.next_line().await.unwrap().expect("the stream goes on");
-                if line.contains(part) {
-                    return;
-                }
-            }
-        };
-        tokio::time::timeout(tests::world::PATIENCE, line).await.expect(part);
-    };
-    shown("event: hello").await;
+    let mut streams = Vec::new();
+    for line in [&lines[0], &lines[2]] {
+        let mut stream = shell(line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut frames = BufReader::new(stream.stdout.take().unwrap()).lines();
+        shows(&mut frames, "event: hello").await;
+        streams.push((stream, frames));
+    }
     let message = shell(&lines[1]).output().await.unwrap();
-    assert!(String::from_utf8(message.stdout).unwrap().contains(r#""text":"hello""#));
-    shown(r#""text":"hello""#).await;
+    assert!(String::from_utf8(message.stdout).unwrap().contains(r#""text":"hi""#), "{lines:?}");
+    for (_, frames) in &mut streams {
+        shows(frames, r#""text":"hi""#).await;
+    }
+}
+
+async fn shows(frames: &mut Lines<BufReader<ChildStdout>>, part: &str) {
+    let line = async {
+        loop {
+            let line = frames.next_line().await.unwrap().expect("the stream goes on");
+            if line.contains(part) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(tests::world::PATIENCE, line).await.expect(part);
+}
+
+#[tokio::test]
+async fn a_port_alone_is_an_address_to_listen_on() {
+    for listen in ["0", ":0", "localhost:0"] {
+        let mut command = program("runnel");
+        command.args(["--ephemeral", "--listen", listen]);
+        assert!(Running::serving(command).await.address.ip().is_loopback(), "{listen}");
+    }
 }
 
 fn serve(folder: &Folder) -> Command {

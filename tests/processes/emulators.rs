@@ -19,7 +19,7 @@ async fn start(folder: &Folder) -> (Running, Configs) {
     command.args(["emulators", "--listen", "127.0.0.1:0", "--data-dir", folder.text()]);
     let emulators = Running::serving(command).await;
     let url = format!("http://{}", emulators.address);
-    let configs = aws::configs(&Endpoints { dynamodb: Some(url.clone()), sqs: Some(url) }).await;
+    let configs = aws::configs(&Endpoints { dynamodb: Some(url.clone()), sqs: Some(url) }).await.unwrap();
     (emulators, configs)
 }
 
@@ -54,6 +54,17 @@ async fn what_dynamodb_has_acknowledged_survives_a_kill() {
     let (written, found) = (written.iter().sum::<u32>(), u32::try_from(found).unwrap());
     // Of each writer, one more may have been written whose answer never came.
     assert!((written..=written + 8).contains(&found), "{written} acknowledged, {found} found");
+}
+
+#[tokio::test]
+async fn the_table_has_the_name_that_is_asked_for() {
+    let folder = Folder::new();
+    let mut command = program("runnel");
+    command.args(["emulators", "--listen", "0", "--data-dir", folder.text()]).env("RUNNEL_TABLE", "chat-dev");
+    let emulators = Running::serving(command).await;
+    let endpoints = Endpoints { dynamodb: Some(format!("http://{}", emulators.address)), sqs: None };
+    let client = Client::new(&aws::dynamodb(&endpoints).await.unwrap());
+    assert_eq!(client.list_tables().send().await.unwrap().table_names(), ["chat-dev"]);
 }
 
 async fn put(client: &Client, writer: u32, number: u32) -> bool {

@@ -4,9 +4,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use tests::process::run;
 
-const HELPS: [&[&str]; 8] = [
+const HELPS: [&[&str]; 11] = [
     &["runnel"],
+    &["runnel", "send"],
+    &["runnel", "tail"],
     &["runnel", "token"],
+    &["runnel", "edge"],
     &["runnel", "emulators"],
     &["runnel", "api"],
     &["runnel", "fanout"],
@@ -21,7 +24,8 @@ async fn help_names_every_variable_that_the_code_knows() {
     for words in HELPS {
         let help = help(words).await;
         variables(&help, &mut told);
-        assert!(words == ["runnel", "token"] || help.contains("RUNNEL_LOG"), "{words:?}: {help}");
+        let logs = !matches!(words, ["runnel", "send" | "tail" | "token"]);
+        assert_eq!(help.contains("RUNNEL_LOG"), logs, "{words:?}: {help}");
     }
     let mut known = BTreeSet::new();
     for folder in ["api-lambda/src", "crates", "sse-edge/src"] {
@@ -29,6 +33,21 @@ async fn help_names_every_variable_that_the_code_knows() {
     }
     assert!(known.len() > 10, "{known:?}");
     assert_eq!(told, known);
+}
+
+#[tokio::test]
+async fn the_edge_has_one_set_of_settings() {
+    let settings = async |words: &[&str]| {
+        let help = help(words).await;
+        help.split_once("Options:").expect("there are options").1.to_owned()
+    };
+    assert_eq!(
+        settings(&["runnel", "edge"]).await,
+        settings(&["sse-edge"])
+            .await
+            .replace("  -V, --version\n          Print version\n", "")
+            .replace("\n\n\n", "\n\n")
+    );
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ impl Function {
     async fn start() -> Self {
         let emulators = Emulators::start(None).await.unwrap();
         let endpoints = emulators.endpoints();
-        Table::create((&aws::dynamodb(&endpoints).await).into(), TABLE).await.unwrap();
+        Table::create((&aws::dynamodb(&endpoints).await.unwrap()).into(), TABLE).await.unwrap();
         let runtime = Runtime::start().await;
         let mut command = program("api");
         command

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod cli;
+mod client;
 mod cut;
 mod emulators;
 mod fleet;

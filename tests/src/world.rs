@@ -143,7 +143,7 @@ impl World {
         stage: String,
         (topology, edges): (Topology, usize),
     ) -> Self {
-        let aws = aws::configs(&endpoints).await;
+        let aws = aws::configs(&endpoints).await.unwrap();
         Table::create((&aws.dynamodb).into(), &stage).await.unwrap();
         let table = Table::open((&aws.dynamodb).into(), &stage, limits::INBOX_DAYS).await.unwrap();
         let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &stage);

@@ -10,7 +10,7 @@ use crate::fleet::{Fleet, Part};
 pub(crate) async fn delete_one(fleet: &Fleet) {
     let url = format!("http://{}", fleet.to_aws(Part::Emulators).address);
     let endpoints = Endpoints { dynamodb: Some(url.clone()), sqs: Some(url) };
-    let sqs = aws_sdk_sqs::Client::new(&aws::configs(&endpoints).await.sqs);
+    let sqs = aws_sdk_sqs::Client::new(&aws::configs(&endpoints).await.unwrap().sqs);
     let Ok(listed) = sqs.list_queues().send().await else { return };
     let queues: Vec<String> =
         listed.queue_urls.unwrap_or_default().into_iter().filter(|url| !url.contains("fanout")).collect();

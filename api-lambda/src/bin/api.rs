@@ -41,7 +41,7 @@ async fn serve(config: Config) -> Result<(), lambda_http::Error> {
         return Err("there is no AWS Lambda around this process: use `runnel api`".into());
     }
     let verifier = Verifier::new(&config.auth)?;
-    let aws = aws::configs(&config.endpoints).await;
+    let aws = aws::configs(&config.endpoints).await?;
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;

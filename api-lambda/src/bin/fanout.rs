@@ -31,7 +31,7 @@ struct Config {
 async fn main() -> Result<(), lambda_runtime::Error> {
     telemetry::init(LogFormat::Json);
     let config = Config::parse();
-    let aws = aws::configs(&config.endpoints).await;
+    let aws = aws::configs(&config.endpoints).await?;
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;

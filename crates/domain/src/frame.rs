@@ -46,18 +46,23 @@ pub struct Said<'a> {
     pub data: &'a str,
     /// `id`, a cursor's text or [`UNREADABLE`].
     pub id: &'a str,
+    /// `retry`, in milliseconds.
+    pub retry_ms: Option<u64>,
 }
 
 /// Reads back one frame that was written here, perhaps behind [`OPENING`]; none for anything else.
 pub fn said(block: &str) -> Option<Said<'_>> {
     let block = block.strip_prefix(OPENING).unwrap_or(block).strip_suffix("\n\n")?;
     let (event, rest) = block.strip_prefix("event: ")?.split_once('\n')?;
-    let rest = match rest.strip_prefix("retry: ") {
-        Some(rest) => rest.split_once('\n')?.1,
-        None => rest,
+    let (retry_ms, rest) = match rest.strip_prefix("retry: ") {
+        Some(rest) => {
+            let (retry, rest) = rest.split_once('\n')?;
+            (Some(retry.parse().ok()?), rest)
+        }
+        None => (None, rest),
     };
     let (data, id) = rest.strip_prefix("data: ")?.split_once("\nid: ")?;
-    Some(Said { event, data, id })
+    Some(Said { event, data, id, retry_ms })
 }
 
 /// Escapes what could end a line or be taken for a control by some client. In JSON such
@@ -110,7 +115,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back_and_nothing_else() {
         let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), None);
-        assert_eq!(said(&out), Some(Said { event: "bye", data: "{}", id: "0.0" }));
+        assert_eq!(said(&out), Some(Said { event: "bye", data: "{}", id: "0.0", retry_ms: Some(4821) }));
         for other in ["", OPENING, "event: ping\n\n", &out[..out.len() - 1]] {
             assert_eq!(said(other), None, "{other:?}");
         }
@@ -129,7 +134,7 @@ mod tests {
             let back: String = serde_json::from_str(lines[1].strip_prefix("data: ").unwrap()).unwrap();
             prop_assert_eq!(back, text);
             let data = lines[1].strip_prefix("data: ").unwrap();
-            prop_assert_eq!(said(&out), Some(Said { event: "message", data, id: "0.0" }));
+            prop_assert_eq!(said(&out), Some(Said { event: "message", data, id: "0.0", retry_ms: None }));
         }
     }
 }

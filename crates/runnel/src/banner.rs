@@ -1,35 +1,103 @@
 //! What a person sees who has started something.
 
-#![expect(clippy::print_stdout, reason = "these are the words of a command to the person who gave it")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these are the words of a command to the person who gave it"
+)]
 
-use std::net::SocketAddr;
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use domain::ids::{ThreadId, UserId};
+use store::table::TABLE;
 
-/// The whole service is up.
-pub fn serving(address: SocketAddr, dev: bool) {
+use crate::cli::DATA_DIR;
+
+/// The whole service is up. `data_dir` is absent where all data is in memory.
+pub fn serving(address: SocketAddr, dev: bool, data_dir: Option<&Path>) {
     println!("Runnel serves on http://{address}");
-    if !dev {
+    let Some(data_dir) = data_dir else {
         println!(
-            "\nSigning in by name alone exists only on a loopback address; mint tokens with `runnel token`."
+            "Version {}. Data is in memory and is lost on exit. Ctrl+C stops.",
+            env!("CARGO_PKG_VERSION")
+        );
+        println!(
+            "\n`runnel send` and `runnel tail` need a data folder: start without --ephemeral to use them."
         );
         return;
-    }
-    let [alice, bob] = ["alice", "bob"].map(|name| UserId::parse(name).expect("a plain name"));
-    let thread = ThreadId::direct(&alice, &bob);
-    let token = |user: &str| {
-        format!(
-            "$(curl -s http://{address}/dev/session -H content-type:application/json -d '{{\"user\":\"{user}\"}}' | sed 's/.*\"token\":\"\\([^\"]*\\).*/\\1/')"
-        )
     };
     println!(
-        "\nOpen it in two browser windows and sign in by two names; or paste, the last line in another terminal:\n\n\
-         curl -s http://{address}/v1/threads -H \"Authorization: Bearer {alice}\" -H content-type:application/json -d '{{\"members\":[\"bob\"]}}'\n\
-         curl -s http://{address}/v1/threads/{thread}/messages -H \"Authorization: Bearer {alice}\" -H content-type:application/json -d '{{\"text\":\"hello\"}}'\n\
-         curl -sN http://{address}/v1/events -H \"Authorization: Bearer {bob}\"\n",
-        alice = token("alice"),
-        bob = token("bob"),
+        "Version {}. Data is in `{}` and stays there. Ctrl+C stops.",
+        env!("CARGO_PKG_VERSION"),
+        data_dir.display()
     );
+    if dev {
+        println!("\nOpen the page in two browser windows and sign in as two users.");
+    } else {
+        println!("\nSign-in by name exists on loopback addresses only.");
+    }
+    let runnel = program();
+    let (at, folder) = (at(address), folder(data_dir));
+    println!("\nOr paste these lines, the first into another terminal:\n");
+    println!("  {runnel} tail bob{at}{folder}");
+    println!("  {runnel} send alice bob \"hi\"{at}{folder}");
+    println!(
+        "  curl -N http://{}/v1/events -H \"Authorization: Bearer $({runnel} token bob{folder})\"",
+        reachable(address)
+    );
+    println!("\n`{runnel} --help` lists every command and setting.");
+}
+
+/// How this program is called from this folder: by its name where the shell finds it, else by its path.
+fn program() -> String {
+    let Ok(own) = env::current_exe() else { return "runnel".into() };
+    let found = env::var_os("PATH").and_then(|paths| {
+        let mut candidates = env::split_paths(&paths).map(|folder| folder.join("runnel"));
+        candidates.find(|path| path.is_file())
+    });
+    if found.is_some_and(|found| found.canonicalize().is_ok_and(|found| found == own)) {
+        return "runnel".into();
+    }
+    let beneath = env::current_dir().ok().and_then(|here| own.strip_prefix(here).ok().map(PathBuf::from));
+    match beneath {
+        // Without a slash, a shell would look for it in PATH.
+        Some(path) if path.components().count() == 1 => word(&Path::new(".").join(path)),
+        Some(path) => word(&path),
+        None => word(&own),
+    }
+}
+
+/// An address that a client on this machine reaches.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()))
+    } else {
+        address
+    }
+}
+
+/// The option that names the server, unless its address is the default.
+fn at(address: SocketAddr) -> String {
+    match reachable(address) {
+        address if address == SocketAddr::from(([127, 0, 0, 1], 8080)) => String::new(),
+        address => format!(" --url http://{address}"),
+    }
+}
+
+/// The option that names the data folder, unless it is the default.
+fn folder(data_dir: &Path) -> String {
+    if data_dir == Path::new(DATA_DIR) { String::new() } else { format!(" --data-dir {}", word(data_dir)) }
+}
+
+/// A path as one word of a shell.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%,:=".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The API is up as a process of its own.
@@ -43,13 +111,47 @@ pub fn fanout(stage: &str) {
 }
 
 /// The emulators are up.
-pub fn emulators(address: SocketAddr) {
+pub fn emulators(address: SocketAddr, table: &str) {
+    let table = if table == TABLE { String::new() } else { format!(" RUNNEL_TABLE={table}") };
     println!(
-        "export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+        "export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local{table}"
     );
 }
 
 /// A token, and nothing else.
 pub fn token(token: &str) {
     println!("{token}");
+}
+
+/// A message that was sent, as the server answered it.
+pub fn message(message: &str) {
+    println!("{message}");
+}
+
+/// A stream ended. A new one follows.
+pub fn reconnecting(after: Duration) {
+    eprintln!("disconnected: reconnecting in {:.1} s", after.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        for (path, expected) in
+            [("target/release/runnel", "target/release/runnel"), ("my chat/it's", r"'my chat/it'\''s'")]
+        {
+            assert_eq!(word(Path::new(path)), expected);
+        }
+    }
+
+    #[test]
+    fn only_what_differs_from_the_default_is_named() {
+        let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        assert_eq!((at(port(8080)), folder(Path::new(".runnel"))), (String::new(), String::new()));
+        assert_eq!(at(port(9000)), " --url http://127.0.0.1:9000");
+        assert_eq!(at("0.0.0.0:9000".parse().unwrap()), " --url http://127.0.0.1:9000");
+        assert_eq!(folder(Path::new("/srv/chat")), " --data-dir /srv/chat");
+    }
 }

@@ -5,19 +5,37 @@ use std::{net::SocketAddr, path::PathBuf};
 use api_lambda::config::StoreArgs;
 use clap::{Args, Parser, Subcommand};
 use domain::ids::UserId;
-use server::{auth::AuthConfig, aws::Endpoints, cors::CorsArgs, telemetry::HELP};
-use sse_edge::config::EdgeArgs;
+use server::{
+    auth::AuthConfig,
+    aws::{AWS, Endpoints},
+    cors::CorsArgs,
+    listener,
+    telemetry::HELP,
+};
+use sse_edge::{config::EdgeArgs, process::ProcessArgs};
 use store::table::TABLE;
 
-/// Runnel: real-time chat over plain `EventSource`. Without a command: the whole service in one
-/// process, with its data in a folder.
+use crate::client::{Server, tail::TailArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  runnel                            Serve everything on http://127.0.0.1:8080
+  runnel send alice bob \"hi\"        Send bob a message as alice
+  runnel tail bob                   Print what bob receives, in order, until Ctrl+C
+  curl -N http://127.0.0.1:8080/v1/events -H \"Authorization: Bearer $(runnel token bob)\"
+
+Logs go to stderr. Filter them with RUNNEL_LOG or RUST_LOG: `info`, or `warn,sse_edge=debug`.";
+
+/// Real-time chat over plain `EventSource`.
+///
+/// Without a command, runnel serves the HTTP API, the stream and a chat page in one process. Its data is in a folder.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = HELP)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do instead of serving everything.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Settings of the whole service.
+    /// Settings of the one process.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
@@ -25,91 +43,126 @@ pub struct Cli {
 /// Settings of the whole service in one process.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where to listen. Signing in by name alone exists only on a loopback address.
-    #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8080")]
+    /// Address to listen on. A port alone means 127.0.0.1. Sign-in by name exists on loopback addresses only.
+    #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS",
+          value_parser = listener::address::parse)]
     pub listen: SocketAddr,
     /// Folder of the database and the secret.
-    #[arg(long, default_value = ".runnel")]
+    #[arg(long, default_value = DATA_DIR, value_name = "FOLDER")]
     pub data_dir: PathBuf,
-    /// Keep everything in memory, and nothing after the end.
+    /// Keep data in memory only. It is lost on exit.
     #[arg(long)]
     pub ephemeral: bool,
-    /// Days that an inbox keeps its events; a client that was away longer lists again.
-    #[arg(long, env = "RUNNEL_INBOX_DAYS", default_value_t = domain::limits::INBOX_DAYS, value_parser = clap::value_parser!(u16).range(1..=365))]
+    /// Days for which an inbox keeps its events. A client that was away longer lists again.
+    #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = domain::limits::INBOX_DAYS,
+          value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
-    /// Settings of the stream.
-    #[command(flatten)]
-    pub edge: EdgeArgs,
     /// Pages of other origins.
     #[command(flatten)]
     pub cors: CorsArgs,
+    /// Streams.
+    #[command(flatten)]
+    pub edge: EdgeArgs,
 }
+
+/// The default of every `--data-dir`.
+pub const DATA_DIR: &str = ".runnel";
 
 /// A part of the service, or a tool for it.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Send a message as one user to another.
+    ///
+    /// Creates their direct thread if there is none, retries with one idempotency key, and prints the message.
+    Send {
+        /// User that sends.
+        #[arg(value_parser = UserId::parse)]
+        from: UserId,
+        /// User that receives.
+        #[arg(value_parser = UserId::parse)]
+        to: UserId,
+        /// Text of the message.
+        text: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Print the events of a user as they arrive.
+    ///
+    /// Prints each frame of the stream but pings. Reconnects after a disconnect and resumes where it was.
+    Tail(TailArgs),
     /// Print a development token for a user, and nothing else.
     Token {
-        /// For whom.
-        #[arg(value_parser = |text: &str| UserId::parse(text))]
+        /// User that the token is for.
+        #[arg(value_parser = UserId::parse)]
         user: UserId,
         /// Folder of the secret.
-        #[arg(long, default_value = ".runnel")]
+        #[arg(long, default_value = DATA_DIR, value_name = "FOLDER")]
         data_dir: PathBuf,
-        /// Hours that the token is good for.
+        /// Hours for which the token is valid.
         #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=8760))]
         hours: u64,
     },
-    /// Serve the embedded DynamoDB and SQS on one loopback endpoint.
+    /// Serve streams: an edge as a process of its own.
     #[command(after_help = HELP)]
-    Emulators {
-        /// Where to listen.
-        #[arg(long, default_value = "127.0.0.1:4566")]
-        listen: SocketAddr,
-        /// Folder of the database.
-        #[arg(long, default_value = ".runnel")]
-        data_dir: PathBuf,
-    },
+    Edge(ProcessArgs),
     /// Serve the HTTP API as the Lambda function does, over plain HTTP.
     #[command(after_help = HELP)]
     Api {
-        /// Where to listen.
-        #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8082")]
+        /// Address to listen on. A port alone means 127.0.0.1.
+        #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS",
+              value_parser = listener::address::parse)]
         listen: SocketAddr,
         /// Table and queues.
         #[command(flatten)]
         store: StoreArgs,
-        /// Who may come in.
+        /// Endpoints of AWS.
+        #[command(flatten)]
+        endpoints: Endpoints,
+        /// Accepted tokens.
         #[command(flatten)]
         auth: AuthConfig,
         /// Pages of other origins.
         #[command(flatten)]
         cors: CorsArgs,
-        /// Where AWS is.
-        #[command(flatten)]
-        endpoints: Endpoints,
     },
-    /// Fan out to large threads, and finish what writers left behind.
+    /// Deliver messages of large threads, and complete interrupted deliveries.
     #[command(after_help = HELP)]
     Fanout {
         /// Table and queues.
         #[command(flatten)]
         store: StoreArgs,
-        /// Where AWS is.
+        /// Endpoints of AWS.
         #[command(flatten)]
         endpoints: Endpoints,
     },
-    /// Make a restored table one that may serve: backups hold half of what was written last.
-    /// Nothing may serve from it meanwhile. It may be broken off, and run again, at any time.
+    /// Serve emulators of DynamoDB and SQS on one loopback endpoint.
+    #[command(after_help = HELP)]
+    Emulators {
+        /// Loopback address to listen on.
+        #[arg(long, default_value = "127.0.0.1:4566", value_name = "ADDRESS",
+              value_parser = listener::address::parse)]
+        listen: SocketAddr,
+        /// Folder of the database.
+        #[arg(long, default_value = DATA_DIR, value_name = "FOLDER")]
+        data_dir: PathBuf,
+        /// Table to create if it does not exist.
+        #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE)]
+        table: String,
+    },
+    /// Repair a table restored from a backup, so that it can be served.
+    ///
+    /// A backup may contain half of the last transaction. Keep all services stopped while this command runs. It is safe
+    /// to interrupt and to run again.
     #[command(after_help = HELP)]
     Repair {
         /// Name of the restored table.
-        #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE)]
+        #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE, help_heading = AWS)]
         table: String,
-        /// Change nothing, and print each row that would be written or deleted.
+        /// Change nothing. Print each row that would be written or deleted.
         #[arg(long)]
         dry_run: bool,
-        /// Where AWS is.
+        /// Endpoints of AWS.
         #[command(flatten)]
         endpoints: Endpoints,
     },

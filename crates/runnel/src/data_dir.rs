@@ -23,9 +23,12 @@ impl DataDir {
     /// # Errors
     /// One sentence that says what to do.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
+        if path.is_file() {
+            bail!("`{}` is a file: choose a folder with --data-dir", path.display());
+        }
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.with_context(|| {
-            format!("cannot use `{}`: choose a folder that you may write to with --data-dir", path.display())
+            format!("cannot use the folder `{}`: choose a writable folder with --data-dir", path.display())
         })?;
         Ok(Self { path: path.into(), _lock: None })
     }
@@ -44,12 +47,19 @@ impl DataDir {
             Ok(()) => Ok(Self { _lock: Some(file), ..folder }),
             Err(fs::TryLockError::WouldBlock) => {
                 bail!(
-                    "another Runnel serves from `{}`: stop it, or choose another folder with --data-dir",
+                    "another Runnel process uses `{}`: stop it, or choose another folder with --data-dir",
                     path.display()
                 )
             }
-            Err(fs::TryLockError::Error(error)) => Err(error).context("the folder cannot be locked"),
+            Err(fs::TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock the folder `{}`", path.display()))
+            }
         }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The database.
@@ -63,12 +73,12 @@ impl DataDir {
         for _ in 0..2 {
             match fs::read_to_string(&path) {
                 Ok(secret) if secret.len() >= 32 => return Ok(secret.into()),
-                Ok(_) => bail!("`{}` is damaged: delete it, and sign in anew", path.display()),
+                Ok(_) => bail!("`{}` is damaged: delete it, then sign in again", path.display()),
                 Err(error) if error.kind() == ErrorKind::NotFound => self.make_secret(&path)?,
                 Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
             }
         }
-        bail!("`{}` vanishes as soon as it is made", path.display())
+        bail!("another process deletes `{}` as soon as it is created: stop that process", path.display())
     }
 
     /// Written whole under another name, then linked: of two commands at once, one's counts.

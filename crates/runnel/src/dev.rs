@@ -56,7 +56,7 @@ async fn sign_in(
     if !is_loopback(&headers) {
         return Problem::new(
             Kind::Forbidden,
-            "development sign-in works under `localhost` and `127.0.0.1` only",
+            "development sign-in requires the host `localhost` or `127.0.0.1`, without a proxy",
         )
         .into_response();
     }

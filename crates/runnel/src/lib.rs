@@ -5,6 +5,7 @@
 
 pub mod banner;
 pub mod cli;
+pub mod client;
 pub mod data_dir;
 pub mod dev;
 pub mod emulators;

@@ -13,7 +13,7 @@ use server::{
     listener, shutdown,
     telemetry::{self, LogFormat},
 };
-use store::table::{TABLE, Table};
+use store::table::Table;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -32,16 +32,16 @@ pub fn token(user: &UserId, data_dir: &Path, hours: u64) -> anyhow::Result<()> {
 }
 
 /// `runnel emulators`.
-pub async fn emulators(listen: SocketAddr, data_dir: &Path) -> anyhow::Result<()> {
+pub async fn emulators(listen: SocketAddr, data_dir: &Path, table: &str) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Text);
     let stopping = shutdown::signal()?;
     let folder = DataDir::lock(data_dir)?;
     let dynamodb = DynamoDb::start(Some(folder.database()))?;
     // What `template.yaml` does on AWS.
     let endpoints = Endpoints { dynamodb: Some(dynamodb.url()), sqs: Some(dynamodb.url()) };
-    Table::create((&aws::dynamodb(&endpoints).await).into(), TABLE).await?;
+    Table::create((&aws::dynamodb(&endpoints).await?).into(), table).await?;
     let served = tokio::select! {
-        served = front::serve(listen, &dynamodb) => served,
+        served = front::serve(listen, &dynamodb, table) => served,
         _ = stopping => Ok(()),
     };
     dynamodb.stop();
@@ -95,7 +95,7 @@ pub async fn fanout(store: StoreArgs, endpoints: Endpoints) -> anyhow::Result<()
 }
 
 async fn fanout_of(store: &StoreArgs, endpoints: &Endpoints) -> anyhow::Result<Fanout> {
-    let aws = aws::configs(endpoints).await;
+    let aws = aws::configs(endpoints).await?;
     let table = Table::open((&aws.dynamodb).into(), &store.table, store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &store.stage);
     let jobs = queues.fanout(store.fanout_queue.as_deref()).await?;

@@ -27,7 +27,7 @@ const WORD: usize = 10_000;
 /// One sentence that says what to do.
 pub async fn repair(name: &str, dry: bool, endpoints: &Endpoints) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Text);
-    let aws = aws::dynamodb(endpoints).await;
+    let aws = aws::dynamodb(endpoints).await?;
     let table = Table::open((&aws).into(), name, INBOX_DAYS).await?;
     let looked = AtomicUsize::new(0);
     let tell = |note: Note<'_>| match note {

@@ -67,7 +67,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         stop.clone(),
         &tracker,
     );
-    banner::serving(address, dev);
+    banner::serving(address, dev, folder.as_ref().map(DataDir::path));
 
     let stopped = async {
         tracing::info!("{}: stopping", stopping.await);
@@ -92,7 +92,7 @@ async fn assemble(
     (tracker, stop): (&TaskTracker, &CancellationToken),
     dev: bool,
 ) -> anyhow::Result<(Edge, Router)> {
-    let aws = aws::configs(endpoints).await;
+    let aws = aws::configs(endpoints).await?;
     Table::create((&aws.dynamodb).into(), TABLE).await?;
     let table = Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?;
     // The queues of the process before this one died with it.

@@ -1,11 +1,17 @@
 //! How this service reaches AWS, or the emulators that stand in for it: one TLS stack, the
 //! standard retries, and a client of its own for calls that wait.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig,
-    stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
+    BehaviorVersion, ConfigLoader, Region, SdkConfig,
+    ecs::EcsCredentialsProvider,
+    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
+    meta::{credentials::CredentialsProviderChain, region::RegionProviderChain},
+    profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider},
+    retry::RetryConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig,
+    timeout::TimeoutConfig,
 };
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::{
@@ -18,19 +24,29 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 const ATTEMPTS: u32 = 3;
 /// The SDK's own 3.1 s fails on a busy machine that starts thousands of receives at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The region of an emulator: signatures need one.
+const EMULATED_REGION: Region = Region::from_static("us-east-1");
 /// How long one attempt of an ordinary call may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where DynamoDB and SQS are, when they are not where the environment says.
+/// Heading in `--help` of the settings that say where tables and queues are.
+pub const AWS: &str = "AWS";
+
+/// Endpoints of DynamoDB and SQS, where the AWS SDK's own variables do not name them.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Endpoints {
-    /// URL of an emulator to use instead of AWS's own DynamoDB, with credentials of no worth.
-    #[arg(long = "dynamodb-endpoint", env = "RUNNEL_DYNAMODB_ENDPOINT", value_name = "URL")]
+    /// DynamoDB emulator to use instead of AWS. Requests carry dummy credentials.
+    #[arg(long = "dynamodb-endpoint", env = "RUNNEL_DYNAMODB_ENDPOINT", value_name = "URL", help_heading = AWS)]
     pub dynamodb: Option<String>,
-    /// URL of an emulator to use instead of AWS's own SQS, with credentials of no worth.
-    #[arg(long = "sqs-endpoint", env = "RUNNEL_SQS_ENDPOINT", value_name = "URL")]
+    /// SQS emulator to use instead of AWS. Requests carry dummy credentials.
+    #[arg(long = "sqs-endpoint", env = "RUNNEL_SQS_ENDPOINT", value_name = "URL", help_heading = AWS)]
     pub sqs: Option<String>,
 }
+
+/// No setting names a region.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no AWS region: set `AWS_REGION`, or `AWS_ENDPOINT_URL` to use emulators")]
+pub struct NoRegion;
 
 /// What the clients of this process are built from.
 #[derive(Clone, Debug)]
@@ -45,25 +61,35 @@ pub struct Configs {
 
 /// Reads the environment (region, credentials) and builds the three configurations.
 ///
-/// A service with an endpoint of its own reads nothing: its region and credentials are made up.
-pub async fn configs(endpoints: &Endpoints) -> Configs {
-    let (http, sqs) = (http(), set(endpoints.sqs.as_deref()));
+/// With an endpoint in `endpoints`, region and credentials are made up. With an endpoint in the environment
+/// (`AWS_ENDPOINT_URL`), the environment and the profile are read, and no metadata service is asked.
+///
+/// # Errors
+/// [`NoRegion`], a sentence that says what to do.
+pub async fn configs(endpoints: &Endpoints) -> Result<Configs, NoRegion> {
+    let http = http();
+    let dynamodb = Endpoint::of(endpoints.dynamodb.as_deref(), "AWS_ENDPOINT_URL_DYNAMODB");
+    let sqs = Endpoint::of(endpoints.sqs.as_deref(), "AWS_ENDPOINT_URL_SQS");
     let waiting = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .disable_operation_attempt_timeout()
         .disable_operation_timeout()
         .disable_read_timeout()
         .build();
-    Configs {
-        dynamodb: answering(&http, set(endpoints.dynamodb.as_deref())).await,
-        sqs: answering(&http, sqs).await,
-        sqs_receive: loader(&http, sqs).timeout_config(waiting).load().await,
-    }
+    Ok(Configs {
+        dynamodb: answering(&http, dynamodb).await?,
+        sqs: answering(&http, sqs).await?,
+        sqs_receive: loader(&http, sqs).await?.timeout_config(waiting).load().await,
+    })
 }
 
 /// The configuration for DynamoDB alone, for what needs no queue.
-pub async fn dynamodb(endpoints: &Endpoints) -> SdkConfig {
-    answering(&http(), set(endpoints.dynamodb.as_deref())).await
+///
+/// # Errors
+/// [`NoRegion`], a sentence that says what to do.
+pub async fn dynamodb(endpoints: &Endpoints) -> Result<SdkConfig, NoRegion> {
+    let endpoint = Endpoint::of(endpoints.dynamodb.as_deref(), "AWS_ENDPOINT_URL_DYNAMODB");
+    answering(&http(), endpoint).await
 }
 
 fn http() -> SharedHttpClient {
@@ -71,32 +97,66 @@ fn http() -> SharedHttpClient {
 }
 
 /// For calls that answer at once.
-async fn answering(http: &SharedHttpClient, endpoint: Option<&str>) -> SdkConfig {
+async fn answering(http: &SharedHttpClient, endpoint: Endpoint<'_>) -> Result<SdkConfig, NoRegion> {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .build();
-    loader(http, endpoint).timeout_config(timeouts).load().await
+    Ok(loader(http, endpoint).await?.timeout_config(timeouts).load().await)
 }
 
-/// An environment variable that a template leaves empty is not set.
-fn set(endpoint: Option<&str>) -> Option<&str> {
-    endpoint.filter(|url| !url.is_empty())
+/// Where a service is.
+#[derive(Clone, Copy)]
+enum Endpoint<'a> {
+    /// At a URL that a setting of Runnel names: an emulator.
+    Emulator(&'a str),
+    /// At a URL that the SDK reads from its own variables: an emulator, as a rule.
+    Environment,
+    /// At AWS.
+    Aws,
 }
 
-fn loader(http: &SharedHttpClient, endpoint: Option<&str>) -> ConfigLoader {
+impl<'a> Endpoint<'a> {
+    /// `given` is Runnel's own setting, `variable` the SDK's for this service. A variable that a template leaves
+    /// empty is not set.
+    fn of(given: Option<&'a str>, variable: &str) -> Self {
+        let is_set = |name: &str| env::var_os(name).is_some_and(|url| !url.is_empty());
+        match given.filter(|url| !url.is_empty()) {
+            Some(url) => Self::Emulator(url),
+            None if is_set(variable) || is_set("AWS_ENDPOINT_URL") => Self::Environment,
+            None => Self::Aws,
+        }
+    }
+}
+
+async fn loader(http: &SharedHttpClient, endpoint: Endpoint<'_>) -> Result<ConfigLoader, NoRegion> {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
         // A receive is such a stream, and every other call is over in time anyway.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-    match endpoint {
-        None => loader,
-        Some(url) => loader
-            .endpoint_url(url)
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::from_keys("emulator", "emulator", None)),
-    }
+    // Lambda and Fargate set the region. Elsewhere the SDK would ask a metadata service several times, in vain.
+    let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    Ok(match endpoint {
+        Endpoint::Aws => {
+            let region = region.region().await.filter(|region| !region.as_ref().is_empty());
+            loader.region(region.ok_or(NoRegion)?)
+        }
+        Endpoint::Environment => loader.region(region.or_else(EMULATED_REGION)).credentials_provider(
+            CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new())
+                .or_else("profile", ProfileFileCredentialsProvider::builder().build())
+                .or_else("task", EcsCredentialsProvider::builder().build())
+                .or_else("dummy", dummy_credentials()),
+        ),
+        Endpoint::Emulator(url) => {
+            loader.endpoint_url(url).region(EMULATED_REGION).credentials_provider(dummy_credentials())
+        }
+    })
+}
+
+fn dummy_credentials() -> Credentials {
+    Credentials::from_keys("emulator", "emulator", None)
 }
 
 #[cfg(test)]
@@ -109,7 +169,7 @@ mod tests {
             dynamodb: Some("http://127.0.0.1:1".to_owned()),
             sqs: Some("http://127.0.0.1:2".to_owned()),
         };
-        let configs = configs(&endpoints).await;
+        let configs = configs(&endpoints).await.unwrap();
         assert_eq!(configs.dynamodb.endpoint_url(), Some("http://127.0.0.1:1"));
         assert_eq!(configs.sqs.endpoint_url(), Some("http://127.0.0.1:2"));
         assert_eq!(configs.sqs_receive.endpoint_url(), Some("http://127.0.0.1:2"));
@@ -120,7 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_receive_is_never_cut() {
         let endpoints = Endpoints { dynamodb: None, sqs: Some("http://127.0.0.1:2".to_owned()) };
-        let configs = configs(&endpoints).await;
+        let configs = configs(&endpoints).await.unwrap();
         let timeouts = configs.sqs_receive.timeout_config().unwrap();
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
         assert_eq!(timeouts.operation_timeout(), None);

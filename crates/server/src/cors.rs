@@ -18,9 +18,9 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 /// Settings for pages of other origins.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct CorsArgs {
-    /// Origins whose pages may use this service, with the user's cookie: exact, with commas between,
-    /// such as `https://app.example.com`. None by default. Better serve page and stream from one
-    /// origin: Firefox gives up a stream elsewhere after the first refused connection.
+    /// Origins whose pages may use this service with the user's cookie: exact, separated by commas, such as
+    /// `https://app.example.com`. Default: none. Prefer one origin for page and stream: Firefox does not reconnect a
+    /// stream of another origin after a refused connection.
     #[arg(
         long,
         env = "RUNNEL_ALLOWED_ORIGINS",

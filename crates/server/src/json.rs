@@ -4,13 +4,14 @@
 //! nothing is 404, since an id of the wrong form names nothing either.
 
 use std::{
+    error::Error as _,
     future::{Ready, ready},
     time::Duration,
 };
 
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Request, rejection::QueryRejection},
 };
 use domain::limits;
 use http::{HeaderMap, header, request::Parts};
@@ -38,7 +39,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         if !is_json(request.headers()) {
             return Err(Problem::new(
                 Kind::UnsupportedMedia,
-                "send the body as `Content-Type: application/json`",
+                "the body must be sent with `Content-Type: application/json`",
             ));
         }
         // What is announced as too large is refused before any of it is read.
@@ -47,7 +48,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         }
         let bytes = tokio::time::timeout(BODY_TIMEOUT, read(request.into_body()))
             .await
-            .map_err(|_| Problem::new(Kind::Timeout, "the body did not arrive within 10 s"))??;
+            .map_err(|_| Problem::new(Kind::Timeout, "the body did not arrive within 10 s: retry"))??;
         parse(&bytes).map(Self)
     }
 }
@@ -56,13 +57,13 @@ async fn read(body: Body) -> Result<Vec<u8>, Problem> {
     match Limited::new(body, limits::BODY_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes().into()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Problem::new(Kind::BadRequest, "the body broke off")),
+        Err(_) => Err(Problem::new(Kind::BadRequest, "the body is incomplete: retry")),
     }
 }
 
 fn too_large() -> Problem {
     let limit = limits::BODY_BYTES;
-    Problem::new(Kind::TooLarge, format!("a body may have at most {limit} bytes"))
+    Problem::new(Kind::TooLarge, format!("the body must not exceed {limit} bytes"))
 }
 
 /// Whether the one content type is `application/json`, with or without parameters.
@@ -94,16 +95,51 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::new(Kind::BadRequest, format!("the body is not JSON: {}", quote(&error.to_string())))
+    let detail = format!("the body cannot be read as JSON: {}", quote(&error.to_string()));
+    Problem::new(Kind::BadRequest, detail)
 }
 
-fn wrong_shape(field: &str, error: &serde_json::Error) -> Problem {
-    let detail = quote(&error.to_string());
-    // "." is the body itself, "?" a place without a name.
-    if matches!(field, "." | "?") {
-        Problem::new(Kind::Invalid, detail)
-    } else {
-        Problem::invalid(quote(field), detail)
+fn wrong_shape(path: &str, error: &serde_json::Error) -> Problem {
+    let message = without_position(error);
+    // "." is the body itself, "?" a value without a name.
+    if matches!(path, "." | "?") {
+        return Problem::new(Kind::Invalid, quote(&message));
+    }
+    let field = quote(path);
+    let detail = explain(&field, &message);
+    Problem::invalid(field, detail)
+}
+
+/// serde's message without its position: the path of the field is clearer to a person.
+fn without_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    text.strip_suffix(position.as_str()).unwrap_or(&text).to_owned()
+}
+
+/// Describes what is wrong with the value of `field`, without serde's terms.
+fn explain(field: &str, message: &str) -> String {
+    let wrong_value = ["invalid type: ", "invalid value: ", "unknown variant "];
+    // Split at the last one: the message quotes the client's value before it.
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if wrong_value.iter().any(|start| message.starts_with(*start)) => {
+            format!("`{field}` must be {}", json_name(expected))
+        }
+        // This message names the field itself.
+        _ if message.starts_with("unknown field ") => quote(message),
+        _ => format!("`{field}`: {}", quote(message)),
+    }
+}
+
+/// The JSON name of a type that serde expects: clients do not know Rust types.
+fn json_name(expected: &str) -> &str {
+    match expected {
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "a boolean" => "`true` or `false`",
+        "u64" | "usize" => "a whole number, 0 or more",
+        _ if expected.starts_with("struct ") => "an object",
+        _ => expected,
     }
 }
 
@@ -147,18 +183,27 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|rejection| Problem::new(Kind::Invalid, quote(&rejection.body_text())))
+            .map_err(|rejection| bad_query(&rejection))
     }
+}
+
+fn bad_query(rejection: &QueryRejection) -> Problem {
+    // The cause names the parameter. axum's own sentence only adds "deserialize".
+    let reason = rejection.source().map_or_else(|| rejection.body_text(), |cause| cause.to_string());
+    Problem::new(Kind::Invalid, format!("the query string is invalid: {}", quote(&reason)))
 }
 
 /// The fallback of a router: no such route. A handler, which has nothing to wait for.
 pub fn no_such_route() -> Ready<Problem> {
-    ready(Problem::new(Kind::NotFound, "no such route; see /v1/openapi.json"))
+    ready(Problem::new(Kind::NotFound, "this route does not exist: `/v1/openapi.json` lists all routes"))
 }
 
 /// The method fallback of a router: the route exists, the method does not. axum adds `Allow`.
 pub fn no_such_method() -> Ready<Problem> {
-    ready(Problem::new(Kind::MethodNotAllowed, "this route has no such method; `Allow` lists those it has"))
+    ready(Problem::new(
+        Kind::MethodNotAllowed,
+        "this route does not support this method: the `Allow` header lists the supported ones",
+    ))
 }
 
 #[cfg(test)]

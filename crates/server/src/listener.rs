@@ -12,6 +12,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub mod address;
 mod connection;
 mod io_guard;
 mod patience;

@@ -157,12 +157,12 @@ impl Problem {
 
     /// The one answer for what is absent and for what the caller may not know of.
     pub fn not_found() -> Self {
-        Self::new(Kind::NotFound, "there is nothing here, or nothing that you may see")
+        Self::new(Kind::NotFound, "this resource does not exist, or you do not have access to it")
     }
 
     /// A fault of ours, without any of its insides: those belong in the log.
     pub fn internal() -> Self {
-        Self::new(Kind::Internal, "something failed on our side; it is logged under this instance")
+        Self::new(Kind::Internal, "an internal error occurred: find it in the server log by this `instance`")
     }
 
     /// What went wrong, as far as a client would act differently.

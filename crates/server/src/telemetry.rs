@@ -8,11 +8,11 @@ use tracing_subscriber::{
 };
 
 /// What is logged when neither `RUNNEL_LOG` nor `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info,hyper=warn,dynoxide=error,rustack_sqs_core=warn,aws=warn";
+const DEFAULT_FILTER: &str = "info,hyper=warn,dynoxide=error,rustack_sqs_core=warn,aws=warn,aws_config=error";
 
 /// What `--help` says of the logs.
 pub const HELP: &str =
-    "Logs go to stderr. RUNNEL_LOG, else RUST_LOG, filters them: `info`, or `warn,sse_edge=debug`.";
+    "Logs go to stderr. Filter them with RUNNEL_LOG or RUST_LOG: `info`, or `warn,sse_edge=debug`.";
 
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 fn base() -> Configs {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let endpoints = Endpoints { dynamodb: Some("http://rows".into()), sqs: Some("http://queues".into()) };
-    runtime.block_on(configs(&endpoints))
+    runtime.block_on(configs(&endpoints)).expect("an emulator has a region")
 }
 
 fn hour(base: &Configs) -> ExitCode {

@@ -34,9 +34,12 @@ impl DynamoDb {
                     // Its second sentence tells those who build with SQLite what to do.
                     let error = error.to_string();
                     let why = error.split(". ").next().unwrap_or_default();
-                    anyhow!(
-                        "`{path}` cannot be read: restore a copy of it, or move it away to start anew: {why}"
-                    )
+                    // SQLite also says the second where it cannot grow a file beside the database.
+                    if why.contains("disk is full") || why.contains("disk I/O error") {
+                        anyhow!("cannot write `{path}`: free some space on its disk, or choose another folder with --data-dir: {why}")
+                    } else {
+                        anyhow!("`{path}` cannot be read: restore a copy of it, or move it away to start anew: {why}")
+                    }
                 })?
             }
         };

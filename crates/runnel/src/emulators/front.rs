@@ -25,8 +25,9 @@ struct Front {
     sqs: Router,
 }
 
-/// Serves both on `listen` until the future is dropped. `X-Amz-Target` tells them apart.
-pub async fn serve(listen: SocketAddr, dynamodb: &DynamoDb) -> anyhow::Result<()> {
+/// Serves both on `listen` until the future is dropped. `X-Amz-Target` tells them apart. `table` is announced with the
+/// address.
+pub async fn serve(listen: SocketAddr, dynamodb: &DynamoDb, table: &str) -> anyhow::Result<()> {
     anyhow::ensure!(
         listen.ip().is_loopback(),
         "the emulators check no signatures, so they only listen on a loopback address such as 127.0.0.1:4566"
@@ -39,7 +40,7 @@ pub async fn serve(listen: SocketAddr, dynamodb: &DynamoDb) -> anyhow::Result<()
     let client = Client::builder(TokioExecutor::new()).build_http();
     let queues = sqs::Queues::new(address.port());
     let front = Front { client, dynamodb: authority, sqs: queues.router() };
-    crate::banner::emulators(address);
+    crate::banner::emulators(address, table);
     tokio::select! {
         served = axum::serve(listener, Router::new().fallback(forward).with_state(front)) => served?,
         () = queues.sweep_forever() => {}

@@ -42,9 +42,10 @@ where
                 tracing::debug!("refused a token: {refusal}");
                 Err(unauthorized(&refusal.to_string()))
             }
-            Verdict::Unknown => {
-                Err(Problem::new(Kind::Unavailable(RETRY_S), "the keys that verify tokens cannot be had now"))
-            }
+            Verdict::Unknown => Err(Problem::new(
+                Kind::Unavailable(RETRY_S),
+                "the identity provider's keys are not available: retry later",
+            )),
         }
     }
 }
@@ -55,9 +56,10 @@ fn unauthorized(detail: &str) -> Problem {
 
 /// The token in the one `Authorization` header, or what is wrong with it.
 fn token(headers: &HeaderMap) -> Result<&str, &'static str> {
-    const MALFORMED: &str = "the `Authorization` header must be one, and read `Bearer <token>`";
+    const MALFORMED: &str =
+        "the request must have exactly one `Authorization` header, with the value `Bearer <token>`";
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or("send your token as `Authorization: Bearer <token>`")?;
+    let value = values.next().ok_or("the request has no token: send `Authorization: Bearer <token>`")?;
     if values.next().is_some() {
         return Err(MALFORMED);
     }
@@ -152,17 +154,17 @@ mod tests {
         let expired = format!("Bearer {}", minted(NOW - 3_600));
         let forged = genuine.replace(".e", ".f");
         for (values, says) in [
-            (&[][..], "send your token"),
-            (&["Bearer"][..], "must be one"),
-            (&["Bearer "][..], "must be one"),
-            (&["Bearer  a.b.c"][..], "must be one"),
-            (&["Bearer a.b c"][..], "must be one"),
-            (&["Basic YTpi"][..], "must be one"),
-            (&["Bearer ü"][..], "must be one"),
-            (&[genuine.as_str(), genuine.as_str()][..], "must be one"),
+            (&[][..], "has no token"),
+            (&["Bearer"][..], "exactly one"),
+            (&["Bearer "][..], "exactly one"),
+            (&["Bearer  a.b.c"][..], "exactly one"),
+            (&["Bearer a.b c"][..], "exactly one"),
+            (&["Basic YTpi"][..], "exactly one"),
+            (&["Bearer ü"][..], "exactly one"),
+            (&[genuine.as_str(), genuine.as_str()][..], "exactly one"),
             (&["Bearer a.b.c"][..], "is not a signed JWT"),
             (&[expired.as_str()][..], "has expired"),
-            (&[forged.as_str()][..], "signature is wrong"),
+            (&[forged.as_str()][..], "signature is invalid"),
         ] {
             let (status, body) = send(values).await;
             assert_eq!(status, 401, "{values:?}");

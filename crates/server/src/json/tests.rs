@@ -2,6 +2,7 @@ use axum::{
     Router,
     routing::{get, post},
 };
+use domain::ids::UserId;
 use http::StatusCode;
 use serde::Deserialize;
 use tower::ServiceExt as _;
@@ -14,6 +15,34 @@ struct Message {
     text: String,
     #[serde(default)]
     tags: Vec<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the types of its fields matter")]
+struct Letter {
+    to: Vec<UserId>,
+    about: About,
+    speed: Speed,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "only the types of its fields matter")]
+struct About {
+    number: u64,
+    urgent: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Speed {
+    Fast,
+    Slow,
+}
+
+/// The problem with a body that is no letter.
+fn refused(body: &str) -> serde_json::Value {
+    serde_json::to_value(parse::<Letter>(body.as_bytes()).unwrap_err()).unwrap()
 }
 
 async fn echo(Json(message): Json<Message>) -> String {
@@ -98,6 +127,51 @@ async fn a_wrong_shape_is_422_and_names_the_field() {
     }
 }
 
+#[test]
+fn a_wrong_value_is_named_by_its_path_and_by_what_it_must_be() {
+    let name = "`to[1]`: a user name must have 1 to 128 characters from a–z, A–Z, 0–9 and _ . @ | : + = ~ -";
+    for (body, field, detail) in [
+        (r#"{"to":"bob"}"#, "to", "`to` must be a list"),
+        (r#"{"to":", expected 1 at line 1 column 1"}"#, "to", "`to` must be a list"),
+        (r#"{"to":["bob",7]}"#, "to[1]", "`to[1]` must be a string"),
+        (r#"{"to":["bob","a b"]}"#, "to[1]", name),
+        (r#"{"about":1}"#, "about", "`about` must be an object"),
+        (r#"{"about":{"number":-1}}"#, "about.number", "`about.number` must be a whole number, 0 or more"),
+        (r#"{"about":{"number":null}}"#, "about.number", "`about.number` must be a whole number, 0 or more"),
+        (r#"{"about":{"urgent":"yes"}}"#, "about.urgent", "`about.urgent` must be `true` or `false`"),
+        (r#"{"about":{"number":1}}"#, "about", "`about`: missing field `urgent`"),
+        (r#"{"speed":"slowly"}"#, "speed", "`speed` must be `fast` or `slow`"),
+    ] {
+        let problem = refused(body);
+        assert_eq!(problem["field"], field, "{body}");
+        assert_eq!(problem["detail"], detail, "{body}");
+        assert_eq!(problem["status"], 422, "{body}");
+    }
+}
+
+#[test]
+fn what_is_sent_may_look_like_a_position() {
+    let problem = refused(r#"{"x at line 1 column 1":1}"#);
+    assert_eq!(problem["field"], "x at line 1 column 1");
+    let detail = "unknown field `x at line 1 column 1`, expected one of `to`, `about`, `speed`";
+    assert_eq!(problem["detail"], detail);
+}
+
+#[test]
+fn a_value_however_long_is_no_part_of_the_problem() {
+    let problem = refused(&format!(r#"{{"to":"{}"}}"#, "x".repeat(5_000)));
+    assert_eq!(problem["detail"], "`to` must be a list");
+}
+
+#[test]
+fn malformed_json_is_told_by_its_position() {
+    let problem = refused("{\"to\":\n[\"bob\"");
+    assert_eq!(problem["status"], 400);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("the body cannot be read as JSON: "), "{detail}");
+    assert!(detail.contains(" at line 2 column "), "{detail}");
+}
+
 #[tokio::test]
 async fn deep_nesting_is_refused_and_not_recursed_into() {
     let deep = format!(r#"{{"text":{}"#, "[".repeat(30_000));
@@ -131,7 +205,10 @@ async fn a_path_that_names_nothing_is_404() {
 #[tokio::test]
 async fn a_bad_query_is_422() {
     assert_eq!(send(Request::get("/q?a=1"), "").await.0, 200);
-    assert_eq!(send(Request::get("/q?a=x"), "").await.0, 422);
+    let (status, body) = send(Request::get("/q?a=x"), "").await;
+    assert_eq!(status, 422);
+    assert!(body.contains("the query string is invalid: "), "{body}");
+    assert!(!body.contains("deserialize"), "{body}");
 }
 
 #[tokio::test]
