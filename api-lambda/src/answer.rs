@@ -12,13 +12,13 @@ pub fn failed(error: Error) -> Problem {
     match error {
         Error::Contended => Problem::new(
             Kind::Unavailable(RETRY_S),
-            "too many writers at once; send it again with the same `Idempotency-Key`",
+            "too many concurrent writes: retry with the same `Idempotency-Key`",
         ),
         Error::Unavailable(_) => {
             tracing::warn!("{error}{source}");
             Problem::new(
                 Kind::Unavailable(RETRY_S),
-                "the service cannot reach its table; send it again with the same `Idempotency-Key`",
+                "the service cannot reach its database: retry with the same `Idempotency-Key`",
             )
         }
         Error::Corrupt { .. } | Error::NoTable(_) | Error::NoDatabase { .. } => {
@@ -30,5 +30,5 @@ pub fn failed(error: Error) -> Problem {
 
 /// The refusal of a key that another request has used.
 pub fn key_reused() -> Problem {
-    Problem::new(Kind::KeyReused, "this `Idempotency-Key` belongs to another request; use a new one")
+    Problem::new(Kind::KeyReused, "this `Idempotency-Key` belongs to a different request: use a new key")
 }

@@ -38,9 +38,9 @@ pub async fn remove(
     answer(&fanout, fanout.table.remove_member(&origin, &thread, &user).await).await
 }
 
-/// What is said where somebody can be in no more threads.
+/// The detail for a user at the limit of threads; `who` is the subject and its verb, such as "you are".
 pub(super) fn user_full(who: &str) -> String {
-    format!("{who} in {} threads, the most for one user; leave some first", limits::USER_THREADS)
+    format!("{who} in {} threads, the limit for one user, and must leave one first", limits::USER_THREADS)
 }
 
 async fn answer(fanout: &Fanout, changed: Result<Changed, Error>) -> Result<StatusCode, Problem> {
@@ -52,13 +52,14 @@ async fn answer(fanout: &Fanout, changed: Result<Changed, Error>) -> Result<Stat
         Changed::Unchanged => Ok(StatusCode::NO_CONTENT),
         Changed::KeyReused => Err(key_reused()),
         Changed::NotMember => Err(Problem::not_found()),
-        Changed::NotAllowed => Err(Problem::new(Kind::Forbidden, "only the owner takes other members out")),
+        Changed::NotAllowed => Err(Problem::new(Kind::Forbidden, "only the owner may remove other members")),
         Changed::Direct => {
-            Err(Problem::new(Kind::Conflict, "nobody joins or leaves a direct thread; create a group"))
+            let detail = "the members of a direct thread cannot change: create a group instead";
+            Err(Problem::new(Kind::Conflict, detail))
         }
-        Changed::UserFull => Err(Problem::new(Kind::Conflict, user_full("they are"))),
+        Changed::UserFull => Err(Problem::new(Kind::Conflict, user_full("this user is"))),
         Changed::Full => {
-            let detail = format!("a thread has at most {} members", limits::THREAD_MEMBERS);
+            let detail = format!("a thread can have at most {} members", limits::THREAD_MEMBERS);
             Err(Problem::new(Kind::Conflict, detail))
         }
     }

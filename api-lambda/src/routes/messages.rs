@@ -35,12 +35,13 @@ pub struct NewMessage {
 impl NewMessage {
     fn check(&self) -> Result<(), Problem> {
         if self.text.trim().is_empty() {
-            return Err(Problem::invalid("text", "`text` must say something"));
+            return Err(Problem::invalid("text", "`text` must not be empty or blank"));
         }
         if size(&self.text) > limits::MESSAGE_BYTES {
             let most = limits::MESSAGE_BYTES;
-            let detail =
-                format!("`text` may have at most {most} bytes of UTF-8; a control character counts as six");
+            let detail = format!(
+                "`text` must not exceed {most} bytes of UTF-8: a control character counts as 6 bytes"
+            );
             return Err(Problem::new(Kind::TooLarge, detail));
         }
         Ok(())

@@ -19,10 +19,12 @@ pub struct Paging {
 impl Paging {
     /// Items to return.
     pub fn limit(&self) -> Result<usize, Problem> {
-        match self.limit.unwrap_or(limits::PAGE_ITEMS) {
-            limit @ 1..=limits::PAGE_ITEMS_MAX => Ok(limit),
-            _ => Err(Problem::invalid("limit", format!("`limit` must be 1 to {}", limits::PAGE_ITEMS_MAX))),
+        let limit = self.limit.unwrap_or(limits::PAGE_ITEMS);
+        if (1..=limits::PAGE_ITEMS_MAX).contains(&limit) {
+            return Ok(limit);
         }
+        let detail = format!("`limit` must be a number from 1 to {}", limits::PAGE_ITEMS_MAX);
+        Err(Problem::invalid("limit", detail))
     }
 
     /// Where the page begins: nowhere, for the first one.
@@ -30,9 +32,9 @@ impl Paging {
         let Some(token) = &self.after else { return Ok(None) };
         let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok();
         let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        place
-            .map(Some)
-            .ok_or_else(|| Problem::invalid("after", "this is no `next` of this list; begin without it"))
+        place.map(Some).ok_or_else(|| {
+            Problem::invalid("after", "the page token is not a `next` of this list: start again without it")
+        })
     }
 }
 

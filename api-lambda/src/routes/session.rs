@@ -97,7 +97,7 @@ pub async fn ticket(
 /// credential is given out; elsewhere it would cost each request a read, and a token ends by itself.
 pub fn accepted(head: &Head, identity: &Identity) -> Result<(), Problem> {
     if head.revokes(identity.issued_at) {
-        return Err(Problem::new(Kind::Unauthorized, "the token was revoked; sign in again"));
+        return Err(Problem::new(Kind::Unauthorized, "the token was revoked: sign in again"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Threads: created, listed, read, renamed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use axum::{Json as Answer, extract::State};
 use domain::{
@@ -10,7 +10,10 @@ use domain::{
     wire::{Page, Thread},
 };
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
 use server::{
     auth::bearer::Bearer,
     json::{Json, Path, Query},
@@ -35,6 +38,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewThread {
     /// 1 to 40 users besides yourself.
+    #[serde(deserialize_with = "user_names")]
     members: BTreeSet<UserId>,
     /// At most 200 bytes of UTF-8.
     title: Option<String>,
@@ -114,7 +118,9 @@ pub async fn read(
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Thread>, Problem> {
     let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;
-    thread.map(Answer).ok_or_else(|| Problem::new(Kind::NotFound, "no such thread, or none of yours"))
+    thread
+        .map(Answer)
+        .ok_or_else(|| Problem::new(Kind::NotFound, "this thread does not exist, or you are not a member"))
 }
 
 /// Another title for a group.
@@ -132,7 +138,8 @@ pub async fn rename(
     write: Write,
     Json(new): Json<NewTitle>,
 ) -> Result<Answer<Thread>, Problem> {
-    let title = title(&new.title)?.ok_or_else(|| Problem::invalid("title", "`title` must say something"))?;
+    let blank = || Problem::invalid("title", "`title` must not be empty or blank");
+    let title = title(&new.title)?.ok_or_else(blank)?;
     let origin = write.of(&("title", &thread, &title));
     let asked = Asked::Title { title: &title };
     finish(&fanout, fanout.table.write(&origin, &thread, asked).await).await?;
@@ -145,8 +152,31 @@ fn title(text: &str) -> Result<Option<String>, Problem> {
     let title = text.trim();
     if title.len() > limits::TITLE_BYTES || title.contains(char::is_control) {
         let detail =
-            format!("`title` may have at most {} bytes, and no control characters", limits::TITLE_BYTES);
+            format!("`title` must have at most {} bytes and no control characters", limits::TITLE_BYTES);
         return Err(Problem::invalid("title", detail));
     }
     Ok(Some(title.to_owned()).filter(|title| !title.is_empty()))
+}
+
+/// Reads a list of users; a refusal of anything else says what the list is of.
+fn user_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<UserId>, D::Error> {
+    deserializer.deserialize_seq(UserNames)
+}
+
+struct UserNames;
+
+impl<'de> Visitor<'de> for UserNames {
+    type Value = BTreeSet<UserId>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of user names")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut users = BTreeSet::new();
+        while let Some(user) = list.next_element()? {
+            users.insert(user);
+        }
+        Ok(users)
+    }
 }

@@ -67,18 +67,21 @@ pub async fn finish(fanout: &Fanout, sent: Result<Sent, Error>) -> Result<Done, 
 fn refused(refusal: Refusal) -> Problem {
     match refusal {
         Refusal::NoMessage => Problem::not_found(),
-        Refusal::NotAuthor => Problem::new(Kind::Forbidden, "only its author edits or deletes a message"),
+        Refusal::NotAuthor => Problem::new(Kind::Forbidden, "only the author may edit or delete a message"),
         Refusal::Deleted => Problem::new(Kind::Conflict, "this message has been deleted"),
         Refusal::TooMany(TooMany::Emoji) => {
             let most = limits::MESSAGE_EMOJI;
-            Problem::new(Kind::Conflict, format!("a message has at most {most} different reactions"))
+            Problem::new(Kind::Conflict, format!("a message can have at most {most} different reactions"))
         }
         Refusal::TooMany(TooMany::Users) => {
             let (same, all) = (limits::EMOJI_USERS, limits::MESSAGE_REACTIONS);
-            let detail = format!("a message has at most {same} times the same reaction, and {all} in all");
+            let detail =
+                format!("a message can have at most {same} users per reaction and {all} reactions in total");
             Problem::new(Kind::Conflict, detail)
         }
-        Refusal::Direct => Problem::new(Kind::Conflict, "a direct thread has no title; create a group"),
+        Refusal::Direct => {
+            Problem::new(Kind::Conflict, "a direct thread cannot have a title: create a group instead")
+        }
     }
 }
 
@@ -97,7 +100,10 @@ where
             (None, _) => IdempotencyKey::made(chance::random()),
             (Some(key), None) => IdempotencyKey::parse(key.to_str().unwrap_or_default())
                 .map_err(|bad| Problem::new(Kind::BadRequest, bad.to_string()))?,
-            (Some(_), Some(_)) => return Err(Problem::new(Kind::BadRequest, "send one `Idempotency-Key`")),
+            (Some(_), Some(_)) => {
+                let detail = "the request must have at most one `Idempotency-Key` header";
+                return Err(Problem::new(Kind::BadRequest, detail));
+            }
         };
         let (by, hash, now) = (identity.user, String::new(), Clock::from_ref(state).now());
         Ok(Self(Origin { by, key, repeatable, hash, now }))

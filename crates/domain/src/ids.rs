@@ -12,11 +12,11 @@ use crate::limits;
 
 /// What is wrong with a text that should have been an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be {rule}")]
+#[error("{what} must {rule}")]
 pub struct BadId {
-    /// The kind of id, as a word: `user`, `thread`, …
+    /// The kind of id, with its article: `a user name`, `a thread id`, …
     pub what: &'static str,
-    /// What it must look like.
+    /// What it must look like, as the rest of the sentence.
     pub rule: &'static str,
 }
 
@@ -81,35 +81,35 @@ fn lower_alnum(b: u8) -> bool {
 
 id!(
     /// A user, named by the `sub` claim of the identity provider; case is kept.
-    UserId, "user", "1 to 128 of A-Z a-z 0-9 _ . @ | : + = ~ -",
+    UserId, "a user name", "have 1 to 128 characters from a–z, A–Z, 0–9 and _ . @ | : + = ~ -",
     |t| all(t, limits::USER_BYTES, |b| b.is_ascii_alphanumeric() || b"_.@|:+=~-".contains(&b))
 );
 id!(
     /// A thread: `t_…` (group, random) or `d_…` (direct, made from its pair).
-    ThreadId, "thread", "a thread id such as t_4k2m…",
+    ThreadId, "a thread id", "look like t_4k2m…",
     |t| t.strip_prefix("t_").or_else(|| t.strip_prefix("d_")).is_some_and(|t| all(t, 40, lower_alnum))
 );
 id!(
     /// What a client sends with a write so that a repetition is known: `Idempotency-Key`.
-    IdempotencyKey, "Idempotency-Key", "1 to 64 of A-Z a-z 0-9 _ . : + = ~ -",
+    IdempotencyKey, "`Idempotency-Key`", "have 1 to 64 characters from a–z, A–Z, 0–9 and _ . : + = ~ -",
     |t| all(t, limits::KEY_BYTES, |b| b.is_ascii_alphanumeric() || b"_.:+=~-".contains(&b))
 );
 id!(
     /// A reaction: an emoji, or whatever short text clients agree on.
-    Emoji, "emoji", "1 to 32 bytes of UTF-8 without blanks and control characters",
+    Emoji, "a reaction", "have 1 to 32 bytes of UTF-8, without spaces and control characters",
     |t| !t.is_empty() && t.len() <= limits::EMOJI_BYTES && !t.contains(|c: char| c.is_whitespace() || c.is_control())
 );
 id!(
     /// One run of one edge process; a holder of leases.
-    BootId, "boot id", "1 to 40 of a-z 0-9", |t| all(t, 40, lower_alnum)
+    BootId, "a boot id", "have 1 to 40 characters from a–z and 0–9", |t| all(t, 40, lower_alnum)
 );
 id!(
     /// One queue; also the last part of its name in SQS.
-    QueueId, "queue id", "1 to 40 of a-z 0-9", |t| all(t, 40, lower_alnum)
+    QueueId, "a queue id", "have 1 to 40 characters from a–z and 0–9", |t| all(t, 40, lower_alnum)
 );
 id!(
     /// A one-use pass for one stream, handed to a client that cannot have the cookie.
-    TicketId, "ticket", "a ticket from POST /v1/tickets", |t| t.len() == 26 && all(t, 26, lower_alnum)
+    TicketId, "a ticket", "come from `POST /v1/tickets`", |t| t.len() == 26 && all(t, 26, lower_alnum)
 );
 
 impl ThreadId {
