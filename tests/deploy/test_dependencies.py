@@ -1,6 +1,7 @@
 """What goes into the functions and the edge."""
 
 import subprocess
+import tomllib
 import unittest
 
 from stack import ROOT
@@ -25,6 +26,16 @@ class Dependencies(unittest.TestCase):
             crates = tree(package)
             self.assertIn("aws-sdk-dynamodb", crates)
             self.assertEqual([c for c in crates if c.startswith(EMULATORS) or c == "runnel"], [], package)
+
+    def test_what_ships_is_optimised_whatever_people_build(self):
+        profiles = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]
+        functions = tomllib.loads((ROOT / "api-lambda/.cargo/config.toml").read_text())["profile"]["release"]
+        little = set(profiles["release"]["package"])
+        self.assertEqual(set(profiles["dist"]["package"]), little)
+        self.assertEqual(set(functions["package"]), {c for c in little if not c.startswith(EMULATORS)})
+        for profile in (profiles["dist"], functions):
+            levels = {profile["opt-level"]} | {package["opt-level"] for package in profile["package"].values()}
+            self.assertEqual(len(levels), 1, profile)
 
     def test_the_one_process_has_those_that_are_looked_for(self):
         crates = tree("runnel")
