@@ -42,6 +42,10 @@ build() {
     # The folder is named, so that a CARGO_TARGET_DIR cannot make us pack an older program.
     cargo build --locked --profile dist -p runnel -p sse-edge --target-dir target
 
+    # By itself: within an argument, a failure would be passed over.
+    local time
+    time=$(git log -1 --format=%ct)
+
     # Not `local`: the trap runs when this function has returned.
     staging=$(mktemp -d)
     trap 'rm -rf "$staging"' EXIT
@@ -52,7 +56,7 @@ build() {
 
     # Equal files give an equal archive: it records no user, no clock, no umask and no order of a folder.
     LC_ALL=C tar --create --format=ustar --sort=name --owner=0 --group=0 --numeric-owner \
-        --mtime="@$(git log -1 --format=%ct)" --directory="$staging" "$name" |
+        --mtime="@$time" --directory="$staging" "$name" |
         gzip -n -9 >"$out/$name.tar.gz"
 
     echo "$out/$name.tar.gz"

@@ -31,6 +31,7 @@ prepare() {
         browser)
             command -v chromium >/dev/null && command -v chromedriver >/dev/null || debian chromium chromium-driver
             ;;
+        # An engine that cannot be had is left out, aloud.
         engines | storm)
             have chromium chromium
             have chromedriver chromium-driver
@@ -43,7 +44,10 @@ prepare() {
 # Runs tests by nextest: the machine's own, else that of tests/requirements.txt.
 nextest() {
     local runner=(cargo nextest)
-    cargo nextest --version >/dev/null 2>&1 || { install_tools && runner=("$tools/cargo-nextest" nextest); }
+    if ! cargo nextest --version >/dev/null 2>&1; then
+        install_tools
+        runner=("$tools/cargo-nextest" nextest)
+    fi
     RUNNEL_STORM_SECONDS=${RUNNEL_STORM_SECONDS-30} \
         "${runner[@]}" run --workspace --features tests/programs --no-tests fail "$@"
 }
@@ -91,9 +95,13 @@ part_deploy() {
 }
 
 part_unit() {
-    node --test sse-edge/web/
+    page_logic
     test_part unit
 }
+
+# The page's own logic.
+page_logic() { node --test sse-edge/web/*.test.mjs; }
+
 part_it() { test_part it; }
 part_fault() { test_part fault; }
 part_repair() { test_part repair; }
@@ -106,8 +114,8 @@ part_crowds() { test_part crowds; }
 # The code that ships in a simulated cloud: the same 400 seeds each time, and what an hour of it costs.
 part_sim() {
     build
-    target/debug/sim --hour
-    target/debug/sim --seeds 400
+    "$programs/sim" --hour
+    "$programs/sim" --seeds 400
 }
 
 # The nightly parts, most telling first: name, minutes on two cores, and the paths that it guards as a regular
@@ -123,15 +131,15 @@ mistakes  15  ^(crates/(domain|store|queue)|api-lambda/src|sse-edge/src|tests/si
 '
 nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
 
-# Fresh seeds: those that nobody has seen find more than the same ones every night.
+# Fresh seeds: new ones find more than the same ones every night.
 part_seeds() {
     build
     local from=$((1000000 + RANDOM * 32768 + RANDOM))
-    echo "seeds from $from; \`target/debug/sim --seed N\` replays one"
-    target/debug/sim --from "$from" --seeds "${RUNNEL_SEEDS:-2000}"
+    echo "seeds from $from; \`cargo run -p sim -- --seed N\` replays one"
+    "$programs/sim" --from "$from" --seeds "${RUNNEL_SEEDS:-2000}"
 }
 
-# The service again, over emulators that others wrote.
+# The service again, over emulators by other authors.
 part_ministack() {
     build
     on_ministack nextest --filterset "${filter[it]} & not ($(printf 'test(/^%s::/)|' "${deviations[@]}")none())"
@@ -152,7 +160,7 @@ part_story() {
     install_sam
     command sam build --parameter-overrides Architecture=x86_64
     build
-    python3 tests/deploy/story.py .aws-sam/build/template.yaml "$tools/ministack" target/debug/sse-edge
+    python3 tests/deploy/story.py .aws-sam/build/template.yaml "$tools/ministack" "$programs/sse-edge"
 }
 
 # Storms of ten minutes.
@@ -163,7 +171,7 @@ part_storms() {
 # Whether the simulator catches the mistakes that it is there to catch.
 part_mistakes() {
     build
-    target/debug/sim --mistakes --seeds 1000
+    "$programs/sim" --mistakes --seeds 1000
 }
 
 # What an edge costs, beside other servers; writes the tables of docs/PERFORMANCE.md. Half an hour on a machine with
@@ -182,20 +190,23 @@ part_bench() {
     # Before everything else that the machine does, where that is allowed. Not in real time: a processor that is full of
     # that is taken away from it for 50 ms of every second (Linux, sched-rt-group.rst).
     [ "$(nice -n -20 nice 2>/dev/null)" != -20 ] || first=(nice -n -20)
-    "${first[@]}" taskset --cpu-list 1 target/dist/bench run "$@"
+    "${first[@]}" taskset --cpu-list 1 "${CARGO_TARGET_DIR:-target}/dist/bench" run "$@"
 }
 
-# Hunts a test that fails now and then: N times beside two busy cores.
+# Hunts a flaky test: N times beside two busy cores.
 repeat() {
-    local times=$1 part=$2 busy=()
+    [ $# -ge 2 ] || { usage >&2 && exit 2; }
+    local times=$1 part=$2
     shift 2
     [ -n "${filter[$part]-}" ] || { echo "no tests to repeat in \`$part\`: ${!filter[*]}" >&2 && exit 2; }
     prepare "$part"
     build
+    # Not local: the trap runs when this function has returned.
+    busy=()
+    trap 'kill "${busy[@]}" 2>/dev/null || true' EXIT
     for _ in 1 2; do
         while :; do :; done &
         busy+=($!)
     done
-    trap 'kill "${busy[@]}"' EXIT
     nextest --stress-count "$times" --filterset "${filter[$part]}" "$@"
 }

@@ -18,7 +18,7 @@ pub struct StoreArgs {
     /// URL of the fan-out queue. Default: `runnel-<stage>-fanout`, created if it does not exist.
     #[arg(long, env = "RUNNEL_FANOUT_QUEUE", value_name = "URL")]
     pub fanout_queue: Option<String>,
-    /// Days for which an inbox keeps its events. A client that was away longer lists again.
+    /// Days for which an inbox keeps its events. A client that is offline longer must list its threads again.
     #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = limits::INBOX_DAYS, value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
 }

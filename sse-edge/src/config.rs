@@ -17,8 +17,8 @@ const STREAMS: &str = "Streams";
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = STREAMS)]
 pub struct EdgeArgs {
-    /// Queue layout: one per user, or one per edge. Above a few thousand streams an edge, `per-edge` costs about a
-    /// tenth. Writers are unaffected.
+    /// Queue layout: one per user, or one per edge. With more than a few thousand streams on an edge, `per-edge` costs
+    /// about a tenth of `per-user`. Writers are unaffected.
     #[arg(long, env = "RUNNEL_QUEUES", value_enum, default_value_t = Topology::PerUser)]
     pub queues: Topology,
     /// Maximum streams and polls of the edge. Further clients are asked to retry later.
@@ -28,24 +28,24 @@ pub struct EdgeArgs {
     /// not limited: they are proxies.
     #[arg(long, env = "RUNNEL_ADDRESS_STREAMS", value_name = "N", default_value_t = limits::ADDRESS_STREAMS)]
     pub address_streams: usize,
-    /// Header in which your proxy sends the client's address: `CloudFront-Viewer-Address`, or `X-Forwarded-For`, of
-    /// which the last entry counts. Set this only if your proxy always overwrites the header: otherwise clients can
-    /// spoof it. Default: the address of the TCP peer.
+    /// Header that carries the client's address, such as `CloudFront-Viewer-Address`. Of `X-Forwarded-For`, the last
+    /// entry counts. Set this only if your proxy always overwrites the header: otherwise clients can spoof it. Default:
+    /// the address of the TCP peer.
     #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
     pub address_header: Option<HeaderName>,
     /// Seconds between two pings of a stream. Proxies close a stream after 30 to 60 seconds of silence.
     #[arg(long, env = "RUNNEL_PING_SECONDS", value_name = "SECONDS",
           default_value_t = limits::PING.as_secs(), value_parser = clap::value_parser!(u64).range(1..30))]
     pub ping_seconds: u64,
-    /// Seconds, ± 20 %, between two comparisons of a stream's cursor with its inbox. They bound the delay of a message
-    /// whose queue message was lost.
+    /// Seconds, ± 20 %, between two head checks of a user. An event whose queue message was lost arrives at the next
+    /// check.
     #[arg(long, env = "RUNNEL_HEAD_CHECK_SECONDS", value_name = "SECONDS",
           default_value_t = limits::HEAD_CHECK.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub head_check_seconds: u64,
     /// Milliseconds after which a client reconnects, drawn at random for each stream.
     #[arg(long, env = "RUNNEL_RETRY_MS", value_name = "MIN-MAX", default_value_t = RetryRange::NORMAL)]
     pub retry_ms: RetryRange,
-    /// Seconds for which the edge keeps a user's lease after the last stream.
+    /// Seconds for which the edge keeps a user's lease after the user's last stream closes.
     #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS",
           default_value_t = limits::LINGER.as_secs())]
     pub linger_seconds: u64,
@@ -57,11 +57,11 @@ pub struct EdgeArgs {
     #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
           default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
     pub drain_seconds: u64,
-    /// Address that serves Prometheus metrics at `/metrics`. It must not be reachable for the public. Default: none.
+    /// Address that serves Prometheus metrics at `/metrics`. Keep it private. Default: none.
     #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS", value_parser = listener::address::parse)]
     pub metrics_listen: Option<SocketAddr>,
-    /// Seconds between two log lines with the number of streams, the longest lag and the oldest check, for metrics made
-    /// of logs. Default: none.
+    /// Seconds between two log lines with the number of streams, the longest lag and the oldest check, for
+    /// log-based metrics. Default: none.
     #[arg(long, env = "RUNNEL_REPORT_SECONDS", value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub report_seconds: Option<u64>,

@@ -26,7 +26,8 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
     let listen = format!("--listen {}", taken.local_addr().unwrap());
     let [file, no_database, no_secret] = ["file", "no-database", "no-secret"].map(at);
     let new = folder.at("new").display().to_string();
-    let nobody = format!("--url http://127.0.0.1:1 --data-dir {new}");
+    let nobody = format!("--url http://127.0.0.1:1 --data-dir {}", folder.at("served").display());
+    run("runnel", &["token", "alice", "--data-dir", folder.at("served").to_str().unwrap()]).await;
     for (words, variables, code, advice) in [
         (format!("runnel --ephemeral {listen}"), vec![], 1, "choose another with `--listen`"),
         (format!("runnel emulators {listen} --data-dir {new}"), vec![], 1, "with --listen"),
@@ -38,7 +39,7 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
         (format!("runnel {no_database}"), vec![], 1, "restore a copy of it, or move it away"),
         (format!("runnel emulators {no_database}"), vec![], 1, "restore a copy of it, or move it away"),
         (format!("runnel {no_secret}"), vec![], 1, "delete it, then sign in again"),
-        ("runnel emulators --listen 0.0.0.0:0".into(), vec![], 1, "127.0.0.1:4566"),
+        (format!("runnel emulators --listen 0.0.0.0:0 --data-dir {new}"), vec![], 1, "127.0.0.1:4566"),
         ("runnel api --listen 127.0.0.1:0".into(), vec![], 1, "set `RUNNEL_JWKS_URL`"),
         ("sse-edge --listen 127.0.0.1:0".into(), vec!["RUNNEL_JWT_SECRET=short"], 1, "openssl rand"),
         ("sse-edge --listen 127.0.0.1:0".into(), vec![SECRET, NOWHERE], 1, "check the endpoint"),
@@ -54,6 +55,7 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
         ("runnel edge --listen 127.0.0.1:0".into(), vec![SECRET, NOWHERE], 1, "check the endpoint"),
         (format!("runnel send alice bob hi {nobody}"), vec![], 1, "start `runnel`"),
         (format!("runnel tail alice {nobody}"), vec![], 1, "start `runnel`"),
+        (format!("runnel send alice bob hi --data-dir {new}"), vec![], 1, "name the folder of the server"),
         ("runnel tail alice --url https://chat.example".into(), vec![], 2, "such as `http://127.0.0.1:8080`"),
         ("runnel --inbox-days 0".into(), vec![], 2, "1..=365"),
         ("runnel --queues mine".into(), vec![], 2, "per-user, per-edge"),

@@ -53,6 +53,7 @@ async fn a_tail_ends_quietly_when_its_reader_does() {
 async fn a_server_of_another_folder_is_named_as_such() {
     let (folder, other) = (Folder::new(), Folder::new());
     let server = Running::serving(serve(&folder, "127.0.0.1:0")).await;
+    run("runnel", &["token", "alice", "--data-dir", other.text()]).await;
     let url = format!("http://{}", server.address);
     for words in [vec!["send", "alice", "bob", "hi"], vec!["tail", "bob"]] {
         let said = run("runnel", &[&words[..], &["--url", &url, "--data-dir", other.text()]].concat()).await;

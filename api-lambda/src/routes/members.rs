@@ -40,7 +40,7 @@ pub async fn remove(
 
 /// The detail for a user at the limit of threads; `who` is the subject and its verb, such as "you are".
 pub(super) fn user_full(who: &str) -> String {
-    format!("{who} in {} threads, the limit for one user, and must leave one first", limits::USER_THREADS)
+    format!("{who} in {} threads, the maximum for one user", limits::USER_THREADS)
 }
 
 async fn answer(fanout: &Fanout, changed: Result<Changed, Error>) -> Result<StatusCode, Problem> {

@@ -1,6 +1,6 @@
 //! Threads: created, listed, read, renamed.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 use axum::{Json as Answer, extract::State};
 use domain::{
@@ -10,10 +10,7 @@ use domain::{
     wire::{Page, Thread},
 };
 use http::StatusCode;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{SeqAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use server::{
     auth::bearer::Bearer,
     json::{Json, Path, Query},
@@ -38,7 +35,6 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewThread {
     /// 1 to 40 users besides yourself.
-    #[serde(deserialize_with = "user_names")]
     members: BTreeSet<UserId>,
     /// At most 200 bytes of UTF-8.
     title: Option<String>,
@@ -156,27 +152,4 @@ fn title(text: &str) -> Result<Option<String>, Problem> {
         return Err(Problem::invalid("title", detail));
     }
     Ok(Some(title.to_owned()).filter(|title| !title.is_empty()))
-}
-
-/// Reads a list of users; a refusal of anything else says what the list is of.
-fn user_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<UserId>, D::Error> {
-    deserializer.deserialize_seq(UserNames)
-}
-
-struct UserNames;
-
-impl<'de> Visitor<'de> for UserNames {
-    type Value = BTreeSet<UserId>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of user names")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut users = BTreeSet::new();
-        while let Some(user) = list.next_element()? {
-            users.insert(user);
-        }
-        Ok(users)
-    }
 }

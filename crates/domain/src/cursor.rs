@@ -21,7 +21,7 @@ pub struct Cursor {
 
 /// The text is no cursor of ours. The client has to list again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a cursor: `GET /v1/threads` returns one")]
+#[error("not a valid cursor: use the `cursor` of `GET /v1/threads`")]
 pub struct BadCursor;
 
 /// The id of frames sent to a client whose own cursor could not be read: it parses as no cursor,

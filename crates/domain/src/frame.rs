@@ -65,6 +65,12 @@ pub fn said(block: &str) -> Option<Said<'_>> {
     Some(Said { event, data, id, retry_ms })
 }
 
+/// Takes the first whole block, with its blank line, out of the bytes of a stream that were received so far.
+pub fn next_block(unread: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = unread.windows(2).position(|two| two == b"\n\n")?;
+    Some(unread.drain(..end + 2).collect())
+}
+
 /// Escapes what could end a line or be taken for a control by some client. In JSON such
 /// characters stand only inside strings (RFC 8259 section 2), except for the white space that a
 /// sender may have put between tokens, which is dropped.
@@ -119,6 +125,14 @@ mod tests {
         for other in ["", OPENING, "event: ping\n\n", &out[..out.len() - 1]] {
             assert_eq!(said(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn blocks_come_out_of_the_bytes_of_a_stream_one_by_one() {
+        let mut unread = b":\nevent: a\n\nevent: b\n\neve".to_vec();
+        assert_eq!(next_block(&mut unread).unwrap(), b":\nevent: a\n\n");
+        assert_eq!(next_block(&mut unread).unwrap(), b"event: b\n\n");
+        assert_eq!((next_block(&mut unread), &unread[..]), (None, &b"eve"[..]));
     }
 
     proptest! {

@@ -86,7 +86,7 @@ id!(
 );
 id!(
     /// A thread: `t_…` (group, random) or `d_…` (direct, made from its pair).
-    ThreadId, "a thread id", "look like t_4k2m…",
+    ThreadId, "a thread id", "start with `t_` or `d_`",
     |t| t.strip_prefix("t_").or_else(|| t.strip_prefix("d_")).is_some_and(|t| all(t, 40, lower_alnum))
 );
 id!(

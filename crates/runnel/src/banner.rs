@@ -38,16 +38,16 @@ pub fn serving(address: SocketAddr, dev: bool, data_dir: Option<&Path>) {
     if dev {
         println!("\nOpen the page in two browser windows and sign in as two users.");
     } else {
-        println!("\nSign-in by name exists on loopback addresses only.");
+        println!("\nSign-in by name works on loopback addresses only.");
     }
     let runnel = program();
     let (at, folder) = (at(address), folder(data_dir));
-    println!("\nOr paste these lines, the first into another terminal:\n");
+    println!("\nOr paste each of these lines into another terminal, in this folder:\n");
     println!("  {runnel} tail bob{at}{folder}");
     println!("  {runnel} send alice bob \"hi\"{at}{folder}");
     println!(
-        "  curl -N http://{}/v1/events -H \"Authorization: Bearer $({runnel} token bob{folder})\"",
-        reachable(address)
+        "  curl -N {} -H \"Authorization: Bearer $({runnel} token bob{folder})\"",
+        word(Path::new(&format!("http://{}/v1/events", reachable(address))))
     );
     println!("\n`{runnel} --help` lists every command and setting.");
 }
@@ -84,7 +84,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn at(address: SocketAddr) -> String {
     match reachable(address) {
         address if address == SocketAddr::from(([127, 0, 0, 1], 8080)) => String::new(),
-        address => format!(" --url http://{address}"),
+        address => format!(" --url {}", word(Path::new(&format!("http://{address}")))),
     }
 }
 
@@ -126,6 +126,11 @@ pub fn token(token: &str) {
 /// A message that was sent, as the server answered it.
 pub fn message(message: &str) {
     println!("{message}");
+}
+
+/// A request failed. It is tried again.
+pub fn retrying(after: Duration) {
+    eprintln!("no answer yet: retrying in {:.1} s", after.as_secs_f64());
 }
 
 /// A stream ended. A new one follows.

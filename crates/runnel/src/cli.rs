@@ -43,7 +43,7 @@ pub struct Cli {
 /// Settings of the whole service in one process.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Address to listen on. A port alone means 127.0.0.1. Sign-in by name exists on loopback addresses only.
+    /// Address to listen on. A port alone means 127.0.0.1. Sign-in by name works on loopback addresses only.
     #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS",
           value_parser = listener::address::parse)]
     pub listen: SocketAddr,
@@ -53,7 +53,7 @@ pub struct ServeArgs {
     /// Keep data in memory only. It is lost on exit.
     #[arg(long)]
     pub ephemeral: bool,
-    /// Days for which an inbox keeps its events. A client that was away longer lists again.
+    /// Days for which an inbox keeps its events. A client that is offline longer must list its threads again.
     #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = domain::limits::INBOX_DAYS,
           value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
@@ -89,7 +89,7 @@ pub enum Command {
     },
     /// Print the events of a user as they arrive.
     ///
-    /// Prints each frame of the stream but pings. Reconnects after a disconnect and resumes where it was.
+    /// Prints every frame except `ping`. Reconnects and resumes at the last cursor.
     Tail(TailArgs),
     /// Print a development token for a user, and nothing else.
     Token {

@@ -17,14 +17,17 @@ use server::{
     auth::{AuthConfig, mint::Minter},
     clock::Clock,
 };
+use tokio::time::timeout;
 
 use crate::{cli::DATA_DIR, data_dir::DataDir};
 
 pub mod send;
 pub mod tail;
 
-/// How long a token of one request or one stream is valid.
-const TOKEN_LIFE: Duration = Duration::from_hours(12);
+/// From a request to the head of its answer, or to the end of a short answer.
+const ANSWER_IN: Duration = Duration::from_secs(15);
+/// Longest pause that a server can ask for before a retry.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Largest answer that is read whole, in bytes: a message of 16 KiB whose every character is escaped.
 const ANSWER_BYTES: usize = 128 * 1024;
 
@@ -72,9 +75,11 @@ struct Session {
 
 /// Why there is no answer.
 enum Failure {
-    /// The connection could not be made, or broke.
+    /// No connection could be made: the server has seen nothing of the request.
     Unreachable(anyhow::Error),
-    /// The server refused the request, and says when to come back, if that helps.
+    /// The connection broke, or fell silent: the server may have done what was asked.
+    Broken(anyhow::Error),
+    /// The server refused the request.
     Refused(Refusal),
 }
 
@@ -85,9 +90,17 @@ struct Refusal {
     detail: String,
 }
 
+impl Refusal {
+    /// Whether the same request may succeed later.
+    fn is_passing(&self) -> bool {
+        self.status.is_server_error()
+            || matches!(self.status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+    }
+}
+
 impl Session {
     fn new(server: &Server, user: &UserId) -> anyhow::Result<Self> {
-        let secret = DataDir::open(&server.data_dir)?.secret()?;
+        let secret = DataDir::existing_secret(&server.data_dir)?;
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
             server: server.url.0.clone(),
@@ -97,10 +110,10 @@ impl Session {
         })
     }
 
-    /// A request with the user's token.
-    fn request(&self, method: Method, path: &str) -> request::Builder {
+    /// A request with a token of the user that is valid for `life`.
+    fn request(&self, method: Method, path: &str, life: Duration) -> request::Builder {
         let uri = Uri::builder().scheme("http").authority(self.server.clone()).path_and_query(path).build();
-        let token = self.minter.mint(&self.user, TOKEN_LIFE, Clock::system().now());
+        let token = self.minter.mint(&self.user, life, Clock::system().now());
         Request::builder()
             .method(method)
             .uri(uri.expect("an authority and a path of our own make a URI"))
@@ -109,31 +122,37 @@ impl Session {
 
     /// Sends a request. An answer that is no success is a [`Failure`].
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
-        let answer = self.client.request(request).await;
-        let answer = answer.map_err(|error| Failure::Unreachable(error.into()))?;
+        let answer = match timeout(ANSWER_IN, self.client.request(request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) if error.is_connect() => return Err(Failure::Unreachable(error.into())),
+            Ok(Err(error)) => return Err(Failure::Broken(error.into())),
+            Err(_) => return Err(Failure::Broken(anyhow!("no answer within {} s", ANSWER_IN.as_secs()))),
+        };
         if answer.status().is_success() {
             return Ok(answer);
         }
         let (parts, body) = answer.into_parts();
         let retry_after = parts.headers.get(header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        let problem = whole(body).await.unwrap_or_default();
-        let problem: Value = serde_json::from_str(&problem).unwrap_or_default();
-        let detail = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or_default().to_owned();
-        let retry_after = retry_after.map(Duration::from_secs);
-        Err(Failure::Refused(Refusal { status: parts.status, retry_after, detail }))
+        let problem: Value = serde_json::from_str(&whole(body).await.unwrap_or_default()).unwrap_or_default();
+        let detail = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or_default();
+        Err(Failure::Refused(Refusal {
+            status: parts.status,
+            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds).min(PAUSE_MAX)),
+            detail: printable(detail),
+        }))
     }
 
-    /// The sentence for a failure that no retry mends.
+    /// The sentence for a failure that no retry ends.
     fn explain(&self, failure: Failure) -> anyhow::Error {
+        let server = &self.server;
         match failure {
             Failure::Unreachable(error) => error.context(format!(
-                "no server answers at http://{}: start `runnel`, or name another address with --url",
-                self.server
+                "no server answers at http://{server}: start `runnel`, or name another address with --url"
             )),
+            Failure::Broken(error) => error.context(format!("the server at http://{server} does not answer")),
             Failure::Refused(Refusal { status: StatusCode::UNAUTHORIZED, .. }) => anyhow!(
-                "the server at http://{} does not accept tokens signed with `{}`: name its folder with --data-dir",
-                self.server,
+                "the server at http://{server} does not accept tokens signed with `{}`: name its folder with --data-dir",
                 self.data_dir.join("secret").display()
             ),
             Failure::Refused(Refusal { status, detail, .. }) => {
@@ -145,9 +164,18 @@ impl Session {
 
 /// A whole body of text.
 async fn whole(body: Incoming) -> anyhow::Result<String> {
-    let body = Limited::new(body, ANSWER_BYTES).collect().await;
-    let Ok(body) = body else { bail!("the answer broke off or is too long") };
+    let body = timeout(ANSWER_IN, Limited::new(body, ANSWER_BYTES).collect()).await;
+    let Ok(Ok(body)) = body else { bail!("the answer is incomplete or too long") };
     String::from_utf8(body.to_bytes().into()).context("the answer is not text")
+}
+
+/// Text of others, without what a terminal could take for a command or show in another order.
+fn printable(text: &str) -> String {
+    let is_odd = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_odd(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -164,5 +192,10 @@ mod tests {
         {
             assert_eq!(bad.parse::<Url>(), Err(BadUrl), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_terminal_is_shown_no_command_and_no_other_order() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc\u{202e}d é"), "a\u{fffd}[2Jb\nc\u{fffd}d é");
     }
 }

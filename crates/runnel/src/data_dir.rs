@@ -57,6 +57,21 @@ impl DataDir {
         }
     }
 
+    /// The secret of a server's folder. Neither folder nor secret is created.
+    ///
+    /// # Errors
+    /// One sentence that says what to do.
+    pub fn existing_secret(path: &Path) -> anyhow::Result<SecretString> {
+        let secret = fs::read_to_string(path.join("secret"));
+        let secret = secret.with_context(|| {
+            format!(
+                "there is no secret in `{}`: name the folder of the server with --data-dir",
+                path.display()
+            )
+        })?;
+        Ok(secret.into())
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path

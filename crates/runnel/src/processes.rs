@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
 
+use anyhow::ensure;
 use api_lambda::{config::StoreArgs, fanout::drive::Fanout, router::router, state::ApiState};
 use domain::ids::UserId;
 use queue::queues::Queues;
@@ -34,6 +35,10 @@ pub fn token(user: &UserId, data_dir: &Path, hours: u64) -> anyhow::Result<()> {
 /// `runnel emulators`.
 pub async fn emulators(listen: SocketAddr, data_dir: &Path, table: &str) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Text);
+    ensure!(
+        listen.ip().is_loopback(),
+        "the emulators check no signatures, so they only listen on a loopback address such as 127.0.0.1:4566"
+    );
     let stopping = shutdown::signal()?;
     let folder = DataDir::lock(data_dir)?;
     let dynamodb = DynamoDb::start(Some(folder.database()))?;

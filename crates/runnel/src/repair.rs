@@ -36,7 +36,7 @@ pub async fn repair(name: &str, dry: bool, endpoints: &Endpoints) -> anyhow::Res
         Note::Put(_) | Note::Delete(_) => {}
         Note::PassedOver(error) => {
             let why = std::error::Error::source(error).map(|why| format!(": {why}")).unwrap_or_default();
-            eprintln!("{error}{why}: passed over; mend or delete it");
+            eprintln!("{error}{why}: passed over: fix or delete it");
         }
         Note::Looked(rows) => {
             let before = looked.fetch_add(rows, Ordering::Relaxed);
@@ -51,7 +51,9 @@ pub async fn repair(name: &str, dry: bool, endpoints: &Endpoints) -> anyhow::Res
     match report.passed_over {
         0 => Ok(()),
         many => {
-            bail!("{many} threads or users are damaged: mend or delete what is named above, and run it again")
+            bail!(
+                "{many} threads or users are damaged: fix or delete the rows above, then run the repair again"
+            )
         }
     }
 }

@@ -5,10 +5,9 @@ use std::{env, time::Duration};
 
 use aws_config::{
     BehaviorVersion, ConfigLoader, Region, SdkConfig,
-    ecs::EcsCredentialsProvider,
     environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
     meta::{credentials::CredentialsProviderChain, region::RegionProviderChain},
-    profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider},
+    profile::ProfileFileRegionProvider,
     retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig,
     timeout::TimeoutConfig,
@@ -61,8 +60,8 @@ pub struct Configs {
 
 /// Reads the environment (region, credentials) and builds the three configurations.
 ///
-/// With an endpoint in `endpoints`, region and credentials are made up. With an endpoint in the environment
-/// (`AWS_ENDPOINT_URL`), the environment and the profile are read, and no metadata service is asked.
+/// With an emulator in `endpoints`, region and credentials are made up. With one in the environment
+/// (`AWS_ENDPOINT_URL=http://…`) they come from the environment or are made up. No metadata service is asked for either.
 ///
 /// # Errors
 /// [`NoRegion`], a sentence that says what to do.
@@ -110,9 +109,9 @@ async fn answering(http: &SharedHttpClient, endpoint: Endpoint<'_>) -> Result<Sd
 enum Endpoint<'a> {
     /// At a URL that a setting of Runnel names: an emulator.
     Emulator(&'a str),
-    /// At a URL that the SDK reads from its own variables: an emulator, as a rule.
+    /// At a plain HTTP URL in one of the SDK's own variables: an emulator as well.
     Environment,
-    /// At AWS.
+    /// At AWS, perhaps behind a VPC endpoint that such a variable names by an https URL.
     Aws,
 }
 
@@ -120,10 +119,10 @@ impl<'a> Endpoint<'a> {
     /// `given` is Runnel's own setting, `variable` the SDK's for this service. A variable that a template leaves
     /// empty is not set.
     fn of(given: Option<&'a str>, variable: &str) -> Self {
-        let is_set = |name: &str| env::var_os(name).is_some_and(|url| !url.is_empty());
+        let is_emulator = |name: &str| env::var(name).is_ok_and(|url| url.starts_with("http://"));
         match given.filter(|url| !url.is_empty()) {
             Some(url) => Self::Emulator(url),
-            None if is_set(variable) || is_set("AWS_ENDPOINT_URL") => Self::Environment,
+            None if is_emulator(variable) || is_emulator("AWS_ENDPOINT_URL") => Self::Environment,
             None => Self::Aws,
         }
     }
@@ -135,7 +134,7 @@ async fn loader(http: &SharedHttpClient, endpoint: Endpoint<'_>) -> Result<Confi
         // A receive is such a stream, and every other call is over in time anyway.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
-    // Lambda and Fargate set the region. Elsewhere the SDK would ask a metadata service several times, in vain.
+    // Lambda and Fargate set the region. Elsewhere the SDK would ask the metadata service of EC2 several times.
     let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
         .or_else(ProfileFileRegionProvider::new());
     Ok(match endpoint {
@@ -145,8 +144,6 @@ async fn loader(http: &SharedHttpClient, endpoint: Endpoint<'_>) -> Result<Confi
         }
         Endpoint::Environment => loader.region(region.or_else(EMULATED_REGION)).credentials_provider(
             CredentialsProviderChain::first_try("environment", EnvironmentVariableCredentialsProvider::new())
-                .or_else("profile", ProfileFileCredentialsProvider::builder().build())
-                .or_else("task", EcsCredentialsProvider::builder().build())
                 .or_else("dummy", dummy_credentials()),
         ),
         Endpoint::Emulator(url) => {
@@ -179,7 +176,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_receive_is_never_cut() {
-        let endpoints = Endpoints { dynamodb: None, sqs: Some("http://127.0.0.1:2".to_owned()) };
+        let url = Some("http://127.0.0.1:2".to_owned());
+        let endpoints = Endpoints { dynamodb: url.clone(), sqs: url };
         let configs = configs(&endpoints).await.unwrap();
         let timeouts = configs.sqs_receive.timeout_config().unwrap();
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));

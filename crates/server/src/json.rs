@@ -195,7 +195,10 @@ fn bad_query(rejection: &QueryRejection) -> Problem {
 
 /// The fallback of a router: no such route. A handler, which has nothing to wait for.
 pub fn no_such_route() -> Ready<Problem> {
-    ready(Problem::new(Kind::NotFound, "this route does not exist: `/v1/openapi.json` lists all routes"))
+    ready(Problem::new(
+        Kind::NotFound,
+        "this route does not exist: `GET /v1/openapi.json` of the API lists all routes",
+    ))
 }
 
 /// The method fallback of a router: the route exists, the method does not. axum adds `Allow`.

@@ -54,7 +54,7 @@ fn filter(set: [Option<String>; 2]) -> (Targets, Option<String>) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => {
             let complaint = format!(
-                "the log filter cannot be read ({error}); using `{DEFAULT_FILTER}` until RUNNEL_LOG or RUST_LOG is mended"
+                "the log filter cannot be read ({error}); using `{DEFAULT_FILTER}` until RUNNEL_LOG or RUST_LOG is fixed"
             );
             (quiet(), Some(complaint))
         }

@@ -2,9 +2,11 @@
 
 use std::{
     io::{self, ErrorKind, Write as _},
+    ops::RangeInclusive,
     time::Duration,
 };
 
+use anyhow::bail;
 use bytes::Bytes;
 use domain::{
     frame::{self, Said},
@@ -16,11 +18,15 @@ use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
-use super::{Failure, Server, Session};
+use super::{Failure, Server, Session, printable};
 use crate::banner;
 
 /// Pause before a new connection until a frame names another.
 const RETRY: Duration = Duration::from_secs(3);
+/// Pauses that are kept, whatever the server names.
+const RETRY_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// How long the token of a stream is valid. A new stream has a new one.
+const TOKEN_LIFE: Duration = Duration::from_hours(12);
 /// Silence after which a stream is dead: an edge pings at least every 30 s.
 const SILENCE: Duration = Duration::from_secs(60);
 /// Longest frame that is read, in bytes.
@@ -70,31 +76,42 @@ struct Tail {
 
 /// How a connection ended.
 enum End {
-    /// To come back helps.
+    /// A new connection helps.
     Disconnected,
-    /// Nobody reads what is printed, or the server says never to come back.
+    /// The reader of the output has gone.
     Finished,
 }
 
 impl Tail {
     /// One connection, from its request to its end.
     async fn follow(&mut self, session: &Session) -> anyhow::Result<End> {
-        let mut request =
-            session.request(Method::GET, "/v1/events").header(header::ACCEPT, "text/event-stream");
+        let mut request = session
+            .request(Method::GET, "/v1/events", TOKEN_LIFE)
+            .header(header::ACCEPT, "text/event-stream");
         if let Some(cursor) = &self.cursor {
             request = request.header("last-event-id", cursor);
         }
         let request = request.body(Full::default()).expect("a path and headers of our own make a request");
         let answer = match session.send(request).await {
             Ok(answer) => answer,
-            Err(Failure::Unreachable(_)) if self.has_connected => return Ok(End::Disconnected),
-            Err(Failure::Refused(refusal)) if refusal.status.is_server_error() && self.has_connected => {
+            Err(Failure::Unreachable(_) | Failure::Broken(_)) if self.has_connected => {
+                return Ok(End::Disconnected);
+            }
+            Err(Failure::Refused(refusal)) if self.has_connected && refusal.is_passing() => {
+                self.retry = refusal.retry_after.unwrap_or(self.retry);
                 return Ok(End::Disconnected);
             }
             Err(failure) => return Err(session.explain(failure)),
         };
         if answer.status() == StatusCode::NO_CONTENT {
-            anyhow::bail!("every session of `{}` was ended: no stream opens with this token", session.user);
+            bail!(
+                "the sessions of `{}` were revoked: the server accepts no token issued before",
+                session.user
+            );
+        }
+        let is_stream = |value: &HeaderValue| value.as_bytes().starts_with(b"text/event-stream");
+        if !answer.headers().get(header::CONTENT_TYPE).is_some_and(is_stream) {
+            bail!("the server at http://{} is not Runnel: name another address with --url", session.server);
         }
         self.has_connected = true;
         match self.print(answer.into_body()).await {
@@ -109,8 +126,7 @@ impl Tail {
         let mut unread = Vec::new();
         while let Ok(Some(Ok(part))) = timeout(SILENCE, body.frame()).await {
             unread.extend_from_slice(&part.into_data().unwrap_or_else(|_| Bytes::new()));
-            while let Some(end) = unread.windows(2).position(|two| two == b"\n\n") {
-                let block: Vec<u8> = unread.drain(..end + 2).collect();
+            while let Some(block) = frame::next_block(&mut unread) {
                 self.frame(&String::from_utf8_lossy(&block))?;
             }
             if unread.len() > FRAME_BYTES {
@@ -123,7 +139,7 @@ impl Tail {
     fn frame(&mut self, block: &str) -> io::Result<()> {
         let Some(said) = frame::said(block) else { return Ok(()) };
         if let Some(retry_ms) = said.retry_ms {
-            self.retry = Duration::from_millis(retry_ms);
+            self.retry = Duration::from_millis(retry_ms).clamp(*RETRY_RANGE.start(), *RETRY_RANGE.end());
         }
         // As an EventSource does: the id of every frame counts, an empty one too.
         self.cursor = Some(said.id).filter(|id| !id.is_empty()).and_then(|id| HeaderValue::from_str(id).ok());
@@ -132,9 +148,9 @@ impl Tail {
         }
         let mut out = io::stdout().lock();
         if self.json {
-            writeln!(out, "{}", line(&said))?;
+            writeln!(out, "{}", printable(&line(&said)))?;
         } else {
-            out.write_all(block.strip_prefix(frame::OPENING).unwrap_or(block).as_bytes())?;
+            out.write_all(printable(block.strip_prefix(frame::OPENING).unwrap_or(block)).as_bytes())?;
         }
         out.flush()
     }
@@ -169,7 +185,7 @@ mod tests {
         let mut tail = Tail { cursor: None, retry: RETRY, json: true, has_connected: true };
         tail.frame("event: ping\ndata: {}\nid: k.2\n\n").unwrap();
         assert_eq!((tail.cursor.as_ref().unwrap().to_str().unwrap(), tail.retry), ("k.2", RETRY));
-        tail.frame("event: ping\nretry: 7\ndata: {}\nid: \n\n").unwrap();
-        assert_eq!((tail.cursor, tail.retry), (None, Duration::from_millis(7)));
+        tail.frame("event: ping\nretry: 700\ndata: {}\nid: \n\n").unwrap();
+        assert_eq!((tail.cursor, tail.retry), (None, Duration::from_millis(700)));
     }
 }

@@ -38,7 +38,7 @@ impl DynamoDb {
                     if why.contains("disk is full") || why.contains("disk I/O error") {
                         anyhow!("cannot write `{path}`: free some space on its disk, or choose another folder with --data-dir: {why}")
                     } else {
-                        anyhow!("`{path}` cannot be read: restore a copy of it, or move it away to start anew: {why}")
+                        anyhow!("`{path}` cannot be read: restore a copy of it, or move it away to start empty: {why}")
                     }
                 })?
             }

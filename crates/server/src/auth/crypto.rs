@@ -40,13 +40,19 @@ fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifi
             Ok(Box::new(Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret))))
         }
         (Algorithm::RS256, AlgorithmFamily::Rsa, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-            Ok(Box::new(Rs256(signature::RsaPublicKeyComponents { n: n.clone(), e: e.clone() })))
+            let [n, e] = [n, e].map(|number| without_zeros(number));
+            Ok(Box::new(Rs256(signature::RsaPublicKeyComponents { n, e })))
         }
         (Algorithm::ES256, AlgorithmFamily::Ec, DecodingKeyKind::SecretOrDer(point)) => Ok(Box::new(Es256(
             signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point.clone()),
         ))),
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     }
+}
+
+/// A number as `ring` takes it: without the zeros that some providers put in front, against RFC 7518, section 6.3.1.
+fn without_zeros(number: &[u8]) -> Vec<u8> {
+    number.iter().copied().skip_while(|byte| *byte == 0).collect()
 }
 
 struct Hs256(hmac::Key);

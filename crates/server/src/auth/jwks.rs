@@ -21,7 +21,7 @@ use super::{Key, fetch};
 
 /// Keys looked at in one set; providers publish two to five.
 const KEYS: usize = 64;
-/// Shortest RSA modulus, in bytes (RFC 7518, section 3.3); the longest is what the verifier takes.
+/// Shortest RSA modulus, in bytes (RFC 7518, section 3.3); no provider publishes longer ones.
 const MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 
 /// How often keys are fetched.

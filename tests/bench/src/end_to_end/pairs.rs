@@ -136,10 +136,11 @@ impl Pair {
                         break;
                     };
                     let shown: u64 = text?.parse()?;
-                    if shown == next {
-                        seen.latencies.push(when.elapsed());
-                    } else {
-                        seen.wrong += 1;
+                    match shown.cmp(&next) {
+                        std::cmp::Ordering::Equal => seen.latencies.push(when.elapsed()),
+                        std::cmp::Ordering::Less => seen.wrong += 1,
+                        // Refused, or lost on its way.
+                        std::cmp::Ordering::Greater => seen.lost += (shown - next) as u32,
                     }
                     next = next.max(shown + 1);
                 }
@@ -169,8 +170,7 @@ impl Stream {
     /// The text of the next message.
     async fn text(&mut self) -> anyhow::Result<String> {
         loop {
-            while let Some(end) = self.unread.windows(2).position(|two| two == b"\n\n") {
-                let block: Vec<u8> = self.unread.drain(..end + 2).collect();
+            while let Some(block) = frame::next_block(&mut self.unread) {
                 let frame = frame::said(std::str::from_utf8(&block)?).context("a frame")?;
                 if frame.event == "message" {
                     let data: Value = serde_json::from_str(frame.data)?;

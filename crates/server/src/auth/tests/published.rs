@@ -130,6 +130,16 @@ async fn a_key_is_good_for_its_one_algorithm() {
 }
 
 #[tokio::test]
+async fn a_modulus_may_have_zeros_in_front() {
+    let [mut padded, _] = both();
+    let n = BASE64URL_NOPAD.decode(padded["n"].as_str().unwrap().as_bytes()).unwrap();
+    padded["n"] = BASE64URL_NOPAD.encode(&[&[0], &n[..]].concat()).into();
+    let provider = Provider::start(&[padded]).await;
+    let verdict = provider.verifier(NEVER).verify(&token(&rsa(), Algorithm::RS256, Some("r")), now()).await;
+    assert!(is_genuine(&verdict), "{verdict:?}");
+}
+
+#[tokio::test]
 async fn two_kinds_of_key_may_share_a_name() {
     let keys = [rsa().public("k"), ec(keys::EC).public("k")];
     let provider = Provider::start(&keys).await;
