@@ -1,4 +1,4 @@
-"""What is in the AWS account already, and whether a deployment can go there."""
+"""Checks whether the AWS account can accept the deployment."""
 
 import boto3
 from botocore.exceptions import (
@@ -13,53 +13,53 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-# What AWS answers to credentials, by its codes: services spell them unlike each other.
+# Error codes of AWS for bad credentials. Several for one error, because services spell it differently.
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 UNKNOWN = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure")
 FORGED = ("SignatureDoesNotMatch", "InvalidSignatureException")
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 
-# A stack in one of these takes no deployment, until it is deleted or until what hinders it is gone.
+# A stack in one of these states accepts no deployment. DEAD: delete the stack. STUCK: continue its rollback.
 DEAD = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
 STUCK = ("UPDATE_ROLLBACK_FAILED",)
 
 
 class Wrong(Exception):
-    """What to do, in one sentence."""
+    """A problem and its remedy, in one sentence."""
 
 
 def refused(error):
-    """What to do about an answer that is none."""
+    """The problem and its remedy for an error of AWS."""
     code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code in EXPIRED:
-        return "the AWS credentials have expired: get new ones, for instance by `aws sso login`"
+        return "the AWS credentials have expired: get new ones, for example with `aws sso login`"
     if code in UNKNOWN:
-        return "AWS does not know the access key: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, to one that is valid"
+        return "AWS does not know the access key: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, to valid credentials"
     if code in FORGED:
-        return "AWS does not accept the signature: AWS_SECRET_ACCESS_KEY is not that of AWS_ACCESS_KEY_ID, or this machine's clock is wrong"
+        return "AWS rejects the signature: check that AWS_SECRET_ACCESS_KEY belongs to AWS_ACCESS_KEY_ID, and that this machine's clock is right"
     if code in DENIED:
-        return f"the AWS credentials may not do what a deployment needs, so use those of an administrator: {said}"
-    return f"AWS does not say what is there already: {code}: {said}"
+        return f"the AWS credentials lack a permission that a deployment needs, so use those of an administrator: {said}"
+    return f"a request to AWS failed: {code}: {said}"
 
 
 def found(ask, *missing):
-    """What AWS answers; nothing, if it says that there is no such thing."""
+    """The answer of AWS, or None if its error code is one of `missing`."""
     try:
         return ask()
     except NoCredentialsError:
         raise Wrong("there are no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
     except PartialCredentialsError as error:
-        raise Wrong(f"half of the AWS credentials is missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY both ({error})") from None
+        raise Wrong(f"half of the AWS credentials is missing, so set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: {error}") from None
     except ProfileNotFound as error:
-        raise Wrong(f"AWS_PROFILE names what ~/.aws/config does not have: {error}") from None
+        raise Wrong(f"AWS_PROFILE names a profile that ~/.aws/config does not have: {error}") from None
     except (SSOError, TokenRetrievalError):
-        raise Wrong("the AWS sign-in has expired: `aws sso login`") from None
+        raise Wrong("the AWS sign-in has expired: run `aws sso login`") from None
     except NoRegionError:
-        raise Wrong("there is no AWS region: set AWS_DEFAULT_REGION, such as eu-central-1") from None
+        raise Wrong("there is no AWS region: set AWS_DEFAULT_REGION, for example to eu-central-1") from None
     except EndpointConnectionError as error:
         raise Wrong(f"AWS cannot be reached: {error}") from None
     except BotoCoreError as error:
-        raise Wrong(f"the AWS credentials or settings cannot be used: {error}") from None
+        raise Wrong(f"the AWS credentials or settings do not work: {error}") from None
     except ClientError as error:
         if error.response["Error"]["Code"] in missing:
             return None
@@ -67,11 +67,11 @@ def found(ask, *missing):
 
 
 def there(name):
-    """The stack of that name, if there is one."""
+    """The stack of that name, or None."""
     formation = found(lambda: boto3.client("cloudformation"))
     answer = found(lambda: formation.describe_stacks(StackName=name), "ValidationError")
     stacks = answer["Stacks"] if answer else []
-    # One that was only ever planned is none.
+    # A stack under review has only a change set, so it does not exist yet.
     return next((stack for stack in stacks if stack["StackStatus"] != "REVIEW_IN_PROGRESS"), None)
 
 
@@ -80,27 +80,27 @@ def parameters_of(stack):
 
 
 def usable(name, stack):
-    """The stack has to be ours, and in a state that takes a deployment."""
+    """Checks that the stack is one of Runnel, in a state that accepts a deployment."""
     status = stack["StackStatus"]
     if not {"Stage", "JwtIssuer"} <= set(parameters_of(stack)):
-        raise Wrong(f"stack name `{name}` is taken by something else: choose another with --stack-name")
+        raise Wrong(f"stack name `{name}` is taken by something else: choose another name with --stack-name")
     if status in DEAD:
-        raise Wrong(f"stack `{name}` is broken ({status}): `sam delete --stack-name {name}`, then deploy again")
+        raise Wrong(f"stack `{name}` is broken ({status}): run `sam delete --stack-name {name}`, then deploy again")
     if status in STUCK:
-        raise Wrong(f"stack `{name}` is stuck ({status}): `aws cloudformation continue-update-rollback --stack-name {name}`, then deploy again")
+        raise Wrong(f"stack `{name}` is stuck ({status}): run `aws cloudformation continue-update-rollback --stack-name {name}`, then deploy again")
     if status.endswith("_IN_PROGRESS"):
-        raise Wrong(f"stack `{name}` is being changed ({status}): wait until that has ended")
+        raise Wrong(f"stack `{name}` is changing ({status}): wait until the change has ended")
 
 
 def free(name, stack, stage):
-    """Stack and stage have to be new, or each other's."""
+    """Checks that stack and stage are both new, or belong together."""
     if stack:
         usable(name, stack)
         has = parameters_of(stack)["Stage"]
         if has != stage:
-            raise Wrong(f"stack name `{name}` is taken by stage `{has}`: a second stage is a second stack, so choose another with --stack-name")
+            raise Wrong(f"stack name `{name}` is taken by stage `{has}`: each stage needs its own stack, so choose another name with --stack-name")
         return
     table = f"runnel-{stage}"
     database = boto3.client("dynamodb")
     if found(lambda: database.describe_table(TableName=table), "ResourceNotFoundException"):
-        raise Wrong(f"stage `{stage}` is taken: table `{table}` is there, of another stack or of a deleted one; choose another Stage, or delete the table")
+        raise Wrong(f"stage `{stage}` is taken by table `{table}` of another stack or of a deleted one: choose another Stage, or delete the table")

@@ -1,8 +1,9 @@
-"""Says in one sentence what would keep `sam deploy` from succeeding, before it begins.
+"""Check a deployment before `sam deploy`, and explain the first problem in one sentence.
 
     python infra/check.py [--stack-name NAME] [PARAMETER=VALUE ...]
 
-Takes what `sam deploy` takes. Run it after `sam build`, by the Python that has the SAM CLI.
+Give the stack name and the parameters that `sam deploy` will get. Run this after `sam build`, with the Python that
+has the SAM CLI.
 """
 
 import argparse
@@ -20,20 +21,20 @@ MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
 
 
 def read(template, texts):
-    """The parameters that are given, each of which has to be what it may be."""
+    """The given parameters. Each one must satisfy its constraint."""
     values = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or name not in template["Parameters"]:
-            raise Wrong(f"`{text}` is no parameter: write NAME=VALUE with one of {', '.join(template['Parameters'])}")
+            raise Wrong(f"`{text}` names no parameter: write NAME=VALUE, where NAME is one of {', '.join(template['Parameters'])}")
         values[name] = value
         if not allows(template["Parameters"][name], value):
-            raise Wrong(f"`{text}` cannot be: {advice(template['Parameters'][name])}")
+            raise Wrong(f"`{text}` is invalid: {advice(template['Parameters'][name])}")
     return values
 
 
 def allows(parameter, value):
-    """Whether CloudFormation takes the value."""
+    """Whether CloudFormation accepts the value."""
     if "AllowedValues" in parameter:
         return value in map(str, parameter["AllowedValues"])
     if parameter["Type"] == "Number":
@@ -44,12 +45,12 @@ def allows(parameter, value):
 
 
 def advice(parameter):
-    """What the value has to be."""
+    """An instruction that describes the valid values."""
     return parameter.get("ConstraintDescription") or f"choose one of {', '.join(map(str, parameter['AllowedValues']))}"
 
 
 def whole(template, given, kept):
-    """All parameters: those given, those that the stack has already, and defaults."""
+    """All parameters: given values, then values of the existing stack, then defaults."""
     values = {**kept, **given}
     for name, parameter in template["Parameters"].items():
         if name not in values and "Default" not in parameter:
@@ -59,21 +60,21 @@ def whole(template, given, kept):
 
 
 def built_for(folder, architecture):
-    """The functions have to be built, and for the machines that they are to run on."""
+    """Checks that the functions are built, and for the architecture that they will run on."""
     programs = sorted(folder.glob("*/bootstrap"))
     if not programs:
-        raise Wrong(f"there is no function in {folder}: run `sam build` first")
+        raise Wrong(f"{folder} contains no function: run `sam build` first")
     for program in programs:
-        machine = MACHINES.get(program.read_bytes()[18], "something else")
+        machine = MACHINES.get(program.read_bytes()[18], "an unknown architecture")
         if machine != architecture:
             raise Wrong(
-                f"{program.parent.name} is built for {machine}, but is to run on {architecture}: "
-                f"`sam build --parameter-overrides Architecture={architecture}`, or deploy with Architecture={machine}"
+                f"{program.parent.name} is built for {machine}, but must run on {architecture}: "
+                f"run `sam build --parameter-overrides Architecture={architecture}`, or deploy with Architecture={machine}"
             )
 
 
 def keeps_rules(template, values):
-    """What the template's rules ask of several parameters together."""
+    """Checks the template's rules, which relate several parameters."""
     for rule in template["Rules"].values():
         if holds(rule["RuleCondition"], values):
             for assertion in rule["Assertions"]:
@@ -82,7 +83,7 @@ def keeps_rules(template, values):
 
 
 def holds(condition, values):
-    """Whether a condition of a rule does, of the functions that the rules use."""
+    """Evaluates the condition of a rule. Knows only the functions that the rules use."""
     [(function, parts)] = condition.items()
     if function == "Fn::Not":
         return not holds(parts[0], values)
@@ -94,7 +95,7 @@ def check(arguments):
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]["parameters"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stack-name", default=settings["stack_name"])
-    parser.add_argument("--built", type=Path, default=ROOT / ".aws-sam/build", help="what `sam build` made")
+    parser.add_argument("--built", type=Path, default=ROOT / ".aws-sam/build", help="the folder that `sam build` created")
     parser.add_argument("parameters", nargs="*", metavar="PARAMETER=VALUE")
     args = parser.parse_args(arguments)
     template = yaml_parse((ROOT / "template.yaml").read_text())
