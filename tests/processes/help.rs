@@ -70,6 +70,8 @@ async fn help(words: &[&str]) -> String {
 
 /// The default that a help text gives after the name of a variable.
 fn default(help: &str, variable: &str) -> Option<String> {
+    // A line may end anywhere.
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let rest = help.split_once(variable).expect("the help names it").1;
     let rest = rest.split("[env:").next().unwrap();
     Some(rest.split_once("[default: ")?.1.split_once(']')?.0.to_owned())

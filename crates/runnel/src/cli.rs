@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use domain::ids::UserId;
 use server::{
     auth::AuthConfig,
-    aws::{AWS, Endpoints},
+    aws::{self, AWS, Endpoints},
     cors::CorsArgs,
     listener,
     telemetry::HELP,
@@ -74,6 +74,7 @@ pub enum Command {
     /// Send a message as one user to another.
     ///
     /// Creates their direct thread if there is none, retries with one idempotency key, and prints the message.
+    #[command(after_help = "Example: runnel send alice bob \"hi\"")]
     Send {
         /// User that sends.
         #[arg(value_parser = UserId::parse)]
@@ -90,8 +91,12 @@ pub enum Command {
     /// Print the events of a user as they arrive.
     ///
     /// Prints every frame except `ping`. Reconnects and resumes at the last cursor.
+    #[command(after_help = "Example: runnel tail bob --json")]
     Tail(TailArgs),
     /// Print a development token for a user, and nothing else.
+    #[command(
+        after_help = "Example: curl http://127.0.0.1:8080/v1/threads -H \"Authorization: Bearer $(runnel token bob)\""
+    )]
     Token {
         /// User that the token is for.
         #[arg(value_parser = UserId::parse)]
@@ -104,10 +109,10 @@ pub enum Command {
         hours: u64,
     },
     /// Serve streams: an edge as a process of its own.
-    #[command(after_help = HELP)]
+    #[command(after_help = aws::HELP)]
     Edge(ProcessArgs),
     /// Serve the HTTP API as the Lambda function does, over plain HTTP.
-    #[command(after_help = HELP)]
+    #[command(after_help = aws::HELP)]
     Api {
         /// Address to listen on. A port alone means 127.0.0.1.
         #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS",
@@ -127,7 +132,7 @@ pub enum Command {
         cors: CorsArgs,
     },
     /// Deliver messages of large threads, and complete interrupted deliveries.
-    #[command(after_help = HELP)]
+    #[command(after_help = aws::HELP)]
     Fanout {
         /// Table and queues.
         #[command(flatten)]
@@ -154,7 +159,7 @@ pub enum Command {
     ///
     /// A backup may contain half of the last transaction. Keep all services stopped while this command runs. It is safe
     /// to interrupt and to run again.
-    #[command(after_help = HELP)]
+    #[command(after_help = aws::HELP)]
     Repair {
         /// Name of the restored table.
         #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE, help_heading = AWS)]

@@ -31,6 +31,12 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heading in `--help` of the settings that say where tables and queues are.
 pub const AWS: &str = "AWS";
 
+/// What `--help` says of a program that uses AWS.
+pub const HELP: &str = "\
+The AWS SDK reads its own variables too. AWS_REGION names the region, AWS_ENDPOINT_URL=http://… an emulator.
+
+Logs go to stderr. Filter them with RUNNEL_LOG or RUST_LOG: `info`, or `warn,sse_edge=debug`.";
+
 /// Endpoints of DynamoDB and SQS, where the AWS SDK's own variables do not name them.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Endpoints {

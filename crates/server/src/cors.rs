@@ -25,6 +25,7 @@ pub struct CorsArgs {
         long,
         env = "RUNNEL_ALLOWED_ORIGINS",
         value_name = "ORIGINS",
+        help_heading = "Other origins",
         default_value = "",
         hide_default_value = true
     )]
