@@ -14,7 +14,7 @@ declare -A filter=(
     [processes]='binary(processes)'
     # Two windows of a real browser chat through the page, across a kill of the server.
     [browser]='binary(browser)'
-    # Three browser engines, and a stream that is cut, busy, drained or revoked.
+    # Three browser engines, and a stream that is cut after every byte, busy, drained or revoked.
     [engines]='binary(engines)'
     # A fleet of processes under random faults, once with each queue layout.
     [storm]='binary(storm)'
@@ -121,10 +121,9 @@ part_sim() {
 # The nightly parts, most telling first: name, minutes on two cores, and the paths that it guards as a regular
 # expression.
 nightly='
-seeds      8  ^(crates/(domain|store|queue|server|chance)|api-lambda/src|sse-edge/src|tests/sim)/
-ministack  4  ^(crates/(store|queue|server)|api-lambda/src|sse-edge/src|tests/(it|src))/|^tests/requirements
-sweep      3  ^(sse-edge/(src|web)|crates/domain|crates/server/src/listener|tests/(engines|src))/
-story     10  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lambda/|crates/|tests/deploy/)
+seeds     10  ^(crates/(domain|store|queue|server|chance)|api-lambda/src|sse-edge/src|tests/sim)/
+ministack  1  ^(crates/(store|queue|server)|api-lambda/src|sse-edge/src|tests/(it|src))/|^tests/requirements
+story      7  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lambda/|crates/|tests/deploy/)
 crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
 mistakes  15  ^(crates/(domain|store|queue)|api-lambda/src|sse-edge/src|tests/sim)/
@@ -148,11 +147,6 @@ part_ministack() {
 # Tests that are not run on ministack: it serves some 100 requests a second, and these send many more within the time
 # that a stream or a test waits.
 deviations=(acks chains cuts doors head hot leases mend overload poll races receives replay rolling unprocessed)
-
-# A stream cut behind every byte, in three engines.
-part_sweep() {
-    RUNNEL_SWEEP=whole test_part engines
-}
 
 # The SAM CLI builds the functions and deploys them to ministack with rights enforced; chat; deletion.
 part_story() {

@@ -22,8 +22,6 @@ use crate::{
 const USERS: usize = 20;
 /// Streams at a time; most of them wait for their `retry`.
 const AT_A_TIME: usize = 120;
-/// Of so many bytes, one is cut behind by default. `RUNNEL_SWEEP=whole` cuts behind all: `tests/run sweep`.
-const SAMPLE: usize = 5;
 /// The text of the last message.
 const END: &str = "the end";
 /// Between two looks at what has ended.
@@ -113,14 +111,10 @@ impl Stage {
     }
 
     /// Cuts at every byte, in both ways, and some streams twice: again at every byte of their
-    /// second hello. Of the bytes behind the hello, only one in [`SAMPLE`] unless the whole sweep is asked for.
+    /// second hello.
     pub(crate) async fn every_byte(&self, engine: Engine, browser: &mut Browser) -> Outcome {
+        let once = (0..=self.length()).flat_map(|at| [How::Fin, How::Rst].map(|how| vec![Cut { at, how }]));
         let hello = find_end(&self.readers[0].body, 1).unwrap();
-        let step =
-            if std::env::var_os("RUNNEL_SWEEP").is_some_and(|what| what == "whole") { 1 } else { SAMPLE };
-        let places =
-            (0..=self.length()).filter(|at| *at <= hello || at % step == 0 || *at + 2 > self.length());
-        let once = places.flat_map(|at| [How::Fin, How::Rst].map(|how| vec![Cut { at, how }]));
         // In the middle of the data of a message.
         let middle = Cut { at: hello + 80, how: How::Rst };
         let twice = (0..=hello + 20).map(|at| vec![middle, Cut { at, how: How::Rst }]);
