@@ -126,7 +126,7 @@ ministack  1  ^(crates/(store|queue|server)|api-lambda/src|sse-edge/src|tests/(i
 story      7  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lambda/|crates/|tests/deploy/)
 crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
-mistakes  15  ^(crates/(domain|store|queue)|api-lambda/src|sse-edge/src|tests/sim)/
+mistakes   9  ^(crates/(domain|store|queue)|api-lambda/src|sse-edge/src|tests/sim)/
 '
 nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
 
