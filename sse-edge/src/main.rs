@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
-use server::{aws, exit};
+use server::{aws, exit, telemetry};
 use sse_edge::process::{self, ProcessArgs};
 
 /// musl's allocator, which the image has otherwise, takes one lock for all threads.
@@ -13,7 +13,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The push side of Runnel: holds the open streams.
 #[derive(Debug, Parser)]
-#[command(version, after_help = aws::HELP)]
+#[command(version, after_help = telemetry::help_after(aws::HELP))]
 struct Args {
     #[command(flatten)]
     edge: ProcessArgs,

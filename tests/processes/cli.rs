@@ -26,7 +26,7 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
     let listen = format!("--listen {}", taken.local_addr().unwrap());
     let [file, no_database, no_secret] = ["file", "no-database", "no-secret"].map(at);
     let new = folder.at("new").display().to_string();
-    let nobody = format!("--url http://127.0.0.1:1 --data-dir {}", folder.at("served").display());
+    let no_server = format!("--url http://127.0.0.1:1 --data-dir {}", folder.at("served").display());
     run("runnel", &["token", "alice", "--data-dir", folder.at("served").to_str().unwrap()]).await;
     for (words, variables, code, advice) in [
         (format!("runnel --ephemeral {listen}"), vec![], 1, "choose another with `--listen`"),
@@ -53,8 +53,8 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
         ("runnel --listen here".into(), vec![], 2, "write a port such as `8080`"),
         ("runnel edge --listen :http".into(), vec![], 2, "write a port such as `8080`"),
         ("runnel edge --listen 127.0.0.1:0".into(), vec![SECRET, NOWHERE], 1, "check the endpoint"),
-        (format!("runnel send alice bob hi {nobody}"), vec![], 1, "start `runnel`"),
-        (format!("runnel tail alice {nobody}"), vec![], 1, "start `runnel`"),
+        (format!("runnel send alice bob hi {no_server}"), vec![], 1, "start `runnel`"),
+        (format!("runnel tail alice {no_server}"), vec![], 1, "start `runnel`"),
         (format!("runnel send alice bob hi --data-dir {new}"), vec![], 1, "name the folder of the server"),
         ("runnel tail alice --url https://chat.example".into(), vec![], 2, "such as `http://127.0.0.1:8080`"),
         ("runnel --inbox-days 0".into(), vec![], 2, "1..=365"),

@@ -10,7 +10,7 @@ use server::{
     aws::{self, AWS, Endpoints},
     cors::CorsArgs,
     listener,
-    telemetry::HELP,
+    telemetry::{HELP, help_after},
 };
 use sse_edge::{config::EdgeArgs, process::ProcessArgs};
 use store::table::TABLE;
@@ -22,15 +22,13 @@ Examples:
   runnel                            Serve everything on http://127.0.0.1:8080
   runnel send alice bob \"hi\"        Send bob a message as alice
   runnel tail bob                   Print what bob receives, in order, until Ctrl+C
-  curl -N http://127.0.0.1:8080/v1/events -H \"Authorization: Bearer $(runnel token bob)\"
-
-Logs go to stderr. Filter them with RUNNEL_LOG or RUST_LOG: `info`, or `warn,sse_edge=debug`.";
+  curl -N http://127.0.0.1:8080/v1/events -H \"Authorization: Bearer $(runnel token bob)\"";
 
 /// Real-time chat over plain `EventSource`.
 ///
 /// Without a command, runnel serves the HTTP API, the stream and a chat page in one process. Its data is in a folder.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(version, propagate_version = true, args_conflicts_with_subcommands = true, after_help = help_after(EXAMPLES))]
 pub struct Cli {
     /// What to do instead of serving everything.
     #[command(subcommand)]
@@ -109,10 +107,10 @@ pub enum Command {
         hours: u64,
     },
     /// Serve streams: an edge as a process of its own.
-    #[command(after_help = aws::HELP)]
+    #[command(after_help = help_after(aws::HELP))]
     Edge(ProcessArgs),
     /// Serve the HTTP API as the Lambda function does, over plain HTTP.
-    #[command(after_help = aws::HELP)]
+    #[command(after_help = help_after(aws::HELP))]
     Api {
         /// Address to listen on. A port alone means 127.0.0.1.
         #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8082", value_name = "ADDRESS",
@@ -132,7 +130,7 @@ pub enum Command {
         cors: CorsArgs,
     },
     /// Deliver messages of large threads, and complete interrupted deliveries.
-    #[command(after_help = aws::HELP)]
+    #[command(after_help = help_after(aws::HELP))]
     Fanout {
         /// Table and queues.
         #[command(flatten)]
@@ -159,7 +157,7 @@ pub enum Command {
     ///
     /// A backup may contain half of the last transaction. Keep all services stopped while this command runs. It is safe
     /// to interrupt and to run again.
-    #[command(after_help = aws::HELP)]
+    #[command(after_help = help_after(aws::HELP))]
     Repair {
         /// Name of the restored table.
         #[arg(long, env = "RUNNEL_TABLE", default_value = TABLE, help_heading = AWS)]

@@ -62,14 +62,12 @@ impl DataDir {
     /// # Errors
     /// One sentence that says what to do.
     pub fn existing_secret(path: &Path) -> anyhow::Result<SecretString> {
-        let secret = fs::read_to_string(path.join("secret"));
-        let secret = secret.with_context(|| {
+        read_secret(&path.join("secret"))?.with_context(|| {
             format!(
                 "there is no secret in `{}`: name the folder of the server with --data-dir",
                 path.display()
             )
-        })?;
-        Ok(secret.into())
+        })
     }
 
     /// The folder itself.
@@ -86,11 +84,9 @@ impl DataDir {
     pub fn secret(&self) -> anyhow::Result<SecretString> {
         let path = self.path.join("secret");
         for _ in 0..2 {
-            match fs::read_to_string(&path) {
-                Ok(secret) if secret.len() >= 32 => return Ok(secret.into()),
-                Ok(_) => bail!("`{}` is damaged: delete it, then sign in again", path.display()),
-                Err(error) if error.kind() == ErrorKind::NotFound => self.make_secret(&path)?,
-                Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+            match read_secret(&path)? {
+                Some(secret) => return Ok(secret),
+                None => self.make_secret(&path)?,
             }
         }
         bail!("another process deletes `{}` as soon as it is created: stop that process", path.display())
@@ -113,6 +109,16 @@ impl DataDir {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// The secret in a file, if there is one.
+fn read_secret(path: &Path) -> anyhow::Result<Option<SecretString>> {
+    match fs::read_to_string(path) {
+        Ok(secret) if secret.len() >= 32 => Ok(Some(secret.into())),
+        Ok(_) => bail!("`{}` is damaged: delete it, then sign in again", path.display()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
     }
 }
 

@@ -32,10 +32,7 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const AWS: &str = "AWS";
 
 /// What `--help` says of a program that uses AWS.
-pub const HELP: &str = "\
-The AWS SDK reads its own variables too. AWS_REGION names the region, AWS_ENDPOINT_URL=http://… an emulator.
-
-Logs go to stderr. Filter them with RUNNEL_LOG or RUST_LOG: `info`, or `warn,sse_edge=debug`.";
+pub const HELP: &str = "The AWS SDK reads its own variables too. AWS_REGION names the region, AWS_ENDPOINT_URL=http://… an emulator.";
 
 /// Endpoints of DynamoDB and SQS, where the AWS SDK's own variables do not name them.
 #[derive(Clone, Debug, Default, clap::Args)]

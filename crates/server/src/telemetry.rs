@@ -14,6 +14,11 @@ const DEFAULT_FILTER: &str = "info,hyper=warn,dynoxide=error,rustack_sqs_core=wa
 pub const HELP: &str =
     "Logs go to stderr. Filter them with RUNNEL_LOG or RUST_LOG: `info`, or `warn,sse_edge=debug`.";
 
+/// The end of a `--help`: `text`, then what it says of the logs.
+pub fn help_after(text: &str) -> String {
+    format!("{text}\n\n{HELP}")
+}
+
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

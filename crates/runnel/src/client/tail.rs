@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, ErrorKind, Write as _},
-    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -18,13 +17,13 @@ use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
-use super::{Failure, Server, Session, printable};
+use super::{Failure, PAUSE_MAX, Server, Session, printable};
 use crate::banner;
 
 /// Pause before a new connection until a frame names another.
 const RETRY: Duration = Duration::from_secs(3);
-/// Pauses that are kept, whatever the server names.
-const RETRY_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// Shortest pause, whatever the server names: a server that ends each stream at once must not be flooded.
+const RETRY_MIN: Duration = Duration::from_millis(100);
 /// How long the token of a stream is valid. A new stream has a new one.
 const TOKEN_LIFE: Duration = Duration::from_hours(12);
 /// Silence after which a stream is dead: an edge pings at least every 30 s.
@@ -61,8 +60,9 @@ pub async fn tail(args: TailArgs) -> anyhow::Result<()> {
             End::Finished => return Ok(()),
             End::Disconnected => {}
         }
-        banner::reconnecting(tail.retry);
-        sleep(tail.retry).await;
+        let pause = tail.retry.clamp(RETRY_MIN, PAUSE_MAX);
+        banner::reconnecting(pause);
+        sleep(pause).await;
     }
 }
 
@@ -139,7 +139,7 @@ impl Tail {
     fn frame(&mut self, block: &str) -> io::Result<()> {
         let Some(said) = frame::said(block) else { return Ok(()) };
         if let Some(retry_ms) = said.retry_ms {
-            self.retry = Duration::from_millis(retry_ms).clamp(*RETRY_RANGE.start(), *RETRY_RANGE.end());
+            self.retry = Duration::from_millis(retry_ms);
         }
         // As an EventSource does: the id of every frame counts, an empty one too.
         self.cursor = Some(said.id).filter(|id| !id.is_empty()).and_then(|id| HeaderValue::from_str(id).ok());

@@ -99,8 +99,10 @@ impl Pair {
         let (token, token_to) = (sign_in(at, &from).await?, sign_in(at, &to).await?);
         let mut sender = connect(at).await?;
         let thread = sender.send_request(post(at, "/v1/threads", &token, &json!({"members": [to]}))).await?;
-        let path =
-            format!("/v1/threads/{}/messages", whole(thread).await?["id"].as_str().context("a thread")?);
+        let path = format!(
+            "/v1/threads/{}/messages",
+            whole(thread).await?["id"].as_str().context("the answer has no thread id")?
+        );
         let mut stream = Stream::open(at, &token_to).await?;
         // The first message shows that the stream is live.
         whole(sender.send_request(post(at, &path, &token, &json!({"text": "first"}))).await?).await?;
@@ -171,13 +173,14 @@ impl Stream {
     async fn text(&mut self) -> anyhow::Result<String> {
         loop {
             while let Some(block) = frame::next_block(&mut self.unread) {
-                let frame = frame::said(std::str::from_utf8(&block)?).context("a frame")?;
+                let frame =
+                    frame::said(std::str::from_utf8(&block)?).context("a block of the stream is no frame")?;
                 if frame.event == "message" {
                     let data: Value = serde_json::from_str(frame.data)?;
-                    return Ok(data["text"].as_str().context("a text")?.to_owned());
+                    return Ok(data["text"].as_str().context("the message has no text")?.to_owned());
                 }
             }
-            let part = self.body.frame().await.context("the stream goes on")??;
+            let part = self.body.frame().await.context("the stream ended")??;
             self.unread.extend_from_slice(&part.into_data().unwrap_or_default());
         }
     }
@@ -205,7 +208,7 @@ fn post(at: SocketAddr, path: &str, token: &str, body: &Value) -> Request<Full<B
 async fn sign_in(at: SocketAddr, user: &str) -> anyhow::Result<String> {
     let request = post(at, "/dev/session", "", &json!({"user": user}));
     let session = whole(connect(at).await?.send_request(request).await?).await?;
-    Ok(session["token"].as_str().context("the development sign-in of a `runnel` on loopback")?.to_owned())
+    Ok(session["token"].as_str().context("the answer has no token")?.to_owned())
 }
 
 async fn whole(answer: Response<Incoming>) -> anyhow::Result<Value> {
