@@ -9,6 +9,9 @@ use tests::{
     world::{Side, World},
 };
 
+/// The idempotency key of the write under test.
+const KEY: &str = "the-key";
+
 /// A write of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
@@ -164,8 +167,28 @@ impl<'a> Stage<'a> {
 
     /// Asks for the write at `side`, or the healthy API, always with the same key.
     pub(crate) async fn ask(&self, side: Option<&Side>) -> Answer {
+        let (who, method, path, body) = self.request();
+        let mut api = self.user(who);
+        api.address = side.map_or(api.address, |side| side.api);
+        api.call(method, &path, body, &[("idempotency-key", KEY)]).await
+    }
+
+    /// The same request as the bytes that a client sends.
+    pub(crate) fn raw(&self) -> String {
+        let (who, method, path, body) = self.request();
+        let token = self.user(who).token.unwrap();
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let length = body.len();
+        format!(
+            "{method} {path} HTTP/1.1\r\nhost: api\r\nauthorization: Bearer {token}\r\nidempotency-key: {KEY}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        )
+    }
+
+    /// Who asks for the write, and how.
+    fn request(&self) -> (&'static str, &'static str, String, Option<Value>) {
         let thread = self.thread.as_deref().unwrap_or_default();
-        let (who, method, path, body) = match self.write {
+        match self.write {
             Write::Message | Write::Behind | Write::Direct | Write::Large => {
                 let path = format!("/v1/threads/{thread}/messages");
                 ("alice", "POST", path, Some(json!({"text": "under test"})))
@@ -189,10 +212,7 @@ impl<'a> Stage<'a> {
             Write::CreateDirect => {
                 ("alice", "POST", "/v1/threads".into(), Some(json!({"members": [self.name("bob")]})))
             }
-        };
-        let mut api = self.user(who);
-        api.address = side.map_or(api.address, |side| side.api);
-        api.call(method, &path, body, &[("idempotency-key", "the-key")]).await
+        }
     }
 
     /// A later message, if there is a thread.

@@ -102,7 +102,8 @@ fn thread_of(frame: &Frame) -> Option<&str> {
     if frame.event == "thread" { data["thread"]["id"].as_str() } else { data["thread"].as_str() }
 }
 
-fn is_under_test(stage: &Stage<'_>, frame: &Frame) -> bool {
+/// Whether it tells of the write under test.
+pub(crate) fn is_under_test(stage: &Stage<'_>, frame: &Frame) -> bool {
     let data = &frame.data;
     let changed = |who: &str, change: &str| {
         frame.event == "member" && data["user"] == json!(stage.name(who)) && data["change"] == change

@@ -1,19 +1,20 @@
-//! What every response of both processes has in common: a request id, a span, an end to panics,
-//! and the headers that keep a browser from guessing.
+//! What every request to both processes has in common: a write that runs to its end, a request id, a span,
+//! an end to panics, and the headers that keep a browser from guessing.
 
 use std::{any::Any, panic::AssertUnwindSafe};
 
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, field};
 
-use crate::{cors::Origins, problem::Problem};
+use crate::{cors::Origins, listener::takeover::Place, problem::Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken over from a client or a proxy, in bytes.
@@ -45,11 +46,31 @@ impl RequestId {
 
 /// Wraps all routes that `router` has by now, its fallbacks too, in what all requests share.
 ///
-/// Extensions of the request gain a [`RequestId`]. Problems gain their `instance`. A handler that
-/// panics answers 500. Pages of `origins` are let in, and answered before they ask. Headers that a handler has set itself are left alone.
+/// A request that may write runs to its end, even if its client hangs up. Extensions of the request gain a
+/// [`RequestId`]. Problems gain their `instance`. A handler that panics answers 500. Pages of `origins` are let in, and answered before they ask. Headers that a handler has set itself are left alone.
 pub fn wrap(router: Router, origins: &Origins) -> Router {
     // From the inside, where the route is known: a span names `/v1/threads/{t}`, never an id.
-    router.layer(from_fn_with_state(origins.clone(), shared))
+    router.layer(from_fn_with_state(origins.clone(), shared)).layer(from_fn(to_the_end))
+}
+
+/// Runs what may write in a task of its own. When a client hangs up, hyper drops the future that answers it. A
+/// write that ended there could be in the log, and nobody would be told of it until a sweep.
+///
+/// The task keeps the place of its connection. So clients that hang up cannot start more writes at once than
+/// there may be connections, and a process that stops waits for the writes too.
+async fn to_the_end(mut request: Request, next: Next) -> Response {
+    // Their methods promise that there is nothing to be kept from (RFC 9110, section 9.2.1).
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let place = request.extensions_mut().remove::<Place>();
+    let answering = TaskTracker::new().spawn(async move {
+        let response = next.run(request).await;
+        drop(place);
+        response
+    });
+    // A panic is answered inside. What is left is the end of the process.
+    answering.await.unwrap_or_else(|_| Problem::internal().into_response())
 }
 
 async fn shared(State(origins): State<Origins>, mut request: Request, next: Next) -> Response {

@@ -1,12 +1,14 @@
 //! The whole service in one process, `runnel`: a request to the API, the emulators of DynamoDB and SQS, the edge, a
 //! frame.
 
+mod hangups;
 mod pairs;
 
 use std::{
     fs,
-    net::TcpStream,
-    process::{Child, Stdio},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -32,20 +34,8 @@ pub(crate) fn run(quick: bool, repetition: u32, figures: &mut Figures) -> anyhow
         if data.exists() {
             fs::remove_dir_all(&data)?;
         }
-        let at = free_port();
-        let mut command = on(SERVER_CPU, &beside("runnel")?);
-        command.args(["--listen", &at.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
-        if on_file {
-            command.arg("--data-dir").arg(&data);
-        } else {
-            command.arg("--ephemeral");
-        }
-        let server = Ends(command.spawn().context("could not start runnel")?);
-        let end = Instant::now() + Duration::from_secs(15);
-        while TcpStream::connect(at).is_err() {
-            anyhow::ensure!(Instant::now() < end, "runnel does not listen at {at}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let folder = on_file.then_some(data.as_path());
+        let (at, server) = start(on(SERVER_CPU, &beside("runnel")?), folder)?;
         let steady = load(at, STEADY, seconds)?;
         figures.add(name, repetition, "e2e p50 ms", steady.p50_ms);
         figures.add(name, repetition, "e2e p99 ms", steady.p99_ms);
@@ -56,6 +46,32 @@ pub(crate) fn run(quick: bool, repetition: u32, figures: &mut Figures) -> anyhow
         drop(server);
     }
     Ok(())
+}
+
+/// Prints what becomes of messages whose senders hang up, with the `runnel` at `program`.
+pub(crate) fn hangups(program: &Path) -> anyhow::Result<()> {
+    for (name, members) in [("direct", 1), ("group", 2)] {
+        let (at, _server) = start(Command::new(program), None)?;
+        hangups::measure(at, name, members)?;
+    }
+    Ok(())
+}
+
+/// Starts the service, its data in `folder` or in memory.
+fn start(mut command: Command, folder: Option<&Path>) -> anyhow::Result<(SocketAddr, Ends)> {
+    let at = free_port();
+    command.args(["--listen", &at.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    match folder {
+        Some(folder) => command.arg("--data-dir").arg(folder),
+        None => command.arg("--ephemeral"),
+    };
+    let server = Ends(command.spawn().context("could not start runnel")?);
+    let end = Instant::now() + Duration::from_secs(15);
+    while TcpStream::connect(at).is_err() {
+        anyhow::ensure!(Instant::now() < end, "runnel does not listen at {at}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok((at, server))
 }
 
 /// A process that ends with the value.

@@ -36,7 +36,7 @@ mod stub;
 mod tally;
 mod target;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -53,6 +53,11 @@ enum Command {
     Run(run::Plan),
     /// Write the tables of `docs/PERFORMANCE.md` from the figures that were kept.
     Report,
+    /// Send messages whose senders hang up at once, and print how late they are shown.
+    Hangups {
+        /// A `runnel`.
+        program: PathBuf,
+    },
     /// Be a server to compare with.
     Serve {
         /// Which one.
@@ -67,6 +72,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Run(plan) => report::told(&run::run(&plan)?, plan.quick),
         Command::Report => report::told(&report::kept()?, false),
+        Command::Hangups { program } => end_to_end::hangups(&program),
         Command::Serve { which, at } if which == "raw" => serve::raw::serve(at),
         Command::Serve { at, .. } => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

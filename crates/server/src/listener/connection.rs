@@ -52,11 +52,12 @@ impl Connections {
     ) -> impl Future<Output = ()> + Send + 'static {
         let Options { header_timeout, idle_timeout, stall_timeout, .. } = self.options;
         let (heard, exit) = (Heard::default(), Exit::default());
-        let (router, leaving) = (self.router.clone(), exit.clone());
+        let (router, leaving, taken) = (self.router.clone(), exit.clone(), place.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let offer = takeover::offer(&request);
             let mut request: Request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(taken.clone());
             if let Some(offer) = offer {
                 request.extensions_mut().insert(offer);
             }

@@ -74,16 +74,17 @@ pub struct Taken {
     pub place: Place,
 }
 
-/// A place among the connections of a listener.
-#[derive(Debug)]
+/// A place among the connections of a listener, taken until its last clone is dropped. It is also in the
+/// extensions of every request, for work that outlives the connection.
+#[derive(Clone, Debug)]
 pub struct Place {
-    _permit: OwnedSemaphorePermit,
+    _permit: Arc<OwnedSemaphorePermit>,
     _tracked: TaskTrackerToken,
 }
 
 impl Place {
     pub(super) fn new(permit: OwnedSemaphorePermit, tracked: TaskTrackerToken) -> Self {
-        Self { _permit: permit, _tracked: tracked }
+        Self { _permit: Arc::new(permit), _tracked: tracked }
     }
 }
 

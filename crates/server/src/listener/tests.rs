@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use super::*;
+use crate::layers;
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -224,6 +225,39 @@ async fn a_connection_over_the_cap_waits_for_a_place() {
     assert!(timeout(Duration::from_millis(200), second.read_u8()).await.is_err());
     drop(first);
     read_until(&mut second, "hello").await;
+}
+
+#[tokio::test]
+async fn a_write_outlives_its_connection_and_keeps_its_place() {
+    let (entered, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let handler = {
+        let (tell, wait) = (entered.clone(), go.clone());
+        async move || {
+            tell.notify_one();
+            wait.notified().await;
+            "done"
+        }
+    };
+    let router = Router::new().route("/", get(async || "hello").post(handler));
+    let router = layers::wrap(router, &"https://app.example.com".parse().unwrap());
+    let server = Server::start(router, Options { connections_max: 2, ..options() });
+    let mut writer = server.connect().await;
+    writer.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    timeout(SOON, entered.notified()).await.unwrap();
+    writer.shutdown().await.unwrap();
+    // Its connection ends, unanswered.
+    assert_eq!(timeout(SOON, writer.read_to_end(&mut Vec::new())).await.unwrap().unwrap(), 0);
+    let mut first = server.connect().await;
+    first.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_until(&mut first, "hello").await;
+    let mut second = server.connect().await;
+    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(timeout(Duration::from_millis(200), second.read_u8()).await.is_err(), "its place is free");
+    server.shutdown.cancel();
+    assert_eq!(first.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    assert!(timeout(Duration::from_millis(200), server.tracker.wait()).await.is_err(), "not waited for");
+    go.notify_one();
+    server.empty().await;
 }
 
 #[tokio::test]

@@ -155,14 +155,14 @@ impl Pair {
 }
 
 /// An open stream.
-struct Stream {
+pub(super) struct Stream {
     body: Incoming,
     unread: Vec<u8>,
     _sender: SendRequest<Full<Bytes>>,
 }
 
 impl Stream {
-    async fn open(at: SocketAddr, token: &str) -> anyhow::Result<Self> {
+    pub(super) async fn open(at: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let mut sender = connect(at).await?;
         let request = request(at, Method::GET, "/v1/events", token).body(Full::default())?;
         let body = sender.send_request(request).await?.into_body();
@@ -170,7 +170,7 @@ impl Stream {
     }
 
     /// The text of the next message.
-    async fn text(&mut self) -> anyhow::Result<String> {
+    pub(super) async fn text(&mut self) -> anyhow::Result<String> {
         loop {
             while let Some(block) = frame::next_block(&mut self.unread) {
                 let frame =
@@ -186,7 +186,7 @@ impl Stream {
     }
 }
 
-async fn connect(at: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+pub(super) async fn connect(at: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
     let socket = TcpStream::connect(at).await?;
     socket.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
@@ -200,18 +200,18 @@ fn request(at: SocketAddr, method: Method, path: &str, token: &str) -> http::req
     builder.header("content-type", "application/json").header("authorization", format!("Bearer {token}"))
 }
 
-fn post(at: SocketAddr, path: &str, token: &str, body: &Value) -> Request<Full<Bytes>> {
+pub(super) fn post(at: SocketAddr, path: &str, token: &str, body: &Value) -> Request<Full<Bytes>> {
     let body = Full::new(Bytes::from(body.to_string()));
     request(at, Method::POST, path, token).body(body).expect("a path and headers of our own make a request")
 }
 
-async fn sign_in(at: SocketAddr, user: &str) -> anyhow::Result<String> {
+pub(super) async fn sign_in(at: SocketAddr, user: &str) -> anyhow::Result<String> {
     let request = post(at, "/dev/session", "", &json!({"user": user}));
     let session = whole(connect(at).await?.send_request(request).await?).await?;
     Ok(session["token"].as_str().context("the answer has no token")?.to_owned())
 }
 
-async fn whole(answer: Response<Incoming>) -> anyhow::Result<Value> {
+pub(super) async fn whole(answer: Response<Incoming>) -> anyhow::Result<Value> {
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();
     ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
