@@ -10,6 +10,8 @@ pub mod post;
 pub mod sweep;
 pub mod work;
 
+use domain::failure::{Failed, Failure};
+
 /// Why a fan-out was not completed. The outbox row stays.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,4 +21,13 @@ pub enum Error {
     /// What is left to do could not be handed on.
     #[error("what is left to do cannot be handed on")]
     Queue(#[from] queue::error::Error),
+}
+
+impl Failed for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Table(error) => error.failure(),
+            Self::Queue(error) => error.failure(),
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use domain::{
+    failure::{Failed, Failure},
     ids::{BootId, QueueId, UserId},
     limits,
 };
@@ -31,6 +32,16 @@ pub(crate) enum NoLease {
     /// SQS.
     #[error(transparent)]
     Queue(#[from] queue::error::Error),
+}
+
+impl Failed for NoLease {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Throttled => Failure::Throttled,
+            Self::Table(error) => error.failure(),
+            Self::Queue(error) => error.failure(),
+        }
+    }
 }
 
 /// Takes a lease for `user` as `me`; the same one as before wherever possible, and never two.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use domain::failure::Failure;
 use metrics::{Counter, Gauge, Histogram, with_local_recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -44,7 +45,7 @@ pub const REAPED: &str = "edge_reaped_queues_total";
 pub const UNCHECKED: &str = "edge_oldest_unchecked_seconds";
 /// Head checks that found a user behind.
 pub const BEHIND: &str = "edge_behind_total";
-/// Calls to DynamoDB or SQS that failed for good.
+/// Calls to DynamoDB or SQS that failed for good, by `failure`.
 pub const FAILED_CALLS: &str = "edge_failed_calls_total";
 
 /// Upper ends of the lag's buckets, in seconds: 5 ms is a good day, 60 s the head check.
@@ -88,7 +89,7 @@ pub(crate) struct Meters {
     pub(crate) reaped: Counter,
     pub(crate) unchecked: Gauge,
     pub(crate) behind: Counter,
-    pub(crate) failed_calls: Counter,
+    failed_calls: [(Failure, Counter); Failure::ALL.len()],
     resets: [(Reset, Counter); Reset::ALL.len()],
     closes: [(Bye, Counter); Bye::ALL.len()],
     refusals: [(Cap, Counter); Cap::ALL.len()],
@@ -117,7 +118,8 @@ impl Meters {
             reaped: metrics::counter!(REAPED),
             unchecked: metrics::gauge!(UNCHECKED),
             behind: metrics::counter!(BEHIND),
-            failed_calls: metrics::counter!(FAILED_CALLS),
+            failed_calls: Failure::ALL
+                .map(|failure| (failure, metrics::counter!(FAILED_CALLS, "failure" => failure.as_str()))),
             resets: Reset::ALL.map(|why| (why, metrics::counter!(RESETS, "reason" => why.as_str()))),
             closes: Bye::ALL.map(|why| (why, metrics::counter!(CLOSES, "reason" => why.as_str()))),
             refusals: Cap::ALL.map(|cap| (cap, metrics::counter!(REFUSALS, "cap" => cap.as_str()))),
@@ -136,6 +138,13 @@ impl Meters {
     /// The longest lag since this was last asked.
     pub(crate) fn take_longest_lag(&self) -> Duration {
         Duration::from_millis(self.longest_lag_ms.swap(0, Ordering::Relaxed))
+    }
+
+    pub(crate) fn fail(&self, how: Failure) {
+        self.failed_calls
+            .iter()
+            .filter(|(each, _)| *each == how)
+            .for_each(|(_, counter)| counter.increment(1));
     }
 
     pub(crate) fn reset(&self, why: Reset) {

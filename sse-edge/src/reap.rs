@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use domain::{
+    failure::{Failed, Failure},
     ids::{BootId, UserId},
     limits,
 };
@@ -38,6 +39,15 @@ enum Error {
     Table(#[from] store::error::Error),
     #[error(transparent)]
     Queue(#[from] queue::error::Error),
+}
+
+impl Failed for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Table(error) => error.failure(),
+            Self::Queue(error) => error.failure(),
+        }
+    }
 }
 
 /// Looks now and then, and when a dead edge is taken off the list, until the edge stops.

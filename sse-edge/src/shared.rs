@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use domain::limits;
+use domain::{failure::Failed, limits};
 use queue::queues::Queues;
 use server::{auth::Verifier, clock::Clock};
 use store::table::Table;
@@ -76,11 +76,9 @@ impl Shared {
     }
 
     /// Logs and counts a call that failed for good. The caller goes on without it.
-    pub(crate) fn failed(&self, what: &str, error: &dyn std::error::Error) {
-        self.meters.failed_calls.increment(1);
-        let causes = std::iter::successors(error.source(), |error| error.source());
-        let causes = causes.fold(String::new(), |all, cause| all + ": " + &cause.to_string());
-        tracing::warn!("could not {what}: {error}{causes}");
+    pub(crate) fn failed(&self, what: &str, error: &impl Failed) {
+        self.meters.fail(error.failure());
+        tracing::warn!(failure = error.failure().as_str(), "could not {what}: {}", error.story());
     }
 
     /// Sleeps; false if the edge stops meanwhile.

@@ -30,6 +30,7 @@ mod cors;
 mod cost;
 mod cuts;
 mod doors;
+mod failures;
 mod head;
 mod hostile;
 mod hot;

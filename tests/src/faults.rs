@@ -81,6 +81,8 @@ pub enum Fault {
     /// AWS refuses with this status and error code: 500 `InternalServerError`,
     /// 400 `ThrottlingException`.
     Refuse(u16, &'static str),
+    /// The transaction is cancelled, with these codes for its first rows, and `None` for the others.
+    Cancel(&'static [&'static str]),
     /// `BatchGetItem` is answered with nothing but all its keys, unprocessed.
     Unprocessed,
     /// `BatchGetItem` reads the last of its keys, and leaves the others unprocessed.
@@ -179,6 +181,11 @@ impl Faults {
         let mut answered = self.0.answered.subscribe();
         let answered = answered.wait_for(|calls| calls.iter().any(&is));
         let _ = tokio::time::timeout(PATIENCE, answered).await.expect("such a call is made in time");
+    }
+
+    /// Plans no more faults.
+    pub fn forget(&self) {
+        self.plan().rules.clear();
     }
 
     /// Whether no fault is still to come.

@@ -3,7 +3,7 @@
 //! A job is only a hint. One that comes twice, late, never, or out of thin air does no harm: the
 //! outbox row says whether there is anything to do, and each member's view what.
 
-use domain::{job::Job, limits};
+use domain::{failure::Failed as _, job::Job, limits};
 use store::{keys, outbox::Turn};
 use tokio::time::Instant;
 
@@ -27,7 +27,8 @@ impl Fanout {
             if Instant::now() >= until {
                 return Err(error.into());
             }
-            tracing::warn!(thread.id = %job.thread, "could not post a job, so it goes on here: {error}");
+            let (failure, story) = (error.failure().as_str(), error.story());
+            tracing::warn!(failure, thread.id = %job.thread, "could not post a job, so it goes on here: {story}");
             match self.link(&job, until).await? {
                 Some(next) => job = next,
                 None => break,

@@ -5,6 +5,7 @@
 use domain::{
     envelope::News,
     event::Entry,
+    failure::Failed,
     ids::{ThreadId, UserId},
     job::Job,
     limits,
@@ -175,6 +176,7 @@ fn sift(fanned: impl IntoIterator<Item = Result<Told, Error>>) -> (Vec<Told>, Op
 }
 
 /// Says that the outbox row has to see to it.
-pub(super) fn left(thread: &ThreadId, error: &(dyn std::error::Error + 'static)) {
-    tracing::warn!(thread.id = %thread, error, "a fan-out in `{thread}` is left to the sweeper");
+pub(super) fn left(thread: &ThreadId, error: &impl Failed) {
+    let failure = error.failure().as_str();
+    tracing::warn!(failure, thread.id = %thread, "a fan-out is left to the sweeper: {}", error.story());
 }

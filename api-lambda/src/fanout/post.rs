@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     envelope::{Envelope, News, Recipient},
+    failure::Failed as _,
     ids::UserId,
     limits,
 };
@@ -31,7 +32,8 @@ impl Fanout {
         let mut queues: BTreeMap<String, Vec<Recipient<'_>>> = BTreeMap::new();
         for ((user, told), leases) in to.into_iter().zip(leases) {
             let leases = leases.unwrap_or_else(|error| {
-                tracing::warn!(user.id = %user, "could not look up queues, so nobody is told: {error}");
+                let (failure, story) = (error.failure().as_str(), error.story());
+                tracing::warn!(failure, user.id = %user, "could not look up queues, so nobody is told: {story}");
                 Vec::new()
             });
             for Lease { url, .. } in leases.into_iter().filter(|lease| lease.holder.is_some()) {
@@ -46,11 +48,13 @@ impl Fanout {
                 posts.push(self.queues.post(url, envelope.encode()));
             }
         }
-        for failure in join_all(posts).await.into_iter().filter_map(Result::err) {
-            match failure {
-                // Of an edge that died, until its lease runs out: everyday life.
-                Error::Gone => tracing::debug!("a queue is gone, so readers hear of it later"),
-                failure => tracing::warn!("could not post, so readers hear of it later: {failure}"),
+        for error in join_all(posts).await.into_iter().filter_map(Result::err) {
+            // Of an edge that died, until its lease runs out: everyday life.
+            if matches!(error, Error::Gone) {
+                tracing::debug!("a queue is gone, so readers hear of it later");
+            } else {
+                let (failure, story) = (error.failure().as_str(), error.story());
+                tracing::warn!(failure, "could not post, so readers hear of it later: {story}");
             }
         }
     }

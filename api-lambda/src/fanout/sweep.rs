@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{limits, wire::Seen};
+use domain::{failure::Failed as _, limits, wire::Seen};
 use futures_util::stream::{self, StreamExt as _};
 use store::{
     keys::{self, Key},
@@ -28,7 +28,8 @@ impl Fanout {
         let mut oldest = 0;
         for shard in 0..keys::SHARDS {
             let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
-                tracing::warn!("could not read shard `{shard}` of the outbox: {error}");
+                let (failure, story) = (error.failure().as_str(), error.story());
+                tracing::warn!(failure, "could not read shard `{shard}` of the outbox: {story}");
                 Vec::new()
             });
             let now = self.clock.now().as_millisecond();
@@ -54,14 +55,17 @@ impl Fanout {
         match self.table.owed(key).await {
             Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => self.see_to(&row, until).await,
             Ok(_) => {}
-            Err(error) => tracing::warn!("could not read the outbox row `{key}`: {error}"),
+            Err(error) => {
+                let (failure, story) = (error.failure().as_str(), error.story());
+                tracing::warn!(failure, "could not read the outbox row `{key}`: {story}");
+            }
         }
     }
 
     async fn see_to(&self, row: &OutboxRow, until: Instant) {
         if let Err(error) = self.take_up(row, until).await {
-            let cause = std::error::Error::source(&error);
-            tracing::warn!(thread.id = %row.thread, error = cause, "a fan-out is still not complete: {error}");
+            let (failure, story) = (error.failure().as_str(), error.story());
+            tracing::warn!(failure, thread.id = %row.thread, "a fan-out is still not complete: {story}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{job::Job, limits};
+use domain::{failure::Failed as _, job::Job, limits};
 use futures_util::future::join_all;
 use queue::queues::Received;
 use tokio::time::Instant;
@@ -26,8 +26,8 @@ impl Fanout {
             match received {
                 Ok(jobs) => self.work_all(jobs).await,
                 Err(error) => {
-                    let source = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(error = source, "cannot receive jobs, and tries again: {error}");
+                    let (failure, story) = (error.failure().as_str(), error.story());
+                    tracing::warn!(failure, "cannot receive jobs, and tries again: {story}");
                     stop.run_until_cancelled(tokio::time::sleep(REST)).await;
                 }
             }
@@ -41,7 +41,8 @@ impl Fanout {
         let done: Vec<Received> =
             jobs.into_iter().zip(done).filter_map(|(job, done)| done.then_some(job)).collect();
         if let Err(error) = self.queues.ack(&self.jobs, &done).await {
-            tracing::warn!("could not ack jobs, so they come again: {error}");
+            let (failure, story) = (error.failure().as_str(), error.story());
+            tracing::warn!(failure, "could not ack jobs, so they come again: {story}");
         }
     }
 
@@ -57,8 +58,8 @@ impl Fanout {
         };
         let worked = self.work(&job, until).await;
         if let Err(error) = &worked {
-            let cause = std::error::Error::source(error);
-            tracing::warn!(thread.id = %job.thread, error = cause, "a job is not done, and comes again: {error}");
+            let (failure, story) = (error.failure().as_str(), error.story());
+            tracing::warn!(failure, thread.id = %job.thread, "a job is not done, and comes again: {story}");
         }
         worked.is_ok()
     }

@@ -7,6 +7,7 @@
 pub mod cursor;
 pub mod envelope;
 pub mod event;
+pub mod failure;
 pub mod frame;
 pub mod ids;
 pub mod job;

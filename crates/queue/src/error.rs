@@ -1,6 +1,13 @@
 //! What can go wrong with a queue, by what the caller does about it.
 
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use domain::failure::{Failed, Failure};
+
+/// What a failure was caused by.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failed call to SQS.
 #[derive(Debug, thiserror::Error)]
@@ -10,24 +17,49 @@ pub enum Error {
     Gone,
     /// SQS asks for fewer calls: come back later.
     #[error("the queue service throttles")]
-    Throttled(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Anything else: come back soon; the outcome may be either.
+    Throttled(#[source] Cause),
+    /// SQS cannot be reached or failed: come back soon; the outcome may be either.
     #[error("the queue service is unavailable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Cause),
+    /// SQS does not take the request, and would not take it another time: a right is missing, or the request is wrong.
+    /// A person has to look.
+    #[error("the queue service refuses the request")]
+    Refused(#[source] Cause),
 }
 
-impl<E, R> From<SdkError<E, R>> for Error
+impl Failed for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Gone => Failure::Gone,
+            Self::Throttled(_) => Failure::Throttled,
+            Self::Unavailable(_) => Failure::Unavailable,
+            Self::Refused(_) => Failure::Refused,
+        }
+    }
+}
+
+/// By the codes of SQS (API reference, "Common Errors", and the errors of each action).
+impl<E> From<SdkError<E, HttpResponse>> for Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    fn from(error: SdkError<E, R>) -> Self {
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
-        match code {
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let answer = match &error {
+            SdkError::ServiceError(answer) => answer,
+            // No request was ever made.
+            SdkError::ConstructionFailure(_) => return Self::Refused(Box::new(error)),
+            _ => return Self::Unavailable(Box::new(error)),
+        };
+        match answer.err().code().unwrap_or_default() {
             "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" => Self::Gone,
-            "RequestThrottled" | "ThrottlingException" | "KmsThrottled" | "OverLimit" => {
+            "RequestThrottled" | "ThrottlingException" | "Throttling" | "KmsThrottled" | "OverLimit" => {
                 Self::Throttled(Box::new(error))
             }
+            // Of the same name a minute ago (`DeleteQueue`): SQS takes the new one soon.
+            "AWS.SimpleQueueService.QueueDeletedRecently" | "QueueDeletedRecently" => {
+                Self::Unavailable(Box::new(error))
+            }
+            _ if answer.raw().status().is_client_error() => Self::Refused(Box::new(error)),
             _ => Self::Unavailable(Box::new(error)),
         }
     }

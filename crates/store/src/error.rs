@@ -1,16 +1,31 @@
 //! What can go wrong with the table, by what the caller does about it.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+    types::CancellationReason,
+};
+use domain::failure::{Failed, Failure};
+
+/// What a failure was caused by.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failed operation on the table. Lost races are values, not errors.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// DynamoDB cannot be reached, throttles or failed: come back soon. A write may have happened.
+    /// DynamoDB cannot be reached or failed: come back soon. A write may have happened.
     #[error("the table is unavailable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(#[source] Cause),
+    /// DynamoDB asks for fewer calls: come back later. A write may have happened.
+    #[error("the table throttles")]
+    Throttled(#[source] Cause),
     /// Others were faster on every try: come back soon. Nothing was written.
     #[error("too many writers at once")]
     Contended,
+    /// DynamoDB does not take the request, and would not take it another time: a right or the table is missing, or
+    /// the request is wrong. A person has to look.
+    #[error("the table refuses the request")]
+    Refused(#[source] Cause),
     /// A row is not what this version writes: a person has to look.
     #[error("the row `{key}` cannot be read")]
     Corrupt {
@@ -18,7 +33,7 @@ pub enum Error {
         key: String,
         /// What is wrong with it.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
     /// The table is not there, or not Runnel's: the deployment is wrong.
     #[error("no table `{0}` in this account and region; check RUNNEL_TABLE, AWS_REGION and the endpoint")]
@@ -30,25 +45,80 @@ pub enum Error {
         name: String,
         /// What went wrong.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Cause,
     },
 }
 
-impl<E, R> From<SdkError<E, R>> for Error
+impl Error {
+    /// Whether it passes by itself, so that another try may succeed.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Throttled(_) | Self::Contended)
+    }
+}
+
+impl Failed for Error {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Unavailable(_) => Failure::Unavailable,
+            Self::Throttled(_) => Failure::Throttled,
+            Self::Contended => Failure::Contended,
+            Self::Refused(_) | Self::NoTable(_) | Self::NoDatabase { .. } => Failure::Refused,
+            Self::Corrupt { .. } => Failure::Corrupt,
+        }
+    }
+}
+
+/// By DynamoDB's codes (API reference, "Common Errors" and "Error handling with DynamoDB").
+impl<E> From<SdkError<E, HttpResponse>> for Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
-    fn from(error: SdkError<E, R>) -> Self {
-        Self::Unavailable(Box::new(error))
+    fn from(error: SdkError<E, HttpResponse>) -> Self {
+        let answer = match &error {
+            SdkError::ServiceError(answer) => answer,
+            // No request was ever made.
+            SdkError::ConstructionFailure(_) => return Self::Refused(Box::new(error)),
+            _ => return Self::Unavailable(Box::new(error)),
+        };
+        match answer.err().code().unwrap_or_default() {
+            // A write to one row meets a transaction that has the row.
+            "TransactionConflictException" | "ReplicatedWriteConflictException" => Self::Contended,
+            "ThrottlingException"
+            | "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+            | "LimitExceededException" => Self::Throttled(Box::new(error)),
+            // The same transaction, sent before, is still under way.
+            "TransactionInProgressException" => Self::Unavailable(Box::new(error)),
+            _ if answer.raw().status().is_client_error() => Self::Refused(Box::new(error)),
+            _ => Self::Unavailable(Box::new(error)),
+        }
+    }
+}
+
+/// What a cancelled transaction means: `None` if others were faster, and another try may succeed.
+///
+/// By the codes that DynamoDB gives for each item (API reference, `TransactWriteItems`, "TransactionCanceledException").
+pub(crate) fn cancelled(reasons: &[CancellationReason], error: impl Into<Cause>) -> Option<Error> {
+    let codes = || reasons.iter().filter_map(|reason| reason.code());
+    let is_lost =
+        |code: &str| matches!(code, "ConditionalCheckFailed" | "TransactionConflict" | "DuplicateItem");
+    let is_throttle = |code: &str| {
+        matches!(code, "ThrottlingError" | "ProvisionedThroughputExceeded" | "RequestLimitExceeded")
+    };
+    let is_refusal = |code: &str| !matches!(code, "None" | "") && !is_lost(code) && !is_throttle(code);
+    if codes().any(is_refusal) {
+        Some(Error::Refused(error.into()))
+    } else if codes().any(is_throttle) {
+        Some(Error::Throttled(error.into()))
+    } else {
+        None
     }
 }
 
 /// Whether a conditional write happened: a condition that does not hold is a value, not an error.
-pub(crate) fn held<T, E, R>(sent: Result<T, SdkError<E, R>>) -> Result<bool, Error>
+pub(crate) fn held<T, E>(sent: Result<T, SdkError<E, HttpResponse>>) -> Result<bool, Error>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     match sent {
         Ok(_) => Ok(true),

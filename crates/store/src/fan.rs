@@ -89,7 +89,7 @@ impl Table {
                 Ok(Outcome::Done) => attempt = 0,
                 Ok(Outcome::Cancelled) => attempt += 1,
                 // It may have happened; the view, read again, says.
-                Err(error @ Error::Unavailable(_)) => (attempt, failure) = (attempt + 1, error),
+                Err(error) if error.passes() => (attempt, failure) = (attempt + 1, error),
                 Err(error) => return Err(error),
             }
         }
@@ -138,7 +138,7 @@ impl Table {
                     return Ok(Told { user: user.clone(), cursor, exact: true, left: None });
                 }
                 Ok(Outcome::Cancelled) => {}
-                Err(error @ Error::Unavailable(_)) => failure = error,
+                Err(error) if error.passes() => failure = error,
                 Err(error) => return Err(error),
             }
         }

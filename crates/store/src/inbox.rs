@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::types::{Get, TransactGetItem};
+use aws_sdk_dynamodb::{
+    operation::transact_get_items::TransactGetItemsError,
+    types::{Get, TransactGetItem},
+};
 use domain::{
     cursor::Cursor,
     envelope::News,
@@ -13,7 +16,7 @@ use domain::{
 use jiff::Timestamp;
 
 use crate::{
-    error::{Error, held},
+    error::{Error, cancelled, held},
     keys::{self, Key},
     retry::{pause, tries},
     rows::{HeadRow, InboxRow},
@@ -67,14 +70,22 @@ impl Table {
         for attempt in tries() {
             pause(attempt).await;
             let get = Get::builder().table_name(&self.name).set_key(Some(key.item())).build();
-            let get = get.map_err(|e| Error::Unavailable(Box::new(e)))?;
+            let get = get.expect("a get has a table and a key");
             let wanted = TransactGetItem::builder().get(get).build();
             let got = match self.client.transact_get_items().transact_items(wanted).send().await {
                 Ok(got) => got.responses.unwrap_or_default().pop().and_then(|found| found.item),
-                Err(e) if e.as_service_error().is_some_and(|e| e.is_transaction_canceled_exception()) => {
-                    continue;
+                Err(error) => {
+                    let reasons = match error.as_service_error() {
+                        Some(TransactGetItemsError::TransactionCanceledException(cancelled)) => {
+                            cancelled.cancellation_reasons().to_vec()
+                        }
+                        _ => return Err(error.into()),
+                    };
+                    match cancelled(&reasons, error) {
+                        None => continue,
+                        Some(error) => return Err(error),
+                    }
                 }
-                Err(e) => return Err(e.into()),
             };
             return match got {
                 Some(item) => Ok(self.wire_head(&read(&key, item)?)),
@@ -169,7 +180,7 @@ impl Table {
             match held(set) {
                 Ok(_) => return Ok(()),
                 // It may be in conflict with a transaction that makes the inbox grow.
-                Err(error @ Error::Unavailable(_)) => failure = error,
+                Err(error) if error.passes() => failure = error,
                 Err(error) => return Err(error),
             }
         }

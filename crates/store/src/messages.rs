@@ -59,8 +59,8 @@ impl Table {
     /// Writes to `thread`: one entry of its log, and what changes with it.
     ///
     /// # Errors
-    /// [`Error::Contended`] in a thread with too many writers, [`Error::Unavailable`] if the
-    /// outcome is not known: in both cases the same key may be used again.
+    /// [`Error::Contended`] in a thread with too many writers, [`Error::Unavailable`] and [`Error::Throttled`] if
+    /// the outcome is not known: in all three cases the same key may be used again.
     pub async fn write(&self, origin: &Origin, thread: &ThreadId, asked: Asked<'_>) -> Result<Sent, Error> {
         self.decide(origin, |attempt| self.write_once(origin, thread, asked, attempt)).await
     }
@@ -126,7 +126,7 @@ impl Table {
         let heads = users.map(keys::head);
         let mut found = match self.get_many(&[views.as_slice(), heads.as_slice()].concat(), true).await {
             // The general path does without them.
-            Err(error @ Error::Unavailable(_)) => return Ok(Tried::Unknown(error)),
+            Err(error) if error.passes() => return Ok(Tried::Unknown(error)),
             found => found?,
         };
         let mut tx = self.begin(origin, entry)?;

@@ -34,16 +34,17 @@ impl Table {
         let mut failure = Error::Contended;
         for attempt in tries() {
             pause(attempt).await;
-            match once(attempt).await? {
-                Tried::Done(answer) => return Ok(answer),
-                Tried::Refused(answer) => {
+            match once(attempt).await {
+                Ok(Tried::Done(answer)) => return Ok(answer),
+                Ok(Tried::Refused(answer)) => {
                     let first = attempt == 0 && !origin.repeatable;
                     if first || self.known(origin).await?.is_none() {
                         return Ok(answer);
                     }
                 }
-                Tried::InVain => {}
-                Tried::Unknown(error) => failure = error,
+                Ok(Tried::InVain) | Err(Error::Contended) => {}
+                Ok(Tried::Unknown(error)) if error.passes() => failure = error,
+                Ok(Tried::Unknown(error)) | Err(error) => return Err(error),
             }
         }
         Err(failure)

@@ -52,7 +52,7 @@ impl Table {
             };
             let number = number.min(tail.number);
             let seen = |number| Seen { thread: thread.clone(), user: reader.clone(), number };
-            if number == view.seen && matches!(failure, Error::Unavailable(_)) {
+            if number == view.seen && !matches!(failure, Error::Contended) {
                 // A try before was marked, and its answer lost: whom it was to tell may not know.
                 return Ok(Marked::Committed(seen(number)));
             }
@@ -82,7 +82,7 @@ impl Table {
                     );
                 }
                 Ok(Outcome::Cancelled) => {}
-                Err(error @ Error::Unavailable(_)) => failure = error,
+                Err(error) if error.passes() => failure = error,
                 Err(error) => return Err(error),
             }
         }

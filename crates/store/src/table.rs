@@ -56,17 +56,23 @@ impl Table {
     pub async fn create(config: Config, name: &str) -> Result<(), Error> {
         let client = Client::from_conf(config);
         let attribute = |n: &str| {
-            AttributeDefinition::builder().attribute_name(n).attribute_type(ScalarAttributeType::S).build()
+            let built = AttributeDefinition::builder()
+                .attribute_name(n)
+                .attribute_type(ScalarAttributeType::S)
+                .build();
+            built.expect("an attribute has a name and a type")
         };
-        let part = |n: &str, t| KeySchemaElement::builder().attribute_name(n).key_type(t).build();
-        let built = |e| Error::Unavailable(Box::new(e));
+        let part = |n: &str, t| {
+            let built = KeySchemaElement::builder().attribute_name(n).key_type(t).build();
+            built.expect("a part of a key has a name and a type")
+        };
         let created = client
             .create_table()
             .table_name(name)
-            .attribute_definitions(attribute("pk").map_err(built)?)
-            .attribute_definitions(attribute("sk").map_err(built)?)
-            .key_schema(part("pk", KeyType::Hash).map_err(built)?)
-            .key_schema(part("sk", KeyType::Range).map_err(built)?)
+            .attribute_definitions(attribute("pk"))
+            .attribute_definitions(attribute("sk"))
+            .key_schema(part("pk", KeyType::Hash))
+            .key_schema(part("sk", KeyType::Range))
             .billing_mode(BillingMode::PayPerRequest)
             .send()
             .await;
@@ -75,8 +81,8 @@ impl Table {
             Err(e) if e.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => return Ok(()),
             Err(e) => return Err(e.into()),
         }
-        let ttl =
-            TimeToLiveSpecification::builder().attribute_name("exp").enabled(true).build().map_err(built)?;
+        let ttl = TimeToLiveSpecification::builder().attribute_name("exp").enabled(true).build();
+        let ttl = ttl.expect("a time to live has an attribute");
         client.update_time_to_live().table_name(name).time_to_live_specification(ttl).send().await?;
         Ok(())
     }
@@ -115,7 +121,7 @@ impl Table {
     /// DynamoDB reads as many of them as it has capacity or room for, and says which it has not.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] after [`limits::FUTILE_TRIES`] reads that bring nothing.
+    /// [`Error::Throttled`] after [`limits::FUTILE_TRIES`] reads that bring nothing.
     pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<HashMap<Key, Item>, Error> {
         let mut found = HashMap::with_capacity(keys.len());
         let mut wanted: Vec<Item> = keys.iter().map(Key::item).collect();
@@ -128,7 +134,7 @@ impl Table {
             }
             in_vain = if wanted.len() < before { 0 } else { in_vain + 1 };
             if in_vain == limits::FUTILE_TRIES {
-                return Err(Error::Unavailable("BatchGetItem leaves keys unprocessed each time".into()));
+                return Err(Error::Throttled("BatchGetItem leaves keys unprocessed each time".into()));
             }
             pause(in_vain + 1).await;
         }
@@ -148,7 +154,7 @@ impl Table {
             .set_keys(Some(keys))
             .consistent_read(consistent)
             .build()
-            .map_err(|e| Error::Unavailable(Box::new(e)))?;
+            .expect("a read of many has keys");
         let got = self.client.batch_get_item().request_items(&self.name, part).send().await?;
         for item in got.responses.and_then(|mut r| r.remove(&self.name)).unwrap_or_default() {
             if let Some(key) = Key::of(&item) {

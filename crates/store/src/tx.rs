@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
 use serde::Serialize;
 
 use crate::{
-    error::Error,
+    error::{Error, cancelled},
     keys::Key,
     retry::Tried,
     table::{Table, write},
@@ -28,8 +28,8 @@ pub(crate) struct Tx<'a> {
 pub(crate) enum Outcome {
     /// All of it happened.
     Done,
-    /// Nothing of it happened. Which condition failed is not asked: whoever lost a race reads
-    /// everything anew, the idempotency row first.
+    /// Nothing of it happened, since others were faster. Which condition failed is not asked: whoever lost a race
+    /// reads everything anew, the idempotency row first.
     Cancelled,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Tx<'a> {
         for (name, value) in values {
             put = put.expression_attribute_values(name, value);
         }
-        let put = put.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let put = put.build().expect("a put has a table and an item");
         self.items.push(TransactWriteItem::builder().put(put).build());
         Ok(())
     }
@@ -92,7 +92,7 @@ impl<'a> Tx<'a> {
         for (name, value) in values {
             built = built.expression_attribute_values(name, value);
         }
-        let built = built.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let built = built.build().expect("an update has a table, a key and an expression");
         self.items.push(TransactWriteItem::builder().update(built).build());
         Ok(())
     }
@@ -106,7 +106,7 @@ impl<'a> Tx<'a> {
         for (name, value) in values {
             check = check.expression_attribute_values(name, value);
         }
-        let check = check.build().map_err(|e| Error::Unavailable(Box::new(e)))?;
+        let check = check.build().expect("a check has a table, a key and a condition");
         self.items.push(TransactWriteItem::builder().condition_check(check).build());
         Ok(())
     }
@@ -124,13 +124,16 @@ impl<'a> Tx<'a> {
     /// retries, so a retry after a lost answer does not write twice (valid for ten minutes).
     ///
     /// # Errors
-    /// [`Error::Unavailable`]: the transaction may or may not have happened.
+    /// Those of [`Error`] that pass: the transaction may or may not have happened. [`Error::Refused`]: it has not.
     pub(crate) async fn commit(self) -> Result<Outcome, Error> {
         let sent = self.table.client.transact_write_items().set_transact_items(Some(self.items)).send().await;
         let Err(error) = sent else { return Ok(Outcome::Done) };
-        match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(_)) => Ok(Outcome::Cancelled),
-            _ => Err(error.into()),
-        }
+        let reasons = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                cancelled.cancellation_reasons().to_vec()
+            }
+            _ => return Err(error.into()),
+        };
+        cancelled(&reasons, error).map_or(Ok(Outcome::Cancelled), Err)
     }
 }

@@ -82,6 +82,7 @@ async fn suffer(
             Err(reset())
         }
         Fault::Refuse(status, code) => Ok(refusal(status, code)),
+        Fault::Cancel(codes) => Ok(cancelled(&request, codes)),
         Fault::Unprocessed => Ok(unprocessed(&request)),
         Fault::OneProcessed => one_processed(inner, request).await,
         Fault::Hold(Moment::Before, held) => {
@@ -111,6 +112,18 @@ fn reset() -> ConnectorError {
 fn refusal(status: u16, code: &str) -> HttpResponse {
     let body = format!(r#"{{"__type":"com.amazonaws#{code}","message":"a fault that was asked for"}}"#);
     answer(status, body)
+}
+
+/// A transaction that does not happen.
+fn cancelled(request: &HttpRequest, codes: &[&str]) -> HttpResponse {
+    let rows = read(request.body())["TransactItems"].as_array().expect("a transaction").len();
+    let codes = codes.iter().chain(std::iter::repeat(&"None")).take(rows);
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb#TransactionCanceledException",
+        "message": "a fault that was asked for",
+        "CancellationReasons": codes.map(|code| json!({"Code": code})).collect::<Vec<_>>(),
+    });
+    answer(400, body.to_string())
 }
 
 /// A read of many rows of which none is read.
