@@ -12,6 +12,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import provider
 from account import Wrong, free, parameters_of, there
 from samtranslator.yaml_helper import yaml_parse
 
@@ -65,12 +66,21 @@ def built_for(folder, architecture):
     if not programs:
         raise Wrong(f"{folder} contains no function: run `sam build` first")
     for program in programs:
-        machine = MACHINES.get(program.read_bytes()[18], "an unknown architecture")
+        machine, build = machine_of(program), f"run `sam build --parameter-overrides Architecture={architecture}`"
+        if machine is None:
+            raise Wrong(f"{program.parent.name} is no program for {' or '.join(MACHINES.values())}: {build}")
         if machine != architecture:
             raise Wrong(
                 f"{program.parent.name} is built for {machine}, but must run on {architecture}: "
-                f"run `sam build --parameter-overrides Architecture={architecture}`, or deploy with Architecture={machine}"
+                f"{build}, or deploy with Architecture={machine}"
             )
+
+
+def machine_of(program):
+    """The architecture of an ELF file, or None."""
+    with program.open("rb") as file:
+        head = file.read(20)
+    return MACHINES.get(head[18]) if head.startswith(b"\x7fELF") and len(head) == 20 else None
 
 
 def keeps_rules(template, values):
@@ -103,6 +113,7 @@ def check(arguments):
     stack = there(args.stack_name)
     values = whole(template, given, parameters_of(stack))
     keeps_rules(template, values)
+    provider.check(values["JwtIssuer"], values["JwksUrl"])
     built_for(args.built, values["Architecture"])
     free(args.stack_name, stack, values["Stage"])
 

@@ -27,6 +27,8 @@ default_parts=(lint deploy "${test_parts[@]}" sim)
 # Installs what the tests of a part start.
 prepare() {
     case $1 in
+        # A tool that cannot be had is left out, aloud.
+        deploy) have skopeo skopeo && have umoci umoci ;;
         processes) command -v curl >/dev/null || debian curl ;;
         browser)
             command -v chromium >/dev/null && command -v chromedriver >/dev/null || debian chromium chromium-driver
@@ -89,6 +91,7 @@ lint_workflows() {
 
 # The templates: that CloudFormation would take them, and that they fit the code. Deploys nothing.
 part_deploy() {
+    prepare deploy
     install_tools
     "$tools/cfn-lint" template.yaml infra/*.yaml
     "$tools/python" -B -m unittest discover --start-directory tests/deploy

@@ -35,7 +35,6 @@ use crate::{
     pings::Pings,
     reap, rounds, routes,
     shared::{Allowance, CHECKS, Shared, TENDING_CALLS},
-    vital::Vital,
 };
 
 /// What an edge is built from.
@@ -68,7 +67,6 @@ impl Edge {
         let (heads, wanted) = Heads::new();
         let now = Instant::now();
         let shared = Arc::new(Shared {
-            vital: Vital::new(&config, now),
             pings: Pings::new(now, config.ping()),
             table,
             queues,

@@ -2,7 +2,10 @@
 //! confirmed less than [`limits::BEAT_LAPSE`] ago by its own clock, so after a pause too.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,6 +22,7 @@ use tokio::{
 pub(crate) struct Fresh {
     named: Mutex<Named>,
     confirmed: Notify,
+    begun: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -29,7 +33,11 @@ struct Named {
 
 impl Fresh {
     pub(crate) fn new(boot: BootId) -> Self {
-        Self { named: Mutex::new(Named { boot, confirmed_at: None }), confirmed: Notify::new() }
+        Self {
+            named: Mutex::new(Named { boot, confirmed_at: None }),
+            confirmed: Notify::new(),
+            begun: AtomicBool::new(false),
+        }
     }
 
     fn named(&self) -> MutexGuard<'_, Named> {
@@ -68,9 +76,15 @@ impl Fresh {
         let mut named = self.named();
         if named.boot == *boot {
             named.confirmed_at = Some(sent_at);
+            self.begun.store(true, Ordering::Relaxed);
             drop(named);
             self.confirmed.notify_waiters();
         }
+    }
+
+    /// Whether any beat was ever confirmed, under whatever name.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// The name counts no more; another one does as soon as it is confirmed.

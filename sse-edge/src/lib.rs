@@ -46,4 +46,3 @@ mod tend;
 mod timed;
 mod typing;
 mod user_streams;
-mod vital;

@@ -119,7 +119,6 @@ impl<F: FnOnce()> Drop for Over<F> {
 async fn pump(shared: &Arc<Shared>, url: &str, of: Option<&Arc<UserStreams>>) {
     let mut acks = FuturesUnordered::new();
     let (mut failures, mut gone) = (0, 0);
-    let _running = shared.vital.pump(Instant::now());
     loop {
         shared.fresh.sometime().await;
         match receive(shared, url, &mut acks).await {
@@ -127,7 +126,6 @@ async fn pump(shared: &Arc<Shared>, url: &str, of: Option<&Arc<UserStreams>>) {
             Ok(_) if shared.fresh.now().is_none() => {}
             Ok(batch) => {
                 (failures, gone) = (0, 0);
-                shared.vital.received(Instant::now());
                 deliver(shared, &batch, of);
                 if !batch.is_empty() && acks.len() < ACKS {
                     acks.push(ack(shared, url, batch));

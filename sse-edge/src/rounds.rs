@@ -74,9 +74,7 @@ async fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
             due.push(user);
         }
     }
-    let oldest = looked.oldest.unwrap_or(now).min(now);
-    shared.vital.unchecked_since(oldest);
-    let oldest = now - oldest;
+    let oldest = now - looked.oldest.unwrap_or(now).min(now);
     shared.meters.unchecked.set(oldest.as_secs_f64());
     for batch in due.chunks(BATCH) {
         shared.tracker.spawn(check(shared.clone(), batch.to_vec()));

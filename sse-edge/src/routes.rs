@@ -10,7 +10,6 @@ use axum::{
 };
 use http::header;
 use server::problem::{Kind, Problem};
-use tokio::time::Instant;
 
 use crate::{open, poll, shared::Shared};
 
@@ -33,14 +32,15 @@ async fn health() -> Json<serde_json::Value> {
     Json(serde_json::json!({"status": "ok"}))
 }
 
-/// Whether new streams should come here.
+/// Whether new streams should come here. It says nothing of DynamoDB and SQS once the edge has begun: an orchestrator
+/// replaces an edge that is not ready, and all edges would be replaced while one of the two is away.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let not = if shared.is_draining() {
         Some("this edge is shutting down: open streams on another edge")
-    } else if shared.fresh.now().is_none() {
-        Some("the heartbeat of this edge is not confirmed: see its log")
+    } else if !shared.fresh.has_begun() {
+        Some("the first heartbeat of this edge is not confirmed: see its log")
     } else {
-        shared.vital.stalled(Instant::now())
+        None
     };
     match not {
         Some(why) => Problem::new(Kind::Unavailable(5), why).into_response(),

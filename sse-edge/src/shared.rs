@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     caps::Addresses, config::EdgeArgs, edges::Edges, engine::Engine, fresh::Fresh, heads::Heads, hub::Hub,
-    metrics::Meters, own_queue::OwnQueue, pings::Pings, vital::Vital,
+    metrics::Meters, own_queue::OwnQueue, pings::Pings,
 };
 
 /// Calls that the tending of all users together may have under way: a fleet that comes back after
@@ -44,7 +44,6 @@ pub(crate) struct Shared {
     pub(crate) pings: Pings,
     pub(crate) addresses: Arc<Addresses>,
     pub(crate) fresh: Fresh,
-    pub(crate) vital: Vital,
     pub(crate) edges: Edges,
     pub(crate) own_queue: OwnQueue,
     pub(crate) meters: Meters,

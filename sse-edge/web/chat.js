@@ -6,10 +6,12 @@ import { Runnel, uuid } from "./runnel.js";
 import { Sends } from "./sends.js";
 import { Store } from "./store.js";
 
-/** How often presence is asked for while the page is looked at, in milliseconds. */
-const PRESENCE_MS = 20_000;
+/** How often presence is asked for while the page is looked at, in milliseconds. Each time costs several reads. */
+const PRESENCE_MS = 60_000;
+/** Who comes back to a thread within this time is told what was known before, in milliseconds. */
+const PRESENCE_AGAIN_MS = 30_000;
 /** How long an answer about presence is believed, in milliseconds. */
-const PRESENCE_LIFE_MS = 60_000;
+const PRESENCE_LIFE_MS = 90_000;
 /** At most one "typing" in this time, in milliseconds; it is shown for twice as long. */
 const TYPING_MS = 3_000;
 /** How long the reader must have a message in view before it counts as seen, in milliseconds. */
@@ -19,6 +21,8 @@ const AGAIN_MS = 3_000;
 
 export class Chat {
   #presence = new Map();
+  /** When presence was last asked for in each thread. */
+  #presenceAt = new Map();
   #toSee = new Map();
   #asked = new Set();
   #typed = { thread: null, at: 0 };
@@ -66,7 +70,7 @@ export class Chat {
   start() {
     this.client.start();
     this.sends.restore();
-    this.#interval = setInterval(() => this.looking() && this.#askPresence(), PRESENCE_MS);
+    this.#interval = setInterval(() => this.#askPresence(), PRESENCE_MS);
   }
 
   stop() {
@@ -80,6 +84,7 @@ export class Chat {
   wake(force = false) {
     this.client.check(force);
     this.sends.wake();
+    this.#askPresence();
     this.see();
   }
 
@@ -243,8 +248,9 @@ export class Chat {
   // ---- presence and typing -------------------------------------------------------------------
 
   async #askPresence() {
-    const id = this.open;
-    if (!id) return;
+    const [id, now] = [this.open, Date.now()];
+    if (!id || !this.looking() || now - (this.#presenceAt.get(id) ?? 0) < PRESENCE_AGAIN_MS) return;
+    this.#presenceAt.set(id, now);
     try {
       const { items } = await this.client.presence(id);
       for (const { user, online } of items) this.#presence.set(user, { online, until: Date.now() + PRESENCE_LIFE_MS });

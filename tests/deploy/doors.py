@@ -1,4 +1,7 @@
-"""The public doors of a deployment: the HTTP API, and the stream behind the load balancer."""
+"""The public doors of a deployment: the HTTP API, and the stream behind the load balancer.
+
+CloudFront is not among them: no emulator passes a stream through its VPC origin.
+"""
 
 import http.client
 import json
@@ -8,10 +11,10 @@ from urllib.parse import urlsplit
 class Doors:
     """An emulator serves all hosts at one address and tells them apart by their names."""
 
-    def __init__(self, endpoint, api_id, balancer, word):
+    def __init__(self, endpoint, api_id, balancer):
         at = urlsplit(endpoint)
         self.address = (at.hostname, at.port)
-        self.api, self.balancer, self.word = f"{api_id}.execute-api.localhost", balancer, word
+        self.api, self.balancer = f"{api_id}.execute-api.localhost", balancer
 
     def ask(self, method, path, token=None, body=None, headers=(), host=None):
         """Status, headers and body of an answer of the API."""
@@ -36,10 +39,9 @@ class Doors:
         assert status < 300, f"{method} {path}: {status} {answer}"
         return answer
 
-    def behind(self, path, word=True):
+    def behind(self, path):
         """Status of an edge's answer through the load balancer."""
-        headers = {"X-Runnel-Origin": self.word} if word else {}
-        return self.ask("GET", path, headers=headers, host=self.balancer)[0]
+        return self.ask("GET", path, host=self.balancer)[0]
 
     def stream(self, token, cursor=None):
         return Stream(self, token, cursor)
@@ -50,7 +52,7 @@ class Stream:
 
     def __init__(self, doors, token, cursor):
         self.connection = http.client.HTTPConnection(*doors.address, timeout=60)
-        headers = {"Host": doors.balancer, "X-Runnel-Origin": doors.word, "Authorization": f"Bearer {token}"}
+        headers = {"Host": doors.balancer, "Authorization": f"Bearer {token}"}
         if cursor:
             headers["Last-Event-ID"] = cursor
         self.connection.request("GET", "/v1/events", None, headers)

@@ -5,8 +5,12 @@
 ministack knows no rights by leading keys, so that an edge writes no thread is left to test_rights.py. It
 asks for a right sqs:DeleteMessageBatch that AWS does not have (DeleteMessage grants both), so acks fail here
 and envelopes come twice, which changes nothing that is asked.
+
+ministack has no VPC origins. So CloudFront gets the load balancer as an origin on the internet here, and all requests
+go to the load balancer itself. What CloudFront and a load balancer of bytes do, test_edge.py holds by the template.
 """
 
+import json
 import subprocess
 import sys
 import time
@@ -18,6 +22,7 @@ from cloud import ROOT, Cloud, Issuer, free_port, listens, until
 from cold import emulators_in, small, starts_soon
 from doors import Doors
 from relay import Relay
+from samtranslator.yaml_helper import yaml_parse
 
 STACK, STAGE = "runnel-story", "story"
 
@@ -37,6 +42,17 @@ def check(cloud, built, *given):
     """What infra/check.py says; nothing, if all is well."""
     command = [sys.executable, "-B", str(ROOT / "infra/check.py"), "--built", str(Path(built).parent), *given]
     return subprocess.run(command, env=cloud.environment, text=True, capture_output=True).stderr
+
+
+def without_vpc_origin(built):
+    """Takes out of the edges' template what ministack cannot make."""
+    path = Path(built).parent / "Edge/template.yaml"
+    edge = yaml_parse(path.read_text())
+    edge["Resources"].pop("Origin", None)
+    for origin in edge["Resources"]["Front"]["Properties"]["DistributionConfig"]["Origins"]:
+        if origin.pop("VpcOriginConfig", None):
+            origin["CustomOriginConfig"] = {"OriginProtocolPolicy": "http-only"}
+    path.write_text(json.dumps(edge))
 
 
 def deploy(cloud, issuer, built):
@@ -84,9 +100,7 @@ def outputs(cloud):
 
 
 def doors_of(cloud, out):
-    resources = cloud.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
-    [edge] = [r["PhysicalResourceId"] for r in resources if r["LogicalResourceId"] == "Edge"]
-    return Doors(cloud.endpoint, out["ApiId"], out["LoadBalancer"], edge.split("/")[2])
+    return Doors(cloud.endpoint, out["ApiId"], out["LoadBalancer"])
 
 
 def as_role(cloud, arn):
@@ -244,7 +258,7 @@ def an_edge_dies(cloud, issuer, out, program):
     before = queues_of(cloud)
     edge, port = run_edge(cloud, issuer, out, program, 3, RUNNEL_QUEUES="per-edge")
     until("it listens", lambda: listens(port))
-    Doors(f"http://127.0.0.1:{port}", "", "edge", "").stream(issuer.token("dave")).next("hello")
+    Doors(f"http://127.0.0.1:{port}", "", "edge").stream(issuer.token("dave")).next("hello")
     [queue] = until("it has made its queue", lambda: queues_of(cloud) - before)
     edge.kill()
     edge.wait(30)
@@ -295,6 +309,7 @@ def it_is_taken_down(cloud, issuer, out, built, edge):
 
 def main(built, ministack, program):
     issuer = Issuer()
+    without_vpc_origin(built)
     with Cloud(ministack) as cloud:
         deploy(cloud, issuer, built)
         out = outputs(cloud)
@@ -306,7 +321,6 @@ def main(built, ministack, program):
         only_tokens_come_in(doors, issuer)
         edge, port = start_edge(cloud, issuer, out, program, 1)
         until("the edge is reached", lambda: doors.behind("/v1/ready") == 200)
-        assert doors.behind("/v1/ready", word=False) == 403, "only CloudFront comes in"
         thread, stream = messages_come_through(doors, alice, bob)
         orphan = an_edge_dies(cloud, issuer, out, program)
         group = a_large_group_hears(cloud, doors, alice, bob, out)

@@ -13,13 +13,14 @@ WATCHED = {
     ("AWS/Lambda", "IteratorAge"),  # the table's stream
     ("AWS/Lambda", "Throttles"),
     ("AWS/ApiGateway", "5xx"),
-    ("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count"),
+    ("AWS/NetworkELB", "UnHealthyHostCount"),
     ("AWS/DynamoDB", "WriteThrottleEvents"),
     ("AWS/DynamoDB", "ReadThrottleEvents"),
     ("ours", "OutboxOldestSeconds"),
     ("ours", "EdgeOldestUncheckedSeconds"),
     ("ours", "EdgeLag"),
     ("ours", "Unreadable"),
+    ("ours", "Failures"),
 }
 ALL_ALARMS = of_type(ALARMS, "AWS::CloudWatch::Alarm")
 FILTERS = of_type(ALARMS, "AWS::Logs::MetricFilter")
@@ -43,17 +44,35 @@ class Alarms(unittest.TestCase):
         for name, alarm in ALL_ALARMS.items():
             self.assertEqual(alarm["AlarmActions"], [{"Ref": "Topic"}], name)
             self.assertGreater(len(alarm["AlarmDescription"]), 40, name)
-            # AWS counts nothing under a measure without its dimension.
-            self.assertEqual("Dimensions" in alarm, alarm["Namespace"] != OURS, name)
+            # Nothing is counted under a measure without its dimension.
+            self.assertEqual("Dimensions" in alarm, alarm["Namespace"] != OURS or alarm["MetricName"] == "Failures", name)
+
+    def test_nobody_is_told_of_an_alarm_that_has_just_been_made(self):
+        for name, alarm in ALL_ALARMS.items():
+            self.assertIn(alarm["TreatMissingData"], ("notBreaching", "missing"), name)
+            # Missing data after there was some is told.
+            self.assertEqual("InsufficientDataActions" in alarm, alarm["TreatMissingData"] == "missing", name)
+
+    def test_failed_calls_are_counted_by_the_kinds_that_the_programs_log(self):
+        kinds = set(re.findall(r'=> "(\w+)"', read("crates/domain/src/failure.rs")))
+        watched = [d["Value"] for a in ALL_ALARMS.values() for d in a.get("Dimensions", []) if d["Name"] == "failure"]
+        self.assertEqual(watched, ["refused"])
+        self.assertLessEqual(set(watched), kinds)
+        counted = {f["LogGroupName"]["Ref"] for f in FILTERS.values() if transformation(f)["MetricName"] == "Failures"}
+        self.assertEqual(counted, {"ApiLogs", "FanoutLogs", "EdgeLogs"})
+        for path in ("api-lambda/src/answer.rs", "api-lambda/src/fanout/drive.rs"):
+            self.assertRegex(read(path), r"tracing::warn!\(failure, ")
+        self.assertIn("failure = error.failure()", read("sse-edge/src/shared.rs"))
 
     def test_alarms_look_at_what_is_deployed(self):
         given = properties(MAIN, "Alarms")["Parameters"]
         resources = {
             "TableName": "Table", "ApiId": "HttpApi", "ApiFunction": "ApiFunction", "FanoutFunction": "FanoutFunction",
             "JobQueue": "JobQueue", "DeadJobs": "DeadJobs", "LoadBalancer": "Edge",
+            "TargetGroup": "Edge",
         }
         for name, alarm in ALL_ALARMS.items():
-            for dimension in alarm.get("Dimensions", []):
+            for dimension in (d for d in alarm.get("Dimensions", []) if d["Name"] != "failure"):
                 parameter = dimension["Value"]["Ref"]
                 self.assertIn(f"'{resources[parameter]}'", str(given[parameter]), name)
         # CloudWatch knows a load balancer by this, and not by its address.

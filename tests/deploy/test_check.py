@@ -4,6 +4,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from stack import ROOT, template
 
@@ -32,7 +33,7 @@ class Check(unittest.TestCase):
             "JwtAudience=": "aud", "Architecture=arm": "arm64, x86_64", "LogDays=10": "CloudWatch",
             "MinEdges=0": "from 1", "RequestsPerSecond=many": "whole number", "StreamsPerEdge=50000": "18000",
             "AllowedOrigins=https://a.example/,https://b.example": "without a path", "EdgeImage=runnel-edge": "tag",
-            "Domain=https://chat.example.com": "without https", "VpcId=default": "vpc-",
+            "Domain=https://chat.example.com": "without https", "VpcId=default": "vpc-", "Zones=a,b": "us-west-1a",
             "DomainCertificate=arn:aws:acm:eu-central-1:123456789012:certificate/x": "us-east-1",
             "AlarmEmail=ops": "ops@example.com", "Queues=both": "per-user, per-edge",
         }.items():
@@ -46,7 +47,7 @@ class Check(unittest.TestCase):
     def test_parameters_that_need_another_name_it(self):
         certificate = "DomainCertificate=arn:aws:acm:us-east-1:123456789012:certificate/x"
         for given, word in (
-            (["Domain=chat.example.com"], "DomainCertificate"), (["Domain=chat.example.com", certificate], "EdgeCertificate"),
+            (["Domain=chat.example.com"], "DomainCertificate"), (["Domain=chat.example.com", certificate], None), ([certificate], "Domain"),
             (["VpcId=vpc-1"], "SubnetIds"), (["VpcId=vpc-1", "SubnetIds=subnet-1,subnet-2"], None), ([], None),
         ):
             with self.subTest(given):
@@ -68,6 +69,25 @@ class Check(unittest.TestCase):
             program.write_bytes(b"\x7fELF" + bytes(14) + b"\x3e\0")
             check.built_for(Path(folder), "x86_64")
             self.says("ApiFunction", "x86_64", "Architecture=arm64", call=lambda: check.built_for(Path(folder), "arm64"))
+
+    def test_a_file_for_no_known_machine_is_built_again(self):
+        elf = b"\x7fELF" + bytes(14)
+        for content in (b"", b"#!/bin/sh\n", elf, elf + b"\x3e", elf + b"\xf3\0", b"\xcf\xfa\xed\xfe" + bytes(14) + b"\x3e\0"):
+            with self.subTest(content), tempfile.TemporaryDirectory() as folder:
+                program = Path(folder) / "ApiFunction/bootstrap"
+                program.parent.mkdir()
+                program.write_bytes(content)
+                self.says(
+                    "ApiFunction is no program for x86_64 or arm64: run `sam build --parameter-overrides Architecture=arm64`",
+                    call=lambda: check.built_for(Path(folder), "arm64"),
+                )
+
+    def test_the_provider_is_checked_with_the_values_of_the_stack(self):
+        kept = {"JwtIssuer": "https://id.example.com", "JwksUrl": "https://id.example.com/keys"}
+        stack = {"Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in kept.items()]}
+        with mock.patch("check.there", return_value=stack), mock.patch("provider.check", side_effect=check.Wrong("stop")) as called:
+            self.says("stop", call=lambda: check.check(["Stage=prod", "JwtAudience=runnel"]))
+        called.assert_called_once_with(*kept.values())
 
     def test_every_parameter_says_what_it_may_be(self):
         for name, parameter in TEMPLATE["Parameters"].items():

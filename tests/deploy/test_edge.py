@@ -21,23 +21,55 @@ def attributes(name, field):
     return {a["Key"]: a["Value"] for a in properties(EDGE, name)[field]}
 
 
+def texts(part):
+    """Every description in a resource, however deep."""
+    if isinstance(part, list):
+        return [text for each in part for text in texts(each)]
+    if not isinstance(part, dict):
+        return []
+    found = [value for name, value in part.items() if name in ("Description", "GroupDescription")]
+    return found + [text for value in part.values() for text in texts(value)]
+
+
 class Edge(unittest.TestCase):
     def test_a_stream_outlives_everything_between_it_and_the_browser(self):
         ping = limit_seconds("PING")
-        balancer = attributes("Balancer", "LoadBalancerAttributes")
-        self.assertEqual(balancer["idle_timeout.timeout_seconds"], "120")
         edges = self.origin("edge")
-        self.assertGreaterEqual(edges["CustomOriginConfig"]["OriginReadTimeout"], 2 * ping)
+        self.assertGreaterEqual(edges["VpcOriginConfig"]["OriginReadTimeout"], 2 * ping)
         self.assertNotIn("ResponseCompletionTimeout", edges)
-        self.assertEqual(properties(EDGE, "Targets")["ProtocolVersion"], "HTTP1")
+        # A connection that is silent for 350 s is cut (Network Load Balancers, "Connection idle timeout").
+        self.assertLess(2 * ping, 350)
+        self.assertEqual({properties(EDGE, name)["Protocol"] for name in ("Listener", "Targets")}, {"TCP"})
 
     def test_an_edge_has_the_time_to_end_its_streams(self):
         drain = read("sse-edge/src/drain.rs")
         waits = sum(int(s) for s in re.findall(r"_WAIT: Duration = Duration::from_secs\((\d+)\)", drain))
         self.assertGreaterEqual(waits, 25)
         self.assertLessEqual(int(SET["RUNNEL_DRAIN_SECONDS"]) + waits, CONTAINER["StopTimeout"])
-        delay = attributes("Targets", "TargetGroupAttributes")["deregistration_delay.timeout_seconds"]
-        self.assertEqual(int(delay), CONTAINER["StopTimeout"])
+
+    def test_nobody_cuts_the_streams_of_an_edge_that_is_let_go_or_unwell(self):
+        given = attributes("Targets", "TargetGroupAttributes")
+        self.assertEqual(given["deregistration_delay.connection_termination.enabled"], "false")
+        self.assertEqual(given["target_health_state.unhealthy.connection_termination.enabled"], "false")
+        # Only then comes the signal on which it says `bye`.
+        self.assertLessEqual(int(given["deregistration_delay.timeout_seconds"]), 60)
+
+    def test_an_upgrade_replaces_one_edge_or_a_quarter_of_them_at_a_time(self):
+        percent = properties(EDGE, "Service")["DeploymentConfiguration"]["MaximumPercent"]
+        names = {"RunsOne": 1, "RunsTwo": 2, "RunsThree": 3}
+        for least in range(1, 30):
+            # With autoscaling there may be more of them.
+            for running in range(least, 200):
+                chosen = percent
+                while isinstance(chosen, dict):
+                    name, holds, otherwise = chosen["Fn::If"]
+                    chosen = holds if names[name] == least else otherwise
+                more = running * chosen // 100 - running
+                self.assertGreaterEqual(more, 1, f"{running} edges, of {least} at least, are never replaced")
+                if least >= 4:
+                    self.assertLessEqual(more, max(1, running / 4))
+        # Without autoscaling ECS begins with one.
+        self.assertIn({"Fn::Not": [{"Condition": "Scales"}]}, EDGE["Conditions"]["RunsOne"]["Fn::Or"])
 
     def test_an_edge_writes_no_file_is_nobody_and_may_hold_its_streams(self):
         self.assertTrue(CONTAINER["ReadonlyRootFilesystem"])
@@ -45,9 +77,6 @@ class Edge(unittest.TestCase):
         (files,) = CONTAINER["Ulimits"]
         # Beside each user's stream there may be a receive from a queue.
         self.assertGreater(files["SoftLimit"], 2 * limit("CONNECTIONS"))
-        dockerfile = read("infra/edge.Dockerfile")
-        self.assertIn("\nFROM scratch\n", dockerfile)
-        self.assertIn(f"\nUSER {CONTAINER['User']}:", dockerfile)
 
     def test_more_edges_are_started_before_one_is_full(self):
         most = template("template.yaml")["Parameters"]["StreamsPerEdge"]
@@ -82,18 +111,42 @@ class Edge(unittest.TestCase):
         self.assertEqual(behaviours, [("/v1/events*", "edge"), ("/v1/*", "api")])
         self.assertEqual(DISTRIBUTION["DefaultCacheBehavior"]["TargetOriginId"], "edge")
 
-    def test_an_edge_believes_an_address_only_of_who_knows_the_word_of_this_stack(self):
+    def test_an_edge_believes_an_address_that_only_cloudfront_can_send(self):
         self.assertEqual(SET["RUNNEL_ADDRESS_HEADER"], "CloudFront-Viewer-Address")
         for behaviour in (b for b in BEHAVIOURS if b["TargetOriginId"] == "edge"):
             self.assertEqual(behaviour["OriginRequestPolicyId"], VIEWER_AND_CLOUDFRONT)
-        (default,) = properties(EDGE, "Listener")["DefaultActions"]
-        self.assertEqual(default["FixedResponseConfig"]["StatusCode"], "403")
-        (asked,) = properties(EDGE, "FromCloudFront")["Conditions"]
-        (told,) = self.origin("edge")["OriginCustomHeaders"]
-        self.assertEqual(asked["HttpHeaderConfig"]["HttpHeaderName"], told["HeaderName"])
-        self.assertEqual(asked["HttpHeaderConfig"]["Values"], [told["HeaderValue"]])
+        balancer = properties(EDGE, "Balancer")
+        self.assertEqual((balancer["Scheme"], balancer["Type"]), ("internal", "network"))
+        edge, way = self.origin("edge"), properties(EDGE, "Origin")["VpcOriginEndpointConfig"]
+        self.assertEqual(edge["VpcOriginConfig"]["VpcOriginId"], {"Fn::GetAtt": ["Origin", "Id"]})
+        self.assertEqual(way["Arn"], {"Ref": "Balancer"})
+        self.assertEqual(way["HTTPPort"], properties(EDGE, "Listener")["Port"])
+        self.assertNotIn("CustomOriginConfig", edge)
         (entry,) = properties(EDGE, "EdgeGroup")["SecurityGroupIngress"]
         self.assertEqual(entry["SourceSecurityGroupId"], {"Fn::GetAtt": ["BalancerGroup", "GroupId"]})
+
+    def test_cloudfront_takes_the_load_balancer_as_its_origin(self):
+        """By its developer guide, "Restrict access with VPC origins", "Prerequisites"."""
+        balancer = properties(EDGE, "Balancer")
+        self.assertEqual(balancer["IpAddressType"], "ipv4")
+        self.assertTrue(balancer["SecurityGroups"])
+        self.assertNotIn("Certificates", properties(EDGE, "Listener"))
+        self.assertEqual(EDGE["Resources"]["Origin"]["DependsOn"], "Listener")
+        self.assertEqual(properties(EDGE, "GatewayAttachment")["VpcId"], {"Ref": "Vpc"})
+        (_, made, _) = balancer["Subnets"]["Fn::If"]
+        routed = {r["SubnetId"]["Ref"] for r in of_type(EDGE, "AWS::EC2::SubnetRouteTableAssociation").values()}
+        self.assertEqual([s["Ref"] for s in made if s["Ref"] in routed], [], "its subnets are private")
+
+    def test_ec2_takes_every_description(self):
+        """By the API reference, `AuthorizeSecurityGroupIngress` and `CreateSecurityGroup`."""
+        descriptions = []
+        for stack in ALL.values():
+            for resource in stack["Resources"].values():
+                if resource["Type"].startswith("AWS::EC2::"):
+                    descriptions += texts(resource.get("Properties", {}))
+        self.assertGreaterEqual(len(descriptions), 3)
+        for text in descriptions:
+            self.assertRegex(text, r"\A[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}\Z")
 
     def test_api_gateway_is_asked_under_its_own_name(self):
         (behaviour,) = [b for b in BEHAVIOURS if b["TargetOriginId"] == "api"]

@@ -1,5 +1,7 @@
 //! The HTTP API, by status and body.
 
+use futures_util::future::join_all;
+use http::StatusCode;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
 use tests::{http::Api, sse::Stream, world::World};
@@ -171,4 +173,18 @@ async fn presence_tells_who_has_a_stream() {
     let online =
         |n: usize| (presence.body["items"][n]["user"].clone(), presence.body["items"][n]["online"].clone());
     assert_eq!([online(0), online(1)], [(json!("alice"), json!(false)), (json!("bob"), json!(true))]);
+}
+
+#[tokio::test]
+async fn all_who_ask_for_presence_share_one_read_of_the_edges() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let path = format!("/v1/threads/{thread}/presence");
+    world.faults.take();
+    let all = join_all((0..20).map(|_| alice.get(&path))).await;
+    assert!(all.iter().all(|presence| presence.status == StatusCode::OK));
+    let reads = world.faults.take().into_iter().filter(|made| made.is("Query", &["EDGE"])).count();
+    // A machine that is busy for longer than an answer is good for reads once more.
+    assert!((1..10).contains(&reads), "{reads} reads");
 }

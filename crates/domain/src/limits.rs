@@ -137,6 +137,8 @@ pub const BEAT_LAPSE: Duration = Duration::from_secs(15);
 /// A beat that has not moved for this long on an observer's own clock marks its edge dead; also
 /// the age up to which an edge's row counts for presence.
 pub const BEAT_DEAD: Duration = Duration::from_secs(30);
+/// How old the list of edges may be that presence is told from.
+pub const EDGES_LATELY: Duration = Duration::from_secs(5);
 /// How long an edge keeps a user's lease after the last stream.
 pub const LINGER: Duration = Duration::from_secs(10);
 /// How often an edge sees that a lease which it holds is still its own.

@@ -186,7 +186,7 @@ impl Table {
     /// wall clock. Good enough to show, never for safety.
     pub async fn online(&self, users: &[UserId], now: Timestamp) -> Result<HashSet<UserId>, Error> {
         let fresh = |at: Timestamp| now.duration_since(at).unsigned_abs() < limits::BEAT_DEAD;
-        let edges = self.edges().await?;
+        let edges = self.edges_lately().await?;
         let alive: HashSet<&BootId> =
             edges.iter().filter(|e| !e.dead && fresh(e.at)).map(|e| &e.boot).collect();
         let leases = try_join_all(users.iter().map(|user| self.leases(user))).await?;

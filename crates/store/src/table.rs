@@ -14,7 +14,7 @@ use domain::{cursor::Gen, limits};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{error::Error, keys::Key, retry::pause, turns::Turns};
+use crate::{edges::Lately, error::Error, keys::Key, retry::pause, turns::Turns};
 
 /// Name of the table where no other is given.
 pub const TABLE: &str = "runnel-dev";
@@ -32,6 +32,7 @@ pub struct Table {
     /// How long inbox events are kept, in seconds.
     pub(crate) inbox_seconds: i64,
     pub(crate) turns: Turns,
+    pub(crate) lately: Lately,
 }
 
 impl Table {
@@ -48,7 +49,7 @@ impl Table {
         };
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (inbox_seconds, turns) = (i64::from(inbox_days) * 86_400, Turns::new());
-        Ok(Self { client, name: name.into(), id, inbox_seconds, turns })
+        Ok(Self { client, name: name.into(), id, inbox_seconds, turns, lately: Lately::default() })
     }
 
     /// Creates the table where nothing else does: in one process, and in tests. On AWS

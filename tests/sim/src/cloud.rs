@@ -65,6 +65,8 @@ pub(crate) struct State {
     pub(crate) queues: Queues,
     /// How both behave.
     pub(crate) weather: Weather,
+    /// The service that is away, if one is: what its requests begin with.
+    pub(crate) away: Option<&'static str>,
     /// Requests served so far.
     pub(crate) requests: u64,
     /// What AWS would charge for them.
@@ -81,6 +83,7 @@ impl Cloud {
             rows: Rows::default(),
             queues: Queues::new(),
             weather: Weather::CALM,
+            away: None,
             requests: 0,
             bill: Bill::default(),
             trace: None,
@@ -243,7 +246,8 @@ impl Network {
         let (there, back, fate) = self.draw();
         self.passes().await;
         sleep(there).await;
-        if fate == Fate::Error {
+        let away = self.cloud.state().away.is_some_and(|away| service.starts_with(away));
+        if fate == Fate::Error || away {
             return Err(ConnectorError::io("the connection was reset".into()));
         }
         self.passes().await;

@@ -197,6 +197,12 @@ impl Deployment {
         self.processes().edges.len()
     }
 
+    /// How many streams an edge holds.
+    #[cfg(test)]
+    pub(crate) fn streams(&self, at: usize) -> usize {
+        self.processes().edges[at].edge.streams()
+    }
+
     /// How many APIs there are.
     pub(crate) fn apis(&self) -> usize {
         self.processes().apis.len()

@@ -15,6 +15,8 @@ mod history;
 mod hour;
 mod judge;
 mod mistakes;
+#[cfg(test)]
+mod outage;
 mod page;
 mod price;
 mod restore;
