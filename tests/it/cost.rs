@@ -52,6 +52,11 @@ async fn every_operation_costs_what_the_docs_say() {
     table.push(row("seen in a direct thread", &world.calls.take()));
     bob.post(&format!("/v1/threads/{direct}/typing"), json!({"state": "started"})).await;
     table.push(row("typing in a direct thread", &world.calls.take()));
+    let presence = format!("/v1/threads/{direct}/presence");
+    alice.get(&presence).await;
+    world.calls.take();
+    alice.get(&presence).await;
+    table.push(row("presence in a direct thread, edges known", &world.calls.take()));
     alice.get("/v1/threads").await;
     table.push(row("list of threads", &world.calls.take()));
     alice.get(&format!("/v1/threads/{direct}/messages")).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::ids::UserId;
+use domain::{ids::UserId, limits};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
@@ -123,7 +123,15 @@ async fn a_stream_that_loses_its_queue_and_gets_no_other_is_not_late(topology: T
         world.edges[0].faults.on(Call::to("CreateQueue").nth(nth), refused);
     }
     let lease = &world.table.leases(&UserId::parse("bob").unwrap()).await.unwrap()[0];
+    world.edges[0].faults.take();
     world.sqs.delete_queue().queue_url(&lease.url).send().await.unwrap();
+    // A receive that is under way may hear of it only when its wait is over.
+    let asks_for_another = async {
+        while !world.edges[0].faults.take().iter().any(|made| made.operation == "CreateQueue") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(limits::QUEUE_WAIT + PATIENCE, asks_for_another).await.unwrap();
     for n in 0..3 {
         alice.say(&thread, &n.to_string()).await;
         assert_eq!(bob.expect("message").await.data["text"], n.to_string());

@@ -14,6 +14,22 @@ const MESSAGES: f64 = 600.0;
 /// Seconds of a function's time and gigabytes of its memory for a message: six round trips to AWS in a row,
 /// by guess, and `MemorySize` of `template.yaml`.
 const FUNCTION: (f64, f64) = (0.03, 0.5);
+/// What users do besides, with the requests of one a month, and what one costs: read units, write units, SQS requests.
+/// Units by the rows of each operation in a direct thread; posts are received and acked as those of a message are.
+const BESIDES: [(&str, f64, [f64; 3]); 3] = [
+    ("seen, 10 times a day", 300.0, [7.0, 10.0, 4.6]),
+    ("typing, 40 requests a day", 1_200.0, [2.0, 0.0, 2.3]),
+    ("presence, looked at for an hour a day", 1_800.0, [3.0, 0.0, 0.0]),
+];
+/// How often a stream is opened in a month: `STREAM_AGE` ends one each hour.
+const OPENED: f64 = MONTH;
+/// Gigabytes that a stream brings in a month by its pings alone, and bytes of each message beside them.
+const PINGS_GB: f64 = 0.019;
+const FRAME_GB: f64 = 5e-7;
+/// Gigabytes of log for a request: the access log's line, and two of Lambda.
+const LOG_GB: f64 = 1.05e-6;
+/// Gigabytes of a message that is kept for good.
+const KEPT_GB: f64 = 4.5e-7;
 /// Users of the three columns.
 const USERS: [f64; 3] = [1_000.0, 10_000.0, 1_000_000.0];
 /// How far below its bar a count may be before the bar has to come down.
@@ -36,10 +52,13 @@ pub(crate) fn compare(measured: &[Row]) -> Vec<String> {
         }
     }
     if wrong.is_empty() {
-        let priced = month(&told, &prices());
-        let found: Vec<String> = table("| a month |").map(|row| format!("| {} |", row.join(" | "))).collect();
-        if found != priced {
-            wrong.push(format!("docs/COST.md should read\n{}", priced.join("\n")));
+        for (head, priced) in
+            [("| a month |", month(&told, &prices())), ("| besides, a month |", besides(&prices()))]
+        {
+            let found: Vec<String> = table(head).map(|row| format!("| {} |", row.join(" | "))).collect();
+            if found != priced {
+                wrong.push(format!("docs/COST.md should read\n{}", priced.join("\n")));
+            }
         }
     }
     wrong
@@ -94,6 +113,36 @@ fn month(told: &BTreeMap<&str, Bill>, prices: &BTreeMap<&str, f64>) -> Vec<Strin
                 + tiered(passed(users), "IoT messages to 1 G", "IoT messages above")
         }),
     ]
+}
+
+/// What the months above leave out.
+fn besides(prices: &BTreeMap<&str, f64>) -> Vec<String> {
+    let price = |name: &str| prices[name];
+    // The first ten million requests and the first terabyte of a month are free.
+    let front = |requests: f64| (requests / 1e6 - 10.0).max(0.0) * price("CloudFront requests");
+    let mut rows = vec![
+        line("CloudFront, requests", |users| front(users * (OPENED + MESSAGES))),
+        line("CloudFront, data", |users| {
+            (users * FRAME_GB.mul_add(MESSAGES, PINGS_GB) - 1_000.0).max(0.0) * price("CloudFront GB")
+        }),
+        line("logs", |users| users * MESSAGES * LOG_GB * price("log GB")),
+        line("messages, for each month that they are kept", |users| {
+            users * MESSAGES * KEPT_GB * (price("DynamoDB GB months") + price("backup GB months"))
+        }),
+    ];
+    for (name, requests, [reads, writes, queues]) in BESIDES {
+        rows.push(line(name, |users| {
+            let (seconds, gigabytes) = FUNCTION;
+            let each = reads.mul_add(price("DynamoDB reads"), writes * price("DynamoDB writes"))
+                + queues * price("SQS requests to 100 G")
+                + price("HTTP API requests")
+                + price("Lambda requests")
+                + seconds * gigabytes * price("Lambda GB seconds")
+                + price("CloudFront requests");
+            users * requests / 1e6 * each
+        }));
+    }
+    rows
 }
 
 fn line(name: &str, dollars: impl Fn(f64) -> f64) -> String {
@@ -152,8 +201,9 @@ impl Fleet<'_> {
         let calls = price("HTTP API requests") + price("Lambda requests");
         let functions = said / 1e6 * (calls + seconds * gigabytes * price("Lambda GB seconds"));
         let task = price("Fargate vCPU hours") + 2.0 * price("Fargate GB hours") + price("IPv4 hours");
-        let balancer =
-            price("ALB hours") + 2.0 * price("IPv4 hours") + users / 3_000.0 * price("ALB LCU hours");
+        // Of what a balancer of bytes is billed for, the bytes are the most: pings, and both ways of a message.
+        let gigabytes = users * (2.0 * FRAME_GB).mul_add(messages, PINGS_GB) / MONTH;
+        let balancer = gigabytes.mul_add(price("NLB capacity hours"), price("NLB hours"));
         queues + rows + functions + MONTH * (edges * task + balancer)
     }
 }
