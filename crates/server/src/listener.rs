@@ -32,8 +32,8 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub struct Options {
     /// From the accept, or from the first byte of a later request, to the end of its head.
     pub header_timeout: Duration,
-    /// From the end of a response to the first byte of the next request. Longer than the idle
-    /// timeout of a load balancer in front (120 s), which otherwise sends into a closing socket.
+    /// From the end of a response to the first byte of the next request. Longer than what is
+    /// in front keeps a connection (CloudFront 60 s), which otherwise sends into a closing socket.
     pub idle_timeout: Duration,
     /// No byte taken by the peer's side for this long, while there are bytes to send, closes.
     pub stall_timeout: Duration,
