@@ -127,6 +127,7 @@ nightly='
 seeds     10  ^(crates/(domain|store|queue|server|chance)|api-lambda/src|sse-edge/src|tests/sim)/
 ministack  1  ^(crates/(store|queue|server)|api-lambda/src|sse-edge/src|tests/(it|src))/|^tests/requirements
 story      7  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lambda/|crates/|tests/deploy/)
+image      7  ^(infra/image\.py|sse-edge/Cargo\.toml|Cargo\.(toml|lock)|tests/deploy/(container|doors|cloud)\.py)
 crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
 mistakes   9  ^(crates/(domain|store|queue)|api-lambda/src|sse-edge/src|tests/sim)/
@@ -158,6 +159,20 @@ part_story() {
     command sam build --parameter-overrides Architecture=x86_64
     build
     python3 tests/deploy/story.py .aws-sam/build/template.yaml "$tools/ministack" "$programs/sse-edge"
+}
+
+# The image of the edges with the program that it ships, where Rust's target for it can be had.
+part_image() {
+    local target=x86_64-unknown-linux-musl
+    if ! rustup target add "$target"; then
+        echo "SKIPPED: Rust's target \`$target\` cannot be had, so the image of the edges was not run" >&2
+        return
+    fi
+    install_sam
+    build
+    cargo lambda build --locked --profile dist --disable-optimizations -p sse-edge \
+        --target "$target" --lambda-dir target/image --flatten sse-edge
+    python3 tests/deploy/container.py target/image/bootstrap "$programs/runnel"
 }
 
 # Storms of ten minutes.

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -47,9 +48,9 @@ def base64url(data):
 
 
 class Issuer:
-    """An identity provider with one RSA key."""
+    """An identity provider with one RSA key; by TLS, if it is given the files of a certificate and its key."""
 
-    def __init__(self):
+    def __init__(self, certificate=None):
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         numbers = self.key.public_key().public_numbers()
         n, e = (base64url(v.to_bytes((v.bit_length() + 7) // 8)) for v in (numbers.n, numbers.e))
@@ -70,7 +71,11 @@ class Issuer:
                 self.wfile.write(body)
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def token(self, user, audience="runnel", lives=3600):
