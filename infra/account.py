@@ -24,6 +24,11 @@ DEAD = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"
 STUCK = ("UPDATE_ROLLBACK_FAILED",)
 
 
+# Ids of zones, which are the same in every account, unlike their names. In these CloudFront has no VPC origins
+# (CloudFront developer guide, "Supported AWS Regions for VPC origins") or ECS no Fargate.
+UNUSABLE_ZONES = ("use1-az3", "usw1-az2", "apne1-az3", "cac1-az3")
+
+
 class Wrong(Exception):
     """A problem and its remedy, in one sentence."""
 
@@ -73,6 +78,20 @@ def there(name):
     stacks = answer["Stacks"] if answer else []
     # A stack under review has only a change set, so it does not exist yet.
     return next((stack for stack in stacks if stack["StackStatus"] != "REVIEW_IN_PROGRESS"), None)
+
+
+def usable_zones(given):
+    """Checks that VPC origins and Fargate exist in the two zones of the VPC that the stack creates."""
+    computing = found(lambda: boto3.client("ec2"))
+    zones = found(lambda: computing.describe_availability_zones(Filters=[{"Name": "zone-type", "Values": ["availability-zone"]}]))
+    ids = {zone["ZoneName"]: zone["ZoneId"] for zone in zones["AvailabilityZones"]}
+    names = [name for name in given.split(",") if name] or sorted(ids)[:2]
+    others = [name for name in sorted(ids) if ids[name] not in UNUSABLE_ZONES]
+    for name in names:
+        if name not in ids:
+            raise Wrong(f"zone `{name}` is none of this region: set Zones={','.join(others[:2])}")
+        if ids[name] in UNUSABLE_ZONES:
+            raise Wrong(f"zone `{name}` ({ids[name]}) has no VPC origins of CloudFront or no Fargate: set Zones={','.join(others[:2])}")
 
 
 def parameters_of(stack):

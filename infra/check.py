@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 import provider
-from account import Wrong, free, parameters_of, there
+from account import Wrong, free, parameters_of, there, usable_zones
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +92,19 @@ def keeps_rules(template, values):
                     raise Wrong(assertion["AssertDescription"])
 
 
+def can_begin(values, kept):
+    """Checks two things that no rule of the template can count."""
+    if values["Zones"] and len(set(values["Zones"].split(","))) != 2:
+        raise Wrong("Zones does not name two different zones: use two of them, such as us-west-1a,us-west-1b, or leave it empty")
+    if kept.get("EdgeImage") and values["EdgeImage"] != kept["EdgeImage"]:
+        more = int(values["MinEdges"]) > int(kept.get("MinEdges", values["MinEdges"]))
+        if more or (values["Autoscaling"], kept.get("Autoscaling")) == ("true", "false"):
+            raise Wrong(
+                "more edges and a new EdgeImage together may leave ECS no room to start one: "
+                f"deploy with EdgeImage={kept['EdgeImage']} first, and with the new image afterwards"
+            )
+
+
 def holds(condition, values):
     """Evaluates the condition of a rule. Knows only the functions that the rules use."""
     [(function, parts)] = condition.items()
@@ -113,8 +126,11 @@ def check(arguments):
     stack = there(args.stack_name)
     values = whole(template, given, parameters_of(stack))
     keeps_rules(template, values)
+    can_begin(values, parameters_of(stack))
     provider.check(values["JwtIssuer"], values["JwksUrl"])
     built_for(args.built, values["Architecture"])
+    if values["EdgeImage"] and not values["VpcId"]:
+        usable_zones(values["Zones"])
     free(args.stack_name, stack, values["Stage"])
 
 

@@ -2,8 +2,8 @@
 
     python3 infra/image.py PROGRAM [--ca-bundle FILE] [--out FILE] [--push REGISTRY/NAME:TAG]
 
-PROGRAM is a static `sse-edge` for Linux. The image contains this program and a CA bundle, and nothing else. The same
-two files give the same image. `--push` needs the Python that has the SAM CLI.
+PROGRAM is a static `sse-edge` for Linux. The image contains this program and a CA bundle, and nothing else. With the
+same Python, the same two files give the same image. `--push` needs the Python that has the SAM CLI.
 """
 
 import argparse

@@ -52,8 +52,8 @@ def read_by_gateway(issuer):
         raise Wrong(f"{url} names no `issuer`, so it is no OpenID configuration: {set_issuer}")
     if published != issuer:
         raise Wrong(
-            f"JwtIssuer `{issuer}` and the provider's `issuer` `{published}` differ {difference(issuer, published)}: "
-            f"set JwtIssuer={published}, which must also be the `iss` claim of the tokens"
+            f"JwtIssuer `{issuer}` and the provider's `issuer` `{plain(published)}` differ {difference(issuer, published)}: "
+            f"set JwtIssuer={plain(published)}, which must also be the `iss` claim of the tokens"
         )
     if not isinstance(uri, str) or not re.fullmatch(KEYS_URL, uri):
         raise Wrong(f"{url} names no https URL as its `jwks_uri`: make the identity provider publish its keys there")
@@ -76,6 +76,11 @@ def read_by_programs(url, uri):
     except Unread as problem:
         raise Wrong(f"the functions and the edges read {url}, but {problem}: set JwksUrl={uri}") from None
     return usable(keys_of(document)), end
+
+
+def plain(text):
+    """The text without what could command a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def difference(one, other):

@@ -10,7 +10,10 @@ pub mod post;
 pub mod sweep;
 pub mod work;
 
-use domain::failure::{Failed, Failure};
+use domain::{
+    failure::{Failed, Failure},
+    ids::ThreadId,
+};
 
 /// Why a fan-out was not completed. The outbox row stays.
 #[derive(Debug, thiserror::Error)]
@@ -30,4 +33,10 @@ impl Failed for Error {
             Self::Queue(error) => error.failure(),
         }
     }
+}
+
+/// Logs what could not be done, of which thread, and why.
+fn log(what: &str, thread: Option<&ThreadId>, error: &impl Failed) {
+    let thread = thread.map(tracing::field::display);
+    tracing::warn!(failure = error.failure().as_str(), thread.id = thread, "{what}: {}", error.story());
 }

@@ -8,7 +8,7 @@ import { Store } from "./store.js";
 
 /** How often presence is asked for while the page is looked at, in milliseconds. Each time costs several reads. */
 const PRESENCE_MS = 60_000;
-/** Who comes back to a thread within this time is told what was known before, in milliseconds. */
+/** A thread that is opened again within this time shows the presence that is known, in milliseconds. */
 const PRESENCE_AGAIN_MS = 30_000;
 /** How long an answer about presence is believed, in milliseconds. */
 const PRESENCE_LIFE_MS = 90_000;

@@ -78,6 +78,16 @@ class Account(unittest.TestCase):
         for status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"):
             account.free("runnel", stack(status), "prod")
 
+    def test_zones_that_cloudfront_or_fargate_cannot_use_are_named(self):
+        zones = {"us-east-1a": "use1-az3", "us-east-1b": "use1-az1", "us-east-1c": "use1-az2"}
+        answer = {"AvailabilityZones": [{"ZoneName": n, "ZoneId": i} for n, i in zones.items()]}
+        ec2 = mock.Mock(describe_availability_zones=mock.Mock(return_value=answer))
+        with mock.patch.object(account.boto3, "client", return_value=ec2):
+            self.says("us-east-1a", "use1-az3", "Zones=us-east-1b,us-east-1c", call=lambda: account.usable_zones(""))
+            self.says("us-east-1a", "Zones=us-east-1b,us-east-1c", call=lambda: account.usable_zones("us-east-1b,us-east-1a"))
+            self.says("us-west-1a", "none of this region", call=lambda: account.usable_zones("us-west-1a,us-west-1b"))
+            account.usable_zones("us-east-1b,us-east-1c")
+
     def test_a_name_that_is_taken_is_left_alone(self):
         other = {"StackStatus": "ROLLBACK_COMPLETE", "Parameters": []}
         self.says("something else", "--stack-name", call=lambda: account.free("runnel", other, "prod"))

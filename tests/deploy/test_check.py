@@ -57,6 +57,22 @@ class Check(unittest.TestCase):
                 else:
                     check.keeps_rules(TEMPLATE, values)
 
+    def test_two_zones_are_two(self):
+        values = check.whole(TEMPLATE, check.read(TEMPLATE, NEEDED), {})
+        check.can_begin(values, {})
+        check.can_begin({**values, "Zones": "us-west-1a,us-west-1b"}, {})
+        for zones in ("us-west-1a", "us-west-1a,us-west-1a", "us-west-1a,us-west-1b,us-west-1c"):
+            self.says("two different zones", call=lambda: check.can_begin({**values, "Zones": zones}, {}))
+
+    def test_an_upgrade_that_leaves_no_room_for_a_new_edge_is_done_in_two_steps(self):
+        kept = check.whole(TEMPLATE, check.read(TEMPLATE, [*NEEDED, "EdgeImage=edge:1"]), {})
+        check.can_begin({**kept, "EdgeImage": "edge:2"}, kept)
+        check.can_begin({**kept, "MinEdges": "4"}, kept)
+        check.can_begin({**kept, "EdgeImage": "edge:2", "MinEdges": "1"}, kept)
+        self.says("EdgeImage=edge:1 first", call=lambda: check.can_begin({**kept, "EdgeImage": "edge:2", "MinEdges": "4"}, kept))
+        follows = {**kept, "Autoscaling": "false"}
+        self.says("first", call=lambda: check.can_begin({**kept, "EdgeImage": "edge:2"}, follows))
+
     def test_what_a_stack_has_is_kept(self):
         values = check.whole(TEMPLATE, {"LogDays": "7"}, dict(t.split("=") for t in NEEDED))
         self.assertEqual((values["LogDays"], values["JwtAudience"]), ("7", "runnel"))

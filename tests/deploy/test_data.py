@@ -50,7 +50,7 @@ class Data(unittest.TestCase):
         self.assertGreater(queue["MessageRetentionPeriod"], receives * queue["VisibilityTimeout"])
         self.assertEqual(properties(MAIN, "DeadJobs")["MessageRetentionPeriod"], 14 * 24 * 3600)
 
-    def test_large_groups_leave_the_api_executions_of_a_new_account(self):
+    def test_large_groups_leave_executions_to_the_api(self):
         most = self.mapping("JobQueue")["ScalingConfig"]["MaximumConcurrency"]
         # Lambda takes 2 to 1,000.
         self.assertTrue(2 <= most <= 50, most)

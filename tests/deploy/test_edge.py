@@ -66,8 +66,8 @@ class Edge(unittest.TestCase):
                     chosen = holds if names[name] == least else otherwise
                 more = running * chosen // 100 - running
                 self.assertGreaterEqual(more, 1, f"{running} edges, of {least} at least, are never replaced")
-                if least >= 4:
-                    self.assertLessEqual(more, max(1, running / 4))
+                share = {1: 1, 2: 1 / 2, 3: 0.34}.get(least, 1 / 4)
+                self.assertLessEqual(more, max(1, running * share))
         # Without autoscaling ECS begins with one.
         self.assertIn({"Fn::Not": [{"Condition": "Scales"}]}, EDGE["Conditions"]["RunsOne"]["Fn::Or"])
 
@@ -134,6 +134,8 @@ class Edge(unittest.TestCase):
         self.assertEqual(EDGE["Resources"]["Origin"]["DependsOn"], "Listener")
         self.assertEqual(properties(EDGE, "GatewayAttachment")["VpcId"], {"Ref": "Vpc"})
         (_, made, _) = balancer["Subnets"]["Fn::If"]
+        for subnet in made:
+            self.assertEqual(EDGE["Resources"][subnet["Ref"]]["DependsOn"], "GatewayAttachment")
         routed = {r["SubnetId"]["Ref"] for r in of_type(EDGE, "AWS::EC2::SubnetRouteTableAssociation").values()}
         self.assertEqual([s["Ref"] for s in made if s["Ref"] in routed], [], "its subnets are private")
 

@@ -30,6 +30,13 @@ const SIDE_BY_SIDE: usize = 12;
 /// Longer than any test runs.
 const NEVER_S: u64 = 86_400;
 
+/// How a connection ends.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Goodbye,
+    Reset,
+}
+
 macro_rules! hangs_up_at_any_call {
     ($($name:ident $write:ident),* $(,)?) => {
         $(#[tokio::test]
@@ -71,11 +78,17 @@ async fn hangs_up_at_any_call(write: Write) {
     let tag = AtomicUsize::new(0);
     let calls = play(&world, write, None, &tag).await.unwrap();
     println!("{write:?}: the client hangs up at each of {} calls", calls.len());
-    let moments = (1..=calls.len()).flat_map(|call| [(call, Moment::Before), (call, Moment::After)]);
+    let moments = (1..=calls.len()).flat_map(|call| {
+        [
+            (call, Moment::Before, Ending::Goodbye),
+            (call, Moment::After, Ending::Goodbye),
+            (call, Moment::Before, Ending::Reset),
+        ]
+    });
     let (world, tag) = (&world, &tag);
-    let cases = moments.map(|(call, moment)| {
-        let name = format!("{write:?}, {moment:?} call {call}, `{}`", calls[call - 1]);
-        (name, play(world, write, Some((call, moment)), tag))
+    let cases = moments.map(|(call, moment, ending)| {
+        let name = format!("{write:?}, {ending:?} {moment:?} call {call}, `{}`", calls[call - 1]);
+        (name, play(world, write, Some((call, moment, ending)), tag))
     });
     play_all(cases, SIDE_BY_SIDE).await;
 }
@@ -84,7 +97,7 @@ async fn hangs_up_at_any_call(write: Write) {
 async fn play(
     world: &World,
     write: Write,
-    at: Option<(usize, Moment)>,
+    at: Option<(usize, Moment, Ending)>,
     tag: &AtomicUsize,
 ) -> anyhow::Result<Vec<Made>> {
     let stage = Stage::set(world, write, tag.fetch_add(1, Ordering::Relaxed)).await;
@@ -97,16 +110,23 @@ async fn play(
     let side = world.side().await;
     match at {
         None => _ = stage.ask(Some(&side)).await,
-        Some((call, moment)) => {
+        Some((call, moment, ending)) => {
             let held = side.faults.hold(Call::any().nth(call), moment);
             let mut client = TcpStream::connect(side.api).await?;
             client.write_all(stage.raw().as_bytes()).await?;
             held.reached().await;
-            client.shutdown().await?;
-            let mut answer = Vec::new();
-            // The process ends the connection: it knows that nobody waits any more.
-            timeout(PATIENCE, client.read_to_end(&mut answer)).await.context("hung up unnoticed")??;
-            ensure!(answer.is_empty(), "it was answered: {}", String::from_utf8_lossy(&answer));
+            match ending {
+                Ending::Goodbye => {
+                    client.shutdown().await?;
+                    let mut answer = Vec::new();
+                    // The process ends the connection: it knows that nobody waits any more.
+                    timeout(PATIENCE, client.read_to_end(&mut answer))
+                        .await
+                        .context("hung up unnoticed")??;
+                    ensure!(answer.is_empty(), "it was answered: {}", String::from_utf8_lossy(&answer));
+                }
+                Ending::Reset => reset(client)?,
+            }
             held.release();
         }
     }
@@ -133,11 +153,13 @@ async fn resets_behind_any_byte(write: Write) {
     let world = world().await;
     let length = Stage::set(&world, write, 0).await.raw().len();
     let world = &world;
-    let cases = (0..length).map(|at| {
+    let cases = (1..=length).map(|missing| {
         let case = async move {
-            let mut stage = Stage::set(world, write, at + 1).await;
+            let mut stage = Stage::set(world, write, missing).await;
             let mut stream = world.open(0, &stage.name("bob"), None).await;
-            reset_behind(world, &stage.raw(), at).await?;
+            // Names, and so requests, are not all of one length.
+            let request = stage.raw();
+            reset_behind(world, &request, request.len().saturating_sub(missing)).await?;
             stage.say("last").await;
             while stream.next().await.data["text"] != "last" {}
             let path = format!("/v1/threads/{}/messages", stage.thread.as_ref().context("a thread")?);
@@ -145,7 +167,7 @@ async fn resets_behind_any_byte(write: Write) {
             ensure!(list["items"].as_array().is_some_and(|items| items.len() == 1), "{list}");
             Ok(())
         };
-        (format!("a reset behind byte {at} of {length}"), case)
+        (format!("a reset {missing} bytes before the end of {length}"), case)
     });
     play_all(cases, SIDE_BY_SIDE).await;
 }
@@ -154,7 +176,10 @@ async fn resets_behind_any_byte(write: Write) {
 async fn reset_behind(world: &World, request: &str, at: usize) -> anyhow::Result<()> {
     let mut client = TcpStream::connect(world.api).await?;
     client.write_all(&request.as_bytes()[..at]).await?;
-    // An end with a reset, and not with the usual goodbye.
+    reset(client)
+}
+
+fn reset(client: TcpStream) -> anyhow::Result<()> {
     SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
     Ok(())
 }

@@ -19,12 +19,14 @@ const THROTTLED: (StatusCode, Option<&str>) = (StatusCode::SERVICE_UNAVAILABLE, 
 const OURS: (StatusCode, Option<&str>) = (StatusCode::INTERNAL_SERVER_ERROR, None);
 
 /// Errors of any operation, and what a client is told.
-const ERRORS: [(u16, &str, (StatusCode, Option<&str>)); 11] = [
+const ERRORS: [(u16, &str, (StatusCode, Option<&str>)); 13] = [
     (500, "InternalServerError", RETRY),
     (503, "ServiceUnavailable", RETRY),
     (400, "ThrottlingException", THROTTLED),
     (400, "ProvisionedThroughputExceededException", THROTTLED),
     (400, "RequestLimitExceeded", THROTTLED),
+    (429, "SomethingNewException", THROTTLED),
+    (408, "RequestTimeoutException", RETRY),
     (400, "AccessDeniedException", OURS),
     (400, "ValidationException", OURS),
     (400, "ResourceNotFoundException", OURS),

@@ -3,13 +3,14 @@
 //! A job is only a hint. One that comes twice, late, never, or out of thin air does no harm: the
 //! outbox row says whether there is anything to do, and each member's view what.
 
-use domain::{failure::Failed as _, job::Job, limits};
+use domain::{job::Job, limits};
 use store::{keys, outbox::Turn};
 use tokio::time::Instant;
 
 use super::{
     Error,
     drive::{Fanout, Pace},
+    log,
 };
 
 impl Fanout {
@@ -27,8 +28,7 @@ impl Fanout {
             if Instant::now() >= until {
                 return Err(error.into());
             }
-            let (failure, story) = (error.failure().as_str(), error.story());
-            tracing::warn!(failure, thread.id = %job.thread, "could not post a job, so it goes on here: {story}");
+            log("could not post a job, so it goes on here", Some(&job.thread), &error);
             match self.link(&job, until).await? {
                 Some(next) => job = next,
                 None => break,

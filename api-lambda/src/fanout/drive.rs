@@ -20,6 +20,8 @@ use server::clock::Clock;
 use store::{error::Error, fan::Told, inbox, keys, rows::MemberRow, table::Table};
 use tokio::time::Instant;
 
+use super::log;
+
 /// What a fan-out needs.
 #[derive(Debug, Clone)]
 pub struct Fanout {
@@ -177,6 +179,5 @@ fn sift(fanned: impl IntoIterator<Item = Result<Told, Error>>) -> (Vec<Told>, Op
 
 /// Says that the outbox row has to see to it.
 pub(super) fn left(thread: &ThreadId, error: &impl Failed) {
-    let failure = error.failure().as_str();
-    tracing::warn!(failure, thread.id = %thread, "a fan-out is left to the sweeper: {}", error.story());
+    log("a fan-out is left to the sweeper", Some(thread), error);
 }

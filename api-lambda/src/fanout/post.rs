@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use domain::{
     envelope::{Envelope, News, Recipient},
-    failure::Failed as _,
     ids::UserId,
     limits,
 };
@@ -12,7 +11,7 @@ use futures_util::future::{join, join_all};
 use queue::error::Error;
 use store::{fan::Told, leases::Lease};
 
-use super::drive::Fanout;
+use super::{drive::Fanout, log};
 
 /// Whom to tell, and the place in their inbox.
 type To<'a> = Vec<(&'a UserId, Option<&'a Told>)>;
@@ -32,8 +31,7 @@ impl Fanout {
         let mut queues: BTreeMap<String, Vec<Recipient<'_>>> = BTreeMap::new();
         for ((user, told), leases) in to.into_iter().zip(leases) {
             let leases = leases.unwrap_or_else(|error| {
-                let (failure, story) = (error.failure().as_str(), error.story());
-                tracing::warn!(failure, user.id = %user, "could not look up queues, so nobody is told: {story}");
+                log(&format!("could not look up the queues of `{user}`, who is not told"), None, &error);
                 Vec::new()
             });
             for Lease { url, .. } in leases.into_iter().filter(|lease| lease.holder.is_some()) {
@@ -53,8 +51,7 @@ impl Fanout {
             if matches!(error, Error::Gone) {
                 tracing::debug!("a queue is gone, so readers hear of it later");
             } else {
-                let (failure, story) = (error.failure().as_str(), error.story());
-                tracing::warn!(failure, "could not post, so readers hear of it later: {story}");
+                log("could not post, so readers hear of it later", None, &error);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{failure::Failed as _, limits, wire::Seen};
+use domain::{limits, wire::Seen};
 use futures_util::stream::{self, StreamExt as _};
 use store::{
     keys::{self, Key},
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Error,
     drive::{Driven, Fanout},
+    log,
 };
 
 impl Fanout {
@@ -28,8 +29,7 @@ impl Fanout {
         let mut oldest = 0;
         for shard in 0..keys::SHARDS {
             let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
-                let (failure, story) = (error.failure().as_str(), error.story());
-                tracing::warn!(failure, "could not read shard `{shard}` of the outbox: {story}");
+                log(&format!("could not read shard `{shard}` of the outbox"), None, &error);
                 Vec::new()
             });
             let now = self.clock.now().as_millisecond();
@@ -55,17 +55,13 @@ impl Fanout {
         match self.table.owed(key).await {
             Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => self.see_to(&row, until).await,
             Ok(_) => {}
-            Err(error) => {
-                let (failure, story) = (error.failure().as_str(), error.story());
-                tracing::warn!(failure, "could not read the outbox row `{key}`: {story}");
-            }
+            Err(error) => log(&format!("could not read the outbox row `{key}`"), None, &error),
         }
     }
 
     async fn see_to(&self, row: &OutboxRow, until: Instant) {
         if let Err(error) = self.take_up(row, until).await {
-            let (failure, story) = (error.failure().as_str(), error.story());
-            tracing::warn!(failure, thread.id = %row.thread, "a fan-out is still not complete: {story}");
+            log("a fan-out is still not complete", Some(&row.thread), &error);
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use domain::{failure::Failed as _, job::Job, limits};
+use domain::{job::Job, limits};
 use futures_util::future::join_all;
 use queue::queues::Received;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::drive::Fanout;
+use super::{drive::Fanout, log};
 
 /// Receives that wait side by side, so that a slow link does not keep other threads waiting.
 pub const RECEIVES: usize = 4;
@@ -26,8 +26,7 @@ impl Fanout {
             match received {
                 Ok(jobs) => self.work_all(jobs).await,
                 Err(error) => {
-                    let (failure, story) = (error.failure().as_str(), error.story());
-                    tracing::warn!(failure, "cannot receive jobs, and tries again: {story}");
+                    log("cannot receive jobs, and tries again", None, &error);
                     stop.run_until_cancelled(tokio::time::sleep(REST)).await;
                 }
             }
@@ -41,8 +40,7 @@ impl Fanout {
         let done: Vec<Received> =
             jobs.into_iter().zip(done).filter_map(|(job, done)| done.then_some(job)).collect();
         if let Err(error) = self.queues.ack(&self.jobs, &done).await {
-            let (failure, story) = (error.failure().as_str(), error.story());
-            tracing::warn!(failure, "could not ack jobs, so they come again: {story}");
+            log("could not ack jobs, so they come again", None, &error);
         }
     }
 
@@ -58,8 +56,7 @@ impl Fanout {
         };
         let worked = self.work(&job, until).await;
         if let Err(error) = &worked {
-            let (failure, story) = (error.failure().as_str(), error.story());
-            tracing::warn!(failure, thread.id = %job.thread, "a job is not done, and comes again: {story}");
+            log("a job is not done, and comes again", Some(&job.thread), error);
         }
         worked.is_ok()
     }

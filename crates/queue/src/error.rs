@@ -59,8 +59,54 @@ where
             "AWS.SimpleQueueService.QueueDeletedRecently" | "QueueDeletedRecently" => {
                 Self::Unavailable(Box::new(error))
             }
-            _ if answer.raw().status().is_client_error() => Self::Refused(Box::new(error)),
-            _ => Self::Unavailable(Box::new(error)),
+            _ => match answer.raw().status().as_u16() {
+                429 => Self::Throttled(Box::new(error)),
+                400..=499 if answer.raw().status().as_u16() != 408 => Self::Refused(Box::new(error)),
+                _ => Self::Unavailable(Box::new(error)),
+            },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_sqs::{error::ErrorMetadata, operation::send_message::SendMessageError};
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    fn of(status: u16, code: &str) -> Failure {
+        let error = SendMessageError::generic(ErrorMetadata::builder().code(code).build());
+        let answer = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        Error::from(SdkError::service_error(error, answer)).failure()
+    }
+
+    #[test]
+    fn what_sqs_refuses_is_told_apart() {
+        for (status, code, failure) in [
+            (400, "AWS.SimpleQueueService.NonExistentQueue", Failure::Gone),
+            (400, "QueueDoesNotExist", Failure::Gone),
+            (400, "RequestThrottled", Failure::Throttled),
+            (403, "ThrottlingException", Failure::Throttled),
+            (403, "OverLimit", Failure::Throttled),
+            (429, "SomethingNew", Failure::Throttled),
+            (400, "AWS.SimpleQueueService.QueueDeletedRecently", Failure::Unavailable),
+            (408, "RequestTimeout", Failure::Unavailable),
+            (500, "InternalError", Failure::Unavailable),
+            (503, "ServiceUnavailable", Failure::Unavailable),
+            (403, "AccessDenied", Failure::Refused),
+            (400, "InvalidParameterValue", Failure::Refused),
+            (400, "InvalidMessageContents", Failure::Refused),
+        ] {
+            assert_eq!(of(status, code), failure, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_was_never_made_is_refused_and_an_answer_that_never_came_is_not() {
+        let never_made: SdkError<SendMessageError> = SdkError::construction_failure("no queue url");
+        assert_eq!(Error::from(never_made).failure(), Failure::Refused);
+        let late: SdkError<SendMessageError> = SdkError::timeout_error("no answer");
+        assert_eq!(Error::from(late).failure(), Failure::Unavailable);
     }
 }

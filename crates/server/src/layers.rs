@@ -64,11 +64,13 @@ async fn to_the_end(mut request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let place = request.extensions_mut().remove::<Place>();
-    let answering = TaskTracker::new().spawn(async move {
+    let writing = async move {
         let response = next.run(request).await;
         drop(place);
         response
-    });
+    };
+    // Nobody waits for this tracker: a process that stops waits for the places.
+    let answering = TaskTracker::new().spawn(writing.in_current_span());
     // A panic is answered inside. What is left is the end of the process.
     answering.await.unwrap_or_else(|_| Problem::internal().into_response())
 }

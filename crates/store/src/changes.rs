@@ -113,10 +113,10 @@ impl Draft {
     }
 
     /// Adds what changes along with the log to its transaction.
-    pub(crate) fn add_to(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+    pub(crate) fn add_to(&self, tx: &mut Tx<'_>) {
         let thread = &self.entry.thread;
         match &self.also {
-            Also::Nothing => Ok(()),
+            Also::Nothing => {}
             Also::Message { tseq, was, now } => tx.update(
                 &keys::entry(thread, *tseq),
                 "SET body = :now",

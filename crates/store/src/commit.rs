@@ -112,7 +112,7 @@ pub(crate) fn key_end(at: Timestamp) -> i64 {
 }
 
 /// Adds the outbox row that keeps the fan-out of `entry` from being forgotten.
-pub(crate) fn owe(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) -> Result<(), Error> {
+pub(crate) fn owe(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) {
     let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
     tx.update(
         &keys::outbox(&entry.thread),
@@ -124,7 +124,7 @@ pub(crate) fn owe(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) -> Result<(), 
             (":now", n(now.as_millisecond())),
             (":due", n(due)),
         ],
-    )
+    );
 }
 
 pub(crate) fn millis(duration: std::time::Duration) -> i64 {

@@ -16,7 +16,15 @@ use crate::{
 
 /// The edges as they were last read for presence. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Lately(Arc<Mutex<Option<(Instant, Arc<[EdgeRow]>)>>>);
+pub(crate) struct Lately(Arc<Mutex<LastRead>>);
+
+#[derive(Debug, Default)]
+struct LastRead {
+    /// When they were asked for, and what there was.
+    edges: Option<(Instant, Arc<[EdgeRow]>)>,
+    /// When the last read failed.
+    failed_at: Option<Instant>,
+}
 
 /// Whether a beat counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,14 +92,27 @@ impl Table {
     /// All edges as they were at most [`limits::EDGES_LATELY`] ago. All who ask meanwhile share one read: they lie in one
     /// partition, which serves 3,000 reads a second (DynamoDB developer guide, "Partitions").
     pub async fn edges_lately(&self) -> Result<Arc<[EdgeRow]>, Error> {
-        let mut lately = self.lately.0.lock().await;
-        if let Some((_, edges)) = lately.as_ref().filter(|(at, _)| at.elapsed() < limits::EDGES_LATELY) {
+        let came_at = Instant::now();
+        let mut last = self.lately.0.lock().await;
+        if let Some((_, edges)) = last.edges.as_ref().filter(|(at, _)| at.elapsed() < limits::EDGES_LATELY) {
             return Ok(edges.clone());
         }
+        // Who has waited for a read that failed does not make another: all would, one after the other.
+        if last.failed_at.is_some_and(|failed_at| failed_at >= came_at) {
+            return Err(Error::Unavailable("the edges could not be read".into()));
+        }
         let asked_at = Instant::now();
-        let edges: Arc<[EdgeRow]> = self.edges().await?.into();
-        *lately = Some((asked_at, edges.clone()));
-        Ok(edges)
+        match self.edges().await {
+            Ok(edges) => {
+                let edges: Arc<[EdgeRow]> = edges.into();
+                last.edges = Some((asked_at, edges.clone()));
+                Ok(edges)
+            }
+            Err(error) => {
+                last.failed_at = Some(Instant::now());
+                Err(error)
+            }
+        }
     }
 
     /// Takes an edge off the list; it counts as no holder from then on.

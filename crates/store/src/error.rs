@@ -89,15 +89,18 @@ where
             | "LimitExceededException" => Self::Throttled(Box::new(error)),
             // The same transaction, sent before, is still under way.
             "TransactionInProgressException" => Self::Unavailable(Box::new(error)),
-            _ if answer.raw().status().is_client_error() => Self::Refused(Box::new(error)),
-            _ => Self::Unavailable(Box::new(error)),
+            _ => match answer.raw().status().as_u16() {
+                429 => Self::Throttled(Box::new(error)),
+                400..=499 if answer.raw().status().as_u16() != 408 => Self::Refused(Box::new(error)),
+                _ => Self::Unavailable(Box::new(error)),
+            },
         }
     }
 }
 
 /// What a cancelled transaction means: `None` if others were faster, and another try may succeed.
 ///
-/// By the codes that DynamoDB gives for each item (API reference, `TransactWriteItems`, "TransactionCanceledException").
+/// By the codes that DynamoDB gives for each item (API reference, `TransactWriteItems`, `TransactionCanceledException`).
 pub(crate) fn cancelled(reasons: &[CancellationReason], error: impl Into<Cause>) -> Option<Error> {
     let codes = || reasons.iter().filter_map(|reason| reason.code());
     let is_lost =

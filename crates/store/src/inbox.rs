@@ -236,7 +236,7 @@ impl Table {
             "SET seq = :seq",
             Some("gen = :gen AND seq = :was"),
             vec![(":seq", n(seq)), (":gen", n(head.r#gen)), (":was", n(head.seq))],
-        )?;
+        );
         Ok(seq)
     }
 

@@ -177,13 +177,13 @@ impl Table {
         }
         let entry = next(origin, &before.tail, user, Change::Added);
         let mut tx = self.begin(origin, &entry)?;
-        owe(&mut tx, &entry, origin.now)?;
+        owe(&mut tx, &entry, origin.now);
         // Whoever joins behind a new title is never told of it: the view has to begin with it.
         let (titled, title) = match &before.thread.title {
             Some(title) => ("title = :title", vec![(":title", s(title.as_str()))]),
             None => ("attribute_not_exists(title)", Vec::new()),
         };
-        tx.check(&keys::thread(thread), titled, title)?;
+        tx.check(&keys::thread(thread), titled, title);
         join(&mut tx, (&before, &members), &entry, user, old.as_ref())?;
         Ok(tx.answer(Changed::Committed(entry)).await)
     }
@@ -218,10 +218,10 @@ impl Table {
         }
         let entry = next(origin, &before.tail, user, change);
         let mut tx = self.begin(origin, &entry)?;
-        owe(&mut tx, &entry, origin.now)?;
+        owe(&mut tx, &entry, origin.now);
         for key in [keys::member(thread, user), keys::view(user, thread)] {
             let here = "attribute_exists(pk) AND attribute_not_exists(left_at)";
-            tx.update(&key, "SET left_at = :left", Some(here), vec![(":left", n(entry.tseq))])?;
+            tx.update(&key, "SET left_at = :left", Some(here), vec![(":left", n(entry.tseq))]);
         }
         Ok(tx.answer(Changed::Committed(entry)).await)
     }

@@ -107,8 +107,8 @@ impl Table {
     /// P1: {idempotency row, entry, outbox row, what changes with it}.
     async fn commit_logged(&self, origin: &Origin, draft: Draft) -> Result<Tried<Sent>, Error> {
         let mut tx = self.begin(origin, &draft.entry)?;
-        owe(&mut tx, &draft.entry, origin.now)?;
-        draft.add_to(&mut tx)?;
+        owe(&mut tx, &draft.entry, origin.now);
+        draft.add_to(&mut tx);
         Ok(tx.answer(Sent::Committed(draft.entry)).await)
     }
 
@@ -130,7 +130,7 @@ impl Table {
             found => found?,
         };
         let mut tx = self.begin(origin, entry)?;
-        draft.add_to(&mut tx)?;
+        draft.add_to(&mut tx);
         let mut told = Vec::with_capacity(users.len());
         for (user, key) in users.into_iter().zip(views) {
             let view: Option<ViewRow> = take(&mut found, &key)?;

@@ -41,7 +41,7 @@ impl Table {
         number: u64,
         now: Timestamp,
     ) -> Result<Marked, Error> {
-        let mut failure = Error::Contended;
+        let (mut failure, mut unknown) = (Error::Contended, false);
         for attempt in tries() {
             pause(attempt).await;
             let (view, row) = (keys::view(reader, thread), keys::thread(thread));
@@ -52,7 +52,7 @@ impl Table {
             };
             let number = number.min(tail.number);
             let seen = |number| Seen { thread: thread.clone(), user: reader.clone(), number };
-            if number == view.seen && !matches!(failure, Error::Contended) {
+            if number == view.seen && unknown {
                 // A try before was marked, and its answer lost: whom it was to tell may not know.
                 return Ok(Marked::Committed(seen(number)));
             }
@@ -66,13 +66,13 @@ impl Table {
                 "SET seen = :seen",
                 Some(forward),
                 vec![(":seen", n(number))],
-            )?;
+            );
             let whole = match row.pair.filter(|_| attempt == 0) {
                 Some(pair) => self.seen_whole(&mut tx, &seen(number), &pair, now).await?,
                 None => None,
             };
             if whole.is_none() {
-                owe_seen(&mut tx, &seen(number), now)?;
+                owe_seen(&mut tx, &seen(number), now);
             }
             match tx.commit().await {
                 Ok(Outcome::Done) => {
@@ -82,7 +82,7 @@ impl Table {
                     );
                 }
                 Ok(Outcome::Cancelled) => {}
-                Err(error) if error.passes() => failure = error,
+                Err(error) if error.passes() => (failure, unknown) = (error, true),
                 Err(error) => return Err(error),
             }
         }
@@ -113,7 +113,7 @@ impl Table {
     }
 }
 
-fn owe_seen(tx: &mut Tx<'_>, seen: &Seen, now: Timestamp) -> Result<(), Error> {
+fn owe_seen(tx: &mut Tx<'_>, seen: &Seen, now: Timestamp) {
     let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
     tx.update(
         &keys::seen_outbox(&seen.thread, &seen.user),
@@ -126,5 +126,5 @@ fn owe_seen(tx: &mut Tx<'_>, seen: &Seen, now: Timestamp) -> Result<(), Error> {
             (":now", n(now.as_millisecond())),
             (":due", n(due)),
         ],
-    )
+    );
 }

@@ -237,7 +237,12 @@ pub(crate) fn read_good<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Vec<T>
         Ok(row) => Some(row),
         Err(error) => {
             let cause = std::error::Error::source(&error);
-            tracing::error!(store.corrupt_rows = 1, error = cause, "{error}: passed over; mend or delete it");
+            tracing::error!(
+                store.corrupt_rows = 1,
+                failure = "corrupt",
+                error = cause,
+                "{error}: passed over; mend or delete it"
+            );
             None
         }
     };

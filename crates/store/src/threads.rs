@@ -118,7 +118,7 @@ impl Table {
             pair,
         };
         tx.put_new(&keys::thread(&entry.thread), &row)?;
-        owe(&mut tx, entry, origin.now)?;
+        owe(&mut tx, entry, origin.now);
         for member in members {
             let user = member.user.clone();
             let listed = MemberRow { user: user.clone(), role: member.role, joined: 1, left: None };

@@ -77,13 +77,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Updates a row; with a `condition`, only if it holds.
-    pub(crate) fn update(
-        &mut self,
-        key: &Key,
-        update: &str,
-        condition: Option<&str>,
-        values: Values<'_>,
-    ) -> Result<(), Error> {
+    pub(crate) fn update(&mut self, key: &Key, update: &str, condition: Option<&str>, values: Values<'_>) {
         let mut built = Update::builder()
             .table_name(&self.table.name)
             .set_key(Some(key.item()))
@@ -94,11 +88,10 @@ impl<'a> Tx<'a> {
         }
         let built = built.build().expect("an update has a table, a key and an expression");
         self.items.push(TransactWriteItem::builder().update(built).build());
-        Ok(())
     }
 
     /// Changes nothing, and lets the transaction happen only if `condition` holds.
-    pub(crate) fn check(&mut self, key: &Key, condition: &str, values: Values<'_>) -> Result<(), Error> {
+    pub(crate) fn check(&mut self, key: &Key, condition: &str, values: Values<'_>) {
         let mut check = ConditionCheck::builder()
             .table_name(&self.table.name)
             .set_key(Some(key.item()))
@@ -108,7 +101,6 @@ impl<'a> Tx<'a> {
         }
         let check = check.build().expect("a check has a table, a key and a condition");
         self.items.push(TransactWriteItem::builder().condition_check(check).build());
-        Ok(())
     }
 
     /// Commits, as the last step of a try whose answer is then `done`.

@@ -116,7 +116,7 @@ impl ViewRow {
     }
 
     /// Adds the step from this view to `next` to a transaction: only if nobody else has taken it.
-    pub(crate) fn advance(&self, tx: &mut Tx<'_>, owner: &UserId, next: &Self) -> Result<(), Error> {
+    pub(crate) fn advance(&self, tx: &mut Tx<'_>, owner: &UserId, next: &Self) {
         let mut update =
             String::from("SET fan = :fan, messages = :number, activity = :activity, members = :members");
         let mut condition = String::from("fan = :was AND joined = :joined");
@@ -148,7 +148,7 @@ impl ViewRow {
             values.push((":seen", n(next.seen)));
             values.push((":unseen", n(self.seen)));
         }
-        tx.update(&keys::view(owner, &self.thread), &update, Some(&condition), values)
+        tx.update(&keys::view(owner, &self.thread), &update, Some(&condition), values);
     }
 
     /// The thread as its owner sees it, with the message that [`ViewRow::preview`] names.
