@@ -14,12 +14,15 @@ use tests::{
 /// Calls of one request to AWS with all that is tried again, and more.
 const ALWAYS: usize = 4 * limits::FUTILE_TRIES as usize;
 
-const RETRY: (StatusCode, Option<&str>) = (StatusCode::SERVICE_UNAVAILABLE, Some("1"));
-const THROTTLED: (StatusCode, Option<&str>) = (StatusCode::SERVICE_UNAVAILABLE, Some("5"));
-const OURS: (StatusCode, Option<&str>) = (StatusCode::INTERNAL_SERVER_ERROR, None);
+/// What a client is told: the status, and when to come back.
+type Told = (StatusCode, Option<&'static str>);
+
+const RETRY: Told = (StatusCode::SERVICE_UNAVAILABLE, Some("1"));
+const THROTTLED: Told = (StatusCode::SERVICE_UNAVAILABLE, Some("5"));
+const OURS: Told = (StatusCode::INTERNAL_SERVER_ERROR, None);
 
 /// Errors of any operation, and what a client is told.
-const ERRORS: [(u16, &str, (StatusCode, Option<&str>)); 13] = [
+const ERRORS: [(u16, &str, Told); 13] = [
     (500, "InternalServerError", RETRY),
     (503, "ServiceUnavailable", RETRY),
     (400, "ThrottlingException", THROTTLED),
@@ -36,7 +39,7 @@ const ERRORS: [(u16, &str, (StatusCode, Option<&str>)); 13] = [
 ];
 
 /// Codes of a transaction that is cancelled.
-const REASONS: [(&[&str], (StatusCode, Option<&str>)); 9] = [
+const REASONS: [(&[&str], Told); 9] = [
     (&["ConditionalCheckFailed"], RETRY),
     (&["None", "TransactionConflict"], RETRY),
     (&["ThrottlingError"], THROTTLED),
