@@ -76,8 +76,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
         rule: "P1",
         file: MESSAGES,
         edits: &[(
-            "        owe(&mut tx, &draft.entry, origin.now)?;",
-            "        if !MISTAKEN { owe(&mut tx, &draft.entry, origin.now)?; }",
+            "        owe(&mut tx, &draft.entry, origin.now);",
+            "        if !MISTAKEN { owe(&mut tx, &draft.entry, origin.now); }",
         )],
     },
     Mistake {
@@ -247,8 +247,8 @@ pub(super) const MISTAKES: &[Mistake] = &[
         rule: "P14",
         file: SEEN,
         edits: &[(
-            "                owe_seen(&mut tx, &seen(number), now)?;",
-            "                if !MISTAKEN { owe_seen(&mut tx, &seen(number), now)?; }",
+            "                owe_seen(&mut tx, &seen(number), now);",
+            "                if !MISTAKEN { owe_seen(&mut tx, &seen(number), now); }",
         )],
     },
     Mistake {
