@@ -100,6 +100,9 @@ pub const ENVELOPE_RECIPIENTS: usize = 500;
 pub const INBOX_DAYS: u16 = 7;
 /// How long an idempotency key is remembered; a phone may send its outbox a day later.
 pub const KEY_LIFE: Duration = Duration::from_hours(48);
+/// The longest that a write may run. Its client may have given up long before and asked again with the same key: once
+/// the key is forgotten, a try of the first request would write a second time.
+pub const WRITE_LIFE: Duration = Duration::from_secs(300);
 /// How long a ticket may wait for its stream.
 pub const TICKET_LIFE: Duration = Duration::from_secs(30);
 /// How long `typing` is shown after its post.
@@ -195,6 +198,7 @@ const _: () = assert!(LINK_TIME.as_secs() < OUTBOX_HOLD.as_secs(), "a link that 
 const _: () = assert!(OUTBOX_HOLD.as_secs() < JOB_VISIBILITY.as_secs(), "a job that comes again may go on");
 const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
 const _: () = assert!(BEAT_LAPSE.as_secs() < BEAT_DEAD.as_secs(), "an edge stops before others take over");
+const _: () = assert!(WRITE_LIFE.as_secs() * 100 < KEY_LIFE.as_secs(), "no write outlives its key");
 const _: () = assert!(EDGE_STREAMS < CONNECTIONS, "a full edge still answers");
 const _: () = assert!(LEASE_RENEW.as_secs() * 2 < LEASE_LIFE.as_secs(), "a held lease does not run out");
 const _: () = assert!(PING.as_secs() < 30, "CloudFront cuts after 30 s of silence");

@@ -9,12 +9,18 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
+use domain::limits;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span, field};
 
-use crate::{cors::Origins, listener::takeover::Place, problem::Problem};
+use crate::{
+    cors::Origins,
+    listener::takeover::Place,
+    problem::{Kind, Problem},
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken over from a client or a proxy, in bytes.
@@ -70,9 +76,20 @@ async fn to_the_end(mut request: Request, next: Next) -> Response {
         response
     };
     // Nobody waits for this tracker: a process that stops waits for the places.
-    let answering = TaskTracker::new().spawn(writing.in_current_span());
-    // A panic is answered inside. What is left is the end of the process.
-    answering.await.unwrap_or_else(|_| Problem::internal().into_response())
+    let answering = TaskTracker::new().spawn(timeout(limits::WRITE_LIFE, writing).in_current_span());
+    match answering.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::warn!(
+                "a write has not ended within {} s, and is given up",
+                limits::WRITE_LIFE.as_secs()
+            );
+            let detail = "the request took too long: retry with the same `Idempotency-Key`";
+            Problem::new(Kind::Unavailable(1), detail).into_response()
+        }
+        // A panic is answered inside. What is left is the end of the process.
+        Err(_) => Problem::internal().into_response(),
+    }
 }
 
 async fn shared(State(origins): State<Origins>, mut request: Request, next: Next) -> Response {
