@@ -77,11 +77,22 @@ impl Actor {
 
     /// Asks with one key until there is an answer that is no fault, or patience ends.
     async fn insist(&self, method: &str, path: &str, body: Option<Value>) -> Got {
+        self.insist_while(|| true, method, path, body).await
+    }
+
+    /// The same, but it begins no try once `goes_on` says so.
+    async fn insist_while(
+        &self,
+        goes_on: impl Fn() -> bool,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Got {
         let key = self.draw(|rng| format!("k{:032x}", rng.random::<u128>()));
         let tries = self.draw(|rng| rng.random_range(1..6));
         let begun = Instant::now();
         for _ in 0..tries {
-            if begun.elapsed() > KEY_LIFE {
+            if begun.elapsed() > KEY_LIFE || !goes_on() {
                 break;
             }
             match self.ask(method, path, body.clone(), Some(&key)).await {
@@ -182,16 +193,19 @@ impl Actor {
     pub(crate) async fn touch(&self, text: &str, said: &Said, how: u8) {
         let Some(tseq) = said.tseq else { return };
         let path = format!("/v1/threads/{}/messages/{tseq}", said.thread);
+        // Behind a restore another message may have the place of this one.
+        let restores = self.history.known().restores;
+        let same = || self.history.known().restores == restores;
         let own = said.from == self.user.as_str();
         let reaction = format!("{path}/reactions/%F0%9F%91%8D");
         match how {
-            0 if own => drop(self.insist("DELETE", &path, None).await),
+            0 if own => drop(self.insist_while(same, "DELETE", &path, None).await),
             1..4 if own => {
                 let body = json!({ "text": format!("{text}, or rather {how}") });
-                self.insist("PATCH", &path, Some(body)).await;
+                self.insist_while(same, "PATCH", &path, Some(body)).await;
             }
-            4..7 => drop(self.insist("PUT", &reaction, None).await),
-            7..9 => drop(self.insist("DELETE", &reaction, None).await),
+            4..7 => drop(self.insist_while(same, "PUT", &reaction, None).await),
+            7..9 => drop(self.insist_while(same, "DELETE", &reaction, None).await),
             _ => {
                 let body = json!({ "title": format!("as of {text}") });
                 self.insist("PATCH", &format!("/v1/threads/{}", said.thread), Some(body)).await;
