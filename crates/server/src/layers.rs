@@ -63,7 +63,8 @@ pub fn wrap(router: Router, origins: &Origins) -> Router {
 /// write that ended there could be in the log, and nobody would be told of it until a sweep.
 ///
 /// The task keeps the place of its connection. So clients that hang up cannot start more writes at once than
-/// there may be connections, and a process that stops waits for the writes too.
+/// there may be connections, and a process that stops waits for the writes too. It ends after
+/// [`limits::WRITE_LIFE`], as a process that dies would end it.
 async fn to_the_end(mut request: Request, next: Next) -> Response {
     // Their methods promise that there is nothing to be kept from (RFC 9110, section 9.2.1).
     if request.method().is_safe() {
