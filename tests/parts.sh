@@ -130,7 +130,7 @@ story      7  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lam
 image      7  ^(infra/image\.py|sse-edge/Cargo\.toml|Cargo\.(toml|lock)|tests/deploy/(container|doors|cloud)\.py)
 crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
-mistakes   9  ^(crates/(domain|store|queue)|api-lambda/src|sse-edge/src|tests/sim)/
+mistakes   9  ^(crates/(domain|store|queue|mistakes)|api-lambda/src|sse-edge/src|tests/sim)/
 '
 nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
 
@@ -180,9 +180,11 @@ part_storms() {
     RUNNEL_STORM_SECONDS=${RUNNEL_STORM_SECONDS-600} test_part storm
 }
 
-# Whether the simulator catches the mistakes that it is there to catch.
+# Whether the simulator catches each planted mistake. The build with the mistakes takes the place of the simulator's
+# program, and is replaced in turn by the next `build`.
 part_mistakes() {
-    build
+    cargo build --workspace --bin sim --features tests/programs,sim/mistakes
+    built=
     "$programs/sim" --mistakes --seeds 1000
 }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use mistakes::mistake;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
@@ -70,7 +71,7 @@ async fn round(shared: &Arc<Shared>, now: Instant, paused: bool) -> Duration {
         if !shared.is_draining() {
             tend::ask(shared, &user, round.ask);
         }
-        if round.check {
+        if round.check && !mistake!(NoHeadCheck) {
             due.push(user);
         }
     }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use domain::{cursor::Cursor, limits};
+use mistakes::mistake;
 use tokio::time::Instant;
 
 use crate::{brought::Brought, frames::Id, ring::RingView};
@@ -187,6 +188,9 @@ impl Splice {
         self.pause = None;
         let (State::Unjudged | State::Doubted(_)) = self.state else { return };
         let own = *self.own.get_or_insert(head);
+        if mistake!(HelloMovesCursor) {
+            self.own = self.own.map(|own| if own.r#gen == head.r#gen { own } else { head });
+        }
         self.state = if own.r#gen != head.r#gen {
             State::Lost(Reset::Generation)
         } else if own.seq > head.seq && self.state == State::Unjudged {
@@ -207,15 +211,21 @@ impl Splice {
     /// an answer may be seconds on its way, and tells how the inbox was before that.
     pub fn page(&mut self, seqs: impl IntoIterator<Item = u64>, asked_at: Instant, now: Instant) -> usize {
         let after = self.own.map_or(0, |own| own.seq);
-        let good = seqs.into_iter().zip(after + 1..).take_while(|(seq, next)| seq == next).count();
+        let is_next = |(seq, next): &(u64, u64)| seq == next || mistake!(ReplayOverGap);
+        let good = seqs.into_iter().zip(after + 1..).take_while(is_next).count();
         if good > 0 {
             self.pause = None;
-        } else if self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE) {
+        } else if self.has_waited(asked_at) && !mistake!(EndlessGap) {
             self.state = State::Lost(Reset::Hole);
         } else {
             self.hole(now);
         }
         good
+    }
+
+    /// Whether the gap has lasted long enough to be believed.
+    fn has_waited(&self, asked_at: Instant) -> bool {
+        self.pause.as_ref().is_some_and(|pause| asked_at >= pause.since + limits::HOLE_PATIENCE)
     }
 
     /// An event of a page has been shipped.

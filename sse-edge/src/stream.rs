@@ -15,6 +15,7 @@ use std::{
 
 use domain::{cursor::Cursor, frame, limits};
 use jiff::SignedDuration;
+use mistakes::mistake;
 use server::auth::Identity;
 use store::{
     error::Error,
@@ -146,7 +147,8 @@ impl Stream {
         let expires_at = now + left;
         let old_at = now + jittered(limits::STREAM_AGE);
         shared.meters.streams.increment(1.0);
-        let mut splice = Splice::new(brought);
+        let present = head.filter(|_| mistake!(StreamAtPresent));
+        let mut splice = Splice::new(present.map_or(brought, Brought::Readable));
         if let Some(head) = head {
             splice.head(head, now);
         }

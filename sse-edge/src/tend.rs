@@ -7,6 +7,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use domain::{cursor::Cursor, limits};
+use mistakes::mistake;
 use store::error::Error;
 use tokio::time::Instant;
 
@@ -125,6 +126,9 @@ impl Tend<'_> {
     async fn take_lease(&mut self) {
         let now = Instant::now;
         let Some(me) = self.shared.fresh.within(FRESH_WAIT).await else { return self.user.no_lease(now()) };
+        if mistake!(InboxBeforeLease) {
+            self.read_head().await;
+        }
         let held = self.user.held();
         let lease = match leases::take(self.shared, &self.user.user, &me, held.as_ref()).await {
             Ok(lease) => lease,
@@ -152,8 +156,10 @@ impl Tend<'_> {
                 held.receiving.stop().await;
             }
         }
-        // First the lease, then the inbox.
-        self.user.ask(Ask::HEAD);
+        // The lease comes first, then the inbox.
+        if !mistake!(InboxBeforeLease) {
+            self.user.ask(Ask::HEAD);
+        }
     }
 
     async fn read_head(&mut self) {
@@ -224,11 +230,24 @@ impl Tend<'_> {
         }
         let mut known = None;
         if let Some(Held { queue, receiving }) = held {
-            // Nothing may be received on a queue that others may hold.
-            receiving.stop().await;
+            // An edge must not receive from a queue that another edge may hold.
+            if mistake!(GivenWhileReceiving) {
+                self.shared.tracker.spawn(async move {
+                    tokio::time::sleep(limits::QUEUE_WAIT).await;
+                    receiving.stop().await;
+                });
+            } else {
+                receiving.stop().await;
+            }
             known = (!in_doubt).then_some(queue);
         }
         let me = self.shared.fresh.boot();
+        if mistake!(TakenWhileGiving) {
+            let (shared, user) = (self.shared.clone(), self.user.clone());
+            let give = async move { leases::give(&shared, &user.user, known.as_ref(), &me).await.is_ok() };
+            self.shared.tracker.spawn(give);
+            return;
+        }
         for attempt in 0..GIVE_TRIES {
             let permit = self.shared.calls.acquire().await;
             let given = leases::give(self.shared, &self.user.user, known.as_ref(), &me).await;

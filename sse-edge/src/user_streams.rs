@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::{cursor::Cursor, event::EventName, frame, ids::UserId, limits, wire::Typing};
+use mistakes::mistake;
 use store::inbox::{Event, Head};
 use tokio::time::Instant;
 
@@ -151,6 +152,15 @@ impl UserStreams {
     pub(crate) fn next(&self, splice: &mut Splice, shown: &mut u64, now: Instant) -> Next {
         let state = self.state();
         let view = state.ring.as_ref().map(Ring::view);
+        if mistake!(TypingMovesCursor)
+            && let Some(view) = view
+            && let Some((version, data)) =
+                state.typings.as_ref().and_then(|typings| typings.after(*shown, now))
+        {
+            *shown = version;
+            let id = crate::frames::Id(Some(view.cursor()));
+            return Next::Typing(Frame::new(frame::lines(EventName::Typing, data), id));
+        }
         match splice.step(view, now) {
             Step::Ship(seq) => {
                 let event = state.ring.as_ref().and_then(|ring| ring.shown(seq));

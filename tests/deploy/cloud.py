@@ -33,6 +33,11 @@ def until(what, holds, seconds=90):
     return found
 
 
+def ships(program):
+    """Fails for a program with planted mistakes: those are for the simulator alone."""
+    assert b"RUNNEL_MISTAKE" not in Path(program).read_bytes(), f"{program} has mistakes planted"
+
+
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]

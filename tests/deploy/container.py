@@ -19,7 +19,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from cloud import ROOT, Issuer, free_port, until
+from cloud import ROOT, Issuer, free_port, ships, until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -89,6 +89,7 @@ def is_ready(port):
 
 
 def runs(program, runnel, folder):
+    ships(program)
     ca, files = authority(folder)
     (folder / "bundle.pem").write_bytes(ca)
     archive = image_of(program, folder / "bundle.pem", folder)

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Thread
 
 from botocore.exceptions import ClientError
-from cloud import ROOT, Cloud, Issuer, free_port, listens, until
+from cloud import ROOT, Cloud, Issuer, free_port, listens, ships, until
 from cold import emulators_in, small, starts_soon
 from doors import Doors
 from relay import Relay
@@ -82,6 +82,7 @@ def functions_are_small_and_start_soon(cloud, issuer, out, built, edge):
     assert len(functions) == 2, functions
     sizes = ", ".join(f"{p.parent.name} {small(p):.1f} MiB" for p in functions)
     for program in (*functions, edge):
+        ships(program)
         assert not emulators_in(program), f"{program} has {emulators_in(program)} in it"
     assert len(emulators_in(edge.with_name("runnel"))) == 3, "the one process has what is looked for"
     rights = as_role(cloud, out["ApiRoleArn"])

@@ -11,5 +11,6 @@ mod fleet_of;
 mod help;
 mod hole;
 mod lambda;
+mod planted;
 mod repair;
 mod stop;

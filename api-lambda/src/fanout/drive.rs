@@ -15,6 +15,7 @@ use futures_util::{
     future::join_all,
     stream::{self, StreamExt as _},
 };
+use mistakes::mistake;
 use queue::queues::Queues;
 use server::clock::Clock;
 use store::{error::Error, fan::Told, inbox, keys, rows::MemberRow, table::Table};
@@ -123,6 +124,7 @@ impl Fanout {
         fresh: Option<&Entry>,
         pace: Pace,
     ) -> Brought {
+        let held = if mistake!(LeasesBeforeAppend) { self.with_leases(members).await } else { Vec::new() };
         let now = self.clock.now();
         let in_time = |i: &usize| *i == 0 || pace.until.is_none_or(|until| Instant::now() < until);
         let fans = (0..members.len())
@@ -131,7 +133,8 @@ impl Fanout {
         let fanned: Vec<_> = stream::iter(fans).buffered(pace.at_once).collect().await;
         let passed = fanned.len();
         // One member's failure must not keep the others waiting; it only keeps the row.
-        let (told, mut failure) = sift(fanned);
+        let (mut told, mut failure) = sift(fanned);
+        told.retain(|told| !mistake!(LeasesBeforeAppend) || held.contains(&told.user));
         self.post(&told, fresh.map(inbox::news).as_ref()).await;
         for gone in &told {
             if let Some(left) = gone.left {
@@ -139,6 +142,15 @@ impl Fanout {
             }
         }
         Brought { passed, failure }
+    }
+
+    /// The members whose queues somebody receives from, for a planted mistake.
+    async fn with_leases(&self, members: &[MemberRow]) -> Vec<UserId> {
+        let leases = join_all(members.iter().map(|member| self.table.leases(&member.user))).await;
+        let held = members.iter().zip(leases).filter(|(_, leases)| {
+            leases.as_ref().is_ok_and(|leases| leases.iter().any(|lease| lease.holder.is_some()))
+        });
+        held.map(|(member, _)| member.user.clone()).collect()
     }
 
     /// The same for seen: up to [`limits::SEEN_MEMBERS`] all members are told, above it only the

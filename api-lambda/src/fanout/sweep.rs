@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::{limits, wire::Seen};
 use futures_util::stream::{self, StreamExt as _};
+use mistakes::mistake;
 use store::{
     keys::{self, Key},
     rows::OutboxRow,
@@ -27,7 +28,7 @@ impl Fanout {
     /// oldest of them had been owed, in milliseconds; 0 if there was none.
     pub(super) async fn sweep_until(&self, until: Instant) -> i64 {
         let mut oldest = 0;
-        for shard in 0..keys::SHARDS {
+        for shard in (0..keys::SHARDS).filter(|_| !mistake!(NoSweep)) {
             let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
                 log(&format!("could not read shard `{shard}` of the outbox"), None, &error);
                 Vec::new()

@@ -3,6 +3,7 @@
 
 use domain::{event::Entry, ids::ThreadId};
 use futures_util::future::try_join;
+use mistakes::mistake;
 
 use crate::{
     commit::{Known, Origin, known},
@@ -54,6 +55,12 @@ impl Table {
         let about = about.map(|tseq| keys::entry(thread, tseq));
         let wanted: Vec<_> = [&key, &row].into_iter().chain(&about).cloned().collect();
         let (tail, mut found) = try_join(self.tail(thread), self.get_many(&wanted, true)).await?;
+        if mistake!(MemberBeforeKey)
+            && let Some(tail) = &tail
+            && !self.is_member_at(tail, &origin.by).await?
+        {
+            return Ok(Err(Tried::Done(Over::NotMember.into())));
+        }
         match known(origin, take(&mut found, &key)?) {
             Some(Known::Same { thread, tseq }) => {
                 let entry = self.entry(&thread, tseq).await?;

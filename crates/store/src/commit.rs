@@ -6,6 +6,7 @@ use domain::{
     limits,
 };
 use jiff::Timestamp;
+use mistakes::mistake;
 
 use crate::{
     error::{Error, held},
@@ -13,7 +14,7 @@ use crate::{
     log,
     rows::KeyRow,
     table::{Table, write},
-    tx::{Tx, n, s},
+    tx::{ABSENT, ALWAYS, Tx, n, s},
 };
 
 /// Who writes, with which idempotency key, and when.
@@ -61,8 +62,16 @@ impl Table {
     pub(crate) fn begin<'a>(&'a self, origin: &Origin, entry: &Entry) -> Result<Tx<'a>, Error> {
         let mut tx = Tx::new(self);
         let (key, row) = key_row(origin, &entry.thread, entry.tseq);
-        tx.put_if(&key, &row, KEY_ABSENT, vec![(":now", n(origin.now.as_second()))])?;
-        tx.put_new(&keys::entry(&entry.thread, entry.tseq), &log::row(entry, Some(origin)))?;
+        if !mistake!(NoIdempotencyRow) {
+            tx.put_if(&key, &row, KEY_ABSENT, vec![(":now", n(origin.now.as_second()))])?;
+        }
+        let condition = if mistake!(EntryReplaced) { ALWAYS } else { ABSENT };
+        tx.put_if(
+            &keys::entry(&entry.thread, entry.tseq),
+            &log::row(entry, Some(origin)),
+            condition,
+            Vec::new(),
+        )?;
         Ok(tx)
     }
 
@@ -114,9 +123,10 @@ pub(crate) fn key_end(at: Timestamp) -> i64 {
 /// Adds the outbox row that keeps the fan-out of `entry` from being forgotten.
 pub(crate) fn owe(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) {
     let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
+    let upto = if mistake!(OutboxNotRaised) { "if_not_exists(upto, :upto)" } else { ":upto" };
     tx.update(
         &keys::outbox(&entry.thread),
-        "SET upto = :upto, thread = :thread, since = if_not_exists(since, :now), due = :due REMOVE reached",
+        &format!("SET upto = {upto}, thread = :thread, since = if_not_exists(since, :now), due = :due REMOVE reached"),
         None,
         vec![
             (":upto", n(entry.tseq)),

@@ -14,6 +14,7 @@ use domain::{
     wire::Seen,
 };
 use jiff::Timestamp;
+use mistakes::mistake;
 
 use crate::{
     error::{Error, cancelled, held},
@@ -21,7 +22,7 @@ use crate::{
     retry::{pause, tries},
     rows::{HeadRow, InboxRow},
     table::{Table, read, read_good, write},
-    tx::{Tx, n, s},
+    tx::{ABSENT, ALWAYS, Tx, n, s},
 };
 
 /// Where a user's inbox ends.
@@ -198,7 +199,7 @@ impl Table {
             .put_item()
             .table_name(&self.name)
             .set_item(Some(write(&key, &fresh)?))
-            .condition_expression("attribute_not_exists(pk)")
+            .condition_expression(if mistake!(InboxBegunTwice) { ALWAYS } else { ABSENT })
             .send()
             .await;
         if held(put)? {
@@ -226,15 +227,20 @@ impl Table {
         head: &HeadRow,
         rows: Vec<InboxRow>,
     ) -> Result<u64, Error> {
+        let (absent, unmoved) = if mistake!(PlaceTakenTwice) {
+            (ALWAYS, "gen = :gen AND :was = :was")
+        } else {
+            (ABSENT, "gen = :gen AND seq = :was")
+        };
         let mut seq = head.seq;
         for row in rows {
             seq += 1;
-            tx.put_new(&keys::inbox(user, seq), &InboxRow { seq, ..row })?;
+            tx.put_if(&keys::inbox(user, seq), &InboxRow { seq, ..row }, absent, Vec::new())?;
         }
         tx.update(
             &keys::head(user),
             "SET seq = :seq",
-            Some("gen = :gen AND seq = :was"),
+            Some(unmoved),
             vec![(":seq", n(seq)), (":gen", n(head.r#gen)), (":was", n(head.seq))],
         );
         Ok(seq)

@@ -6,6 +6,7 @@ use domain::{
     limits,
 };
 use futures_util::future::try_join;
+use mistakes::mistake;
 
 use crate::{
     before::{Before, Over},
@@ -95,7 +96,7 @@ impl Table {
                 .await?;
             items.extend(found.items.unwrap_or_default());
             start = found.last_evaluated_key;
-            if start.is_none() {
+            if mistake!(MembersCutShort) || start.is_none() {
                 break;
             }
         }
@@ -172,7 +173,9 @@ impl Table {
         }
         // Re-adding first finishes the old fan-out: its end is in the view that is replaced.
         let old = self.view(user, thread).await?;
-        if let Some(left) = old.as_ref().and_then(|view| view.left) {
+        if let Some(left) = old.as_ref().and_then(|view| view.left)
+            && !mistake!(RejoinerNotTold)
+        {
             self.fan((user, 0), thread, left, None, origin.now).await?;
         }
         let entry = next(origin, &before.tail, user, Change::Added);
@@ -297,7 +300,7 @@ fn join(
         created: before.thread.created,
         joined: entry.tseq,
         left: None,
-        fan: entry.tseq - 1,
+        fan: if mistake!(JoinerToldAll) { 0 } else { entry.tseq - u64::from(!mistake!(JoinerNotTold)) },
         seen: before.tail.number,
         number: before.tail.number,
         activity: entry.at.as_millisecond(),
@@ -305,8 +308,9 @@ fn join(
         members: listed.map(|m| Member { user: m.user.clone(), role: m.role }).collect(),
     };
     let key = keys::view(user, &entry.thread);
+    let told = if mistake!(RejoinerNotTold) { "left_at = :left" } else { "left_at = :left AND fan >= :left" };
     match old.and_then(|old| old.left) {
         None => tx.put_new(&key, &view),
-        Some(left) => tx.put_if(&key, &view, "left_at = :left AND fan >= :left", vec![(":left", n(left))]),
+        Some(left) => tx.put_if(&key, &view, told, vec![(":left", n(left))]),
     }
 }

@@ -2,6 +2,7 @@
 
 use domain::{job::Job, limits};
 use jiff::Timestamp;
+use mistakes::mistake;
 
 use crate::{
     commit::millis,
@@ -94,12 +95,14 @@ impl Table {
     /// The fan-out up to `upto` of the row's thread is complete: the row goes, unless it has been
     /// given more to do.
     pub async fn finish(&self, key: &Key, upto: u64) -> Result<(), Error> {
+        let unraised =
+            if mistake!(RaisedRowDeleted) { "attribute_exists(pk) OR upto = :upto" } else { "upto = :upto" };
         let deleted = self
             .client
             .delete_item()
             .table_name(&self.name)
             .set_key(Some(key.item()))
-            .condition_expression("upto = :upto")
+            .condition_expression(unraised)
             .expression_attribute_values(":upto", n(upto))
             .send()
             .await;

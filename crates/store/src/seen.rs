@@ -7,6 +7,7 @@ use domain::{
 };
 use futures_util::future::try_join;
 use jiff::Timestamp;
+use mistakes::mistake;
 
 use crate::{
     commit::millis,
@@ -50,28 +51,29 @@ impl Table {
             let (Some(view), Some(tail), Some(row)) = (view.filter(|v| v.left.is_none()), tail, row) else {
                 return Ok(Marked::NotMember);
             };
-            let number = number.min(tail.number);
+            let number = if mistake!(SeenBeyondEnd) { number } else { number.min(tail.number) };
             let seen = |number| Seen { thread: thread.clone(), user: reader.clone(), number };
             if number == view.seen && unknown {
                 // A try before was marked, and its answer lost: whom it was to tell may not know.
                 return Ok(Marked::Committed(seen(number)));
             }
-            if number <= view.seen {
+            if number <= view.seen && !mistake!(SeenGoesBack) {
                 return Ok(Marked::Already(seen(view.seen)));
             }
             let mut tx = Tx::new(self);
-            let forward = "seen < :seen AND attribute_not_exists(left_at)";
+            let forward =
+                if mistake!(SeenGoesBack) { "seen < :seen OR seen >= :seen" } else { "seen < :seen" };
             tx.update(
                 &keys::view(reader, thread),
                 "SET seen = :seen",
-                Some(forward),
+                Some(&format!("attribute_not_exists(left_at) AND ({forward})")),
                 vec![(":seen", n(number))],
             );
             let whole = match row.pair.filter(|_| attempt == 0) {
                 Some(pair) => self.seen_whole(&mut tx, &seen(number), &pair, now).await?,
                 None => None,
             };
-            if whole.is_none() {
+            if whole.is_none() && !mistake!(SeenNotOwed) {
                 owe_seen(&mut tx, &seen(number), now);
             }
             match tx.commit().await {

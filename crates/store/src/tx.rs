@@ -23,6 +23,11 @@ pub(crate) struct Tx<'a> {
     items: Vec<TransactWriteItem>,
 }
 
+/// The condition of a row that must not exist yet.
+pub(crate) const ABSENT: &str = "attribute_not_exists(pk)";
+/// A condition that always holds, for planted mistakes.
+pub(crate) const ALWAYS: &str = "attribute_not_exists(pk) OR attribute_exists(pk)";
+
 /// How a transaction ended, when it is known.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -53,7 +58,7 @@ impl<'a> Tx<'a> {
 
     /// Puts a row that must not exist yet.
     pub(crate) fn put_new<T: Serialize>(&mut self, key: &Key, row: &T) -> Result<(), Error> {
-        self.put_if(key, row, "attribute_not_exists(pk)", Vec::new())
+        self.put_if(key, row, ABSENT, Vec::new())
     }
 
     /// Puts a row on a condition.

@@ -9,6 +9,7 @@ use domain::{
     wire::{self, Message},
 };
 use futures_util::future::try_join_all;
+use mistakes::mistake;
 
 use crate::{
     error::Error,
@@ -84,7 +85,8 @@ impl Table {
 impl ViewRow {
     /// The last tseq that its owner is to be told of, when the thread has got to `goal`.
     pub(crate) fn goal(&self, goal: u64) -> u64 {
-        self.left.map_or(goal, |left| goal.min(left))
+        let left = self.left.filter(|_| !mistake!(LeaverToldMore));
+        left.map_or(goal, |left| goal.min(left - u64::from(mistake!(LeaverNotTold))))
     }
 
     /// The view once `entries`, which follow `fan` without a hole, are in its owner's inbox.
@@ -144,7 +146,9 @@ impl ViewRow {
         // back when the author's other device has marked more in between.
         if next.seen != self.seen {
             update.push_str(", seen = :seen");
-            condition.push_str(" AND seen = :unseen");
+            if !mistake!(SeenTakenBack) {
+                condition.push_str(" AND seen = :unseen");
+            }
             values.push((":seen", n(next.seen)));
             values.push((":unseen", n(self.seen)));
         }

@@ -14,6 +14,7 @@ mod device;
 mod history;
 mod hour;
 mod judge;
+#[cfg(feature = "mistakes")]
 mod mistakes;
 #[cfg(test)]
 mod outage;
@@ -56,14 +57,16 @@ struct Args {
     /// End as soon as something is wrong.
     #[arg(long)]
     until_wrong: bool,
-    /// Plant mistakes in a copy of the code, and show that each is caught by one of the seeds.
-    #[arg(long, conflicts_with_all = ["seed", "trace"])]
+    /// Show that each planted mistake is caught by one of the seeds.
+    #[cfg(feature = "mistakes")]
+    #[arg(long, conflicts_with_all = ["seed", "trace", "hour"])]
     mistakes: bool,
     /// With `--mistakes`: this one alone.
+    #[cfg(feature = "mistakes")]
     #[arg(long, value_name = "NAME", requires = "mistakes")]
     mistake: Option<String>,
     /// Count what an hour asks of AWS, price it, and compare both with `docs/COST.md`.
-    #[arg(long, conflicts_with_all = ["seed", "trace", "mistakes"])]
+    #[arg(long, conflicts_with_all = ["seed", "trace"])]
     hour: bool,
     /// Threads that run seeds.
     #[arg(long, default_value_t = 2)]
@@ -73,6 +76,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     std::panic::set_hook(Box::new(stage::panicked));
+    #[cfg(feature = "mistakes")]
     if args.mistakes {
         return match mistakes::catch_all(args.mistake.as_deref(), args.seeds, args.threads) {
             Ok(true) => ExitCode::SUCCESS,

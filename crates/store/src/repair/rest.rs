@@ -7,6 +7,7 @@ use domain::{
     event::{Body, Change},
     ids::{ThreadId, UserId},
 };
+use mistakes::mistake;
 
 use super::Repair;
 use crate::{
@@ -63,8 +64,11 @@ impl Repair<'_> {
         if was.is_none() && last == 0 && !views {
             return Ok(());
         }
-        let seq = was.as_ref().map_or(0, |was| was.seq).max(last);
-        let head = HeadRow { r#gen: chance::random(), seq, authv: was.as_ref().and_then(|was| was.authv) };
+        let least = if mistake!(RepairBelowEvent) { 0 } else { last };
+        let seq = was.as_ref().map_or(0, |was| was.seq).max(least);
+        let old = was.as_ref().filter(|_| mistake!(RepairKeepsGeneration));
+        let r#gen = old.map_or_else(chance::random, |was| was.r#gen);
+        let head = HeadRow { r#gen, seq, authv: was.as_ref().and_then(|was| was.authv) };
         self.set(&key, was.as_ref(), &head).await
     }
 

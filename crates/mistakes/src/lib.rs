@@ -1,0 +1,140 @@
+//! Mistakes that the simulator has to catch: each one breaks or bends one rule of the delivery protocol.
+//!
+//! A mistake is a line of the code that ships, behind a switch: [`mistake!`] is true where the mistake is to be made.
+//! Without the feature `planted` it is the constant `false`, and the compiler drops the line. Only the simulator's own
+//! build has the feature (`tests/run mistakes`). The switches stand in the code so that the compiler moves them
+//! with it.
+
+/// Whether the named mistake is to be made here.
+///
+/// The argument is a variant of [`Mistake`]: `mistake!(NoSweep)`.
+#[macro_export]
+macro_rules! mistake {
+    ($name:ident) => {
+        $crate::is_made($crate::Mistake::$name)
+    };
+}
+
+/// Writes the enum and the table from one list.
+macro_rules! mistakes {
+    ($($rule:literal { $($name:ident: $behaviour:literal,)+ })+) => {
+        /// A mistake, named by the behaviour that it breaks.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Mistake {
+            $($(#[doc = concat!("Rule ", $rule, ": ", $behaviour, ".")] $name,)+)+
+        }
+
+        #[cfg(feature = "planted")]
+        impl Mistake {
+            /// Every mistake.
+            pub const ALL: &[Self] = &[$($(Self::$name,)+)+];
+
+            /// Its name, as [`VARIABLE`] takes it.
+            pub const fn name(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($name),)+)+ }
+            }
+
+            /// The rule of docs/DELIVERY.md that it breaks.
+            pub const fn rule(self) -> &'static str {
+                match self { $($(Self::$name => $rule,)+)+ }
+            }
+
+            /// What the code does wrong.
+            pub const fn behaviour(self) -> &'static str {
+                match self { $($(Self::$name => $behaviour,)+)+ }
+            }
+        }
+    };
+}
+
+mistakes! {
+    "P1" {
+        NoIdempotencyRow: "a write leaves no idempotency row",
+        EntryReplaced: "an entry replaces the one at its place",
+        MemberBeforeKey: "membership is judged before the idempotency key",
+        MemberBeforeTail: "membership is read before the tail",
+        NoOutboxRow: "a write adds no outbox row",
+        OutboxNotRaised: "a write does not raise the target of an existing outbox row",
+    }
+    "P1b" {
+        WholeBehindGap: "a direct thread is written whole although an inbox lacks earlier entries",
+    }
+    "P3" {
+        OwnEntryOnly: "a writer appends its own entry although earlier ones are missing",
+        PlaceTakenTwice: "two appends take one place of an inbox",
+        SeenTakenBack: "a message sets back what its author has seen",
+    }
+    "P4" {
+        InboxBegunTwice: "a second writer begins an inbox anew",
+        RepairKeepsGeneration: "a repair keeps the generation of an inbox",
+        RepairBelowEvent: "a repair sets HEAD below an event",
+    }
+    "P5" {
+        StreamAtPresent: "a stream starts at HEAD instead of the client's cursor",
+        HelloMovesCursor: "hello carries the cursor of the reset that follows",
+        EndlessGap: "a stream waits for ever at a gap",
+    }
+    "P6" {
+        ShownOverGap: "an edge shows an envelope that is not the next event",
+    }
+    "P7" {
+        InboxBeforeLease: "an edge reads the inbox before it takes the lease",
+        LeasesBeforeAppend: "a writer reads the leases before it appends",
+    }
+    "P8" {
+        NoHeadCheck: "an edge never compares a cursor with HEAD",
+        SecondQueue: "an edge takes a second queue for a user",
+    }
+    "P9" {
+        ReplayOverGap: "a replay ships over a gap",
+    }
+    "P11" {
+        NoSweep: "no outbox row is swept",
+        RaisedRowDeleted: "a fan-out deletes an outbox row that was raised meanwhile",
+        MembersCutShort: "a short page ends the list of members",
+    }
+    "P12" {
+        LeaverToldMore: "a member who left is told of later events",
+        LeaverNotTold: "a member who leaves is not told of it",
+        JoinerNotTold: "a new member is not told of joining",
+        JoinerToldAll: "a new member is told of earlier events",
+        RejoinerNotTold: "a member who comes back is not told of the leaving",
+    }
+    "P13" {
+        UnsettledList: "a list's cursor counts an event that is not visible yet",
+    }
+    "P14" {
+        SeenGoesBack: "seen goes back",
+        SeenNotOwed: "seen is lost when its writer dies",
+        SeenBeyondEnd: "a member has seen more messages than there are",
+        TypingMovesCursor: "typing carries the user's cursor instead of the stream's",
+    }
+    "P15" {
+        DeadEdgeGoesOn: "an edge that is marked dead goes on",
+    }
+    "Queues" {
+        GivenWhileReceiving: "a lease is given back while its consumer still receives",
+        TakenWhileGiving: "a lease is taken while it is being given back",
+    }
+}
+
+/// The environment variable that names the mistake to make.
+#[cfg(feature = "planted")]
+pub const VARIABLE: &str = "RUNNEL_MISTAKE";
+
+/// Whether this mistake is to be made; see [`mistake!`].
+#[cfg(feature = "planted")]
+pub fn is_made(mistake: Mistake) -> bool {
+    static MADE: std::sync::OnceLock<Option<Mistake>> = std::sync::OnceLock::new();
+    let named = || {
+        let name = std::env::var(VARIABLE).ok()?;
+        Mistake::ALL.iter().copied().find(|mistake| mistake.name() == name)
+    };
+    *MADE.get_or_init(named) == Some(mistake)
+}
+
+/// Whether this mistake is to be made; see [`mistake!`]. None is, in a program that ships.
+#[cfg(not(feature = "planted"))]
+pub const fn is_made(_: Mistake) -> bool {
+    false
+}
