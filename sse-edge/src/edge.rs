@@ -1,13 +1,9 @@
-//! An edge as a value: several may run in one process.
+//! An edge as a value: several may run in one process. This is the only place that knows all parts of an edge.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::Router;
-use domain::{ids::BootId, limits};
+use domain::ids::BootId;
 use queue::queues::Queues;
 use server::{
     auth::Verifier,
@@ -15,36 +11,30 @@ use server::{
     listener::{self, BindError},
 };
 use store::table::Table;
-use tokio::{
-    sync::{Notify, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    beat,
-    config::EdgeArgs,
-    drain,
-    edges::{self, Edges},
+    context::{Context, config::EdgeArgs},
     engine::Engine,
-    fresh::Fresh,
-    heads::{self, Heads},
-    hub::Hub,
-    metrics::Meters,
-    own_queue::OwnQueue,
-    pings::Pings,
-    reap, rounds, routes,
-    shared::{Allowance, CHECKS, Shared, TENDING_CALLS},
+    fleet::{heartbeat, peers::Peers, reaper},
+    http::{self, HttpState},
+    reconcile::{Reconciler, resync, worker},
+    stream::{StreamDeps, ping_schedule::PingSchedule},
+    upstream::head_reader::HeadReader,
+    user::hub::Hub,
 };
+
+mod drain;
 
 /// What an edge is built from.
 #[derive(Debug)]
 pub struct Parts {
-    /// The truth.
+    /// The table.
     pub table: Table,
-    /// The hints.
+    /// The queues.
     pub queues: Queues,
-    /// Judges the tokens of those who open streams.
+    /// Verifies the tokens of clients that open streams.
     pub verifier: Verifier,
     /// The time of day.
     pub clock: Clock,
@@ -54,56 +44,44 @@ pub struct Parts {
 
 /// A running edge. Clones are the same edge.
 #[derive(Clone)]
-pub struct Edge(Arc<Shared>);
+pub struct Edge {
+    cx: Arc<Context>,
+    hub: Arc<Hub>,
+    reconciler: Arc<Reconciler>,
+    http: Arc<HttpState>,
+}
 
 impl Edge {
-    /// Starts an edge: it beats, and watches the others. Its streams come in by [`Edge::router`].
+    /// Starts an edge: it beats, and watches the other edges. Its streams come in by [`Edge::router`].
     ///
-    /// All of its tasks run on `tracker`, and end after [`Edge::drain`]. Cancelling `shutdown`
-    /// ends them and all streams at once, without a word and with nothing given back, as a crash
-    /// would.
+    /// All of its tasks run on `tracker`, and end after [`Edge::drain`]. Cancelling `shutdown` ends them and all streams at
+    /// once, without bye and with no lease given back, as a crash would.
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
-        let (heads, wanted) = Heads::new();
-        let now = Instant::now();
-        let shared = Arc::new(Shared {
-            pings: Pings::new(now, config.ping()),
-            table,
-            queues,
-            verifier,
-            clock,
-            config,
-            hub: Hub::default(),
-            heads,
-            engine: Engine::new(),
-            addresses: Arc::default(),
-            fresh: Fresh::new(BootId::made(chance::random())),
-            edges: Edges::default(),
-            own_queue: OwnQueue::default(),
-            meters: Meters::new(),
-            tracker: tracker.clone(),
-            stop: shutdown.child_token(),
-            calls: Semaphore::new(TENDING_CALLS),
-            checks: Semaphore::new(CHECKS),
-            reads: Semaphore::new(limits::INBOX_READS),
-            creates: Allowance::new(now),
-            draining: AtomicBool::new(false),
-            reap: Notify::new(),
-            late: AtomicBool::new(false),
-        });
-        shared.engine.start(tracker, &shared.stop);
-        tracker.spawn(beat::beat(shared.clone()));
-        tracker.spawn(heads::read_heads(shared.clone(), wanted));
-        tracker.spawn(edges::observe(shared.clone()));
-        tracker.spawn(rounds::rounds(shared.clone()));
-        tracker.spawn(reap::reap(shared.clone()));
-        tracker.spawn(cut_at_the_end(shared.clone()));
-        Self(shared)
+        let pings = PingSchedule::new(Instant::now(), config.ping());
+        let cx = Context::new((table, queues), clock, config, tracker.clone(), shutdown.child_token());
+        let cx = Arc::new(cx);
+        let engine = Arc::new(Engine::new());
+        engine.start(tracker, &cx.stop);
+        let (hub, waiting) = Hub::new();
+        let hub = Arc::new(hub);
+        tracker.spawn(heartbeat::beat(cx.clone(), hub.clone()));
+        let heads = HeadReader::start(&cx);
+        let peers = Arc::new(Peers::new(cx.clone()));
+        tracker.spawn(peers.clone().observe());
+        tracker.spawn(resync::resync(cx.clone(), hub.clone()));
+        tracker.spawn(reaper::reap(cx.clone(), peers.clone()));
+        tracker.spawn(cut_streams_at_the_end(cx.clone(), hub.clone()));
+        let reconciler = Arc::new(Reconciler::new(cx.clone(), hub.clone(), heads.clone(), peers));
+        tracker.spawn(worker::start_workers(reconciler.clone(), waiting));
+        let streams = Arc::new(StreamDeps { cx: cx.clone(), hub: hub.clone(), heads, pings });
+        let http = HttpState { cx: cx.clone(), verifier, streams, addresses: Arc::default(), engine };
+        Self { cx, hub, reconciler, http: Arc::new(http) }
     }
 
-    /// The routes of this edge: the stream, and what says how it fares.
+    /// The routes of this edge: streams, polls, health and readiness.
     pub fn router(&self) -> Router {
-        routes::router(self.0.clone())
+        http::router(self.http.clone())
     }
 
     /// Serves `/metrics` at an address of its own, if the settings name one, until `shutdown`.
@@ -112,10 +90,10 @@ impl Edge {
         shutdown: &CancellationToken,
         tracker: &TaskTracker,
     ) -> Result<Option<SocketAddr>, BindError> {
-        let Some(address) = self.0.config.metrics_listen else { return Ok(None) };
+        let Some(address) = self.cx.config.metrics_listen else { return Ok(None) };
         let bound = listener::bind(address, None)?;
         let address = bound.addr();
-        let router = routes::metrics_router(self.0.clone());
+        let router = http::metrics_router(self.cx.clone());
         let (shutdown, connections) = (shutdown.clone(), tracker.clone());
         tracker.spawn(async move {
             listener::serve(bound, router, listener::Options::default(), shutdown, &connections).await;
@@ -124,35 +102,35 @@ impl Edge {
         Ok(Some(address))
     }
 
-    /// Waits until the edge counts: its first beat is confirmed.
+    /// Waits until the first heartbeat of the edge is confirmed.
     pub async fn ready(&self) {
-        self.0.fresh.sometime().await;
+        self.cx.identity.wait_until_confirmed().await;
     }
 
     /// Ends the edge in good order; returns when its leases are given back.
     pub async fn drain(&self) {
-        drain::drain(&self.0).await;
+        drain::drain(&self.cx, &self.hub, &self.reconciler).await;
     }
 
-    /// The name of this run of the edge. It changes if others take the edge for dead.
+    /// The boot id of the edge. It changes if other edges mark this one dead.
     pub fn boot(&self) -> BootId {
-        self.0.fresh.boot()
+        self.cx.identity.boot()
     }
 
-    /// What the edge counts, in Prometheus' text form.
+    /// The metrics of the edge, in Prometheus' text form.
     pub fn metrics(&self) -> String {
-        self.0.meters.render()
+        self.cx.metrics.render()
     }
 
     /// Open streams.
     pub fn streams(&self) -> usize {
-        self.0.hub.streams()
+        self.hub.streams()
     }
 }
 
-async fn cut_at_the_end(shared: Arc<Shared>) {
-    shared.stop.cancelled().await;
-    shared.hub.all().iter().flat_map(|user| user.handles()).for_each(|handle| handle.cut());
+async fn cut_streams_at_the_end(cx: Arc<Context>, hub: Arc<Hub>) {
+    cx.stop.cancelled().await;
+    hub.all().iter().flat_map(|user| user.handles()).for_each(|handle| handle.cut());
 }
 
 impl fmt::Debug for Edge {

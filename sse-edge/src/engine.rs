@@ -1,14 +1,12 @@
-//! Puts what streams say on their sockets, with no task, no buffer and no queue for any of them.
+//! Writes streams to their sockets, with no task, no buffer and no queue for any of them.
 //!
-//! hyper parses and routes the request of a stream; then its socket is taken over
-//! ([`server::listener::takeover`]) and lives here, together with the [`Stream`] that says what goes
-//! out. At rest that is one allocation, which is also the waker that the user's news, the socket and
-//! the time hold: whichever calls puts the stream into the line of its lane, and the lane's one task
-//! lets it say all it has, up to what the socket takes. What the socket does not take stays with the
-//! stream, less than 4 KiB and a frame that it shares with others, and the stream is asked no further: a
-//! slow reader holds its place in the inbox instead of a queue.
+//! hyper parses and routes the request of a stream. Then its socket is taken over ([`server::listener::takeover`]) and
+//! lives here, together with its [`Stream`]. An idle stream is one allocation, which is also the waker that the user's
+//! events, the socket and the timer hold. Waking it puts it into the queue of its lane. The lane's one task writes the
+//! stream's frames, up to what the socket takes. The stream keeps the rest, less than 4 KiB and a frame that it shares
+//! with other streams, and is not asked for more: a slow reader holds a place in the inbox instead of a buffer.
 //!
-//! [`crate::body`] does the same inside hyper, for requests whose socket cannot be had.
+//! `http/body.rs` does the same inside hyper, for requests whose socket cannot be taken over.
 
 use std::{
     sync::{
@@ -18,31 +16,29 @@ use std::{
     thread,
 };
 
-use axum::{body::Body, response::Response};
-use server::listener::takeover::{Taken, Takeover};
+use server::listener::takeover::Taken;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{body, shared::Shared, stream::Stream};
+use crate::stream::Stream;
 
-mod batch;
-mod conn;
+mod connection;
 mod lane;
-mod link;
 #[cfg(test)]
 mod tests;
-mod wheel;
+mod timer_wheel;
+mod transport;
+mod write_buffer;
 
 use lane::Lane;
-use link::Open;
-pub(crate) use wheel::TICK;
+use transport::StreamSocket;
 
 /// Most lanes: one core writes more than 100,000 frames a second.
 const LANES: usize = 4;
 
-/// The open streams whose sockets are ours.
+/// The open streams whose sockets the edge owns.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    lanes: Vec<Arc<Lane<Open>>>,
+    lanes: Vec<Arc<Lane<StreamSocket>>>,
     next: AtomicUsize,
 }
 
@@ -61,17 +57,11 @@ impl Engine {
         }
     }
 
-    /// The response that carries a stream out of hyper.
-    pub(crate) fn response(shared: Arc<Shared>, stream: Stream) -> Response {
-        let mut response = body::response(Body::empty());
-        let takeover = Takeover::new(move |taken| shared.engine.adopt(stream, taken));
-        response.extensions_mut().insert(takeover);
-        response
-    }
-
-    fn adopt(&self, stream: Stream, taken: Taken) {
+    /// Takes over a stream with its socket.
+    pub(crate) fn adopt(&self, stream: Stream, taken: Taken) {
         let Taken { socket, head, stall_timeout, place } = taken;
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lanes[turn % self.lanes.len()].adopt(Open::new(stream, socket, stall_timeout, place), &head);
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lanes[next % self.lanes.len()]
+            .adopt(StreamSocket::new(stream, socket, stall_timeout, place), &head);
     }
 }

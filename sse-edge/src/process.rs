@@ -20,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::EdgeArgs,
     edge::{Edge, Parts},
-    pages,
+    http::assets,
 };
 
 /// What the kernel keeps for a stream whose reader is slow, in bytes; Linux doubles it.
@@ -77,7 +77,7 @@ pub async fn serve(args: ProcessArgs) -> anyhow::Result<()> {
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let parts = Parts { table, queues, verifier, clock: Clock::system(), config: args.edge };
     let edge = Edge::start(parts, &tracker, &stop);
-    let routes: Router = edge.router().merge(pages::router());
+    let routes: Router = edge.router().merge(assets::router());
     let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);
     let routes = layers::wrap(routes, &args.cors.allowed_origins);
     edge.serve_metrics(&stop, &tracker).context("metrics")?;

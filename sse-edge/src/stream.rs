@@ -1,19 +1,18 @@
-//! One open stream: does what [`crate::splice`] says, keeps time, and ends.
+//! One open stream: does what [`crate::replay`] says, keeps time, and ends.
 //!
-//! It is asked by whoever owns the socket ([`crate::engine`], or a body in hyper), and only when the
-//! socket takes more: a slow reader costs its cursor and a page of its inbox. Dropping it unregisters
-//! the stream.
+//! The owner of the socket (the engine, or a body in hyper) asks the stream for its next frame, and only when the
+//! socket takes more: a slow reader costs its cursor and a page of its inbox. Dropping the stream unregisters it.
 
 use std::{
     collections::VecDeque,
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{self, Poll},
     time::Duration,
 };
 
-use domain::{cursor::Cursor, frame, limits};
+use domain::{cursor::Cursor, limits};
 use jiff::SignedDuration;
 use mistakes::mistake;
 use server::auth::Identity;
@@ -28,86 +27,108 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    brought::Brought,
-    caps::Place,
-    config::jittered,
-    frames::{self, Bye, Frame, Lines, Status},
-    handle::{Asked, Handle},
-    heads,
-    metrics::Close,
-    ring::Shown,
-    shared::Shared,
-    splice::{Splice, Step},
-    tend,
-    user_streams::{More, Next, UserStreams},
+    context::{Context, jittered},
+    replay::{Replay, Step},
+    upstream::head_reader::HeadReader,
+    user::{
+        More, Next, User,
+        hub::Hub,
+        stream_handle::{EndRequest, StreamHandle},
+    },
+    wire::{
+        encoded_event::EncodedEvent,
+        frame::{Content, Frame, Status},
+        last_event_id::LastEventId,
+        reason::{CloseReason, EndReason},
+    },
 };
+
+pub(crate) mod address_limit;
+pub(crate) mod ping_schedule;
+pub(crate) mod timed;
+
+use address_limit::AddressPermit;
+use ping_schedule::PingSchedule;
 
 /// For how long tokens are honoured beyond their `exp`, since clocks differ.
 const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(30);
 
-/// How long a read of an inbox may keep the place of another one: those that one hot partition lets
-/// hang must not stop all.
+/// How long a read of an inbox may take before it makes room for another one: the reads that hang at a hot partition must
+/// not stop all others.
 const READ_TIME: Duration = Duration::from_secs(5);
+
+/// What every stream of an edge needs: one allocation for all of them.
+#[derive(Debug)]
+pub(crate) struct StreamDeps {
+    pub(crate) cx: Arc<Context>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) heads: HeadReader,
+    pub(crate) pings: PingSchedule,
+}
 
 /// An open stream.
 pub(crate) struct Stream {
-    shared: Arc<Shared>,
-    user: Arc<UserStreams>,
-    handle: Arc<Handle>,
-    splice: Splice,
+    deps: Arc<StreamDeps>,
+    user: Arc<User>,
+    handle: Arc<StreamHandle>,
+    replay: Replay,
     status: Status,
-    said: Said,
-    /// Read of the inbox, still to be shipped.
+    phase: Phase,
+    /// Events that were read from the inbox and are still to be shipped.
     page: VecDeque<Event>,
     /// How many events to read next.
     page_events: usize,
     reading: Option<Reading>,
-    /// The version of the last typing event shown.
-    shown: u64,
+    /// The version of the last ephemeral event shown.
+    ephemeral_version: u64,
     ping_at: Instant,
     /// When the stream ends by itself, and why.
-    end: (Instant, Bye),
+    end: (Instant, CloseReason),
     opened_at: Instant,
     frames: u64,
-    close: Close,
+    ended: EndReason,
     /// Held until the stream is dropped.
-    _place: Place,
+    _permit: AddressPermit,
 }
 
-/// What a stream says when it is asked.
+/// What a stream has to write.
 #[derive(Debug)]
-pub(crate) enum Turn {
+pub(crate) enum Output {
     /// A frame.
     Frame(Frame),
-    /// A frame with nothing behind it, as with [`Turn::Wait`].
+    /// A frame with nothing behind it, as with [`Output::Wait`].
     Last(Frame, Instant),
-    /// Nothing, until it wakes whoever asked or, at the latest, until this time.
+    /// Nothing, until the stream wakes the caller or, at the latest, until this time.
     Wait(Instant),
     /// Nothing any more.
     End,
 }
 
-/// What the client has heard so far.
+/// How far the stream has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Nothing,
-    Opening,
-    Hello,
-    Bye,
+enum Phase {
+    /// Nothing was written.
+    New,
+    /// The comment was written, and no hello yet.
+    Opened,
+    /// Hello was written.
+    Live,
+    /// Bye was written.
+    Closing,
 }
 
 type Reading = AbortOnDropHandle<Read>;
 
 enum Read {
     Head(Result<Head, Error>),
-    /// When it was asked for, and what came.
+    /// When it was asked for, and the answer.
     Page(Instant, Result<Page, Error>),
 }
 
-/// The next events of an inbox, as many as a stream may keep.
+/// The next events of an inbox, up to what a stream may keep.
 struct Page {
     events: Vec<Event>,
-    /// Whether there were more, which are to be read again.
+    /// Whether there were more, which are read again later.
     cut: bool,
 }
 
@@ -125,115 +146,122 @@ impl Page {
 }
 
 impl Read {
-    /// The read has panicked: another one will do, as after any failure.
-    fn broken_off(error: JoinError) -> Self {
+    /// The task of the read has panicked: that counts as a failed read.
+    fn panicked(error: JoinError) -> Self {
         Self::Head(Err(Error::Unavailable(error.to_string().into())))
     }
 }
 
 impl Stream {
-    /// A stream that is registered already. `head` is HEAD if it was read while opening.
+    /// A stream that is registered already. `head` is HEAD if it was read while the stream opened.
     pub(crate) fn new(
-        shared: Arc<Shared>,
-        (user, handle, place): (Arc<UserStreams>, Arc<Handle>, Place),
+        deps: Arc<StreamDeps>,
+        (user, handle, permit): (Arc<User>, Arc<StreamHandle>, AddressPermit),
         identity: &Identity,
-        brought: Brought,
+        last_event_id: LastEventId,
         head: Option<Cursor>,
     ) -> Self {
         let now = Instant::now();
-        let left = identity.expires_at.duration_since(shared.clock.now()).saturating_add(EXPIRY_GRACE);
-        // No further than the stream could ever live: a token may be good for centuries.
+        let left = identity.expires_at.duration_since(deps.cx.clock.now()).saturating_add(EXPIRY_GRACE);
+        // At most twice the age that a stream may have: a token may be good for centuries.
         let left = Duration::try_from(left).unwrap_or_default().min(2 * limits::STREAM_AGE);
         let expires_at = now + left;
         let old_at = now + jittered(limits::STREAM_AGE);
-        shared.meters.streams.increment(1.0);
+        deps.cx.metrics.streams.increment(1.0);
         let present = head.filter(|_| mistake!(StreamAtPresent));
-        let mut splice = Splice::new(present.map_or(brought, Brought::Readable));
+        let mut replay = Replay::new(present.map_or(last_event_id, LastEventId::Cursor));
         if let Some(head) = head {
-            splice.head(head, now);
+            replay.head_read(head, now);
         }
         Self {
-            ping_at: shared.pings.first(now),
-            end: if expires_at < old_at { (expires_at, Bye::Expired) } else { (old_at, Bye::Age) },
-            status: if brought == Brought::Nothing { Status::Fresh } else { Status::Resumed },
-            shared,
+            ping_at: deps.pings.first(now),
+            end: if expires_at < old_at {
+                (expires_at, CloseReason::Expired)
+            } else {
+                (old_at, CloseReason::Age)
+            },
+            status: if last_event_id == LastEventId::Absent { Status::Fresh } else { Status::Resumed },
+            deps,
             user,
             handle,
-            splice,
-            said: Said::Nothing,
+            replay,
+            phase: Phase::New,
             page: VecDeque::new(),
             page_events: limits::REPLAY_PAGE,
             reading: None,
-            shown: 0,
+            ephemeral_version: 0,
             opened_at: now,
             frames: 0,
-            close: Close::Gone,
-            _place: place,
+            ended: EndReason::Gone,
+            _permit: permit,
         }
     }
 
-    /// Makes it one that a poll reads: what was typed before the poll was told to the one before,
-    /// and an end is an answer.
+    /// Makes it the stream of a poll: the poll before has shown the earlier ephemeral events, and an end is an answer.
     pub(crate) fn for_a_poll(&mut self) {
-        self.shown = self.user.typed();
-        self.close = Close::Polled;
+        self.ephemeral_version = self.user.latest_ephemeral();
+        self.ended = EndReason::Polled;
     }
 
-    /// Whether everything was shipped that is known to have happened, up to the open at least.
+    /// Whether the stream has shipped everything that is known to have happened, up to its opening at least.
     pub(crate) fn is_caught_up(&self) -> bool {
-        self.page.is_empty() && self.reading.is_none() && self.user.is_caught_up(&self.splice)
+        self.page.is_empty() && self.reading.is_none() && self.user.is_caught_up(&self.replay)
     }
 
-    /// What it says next. Whatever changes that, but for the time, wakes `cx`.
-    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+    /// What the stream writes next. Any change of that, except by time, wakes `cx`.
+    pub(crate) fn next(&mut self, cx: &mut task::Context<'_>, now: Instant) -> Output {
         self.handle.listen(cx.waker());
-        if let Poll::Ready(last) = self.last(now) {
-            return last.map_or(Turn::End, Turn::Frame);
+        if let Poll::Ready(last) = self.poll_bye(now) {
+            return last.map_or(Output::End, Output::Frame);
         }
         let (frame, more) = match self.advance(cx, now) {
-            Ok(said) => said,
+            Ok(output) => output,
             Err(wait) => {
-                let deadlines = [wait, (self.said == Said::Hello).then_some(self.ping_at)];
-                return Turn::Wait(deadlines.into_iter().flatten().fold(self.end.0, Instant::min));
+                let deadlines = [wait, (self.phase == Phase::Live).then_some(self.ping_at)];
+                return Output::Wait(deadlines.into_iter().flatten().fold(self.end.0, Instant::min));
             }
         };
         self.frames += 1;
-        self.shared.meters.frames.increment(1);
-        // Whoever is in step with the ring is not asked in vain once more, which is most of the time.
+        self.deps.cx.metrics.frames.increment(1);
+        // Most streams have shipped the whole ring, and need not be asked once more.
         if more == More::Nothing && now < self.ping_at {
-            Turn::Last(frame, self.ping_at.min(self.end.0))
+            Output::Last(frame, self.ping_at.min(self.end.0))
         } else {
-            Turn::Frame(frame)
+            Output::Frame(frame)
         }
     }
 
-    /// Ready if it has to end without a word, whether its socket takes one or not.
-    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready if the stream has to end without bye, for a stream whose socket takes nothing.
+    pub(crate) fn poll_cut(&self, cx: &mut task::Context<'_>) -> Poll<()> {
         self.handle.listen_for_the_end(cx.waker());
-        if self.handle.asked() == Asked::Cut { Poll::Ready(()) } else { Poll::Pending }
+        if self.handle.end_request() == EndRequest::Cut { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Ready with the last frame, and then the end, if the stream has to end.
-    fn last(&mut self, now: Instant) -> Poll<Option<Frame>> {
-        if self.said == Said::Bye {
+    fn poll_bye(&mut self, now: Instant) -> Poll<Option<Frame>> {
+        if self.phase == Phase::Closing {
             return Poll::Ready(None);
         }
-        let why = match self.handle.asked() {
-            Asked::Bye(why) => why,
-            Asked::Nothing if now >= self.end.0 => self.end.1,
-            Asked::Nothing => return Poll::Pending,
-            Asked::Cut => return Poll::Ready(None),
+        let why = match self.handle.end_request() {
+            EndRequest::Close(why) => why,
+            EndRequest::Open if now >= self.end.0 => self.end.1,
+            EndRequest::Open => return Poll::Pending,
+            EndRequest::Cut => return Poll::Ready(None),
         };
-        let opening = if self.said == Said::Nothing { frame::OPENING } else { "" };
-        self.said = Said::Bye;
-        self.close = Close::Said(why);
-        let retry_ms = self.shared.config.retry_ms.draw();
-        Poll::Ready(Some(frames::bye(opening, why, retry_ms, self.splice.id())))
+        let is_first = self.phase == Phase::New;
+        self.phase = Phase::Closing;
+        self.ended = EndReason::Closed(why);
+        let bye = Content::Bye { why, retry_ms: self.deps.cx.config.retry_ms.draw() };
+        Poll::Ready(Some(Frame::new(bye, self.replay.id()).opening_if(is_first)))
     }
 
     /// The next frame, or when to look again at the latest.
-    fn advance(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(Frame, More), Option<Instant>> {
-        if self.said != Said::Hello
+    fn advance(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        now: Instant,
+    ) -> Result<(Frame, More), Option<Instant>> {
+        if self.phase != Phase::Live
             && let Some(greeting) = self.greet()
         {
             return Ok((greeting, More::Perhaps));
@@ -242,24 +270,28 @@ impl Stream {
             if let Some(reading) = &mut self.reading {
                 let Poll::Ready(read) = Pin::new(reading).poll(cx) else { break None };
                 self.reading = None;
-                self.take(read.unwrap_or_else(Read::broken_off), now);
-                if self.said != Said::Hello
+                self.read_done(read.unwrap_or_else(Read::panicked), now);
+                if self.phase != Phase::Live
                     && let Some(greeting) = self.greet()
                 {
                     return Ok((greeting, More::Perhaps));
                 }
             }
             if let Some(event) = self.page.pop_front() {
-                self.splice.shipped(event.seq);
-                let lines = frame::lines(event.news.event, event.news.data.get());
-                return Ok((Frame::new(lines, self.splice.id()), More::Perhaps));
+                self.replay.shipped(event.seq);
+                let content = Content::Event(EncodedEvent::new(&event.news, None));
+                return Ok((Frame::new(content, self.replay.id()), More::Perhaps));
             }
-            match self.user.next(&mut self.splice, &mut self.shown, now) {
-                Next::Shown(shown, more) => return Ok((self.show(shown, now), more)),
-                Next::Typing(frame) => return Ok((frame, More::Perhaps)),
+            match self.user.next(&mut self.replay, &mut self.ephemeral_version, now) {
+                Next::Event(event, id, more) => {
+                    if let Some(sent_at) = event.sent_at {
+                        self.deps.cx.metrics.lagged(now.saturating_duration_since(sent_at));
+                    }
+                    return Ok((Frame::new(Content::Event(event), id), more));
+                }
                 Next::Step(Step::Reset { to, why }) => {
-                    self.shared.meters.reset(why);
-                    return Ok((frames::reset(why, to), More::Perhaps));
+                    self.deps.cx.metrics.reset(why);
+                    return Ok((Frame::reset(why, to), More::Perhaps));
                 }
                 Next::Step(Step::ReadHead) => self.reading = Some(self.read_head()),
                 Next::Step(Step::ReadInbox { after }) => self.reading = Some(self.read_inbox(after)),
@@ -267,83 +299,77 @@ impl Stream {
                 Next::Step(Step::Wait | Step::Ship(_)) => break None,
             }
         };
-        if self.said == Said::Hello && now >= self.ping_at {
-            self.ping_at = self.shared.pings.next(self.ping_at, now);
-            // What waits for its time may be due before the next ping.
+        if self.phase == Phase::Live && now >= self.ping_at {
+            self.ping_at = self.deps.pings.next(self.ping_at, now);
+            // The wait may end before the next ping.
             let more = if wait.is_none() { More::Nothing } else { More::Perhaps };
-            return Ok((frames::ping(self.splice.id()), more));
+            return Ok((Frame::ping(self.replay.id()), more));
         }
         Err(wait)
     }
 
     fn greet(&mut self) -> Option<Frame> {
-        let opening = if self.said == Said::Nothing { frame::OPENING } else { "" };
-        if self.splice.may_greet() {
-            self.said = Said::Hello;
-            let config = &self.shared.config;
-            let retry_ms = config.retry_ms.draw();
-            Some(frames::hello(opening, self.status, config.ping_seconds, retry_ms, self.splice.id()))
-        } else if self.said == Said::Nothing {
-            self.said = Said::Opening;
+        let is_first = self.phase == Phase::New;
+        if self.replay.may_greet() {
+            self.phase = Phase::Live;
+            let config = &self.deps.cx.config;
+            let (ping_s, retry_ms) = (config.ping_seconds, config.retry_ms.draw());
+            let hello = Content::Hello { status: self.status, ping_s, retry_ms };
+            Some(Frame::new(hello, self.replay.id()).opening_if(is_first))
+        } else if is_first {
+            self.phase = Phase::Opened;
             Some(Frame::opening())
         } else {
             None
         }
     }
 
-    fn show(&self, shown: Arc<Shown>, now: Instant) -> Frame {
-        if let Some(sent_at) = shown.sent_at {
-            self.shared.meters.lagged(now.saturating_duration_since(sent_at));
-        }
-        Frame::new(Lines::Shown(shown), self.splice.id())
-    }
-
     fn read_head(&self) -> Reading {
-        let (shared, user) = (self.shared.clone(), self.user.user.clone());
-        self.read(async move { Read::Head(heads::head(&shared, &user).await) })
+        let (heads, user) = (self.deps.heads.clone(), self.user.id.clone());
+        self.read(async move { Read::Head(heads.head(&user).await) })
     }
 
     fn read_inbox(&self, after: u64) -> Reading {
-        let (shared, user, limit) = (self.shared.clone(), self.user.user.clone(), self.page_events);
+        let (cx, user, limit) = (self.deps.cx.clone(), self.user.id.clone(), self.page_events);
         self.read(async move {
-            let _permit = shared.reads.acquire().await;
-            shared.meters.replays.increment(1);
-            let (asked_at, now) = (Instant::now(), shared.clock.now());
-            let page = shared.table.inbox(&user, after, limit, now);
+            let _permit = cx.budget.reads.acquire().await;
+            cx.metrics.replays.increment(1);
+            let (asked_at, now) = (Instant::now(), cx.clock.now());
+            let page = cx.table.inbox(&user, after, limit, now);
             let late = |_| Err(Error::Unavailable("an inbox is not read in time".into()));
             let page = timeout(READ_TIME, page).await.unwrap_or_else(late);
             Read::Page(asked_at, page.map(Page::cut))
         })
     }
 
-    /// A task of its own: while the socket is blocked nobody asks the stream, and a read that stood
-    /// still would keep its permit.
+    /// Reads in a task of its own: the stream is not polled while its socket is blocked, and a read that is not polled
+    /// would keep its permit.
     fn read(&self, read: impl Future<Output = Read> + Send + 'static) -> Reading {
-        AbortOnDropHandle::new(self.shared.tracker.spawn(read))
+        AbortOnDropHandle::new(self.deps.cx.tracker.spawn(read))
     }
 
-    fn take(&mut self, read: Read, now: Instant) {
+    fn read_done(&mut self, read: Read, now: Instant) {
         match read {
             Read::Head(Ok(head)) => {
                 if head.revokes(self.handle.issued_at) {
-                    // Ends at the next turn, which this wakes.
-                    return self.handle.bye(Bye::Revoked);
+                    // The stream ends when it is polled next, which this causes.
+                    return self.handle.close(CloseReason::Revoked);
                 }
-                self.splice.head(head.cursor, now);
-                tend::ask(&self.shared, &self.user, self.user.saw(head.cursor));
+                self.replay.head_read(head.cursor, now);
+                self.deps.hub.request(&self.user, self.user.head_seen(head.cursor));
             }
             Read::Page(asked_at, Ok(Page { mut events, cut })) => {
-                // What is cut off is not to be read in vain again and again.
+                // The events that were cut off are not to be read in vain again and again.
                 self.page_events =
                     if cut { events.len() } else { (2 * self.page_events).min(limits::REPLAY_PAGE) };
-                events.truncate(self.splice.page(events.iter().map(|event| event.seq), asked_at, now));
+                events.truncate(self.replay.page_read(events.iter().map(|event| event.seq), asked_at, now));
                 self.page = events.into();
             }
             Read::Head(Err(error)) | Read::Page(_, Err(error)) => {
-                self.shared.failed("read an inbox for a stream", &error);
-                // What took too long may not the next time.
+                self.deps.cx.failed("read an inbox for a stream", &error);
+                // A smaller page may take less time.
                 self.page_events = (self.page_events / 2).max(1);
-                self.splice.failed(now, chance::random());
+                self.replay.read_failed(now, chance::random());
             }
         }
     }
@@ -351,15 +377,15 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.shared.hub.leave(&self.user, &self.handle, Instant::now());
-        self.shared.meters.streams.decrement(1.0);
-        self.shared.meters.close(self.close);
+        self.deps.hub.leave(&self.user, &self.handle, Instant::now());
+        self.deps.cx.metrics.streams.decrement(1.0);
+        self.deps.cx.metrics.close(self.ended);
         tracing::info!(
-            user.id = %self.user.user,
+            user.id = %self.user.id,
             stream.frames = self.frames,
             stream.seconds = self.opened_at.elapsed().as_secs(),
-            stream.reason = self.close.as_str(),
-            "a stream ended: {}", self.close.as_str(),
+            stream.reason = self.ended.as_str(),
+            "a stream ended: {}", self.ended.as_str(),
         );
     }
 }
@@ -367,9 +393,9 @@ impl Drop for Stream {
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream")
-            .field("user", &self.user.user)
-            .field("splice", &self.splice)
-            .field("said", &self.said)
+            .field("user", &self.user.id)
+            .field("replay", &self.replay)
+            .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ def until(what, holds, seconds=90):
 
 def ships(program):
     """Fails for a program with planted mistakes: those are for the simulator alone."""
-    assert b"RUNNEL_MISTAKE" not in Path(program).read_bytes(), f"{program} has mistakes planted"
+    assert b"PLANTED_MISTAKE" not in Path(program).read_bytes(), f"{program} has mistakes planted"
 
 
 def free_port():

@@ -61,7 +61,7 @@ class Alarms(unittest.TestCase):
         counted = {f["LogGroupName"]["Ref"] for f in FILTERS.values() if transformation(f)["MetricName"] == "Failures"}
         self.assertEqual(counted, {"ApiLogs", "FanoutLogs", "EdgeLogs"})
         self.assertIn("tracing::error!(failure, ", read("api-lambda/src/answer.rs"))
-        for path in ("api-lambda/src/fanout.rs", "sse-edge/src/shared.rs"):
+        for path in ("api-lambda/src/fanout.rs", "sse-edge/src/context.rs"):
             self.assertIn("failure = error.failure().as_str()", read(path))
 
     def test_alarms_look_at_what_is_deployed(self):
@@ -92,7 +92,7 @@ class Alarms(unittest.TestCase):
         self.assertEqual(ours | {scaling["CustomizedMetricSpecification"]["MetricName"]}, measured)
 
     def test_measures_are_made_of_lines_that_the_programs_write(self):
-        written = read("sse-edge/src/rounds.rs") + read("api-lambda/src/fanout/event.rs")
+        written = read("sse-edge/src/reconcile/resync.rs") + read("api-lambda/src/fanout/event.rs")
         for name, each in FILTERS.items():
             field = transformation(each)["MetricValue"]
             if field == "1":

@@ -42,7 +42,7 @@ class Edge(unittest.TestCase):
         self.assertEqual({properties(EDGE, name)["Protocol"] for name in ("Listener", "Targets")}, {"TCP"})
 
     def test_an_edge_has_the_time_to_end_its_streams(self):
-        drain = read("sse-edge/src/drain.rs")
+        drain = read("sse-edge/src/edge/drain.rs")
         waits = sum(int(s) for s in re.findall(r"_WAIT: Duration = Duration::from_secs\((\d+)\)", drain))
         self.assertGreaterEqual(waits, 25)
         self.assertLessEqual(int(SET["RUNNEL_DRAIN_SECONDS"]) + waits, CONTAINER["StopTimeout"])
@@ -93,7 +93,7 @@ class Edge(unittest.TestCase):
         self.assertEqual(deployment["DeploymentCircuitBreaker"], {"Enable": True, "Rollback": True})
         self.assertEqual(deployment["MinimumHealthyPercent"], 100)
         path = properties(EDGE, "Targets")["HealthCheckPath"]
-        self.assertIn(f'.route("{path}"', read("sse-edge/src/routes.rs"))
+        self.assertIn(f'.route("{path}"', read("sse-edge/src/http.rs"))
 
     def test_cloudfront_keeps_compresses_and_rewrites_nothing(self):
         for behaviour in BEHAVIOURS:

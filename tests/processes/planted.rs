@@ -5,7 +5,7 @@ use std::fs;
 use tests::process::program;
 
 /// The variable that names the mistake to make: a program with planted mistakes contains its name.
-const VARIABLE: &[u8] = b"RUNNEL_MISTAKE";
+const VARIABLE: &[u8] = b"PLANTED_MISTAKE";
 
 #[test]
 fn no_program_that_ships_contains_a_planted_mistake() {

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use api_lambda::fanout::drive::Fanout;
 use domain::{
-    event::ReactionState,
+    content::ReactionState,
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
 };
 use server::clock::Clock;

@@ -2,7 +2,7 @@
 
 use axum::{Json as Answer, extract::State};
 use domain::{
-    event::ReactionState,
+    content::ReactionState,
     ids::{Emoji, ThreadId},
     wire::Message,
 };

@@ -1,7 +1,7 @@
 //! What all writes have in common: a sender, a time, an idempotency key, and how they end.
 
 use axum::extract::{FromRef, FromRequestParts};
-use domain::{event::Entry, ids::IdempotencyKey, limits, said::TooMany};
+use domain::{content::TooMany, event::Entry, ids::IdempotencyKey, limits};
 use http::request::Parts;
 use serde::Serialize;
 use server::{

@@ -17,7 +17,11 @@ use memchr::{memchr, memchr_iter};
 use serde::{Deserialize as _, de::IntoDeserializer as _};
 use serde_json::value::RawValue;
 
-use crate::{cursor::Cursor, event::EventName, limits};
+use crate::{
+    cursor::Cursor,
+    event::{Delivery, EventName},
+    limits,
+};
 
 /// The version written, and the only one read; any other names nobody. In a user's queue it still
 /// says "read the inbox"; of what it meant in an edge's, the head checks tell.
@@ -84,6 +88,9 @@ impl<'a> Envelope<'a> {
 
     /// Reads the body of a received envelope.
     ///
+    /// An event whose name a later version has added is a hint for each recipient with a place. A recipient without
+    /// a place is left out: the event is ephemeral, and this version cannot show it.
+    ///
     /// # Errors
     /// [`BadEnvelope`]: to be acknowledged, counted, and answered by reading the inbox if the queue
     /// tells whose.
@@ -95,12 +102,19 @@ impl<'a> Envelope<'a> {
             return Err(if is_one { BadEnvelope::Version } else { BadEnvelope::Garbage });
         }
         let (to, data) = rest.split_once('\n').map_or((rest, None), |(to, data)| (to, Some(data)));
+        let mut to = Recipient::read_all(to)?;
         let news = match (event, data) {
-            (Some(event), Some(data)) => Some(News::read(event, data)?),
+            (Some(event), Some(data)) => {
+                let news = News::read(event, data)?;
+                if news.is_none() {
+                    to.retain(|recipient| recipient.place.is_some());
+                }
+                news
+            }
             (None, None) => None,
             _ => return Err(BadEnvelope::Garbage),
         };
-        Ok(Self { to: Recipient::read_all(to)?, news })
+        Ok(Self { to, news })
     }
 }
 
@@ -137,15 +151,26 @@ impl News {
         Self { event, data: RawValue::from_string(data).expect("made by serde_json") }
     }
 
-    fn read(event: &str, data: &str) -> Result<Self, BadEnvelope> {
-        let event: Result<_, serde::de::value::Error> = EventName::deserialize(event.into_deserializer());
-        let value = RawValue::from_string(data.to_owned());
-        match (event, value) {
-            // With white space around it, it is none of ours.
-            (Ok(event), Ok(value)) if value.get().len() == data.len() => Ok(Self { event, data: value }),
-            _ => Err(BadEnvelope::Garbage),
+    /// None for an event of a name that this version does not know.
+    fn read(event: &str, data: &str) -> Result<Option<Self>, BadEnvelope> {
+        let value = RawValue::from_string(data.to_owned()).map_err(|_| BadEnvelope::Garbage)?;
+        // No writer of ours leaves white space around it.
+        if value.get().len() != data.len() {
+            return Err(BadEnvelope::Garbage);
+        }
+        let known: Result<_, serde::de::value::Error> = EventName::deserialize(event.into_deserializer());
+        match known {
+            Ok(event) if event.delivery() == Delivery::Edge => Err(BadEnvelope::Garbage),
+            Ok(event) => Ok(Some(Self { event, data: value })),
+            Err(_) if is_name(event) => Ok(None),
+            Err(_) => Err(BadEnvelope::Garbage),
         }
     }
+}
+
+/// Whether the text could name an event.
+fn is_name(event: &str) -> bool {
+    !event.is_empty() && event.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -187,7 +212,8 @@ mod tests {
             "null",
             "{}",
             r#"{"v":1,"to":[]}"#,
-            &good.replace("message", "massage"),
+            &good.replace("message", "Message"),
+            &good.replace("message", "hello"),
             &good.replace(".42", ".x"),
             &good.replace(" message", ""),
             &good.replace("bob", ""),
@@ -198,6 +224,15 @@ mod tests {
         for bad in bad {
             assert_eq!(Envelope::decode(bad).unwrap_err(), BadEnvelope::Garbage, "{bad}");
         }
+    }
+
+    #[test]
+    fn an_event_that_only_a_later_version_knows_is_a_hint_where_it_has_a_place() {
+        let later = envelope().encode().replace("message", "poke");
+        let read = Envelope::decode(&later).unwrap();
+        assert_eq!((read.to.as_slice(), read.news.is_none()), (&envelope().to[..1], true));
+        let ephemeral = "2 poke\nalice,bob\n{}";
+        assert!(Envelope::decode(ephemeral).unwrap().to.is_empty());
     }
 
     #[test]

@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    content::{MessageContent, ReactionState},
     ids::{Emoji, ThreadId, UserId},
-    said::Said,
-    wire,
 };
 
 /// The name of an SSE event. Never `open` or `error`: `EventSource` raises those itself.
@@ -41,7 +40,32 @@ pub enum EventName {
     Bye,
 }
 
+/// How an event reaches a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// By the inbox, at a place of its own; a row of the thread log has its content.
+    Logged,
+    /// By the inbox, at a place of its own; the maximum counts, and nothing is logged.
+    Register,
+    /// By an envelope alone, and only to streams that are live. It has no place and no memory.
+    Ephemeral,
+    /// Written by the edge itself. It never stands in an envelope.
+    Edge,
+}
+
 impl EventName {
+    /// How the event reaches a stream. A new event does not compile without an answer.
+    pub const fn delivery(self) -> Delivery {
+        match self {
+            Self::Message | Self::Edit | Self::Delete | Self::Reaction | Self::Member | Self::Thread => {
+                Delivery::Logged
+            }
+            Self::Seen => Delivery::Register,
+            Self::Typing => Delivery::Ephemeral,
+            Self::Hello | Self::Ping | Self::Reset | Self::Bye => Delivery::Edge,
+        }
+    }
+
     /// The name as it stands behind `event: `.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -83,7 +107,7 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Body {
     /// A message, as it is now.
-    Message(Said),
+    Message(MessageContent),
     /// A message got another text.
     Edit {
         /// The tseq of the message.
@@ -128,16 +152,6 @@ pub enum Body {
         /// The title.
         title: String,
     },
-}
-
-/// What became of a reaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ReactionState {
-    /// It was put there.
-    Added,
-    /// It was taken away.
-    Removed,
 }
 
 /// How a membership changed.
@@ -208,102 +222,4 @@ impl Entry {
             _ => None,
         }
     }
-
-    /// The message in it, if it is one.
-    pub fn message(&self) -> Option<wire::Message> {
-        let Body::Message(said) = &self.body else { return None };
-        Some(wire::Message {
-            thread: self.thread.clone(),
-            tseq: self.tseq,
-            number: self.number,
-            from: self.by.clone(),
-            text: said.text.clone(),
-            deleted: said.text.is_none(),
-            at: self.at,
-            edited_at: said.edited_at,
-            reactions: said.reactions.clone(),
-            changed: said.changed,
-            cut: false,
-        })
-    }
-
-    /// The `data` of its frame: one line of JSON.
-    pub fn data(&self) -> String {
-        let json = match &self.body {
-            Body::Message(_) => serde_json::to_string(&self.message()),
-            Body::Edit { message, text } => serde_json::to_string(&wire::EditData {
-                thread: &self.thread,
-                tseq: self.tseq,
-                message: *message,
-                from: &self.by,
-                text: text.as_deref(),
-                deleted: text.is_none(),
-                at: self.at,
-            }),
-            Body::Delete { message } => serde_json::to_string(&wire::DeleteData {
-                thread: &self.thread,
-                tseq: self.tseq,
-                message: *message,
-                from: &self.by,
-                at: self.at,
-            }),
-            Body::Reaction { message, emoji, state } => serde_json::to_string(&wire::ReactionData {
-                thread: &self.thread,
-                tseq: self.tseq,
-                message: *message,
-                from: &self.by,
-                emoji,
-                state: *state,
-                at: self.at,
-            }),
-            Body::Member { user, change } => serde_json::to_string(&wire::MemberData {
-                thread: &self.thread,
-                tseq: self.tseq,
-                user,
-                change: *change,
-                by: &self.by,
-                at: self.at,
-            }),
-            Body::Thread { of, title, members } => {
-                serde_json::to_string(&self.created(*of, title.as_ref(), members))
-            }
-            Body::Title { title } => serde_json::to_string(&wire::TitleData {
-                thread: wire::Titled { id: &self.thread, title },
-                tseq: self.tseq,
-                by: &self.by,
-                at: self.at,
-            }),
-        };
-        json.expect("ids, numbers and strings always serialise")
-    }
-
-    fn created(&self, of: ThreadKind, title: Option<&String>, members: &[Member]) -> wire::ThreadData {
-        let thread = wire::Thread {
-            id: self.thread.clone(),
-            kind: of,
-            title: title.cloned(),
-            members: members.to_vec(),
-            created_at: self.at,
-            number: 0,
-            seen: 0,
-            unread: 0,
-            last: None,
-            seen_by: None,
-        };
-        wire::ThreadData { thread, tseq: self.tseq }
-    }
-}
-
-/// What an inbox event stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Inboxed {
-    /// The entry of a thread log.
-    Logged {
-        /// The thread.
-        thread: ThreadId,
-        /// The entry's place in it.
-        tseq: u64,
-    },
-    /// A member has read up to a message number.
-    Seen(wire::Seen),
 }

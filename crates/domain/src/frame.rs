@@ -37,9 +37,9 @@ pub fn end(out: &mut Vec<u8>, id: Option<Cursor>) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// What a frame says, without its form.
+/// The fields of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Said<'a> {
+pub struct ParsedFrame<'a> {
     /// `event`.
     pub event: &'a str,
     /// `data`, one line of JSON.
@@ -51,7 +51,7 @@ pub struct Said<'a> {
 }
 
 /// Reads back one frame that was written here, perhaps behind [`OPENING`]; none for anything else.
-pub fn said(block: &str) -> Option<Said<'_>> {
+pub fn parse(block: &str) -> Option<ParsedFrame<'_>> {
     let block = block.strip_prefix(OPENING).unwrap_or(block).strip_suffix("\n\n")?;
     let (event, rest) = block.strip_prefix("event: ")?.split_once('\n')?;
     let (retry_ms, rest) = match rest.strip_prefix("retry: ") {
@@ -62,7 +62,7 @@ pub fn said(block: &str) -> Option<Said<'_>> {
         None => (None, rest),
     };
     let (data, id) = rest.strip_prefix("data: ")?.split_once("\nid: ")?;
-    Some(Said { event, data, id, retry_ms })
+    Some(ParsedFrame { event, data, id, retry_ms })
 }
 
 /// Takes the first whole block, with its blank line, out of the bytes of a stream that were received so far.
@@ -121,9 +121,12 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back_and_nothing_else() {
         let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), None);
-        assert_eq!(said(&out), Some(Said { event: "bye", data: "{}", id: "0.0", retry_ms: Some(4821) }));
+        assert_eq!(
+            parse(&out),
+            Some(ParsedFrame { event: "bye", data: "{}", id: "0.0", retry_ms: Some(4821) })
+        );
         for other in ["", OPENING, "event: ping\n\n", &out[..out.len() - 1]] {
-            assert_eq!(said(other), None, "{other:?}");
+            assert_eq!(parse(other), None, "{other:?}");
         }
     }
 
@@ -148,7 +151,7 @@ mod tests {
             let back: String = serde_json::from_str(lines[1].strip_prefix("data: ").unwrap()).unwrap();
             prop_assert_eq!(back, text);
             let data = lines[1].strip_prefix("data: ").unwrap();
-            prop_assert_eq!(said(&out), Some(Said { event: "message", data, id: "0.0", retry_ms: None }));
+            prop_assert_eq!(parse(&out), Some(ParsedFrame { event: "message", data, id: "0.0", retry_ms: None }));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `String` again. This crate does no I/O, reads no clock and draws no random numbers, so that
 //! everything in it can be property-tested and simulated.
 
+pub mod content;
 pub mod cursor;
 pub mod envelope;
 pub mod event;
@@ -12,5 +13,4 @@ pub mod frame;
 pub mod ids;
 pub mod job;
 pub mod limits;
-pub mod said;
 pub mod wire;

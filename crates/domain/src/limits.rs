@@ -159,8 +159,11 @@ pub const QUEUE_ORPHANED: Duration = Duration::from_hours(1);
 pub const FIRST_CHECK: Duration = Duration::from_secs(2);
 /// How long a hole in the inbox, or a cursor above HEAD, is read again before it is believed:
 /// the items of one DynamoDB transaction become visible one by one.
-pub const HOLE_PATIENCE: Duration = Duration::from_secs(2);
+pub const GAP_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How exact an edge keeps the time of its streams. No stream needs it better, and pings that are written together cost
+/// less than each by itself.
+pub const TIMER_TICK: Duration = Duration::from_millis(100);
 /// Time between two pings (`RUNNEL_PING_SECONDS`); proxies cut at 30 to 60 s of silence.
 pub const PING: Duration = Duration::from_secs(15);
 /// The longest that a poll waits: below the 29 s at which API gateways give up, and the 30 s of

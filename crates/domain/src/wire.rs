@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    event::{Change, Member, ReactionState, ThreadKind},
+    content::{ReactionState, Reactions},
+    event::{Body, Change, Entry, Member, ThreadKind},
     ids::{Emoji, ThreadId, UserId},
-    said::Reactions,
 };
 
 /// A thread as its reader sees it.
@@ -220,4 +220,91 @@ impl Message {
 /// The beginning of a text, at most `bytes` long and never cut inside a character.
 fn preview(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
+}
+
+/// How entries read on the wire.
+impl Entry {
+    /// The message in it, if it is one.
+    pub fn message(&self) -> Option<Message> {
+        let Body::Message(content) = &self.body else { return None };
+        Some(Message {
+            thread: self.thread.clone(),
+            tseq: self.tseq,
+            number: self.number,
+            from: self.by.clone(),
+            text: content.text.clone(),
+            deleted: content.text.is_none(),
+            at: self.at,
+            edited_at: content.edited_at,
+            reactions: content.reactions.clone(),
+            changed: content.changed,
+            cut: false,
+        })
+    }
+
+    /// The `data` of its frame: one line of JSON.
+    pub fn data(&self) -> String {
+        let json = match &self.body {
+            Body::Message(_) => serde_json::to_string(&self.message()),
+            Body::Edit { message, text } => serde_json::to_string(&EditData {
+                thread: &self.thread,
+                tseq: self.tseq,
+                message: *message,
+                from: &self.by,
+                text: text.as_deref(),
+                deleted: text.is_none(),
+                at: self.at,
+            }),
+            Body::Delete { message } => serde_json::to_string(&DeleteData {
+                thread: &self.thread,
+                tseq: self.tseq,
+                message: *message,
+                from: &self.by,
+                at: self.at,
+            }),
+            Body::Reaction { message, emoji, state } => serde_json::to_string(&ReactionData {
+                thread: &self.thread,
+                tseq: self.tseq,
+                message: *message,
+                from: &self.by,
+                emoji,
+                state: *state,
+                at: self.at,
+            }),
+            Body::Member { user, change } => serde_json::to_string(&MemberData {
+                thread: &self.thread,
+                tseq: self.tseq,
+                user,
+                change: *change,
+                by: &self.by,
+                at: self.at,
+            }),
+            Body::Thread { of, title, members } => {
+                serde_json::to_string(&self.created(*of, title.as_ref(), members))
+            }
+            Body::Title { title } => serde_json::to_string(&TitleData {
+                thread: Titled { id: &self.thread, title },
+                tseq: self.tseq,
+                by: &self.by,
+                at: self.at,
+            }),
+        };
+        json.expect("ids, numbers and strings always serialise")
+    }
+
+    fn created(&self, of: ThreadKind, title: Option<&String>, members: &[Member]) -> ThreadData {
+        let thread = Thread {
+            id: self.thread.clone(),
+            kind: of,
+            title: title.cloned(),
+            members: members.to_vec(),
+            created_at: self.at,
+            number: 0,
+            seen: 0,
+            unread: 0,
+            last: None,
+            seen_by: None,
+        };
+        ThreadData { thread, tseq: self.tseq }
+    }
 }

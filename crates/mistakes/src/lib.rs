@@ -120,7 +120,7 @@ mistakes! {
 
 /// The environment variable that names the mistake to make.
 #[cfg(feature = "planted")]
-pub const VARIABLE: &str = "RUNNEL_MISTAKE";
+pub const VARIABLE: &str = "PLANTED_MISTAKE";
 
 /// Whether this mistake is to be made; see [`mistake!`].
 #[cfg(feature = "planted")]

@@ -1,11 +1,12 @@
 //! The fan-out queue: one a stage, with a queue of its own for jobs that nobody can work.
 
-use std::time::Duration;
-
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use domain::limits;
 
-use crate::{error::Error, queues::Queues};
+use crate::{
+    error::Error,
+    queues::{Queues, seconds},
+};
 
 /// What follows the stage's prefix in the name of the fan-out queue.
 const JOBS: &str = "fanout";
@@ -50,8 +51,4 @@ impl Queues {
         let found = self.calls.get_queue_url().queue_name(name).send().await?;
         found.queue_url.ok_or_else(|| Error::Unavailable("GetQueueUrl answered without a url".into()))
     }
-}
-
-pub(crate) fn seconds(duration: Duration) -> String {
-    duration.as_secs().to_string()
 }

@@ -1,5 +1,7 @@
 //! The queues of one stage.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::{
     Client,
     config::Config,
@@ -8,7 +10,7 @@ use aws_sdk_sqs::{
 use domain::{ids::QueueId, limits};
 use jiff::Timestamp;
 
-use crate::{error::Error, jobs::seconds};
+use crate::error::Error;
 
 /// The stage where no other is given.
 pub const STAGE: &str = "dev";
@@ -151,4 +153,9 @@ impl Queues {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A duration as an attribute of a queue.
+pub(crate) fn seconds(duration: Duration) -> String {
+    duration.as_secs().to_string()
 }

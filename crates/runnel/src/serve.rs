@@ -15,9 +15,9 @@ use server::{
     telemetry::{self, LogFormat},
 };
 use sse_edge::{
+    assets,
     config::EdgeArgs,
     edge::{Edge, Parts},
-    pages,
 };
 use store::table::{TABLE, Table};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -107,7 +107,7 @@ async fn assemble(
     });
     let parts = Parts { table, queues, verifier: verifier.clone(), clock: clock.clone(), config };
     let edge = Edge::start(parts, tracker, stop);
-    let mut router = edge.router().merge(pages::router()).merge(api::routes(ApiState { verifier, fanout }));
+    let mut router = edge.router().merge(assets::router()).merge(api::routes(ApiState { verifier, fanout }));
     if dev {
         router = router.merge(dev::router(Minter::new(auth)?, clock));
     }

@@ -2,9 +2,9 @@
 //! the row that it changes in the same transaction.
 
 use domain::{
-    event::{Body, Entry, ReactionState},
+    content::{MessageContent, ReactionState, TooMany},
+    event::{Body, Entry},
     ids::{Emoji, ThreadId, UserId},
-    said::{Said, TooMany},
 };
 
 use crate::{
@@ -143,7 +143,12 @@ pub(crate) fn draft(
     let Before { tail, thread, about } = before;
     let (message, body) = match asked {
         Asked::Message { text } => {
-            return Ok(Ok(Some(Draft::new(origin, tail, Body::Message(Said::new(text)), Also::Nothing))));
+            return Ok(Ok(Some(Draft::new(
+                origin,
+                tail,
+                Body::Message(MessageContent::new(text)),
+                Also::Nothing,
+            ))));
         }
         Asked::Title { .. } if thread.pair.is_some() => return Ok(Err(Refusal::Direct)),
         Asked::Title { title } if thread.title.as_deref() == Some(title) => return Ok(Ok(None)),
@@ -172,15 +177,15 @@ pub(crate) fn draft(
 /// The message as the event `tseq` leaves it; none, if nothing changes.
 fn change(
     origin: &Origin,
-    (author, said): (&UserId, &Said),
+    (author, said): (&UserId, &MessageContent),
     asked: Asked<'_>,
     tseq: u64,
-) -> Result<Option<Said>, Refusal> {
+) -> Result<Option<MessageContent>, Refusal> {
     let own = author == &origin.by;
     match asked {
         Asked::Edit { .. } | Asked::Delete { .. } if !own => Err(Refusal::NotAuthor),
         Asked::Delete { .. } if said.text.is_none() => Ok(None),
-        Asked::Delete { .. } => Ok(Some(Said::deleted(tseq))),
+        Asked::Delete { .. } => Ok(Some(MessageContent::deleted(tseq))),
         _ if said.text.is_none() => Err(Refusal::Deleted),
         Asked::Edit { text, .. } if said.text.as_deref() == Some(text) => Ok(None),
         Asked::Edit { text, .. } => Ok(Some(said.edited(text, tseq, origin.now))),

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 use domain::{
     cursor::Cursor,
     envelope::News,
-    event::{Entry, EventName, Inboxed},
+    event::{Entry, EventName},
     ids::{ThreadId, UserId},
     wire::Seen,
 };
@@ -281,7 +281,15 @@ pub fn seen_news(seen: &Seen) -> News {
     News::new(EventName::Seen, serde_json::to_string(seen).expect("ids and numbers always serialise"))
 }
 
-/// What an inbox row stands for; nothing, if it is of a kind that this version does not know.
+/// What an inbox row stands for.
+enum Inboxed {
+    /// An entry of a thread log.
+    Logged { thread: ThreadId, tseq: u64 },
+    /// A member has read up to a message number.
+    Seen(Seen),
+}
+
+/// What an inbox row stands for; none if this version does not know its kind.
 fn inboxed(row: InboxRow) -> Option<Inboxed> {
     match (row.tseq, row.reader, row.number) {
         (Some(tseq), None, None) => Some(Inboxed::Logged { thread: row.thread, tseq }),

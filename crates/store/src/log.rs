@@ -188,7 +188,7 @@ pub(crate) fn entry(thread: &ThreadId, row: EntryRow) -> Result<Entry, Error> {
 
 #[cfg(test)]
 mod tests {
-    use domain::{ids::UserId, said::Said};
+    use domain::{content::MessageContent, ids::UserId};
     use jiff::Timestamp;
 
     use super::*;
@@ -201,10 +201,10 @@ mod tests {
 
     #[test]
     fn an_edit_is_told_with_the_text_of_now_and_not_before_that_is_there() {
-        let before = Said::new("before");
+        let before = MessageContent::new("before");
         let now = before.edited("now", 3, Timestamp::UNIX_EPOCH);
         let later = now.edited("later", 4, Timestamp::UNIX_EPOCH);
-        let told = |said: Said| {
+        let told = |said: MessageContent| {
             let mut edit = at(3, Body::Edit { message: 2, text: None });
             let good = retell(&mut edit, Some(&at(2, Body::Message(said))));
             let Body::Edit { text, .. } = edit.body else { panic!("{edit:?}") };
@@ -213,7 +213,7 @@ mod tests {
         assert!(!told(before).0, "the message is still as it was");
         assert_eq!(told(now), (true, Some("now".into())));
         assert_eq!(told(later), (true, Some("later".into())));
-        assert_eq!(told(Said::deleted(4)), (true, None));
+        assert_eq!(told(MessageContent::deleted(4)), (true, None));
     }
 
     #[test]

@@ -13,56 +13,56 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    batch::Batch,
-    conn::{Conn, Driven},
-    link::Link,
-    wheel::Wheel,
+    connection::{Connection, Driven},
+    timer_wheel::TimerWheel,
+    transport::Transport,
+    write_buffer::WriteBuffer,
 };
 
-/// Streams served before everything else on this thread has a turn: a write costs some microseconds,
-/// and the pings of many streams must not keep a message waiting. What a receive brings meanwhile goes
-/// out with the same write to those who still stand in the line.
+/// Streams served before other tasks on this thread have a turn: a write costs some microseconds, and the pings of many
+/// streams must not delay a message. Events that arrive meanwhile are part of the same write for the streams that are
+/// still in the queue.
 const TURNS: usize = 16;
 
 /// The streams that one task serves.
 pub(super) struct Lane<L> {
-    line: Mutex<Line<L>>,
+    queue: Mutex<Queue<L>>,
     rings: Notify,
 }
 
-struct Line<L> {
-    /// Who has something to say, or has heard from its socket.
-    waiting: Vec<Arc<Conn<L>>>,
+struct Queue<L> {
+    /// Streams with something to write, or with news from their socket.
+    waiting: Vec<Arc<Connection<L>>>,
     /// Streams that have not ended.
     open: usize,
     /// The task has ended.
     over: bool,
 }
 
-impl<L: Link> Lane<L> {
-    fn line(&self) -> MutexGuard<'_, Line<L>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+impl<L: Transport> Lane<L> {
+    fn queue(&self) -> MutexGuard<'_, Queue<L>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a stream on, which begins with `head`.
-    pub(super) fn adopt(self: &Arc<Self>, link: L, head: &[u8]) {
-        let conn = Conn::new(self.clone(), link, head);
-        let mut line = self.line();
-        // Otherwise it is cut, as everything was that the task had.
-        if !line.over {
-            line.open += 1;
-            drop(line);
-            std::task::Wake::wake(conn);
+    /// Takes a stream over. It begins with `head`, the head of its response.
+    pub(super) fn adopt(self: &Arc<Self>, transport: L, head: &[u8]) {
+        let connection = Connection::new(self.clone(), transport, head);
+        let mut queue = self.queue();
+        // Otherwise the stream is cut, as the task's others were.
+        if !queue.over {
+            queue.open += 1;
+            drop(queue);
+            std::task::Wake::wake(connection);
         }
     }
 
     /// Has a stream driven.
-    pub(super) fn line_up(&self, conn: Arc<Conn<L>>) {
-        let mut line = self.line();
-        line.waiting.push(conn);
-        // Whoever came first has rung, or is about to.
-        let is_first = line.waiting.len() == 1;
-        drop(line);
+    pub(super) fn enqueue(&self, connection: Arc<Connection<L>>) {
+        let mut queue = self.queue();
+        queue.waiting.push(connection);
+        // The first one rings, for all that follow.
+        let is_first = queue.waiting.len() == 1;
+        drop(queue);
         if is_first {
             self.rings.notify_one();
         }
@@ -70,22 +70,22 @@ impl<L: Link> Lane<L> {
 
     /// Serves until there is no stream, once `stop` is cancelled.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
-        // It yields by itself, and a budget would make it ask sockets in vain.
+        // It yields by itself, and tokio's budget would make it ask sockets in vain.
         unconstrained(self.serve(&stop)).await;
     }
 
     async fn serve(&self, stop: &CancellationToken) {
-        let mut wheel = Wheel::new(Instant::now());
-        let (mut due, mut batch, mut turns) = (Vec::new(), Batch::default(), 0);
+        let mut wheel = TimerWheel::new(Instant::now());
+        let (mut due, mut buffer, mut turns) = (Vec::new(), WriteBuffer::default(), 0);
         while self.next(&mut due, &mut wheel, stop).await {
             let mut now = Instant::now();
-            for conn in due.drain(..) {
-                match conn.drive(&mut batch, now) {
-                    Driven::Until(at) => wheel.arm(conn, at),
-                    Driven::Ended => self.line().open -= 1,
+            for connection in due.drain(..) {
+                match connection.drive(&mut buffer, now) {
+                    Driven::Until(at) => wheel.arm(connection, at),
+                    Driven::Ended => self.queue().open -= 1,
                     Driven::Again | Driven::Nothing => {}
                 }
-                // Counted on from line to line: a line of one need not yield.
+                // Counted on from one queue to the next: a queue of one need not yield.
                 turns += 1;
                 if turns == TURNS {
                     turns = 0;
@@ -99,18 +99,18 @@ impl<L: Link> Lane<L> {
     /// Waits for somebody to serve; false when there will never be anybody.
     async fn next(
         &self,
-        due: &mut Vec<Arc<Conn<L>>>,
-        wheel: &mut Wheel<L>,
+        due: &mut Vec<Arc<Connection<L>>>,
+        wheel: &mut TimerWheel<L>,
         stop: &CancellationToken,
     ) -> bool {
         loop {
             let stopped = stop.is_cancelled();
             wheel.turn(Instant::now());
             {
-                let mut line = self.line();
-                mem::swap(&mut line.waiting, due);
-                line.over = stopped && line.open == 0;
-                if line.over {
+                let mut queue = self.queue();
+                mem::swap(&mut queue.waiting, due);
+                queue.over = stopped && queue.open == 0;
+                if queue.over {
                     return false;
                 }
             }
@@ -136,8 +136,8 @@ impl<L: Link> Lane<L> {
 
 impl<L> Default for Lane<L> {
     fn default() -> Self {
-        let line = Line { waiting: Vec::new(), open: 0, over: false };
-        Self { line: Mutex::new(line), rings: Notify::new() }
+        let queue = Queue { waiting: Vec::new(), open: 0, over: false };
+        Self { queue: Mutex::new(queue), rings: Notify::new() }
     }
 }
 

@@ -10,16 +10,15 @@ use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
     event::EventName,
-    frame,
 };
 use tokio::time::{Instant, advance};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::model::{End, HEAD, Model, NEWS, PATIENCE, PING, READ, Side, WRITE};
-use super::{conn::Conn, lane::Lane, link::Open};
-use crate::{
-    frames::{Frame, Id, Lines},
-    ring::Shown,
+use super::{connection::Connection, lane::Lane, transport::StreamSocket};
+use crate::wire::{
+    encoded_event::EncodedEvent,
+    frame::{Content, Frame, Id},
 };
 
 mod model;
@@ -44,11 +43,7 @@ impl Run {
         let most = if self.rng.u8(..8) == 0 { 6_000 } else { 600 };
         let news = News::new(EventName::Message, format!("\"{}\"", "x".repeat(self.rng.usize(0..most))));
         let id = Id(Some(Cursor { r#gen: Gen(1), seq: self.said }));
-        if self.rng.bool() {
-            Frame::new(Lines::Shown(Shown::new(&news, None)), id)
-        } else {
-            Frame::new(frame::lines(news.event, news.data.get()), id)
-        }
+        Frame::new(Content::Event(EncodedEvent::new(&news, None)), id)
     }
 
     fn adopt(&mut self) {
@@ -252,8 +247,8 @@ async fn a_pause_of_many_turns_of_the_wheel_is_made_up_for_at_once() {
 
 #[test]
 fn a_stream_at_rest_is_small() {
-    let conn = size_of::<Conn<Open>>();
+    let conn = size_of::<Connection<StreamSocket>>();
     assert!(conn <= 384, "{conn} bytes");
-    let user = size_of::<crate::user_streams::UserStreams>();
+    let user = size_of::<crate::user::User>();
     assert!(user <= 272, "{user} bytes");
 }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::bail;
 use bytes::Bytes;
 use domain::{
-    frame::{self, Said},
+    frame::{self, ParsedFrame},
     ids::UserId,
 };
 use http::{HeaderValue, Method, StatusCode, header};
@@ -137,7 +137,7 @@ impl Tail {
     }
 
     fn frame(&mut self, block: &str) -> io::Result<()> {
-        let Some(said) = frame::said(block) else { return Ok(()) };
+        let Some(said) = frame::parse(block) else { return Ok(()) };
         if let Some(retry_ms) = said.retry_ms {
             self.retry = Duration::from_millis(retry_ms);
         }
@@ -157,7 +157,7 @@ impl Tail {
 }
 
 /// A frame as one line of JSON.
-fn line(said: &Said<'_>) -> String {
+fn line(said: &ParsedFrame<'_>) -> String {
     #[derive(serde::Serialize)]
     struct Line<'a> {
         event: &'a str,
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn a_frame_is_one_line_of_json() {
         let block = ":\nevent: hello\nretry: 4821\ndata: {\"status\":\"fresh\"}\nid: k.1\n\n";
-        let said = frame::said(block).unwrap();
+        let said = frame::parse(block).unwrap();
         assert_eq!(said.retry_ms, Some(4821));
         assert_eq!(line(&said), r#"{"event":"hello","id":"k.1","data":{"status":"fresh"}}"#);
     }

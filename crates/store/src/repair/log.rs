@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{
+    content::MessageContent,
     event::{Body, Entry, Member, Role, ThreadKind},
     ids::ThreadId,
-    said::Said,
 };
 use serde::de::DeserializeOwned;
 
@@ -90,7 +90,7 @@ impl Repair<'_> {
                 && said.changed.is_some_and(|changed| changed > tail)
             {
                 // By an entry that is lost: another one gets its tseq, and is not in it.
-                let said = Said { changed: Some(tail), ..said.clone() };
+                let said = MessageContent { changed: Some(tail), ..said.clone() };
                 self.replace(&own, row, EntryRow { body: json(&Body::Message(said)), ..row.clone() }).await?;
             }
             let Some(key) = about(entry) else { continue };
@@ -155,7 +155,11 @@ fn fillers(thread: &ThreadId, (next, number): (u64, u64), row: EntryRow) -> Resu
     let last = row.number - u64::from(entry(thread, row.clone())?.is_message()).min(row.number);
     let filler = |(tseq, number)| {
         let message = number < last;
-        let body = if message { Body::Message(Said::deleted(tseq)) } else { Body::Delete { message: tseq } };
+        let body = if message {
+            Body::Message(MessageContent::deleted(tseq))
+        } else {
+            Body::Delete { message: tseq }
+        };
         let number = number + u64::from(message);
         (number, EntryRow { tseq, number, body: json(&body), key: None, request: None, ..row.clone() })
     };
@@ -174,7 +178,7 @@ fn lost(thread: &ThreadId, what: &str) -> Error {
 }
 
 /// What the message in a row says.
-fn said(thread: &ThreadId, row: &EntryRow) -> Result<Option<Said>, Error> {
+fn said(thread: &ThreadId, row: &EntryRow) -> Result<Option<MessageContent>, Error> {
     match entry(thread, row.clone())?.body {
         Body::Message(said) => Ok(Some(said)),
         _ => Ok(None),
@@ -182,10 +186,10 @@ fn said(thread: &ThreadId, row: &EntryRow) -> Result<Option<Said>, Error> {
 }
 
 /// The message once `entry` has happened to it; none, if it has.
-fn after(said: &Said, entry: &Entry) -> Option<Said> {
-    let next = Said { changed: Some(entry.tseq), ..said.clone() };
+fn after(said: &MessageContent, entry: &Entry) -> Option<MessageContent> {
+    let next = MessageContent { changed: Some(entry.tseq), ..said.clone() };
     match &entry.body {
-        Body::Delete { .. } if said.text.is_some() => Some(Said::deleted(entry.tseq)),
+        Body::Delete { .. } if said.text.is_some() => Some(MessageContent::deleted(entry.tseq)),
         _ if said.changed.is_some_and(|changed| changed >= entry.tseq) => None,
         Body::Reaction { emoji, state, .. } if said.text.is_some() => {
             Some(said.reacted(&entry.by, (emoji, *state), entry.tseq).ok().flatten().unwrap_or(next))
@@ -197,7 +201,7 @@ fn after(said: &Said, entry: &Entry) -> Option<Said> {
 #[cfg(test)]
 mod tests {
     use domain::{
-        event::ReactionState,
+        content::ReactionState,
         ids::{Emoji, UserId},
     };
     use jiff::Timestamp;
@@ -211,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_entry_happens_to_its_message_once() {
-        let said = Said::new("hi");
+        let said = MessageContent::new("hi");
         let emoji = Emoji::parse("+1").unwrap();
         for body in [
             Body::Delete { message: 2 },
@@ -229,7 +233,7 @@ mod tests {
     #[test]
     fn a_hole_is_filled_so_that_tseq_and_number_count_on() {
         let thread = ThreadId::parse("t_a").unwrap();
-        let row = Entry { number: 5, ..at(9, Body::Message(Said::new("hi"))) };
+        let row = Entry { number: 5, ..at(9, Body::Message(MessageContent::new("hi"))) };
         let fill = fillers(&thread, (6, 3), crate::log::row(&row, None)).unwrap();
         let told: Vec<_> = fill.iter().map(|row| (row.tseq, row.number)).collect();
         assert_eq!(told, [(6, 4), (7, 4), (8, 4)]);

@@ -11,9 +11,9 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    engine::link::Link,
-    frames::{self, Frame, Id},
-    stream::Turn,
+    engine::transport::Transport,
+    stream::Output,
+    wire::frame::{Frame, Id},
 };
 
 pub(super) const PING: Duration = Duration::from_secs(15);
@@ -79,9 +79,9 @@ impl Side {
         Poll::Pending
     }
 
-    fn say(&mut self, frame: Frame, is_last: bool) -> Turn {
+    fn say(&mut self, frame: Frame, is_last: bool) -> Output {
         frame.write_chunk(&mut self.said);
-        if is_last { Turn::Last(frame, self.ping_at) } else { Turn::Frame(frame) }
+        if is_last { Output::Last(frame, self.ping_at) } else { Output::Frame(frame) }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -114,8 +114,8 @@ impl Drop for End {
     }
 }
 
-impl Link for End {
-    fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Turn {
+impl Transport for End {
+    fn next(&mut self, cx: &mut Context<'_>, now: Instant) -> Output {
         let mut side = self.0.side();
         let _: Poll<()> = side.wait(NEWS, cx);
         let panics = side.panics;
@@ -126,7 +126,7 @@ impl Link for End {
         if side.cut || side.asked_to_end {
             side.says_end = true;
             side.said.extend_from_slice(b"0\r\n\r\n");
-            return Turn::End;
+            return Output::End;
         }
         if let Some(frame) = side.news.pop_front() {
             let is_last = side.news.is_empty() && now < side.ping_at && self.1.bool();
@@ -134,9 +134,9 @@ impl Link for End {
         }
         if now >= side.ping_at {
             side.ping_at = now + PING;
-            return side.say(frames::ping(Id(None)), self.1.bool());
+            return side.say(Frame::ping(Id(None)), self.1.bool());
         }
-        Turn::Wait(side.ping_at)
+        Output::Wait(side.ping_at)
     }
 
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -174,7 +174,7 @@ impl Link for End {
         if side.room > 0 { Poll::Ready(Ok(())) } else { side.wait(WRITE, cx) }
     }
 
-    fn patience(&self) -> Duration {
+    fn stall_timeout(&self) -> Duration {
         PATIENCE
     }
 

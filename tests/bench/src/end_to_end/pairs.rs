@@ -173,8 +173,8 @@ impl Stream {
     pub(super) async fn text(&mut self) -> anyhow::Result<String> {
         loop {
             while let Some(block) = frame::next_block(&mut self.unread) {
-                let frame =
-                    frame::said(std::str::from_utf8(&block)?).context("a block of the stream is no frame")?;
+                let frame = frame::parse(std::str::from_utf8(&block)?)
+                    .context("a block of the stream is no frame")?;
                 if frame.event == "message" {
                     let data: Value = serde_json::from_str(frame.data)?;
                     return Ok(data["text"].as_str().context("the message has no text")?.to_owned());

@@ -1,0 +1,163 @@
+//! The content of a message, and the three ways in which it changes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    ids::{Emoji, UserId},
+    limits,
+};
+
+/// Who has reacted, by reaction; the earliest first.
+pub type Reactions = BTreeMap<Emoji, Vec<UserId>>;
+
+/// The content of a message as it is now. Only one copy is kept, so removed content is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MessageContent {
+    /// The text; none once the message is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// When the text was last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<Timestamp>,
+    /// Who has reacted.
+    #[serde(default, skip_serializing_if = "Reactions::is_empty")]
+    pub reactions: Reactions,
+    /// The tseq of the latest event that changed any of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<u64>,
+}
+
+/// How a reaction changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReactionState {
+    /// A user has added it.
+    Added,
+    /// The user has removed it.
+    Removed,
+}
+
+/// Why a reaction is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooMany {
+    /// [`limits::MESSAGE_EMOJI`] different ones are there.
+    Emoji,
+    /// [`limits::EMOJI_USERS`] have put the same, or [`limits::MESSAGE_REACTIONS`] are there in all.
+    Users,
+}
+
+impl MessageContent {
+    /// A new message.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), ..Self::default() }
+    }
+
+    /// The message once the event `tseq` has given it another text.
+    #[must_use]
+    pub fn edited(&self, text: &str, tseq: u64, at: Timestamp) -> Self {
+        Self { text: Some(text.into()), edited_at: Some(at), changed: Some(tseq), ..self.clone() }
+    }
+
+    /// The message once the event `tseq` has deleted it: reactions tell of what it said, so they
+    /// go with the text.
+    #[must_use]
+    pub fn deleted(tseq: u64) -> Self {
+        Self { changed: Some(tseq), ..Self::default() }
+    }
+
+    /// The message once the event `tseq` has put a reaction there or taken it away; none, if it is
+    /// so already.
+    ///
+    /// # Errors
+    /// [`TooMany`], if there is no room for it.
+    pub fn reacted(
+        &self,
+        user: &UserId,
+        (emoji, state): (&Emoji, ReactionState),
+        tseq: u64,
+    ) -> Result<Option<Self>, TooMany> {
+        let there = self.reactions.get(emoji).is_some_and(|users| users.contains(user));
+        if there == (state == ReactionState::Added) {
+            return Ok(None);
+        }
+        let mut next = Self { changed: Some(tseq), ..self.clone() };
+        match state {
+            ReactionState::Added => {
+                let users = self.reactions.get(emoji).map(Vec::len);
+                if users.is_none() && self.reactions.len() >= limits::MESSAGE_EMOJI {
+                    return Err(TooMany::Emoji);
+                }
+                let all: usize = self.reactions.values().map(Vec::len).sum();
+                if users.is_some_and(|n| n >= limits::EMOJI_USERS) || all >= limits::MESSAGE_REACTIONS {
+                    return Err(TooMany::Users);
+                }
+                next.reactions.entry(emoji.clone()).or_default().push(user.clone());
+            }
+            ReactionState::Removed => {
+                next.reactions.entry(emoji.clone()).or_default().retain(|other| other != user);
+                next.reactions.retain(|_, users| !users.is_empty());
+            }
+        }
+        Ok(Some(next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(n: usize) -> UserId {
+        UserId::parse(&format!("user{n}")).unwrap()
+    }
+
+    fn emoji(n: usize) -> Emoji {
+        Emoji::parse(&format!("e{n}")).unwrap()
+    }
+
+    fn added(said: &MessageContent, user: &UserId, emoji: &Emoji) -> Result<Option<MessageContent>, TooMany> {
+        said.reacted(user, (emoji, ReactionState::Added), 9)
+    }
+
+    #[test]
+    fn a_reaction_is_there_once_and_leaves_nothing_behind() {
+        let (said, up) = (MessageContent::new("hi"), emoji(0));
+        let with = added(&said, &user(1), &up).unwrap().unwrap();
+        assert_eq!(with.reactions, Reactions::from([(up.clone(), vec![user(1)])]));
+        assert_eq!(added(&with, &user(1), &up), Ok(None));
+        let removed =
+            |said: &MessageContent| said.reacted(&user(1), (&up, ReactionState::Removed), 10).unwrap();
+        let without = removed(&with).unwrap();
+        assert_eq!(without, MessageContent { changed: Some(10), ..said });
+        assert_eq!(removed(&without), None);
+    }
+
+    #[test]
+    fn reactions_have_an_end() {
+        let mut many = MessageContent::new("hi");
+        for n in 0..limits::MESSAGE_EMOJI {
+            many = added(&many, &user(0), &emoji(n)).unwrap().unwrap();
+        }
+        assert_eq!(added(&many, &user(1), &emoji(99)), Err(TooMany::Emoji));
+        let mut loud = MessageContent::new("hi");
+        for n in 0..limits::EMOJI_USERS {
+            loud = added(&loud, &user(n), &emoji(0)).unwrap().unwrap();
+        }
+        assert_eq!(added(&loud, &user(99), &emoji(0)), Err(TooMany::Users));
+        for n in 0..limits::MESSAGE_REACTIONS - limits::EMOJI_USERS {
+            loud = added(&loud, &user(n / 8), &emoji(1 + n % 8)).unwrap().unwrap();
+        }
+        assert_eq!(added(&loud, &user(99), &emoji(1)), Err(TooMany::Users));
+    }
+
+    #[test]
+    fn a_deleted_message_keeps_nothing_of_what_it_said() {
+        let edited = MessageContent::new("secret").edited("more secret", 4, Timestamp::UNIX_EPOCH);
+        assert_eq!(edited.text.as_deref(), Some("more secret"));
+        let json = serde_json::to_string(&MessageContent::deleted(5)).unwrap();
+        assert_eq!(json, r#"{"changed":5}"#);
+    }
+}

@@ -1,0 +1,205 @@
+//! The settings of an edge. `--help` is their reference.
+
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use clap::ValueEnum;
+use domain::limits;
+use http::HeaderName;
+use server::listener;
+
+/// Least milliseconds of `retry`: below, Firefox rounds up and a fleet of clients hammers.
+const RETRY_MS_MIN: u32 = 100;
+
+/// Heading in `--help` of the settings below.
+const STREAMS: &str = "Streams";
+
+/// How an edge holds and keeps its streams.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = STREAMS)]
+pub struct EdgeArgs {
+    /// Queue layout: one per user, or one per edge. With more than a few thousand streams on an edge, `per-edge` costs
+    /// about a tenth of `per-user`. Writers are unaffected.
+    #[arg(long, env = "RUNNEL_QUEUES", value_enum, default_value_t = Topology::PerUser)]
+    pub queues: Topology,
+    /// Maximum streams and polls of the edge. Further clients are asked to retry later.
+    #[arg(long, env = "RUNNEL_MAX_STREAMS", value_name = "N", default_value_t = limits::EDGE_STREAMS)]
+    pub max_streams: usize,
+    /// Maximum streams and polls from one client address, or from one /64 of IPv6. Private and loopback addresses are
+    /// not limited: they are proxies.
+    #[arg(long, env = "RUNNEL_ADDRESS_STREAMS", value_name = "N", default_value_t = limits::ADDRESS_STREAMS)]
+    pub address_streams: usize,
+    /// Header that carries the client's address, such as `CloudFront-Viewer-Address`. Of `X-Forwarded-For`, the last
+    /// entry counts. Set this only if your proxy always overwrites the header: otherwise clients can spoof it. Default:
+    /// the address of the TCP peer.
+    #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
+    pub address_header: Option<HeaderName>,
+    /// Seconds between two pings of a stream. Proxies close a stream after 30 to 60 seconds of silence.
+    #[arg(long, env = "RUNNEL_PING_SECONDS", value_name = "SECONDS",
+          default_value_t = limits::PING.as_secs(), value_parser = clap::value_parser!(u64).range(1..30))]
+    pub ping_seconds: u64,
+    /// Seconds, ± 20 %, between two head checks of a user. An event whose queue message was lost arrives at the next
+    /// check.
+    #[arg(long, env = "RUNNEL_HEAD_CHECK_SECONDS", value_name = "SECONDS",
+          default_value_t = limits::HEAD_CHECK.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub head_check_seconds: u64,
+    /// Milliseconds after which a client reconnects, drawn at random for each stream.
+    #[arg(long, env = "RUNNEL_RETRY_MS", value_name = "MIN-MAX", default_value_t = RetryRange::NORMAL)]
+    pub retry_ms: RetryRange,
+    /// Seconds for which the edge keeps a user's lease after the user's last stream closes.
+    #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS",
+          default_value_t = limits::LINGER.as_secs())]
+    pub linger_seconds: u64,
+    /// Seconds, ± 20 %, between two searches for unused queues.
+    #[arg(long, env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS",
+          default_value_t = limits::REAP_PERIOD.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub reap_seconds: u64,
+    /// Seconds over which a stopping edge spreads the end of its streams. `runnel` in one process uses at most 1.
+    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
+          default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub drain_seconds: u64,
+    /// Address that serves Prometheus metrics at `/metrics`. Keep it private. Default: none.
+    #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS", value_parser = listener::address::parse)]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Seconds between two log lines with the number of streams, the longest lag and the oldest check, for
+    /// log-based metrics. Default: none.
+    #[arg(long, env = "RUNNEL_REPORT_SECONDS", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub report_seconds: Option<u64>,
+}
+
+impl Default for EdgeArgs {
+    fn default() -> Self {
+        Self {
+            queues: Topology::PerUser,
+            ping_seconds: limits::PING.as_secs(),
+            head_check_seconds: limits::HEAD_CHECK.as_secs(),
+            retry_ms: RetryRange::NORMAL,
+            max_streams: limits::EDGE_STREAMS,
+            address_streams: limits::ADDRESS_STREAMS,
+            address_header: None,
+            metrics_listen: None,
+            report_seconds: None,
+            linger_seconds: limits::LINGER.as_secs(),
+            reap_seconds: limits::REAP_PERIOD.as_secs(),
+            drain_seconds: 20,
+        }
+    }
+}
+
+impl EdgeArgs {
+    pub(crate) fn ping(&self) -> Duration {
+        Duration::from_secs(self.ping_seconds)
+    }
+
+    pub(crate) fn head_check(&self) -> Duration {
+        Duration::from_secs(self.head_check_seconds)
+    }
+
+    pub(crate) fn report(&self) -> Option<Duration> {
+        self.report_seconds.map(Duration::from_secs)
+    }
+
+    pub(crate) fn linger(&self) -> Duration {
+        Duration::from_secs(self.linger_seconds)
+    }
+
+    pub(crate) fn reap(&self) -> Duration {
+        Duration::from_secs(self.reap_seconds)
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+/// The queue layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Topology {
+    /// One queue per user: simple, prompt, for up to about 5,000 users an edge.
+    PerUser,
+    /// One queue per edge, for many thousands of streams.
+    PerEdge,
+}
+
+/// Milliseconds from which a `retry` is drawn, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryRange {
+    min: u32,
+    max: u32,
+}
+
+/// The text is no range of `retry`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write two numbers of milliseconds, at least 100, the smaller first, such as `2000-10000`")]
+pub struct BadRange;
+
+impl RetryRange {
+    /// For streams that may come back soon: browsers add no jitter of their own.
+    pub const NORMAL: Self = Self { min: 2_000, max: 10_000 };
+    /// For streams that should come back later.
+    pub const LATER: Self = Self { min: *limits::RETRY_LATER_MS.start(), max: *limits::RETRY_LATER_MS.end() };
+
+    /// One `retry`, in milliseconds.
+    pub fn draw(self) -> u32 {
+        chance::between(self.min..=self.max)
+    }
+}
+
+impl fmt::Display for RetryRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
+impl FromStr for RetryRange {
+    type Err = BadRange;
+
+    fn from_str(text: &str) -> Result<Self, BadRange> {
+        let (min, max) = text.split_once('-').ok_or(BadRange)?;
+        let [min, max] = [min, max].map(|part| part.trim().parse::<u32>().map_err(|_| BadRange));
+        let range = Self { min: min?, max: max? };
+        if range.min < RETRY_MS_MIN || range.min > range.max { Err(BadRange) } else { Ok(range) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        edge: EdgeArgs,
+    }
+
+    #[test]
+    fn a_retry_range_is_two_ascending_numbers() {
+        assert_eq!("300-700".parse(), Ok(RetryRange { min: 300, max: 700 }));
+        assert_eq!(RetryRange::NORMAL.to_string().parse(), Ok(RetryRange::NORMAL));
+        for bad in ["", "300", "700-300", "99-300", "-1-5", "a-b", "300-700-900", "300-4294967296"] {
+            assert_eq!(bad.parse::<RetryRange>(), Err(BadRange), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_draw_stays_in_its_range_and_differs() {
+        let range = RetryRange { min: 100, max: 1_000_000 };
+        let draws: std::collections::HashSet<u32> = (0..100).map(|_| range.draw()).collect();
+        assert!(draws.iter().all(|ms| (100..=1_000_000).contains(ms)));
+        assert!(draws.len() > 50);
+    }
+
+    #[test]
+    fn no_arguments_mean_the_default() {
+        let parsed = Cli::parse_from(["edge"]).edge;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", EdgeArgs::default()));
+    }
+
+    #[test]
+    fn a_ping_slower_than_cloudfront_is_refused() {
+        assert!(Cli::try_parse_from(["edge", "--ping-seconds", "30"]).is_err());
+        assert!(Cli::try_parse_from(["edge", "--ping-seconds", "29"]).is_ok());
+    }
+}

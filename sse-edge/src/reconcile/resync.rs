@@ -1,0 +1,126 @@
+//! The once-a-second timer of the edge: it visits the users with a due timer, requests their work, and checks their
+//! cursors against HEAD.
+
+use std::{sync::Arc, time::Duration};
+
+use mistakes::mistake;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::{
+    context::Context,
+    upstream::head_reader::BATCH,
+    user::{User, hub::Hub, work::Work},
+};
+
+/// Time between two visits.
+const PERIOD: Duration = Duration::from_secs(1);
+/// A visit this late means that the edge's tasks wait for their turn.
+const LATE: Duration = Duration::from_millis(250);
+/// A visit this late follows a pause of the process, or of its machine.
+const PAUSED: Duration = Duration::from_secs(5);
+
+/// Visits the users until the edge stops.
+pub(crate) async fn resync(cx: Arc<Context>, hub: Arc<Hub>) {
+    let resync = Arc::new(Resync { cx, hub });
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    let mut reported = last;
+    while resync.cx.until_stop(ticks.tick()).await.is_some() {
+        let now = Instant::now();
+        resync.cx.budget.set_late(now - last > PERIOD + LATE);
+        let oldest = resync.visit(now, now - last > PAUSED).await;
+        last = now;
+        if resync.cx.config.report().is_some_and(|every| now - reported >= every) {
+            resync.report(oldest);
+            reported = now;
+        }
+        resync.cx.metrics.fold();
+    }
+}
+
+struct Resync {
+    cx: Arc<Context>,
+    hub: Arc<Hub>,
+}
+
+/// Users whose head checks are under way. Dropping it ends the checks: whatever becomes of their task, the users are
+/// checked again.
+struct Checking(Vec<Arc<User>>);
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|user| user.schedule().check_ended());
+    }
+}
+
+impl Resync {
+    /// Reports the state of the edge. `infra/edge.yaml` makes metrics of the fields: keep their names.
+    fn report(&self, oldest: Duration) {
+        let streams = self.hub.streams();
+        tracing::info!(
+            edge_streams = streams,
+            edge_oldest_unchecked_seconds = oldest.as_secs_f64(),
+            edge_lag_max_seconds = self.cx.metrics.take_longest_lag().as_secs_f64(),
+            "the edge holds {streams} streams"
+        );
+    }
+
+    /// Visits the users once, and returns how long ago the oldest of their last head checks is.
+    async fn visit(self: &Arc<Self>, now: Instant, paused: bool) -> Duration {
+        if paused {
+            self.hub.check_all(now);
+        }
+        let (head_check, linger) = (self.cx.config.head_check(), self.cx.config.linger());
+        let visit = self.hub.visit(now, |user| user.due(now, head_check, linger)).await;
+        let mut unchecked = Vec::new();
+        for (user, due) in visit.due {
+            // While the edge drains, leases go only when all streams have ended.
+            if !self.cx.is_draining() {
+                self.hub.request(&user, due.work);
+            }
+            if due.check && !mistake!(NoHeadCheck) {
+                unchecked.push(user);
+            }
+        }
+        let oldest = now - visit.oldest_check.unwrap_or(now).min(now);
+        self.cx.metrics.unchecked.set(oldest.as_secs_f64());
+        for batch in unchecked.chunks(BATCH) {
+            self.cx.tracker.spawn(self.clone().check(Checking(batch.to_vec())));
+        }
+        oldest
+    }
+
+    /// Checks the cursors of some users against HEAD.
+    async fn check(self: Arc<Self>, users: Checking) {
+        let Checking(users) = &users;
+        let ids: Vec<_> = users.iter().map(|user| user.id.clone()).collect();
+        let read = async {
+            let _permit = self.cx.budget.checks.acquire().await;
+            self.cx.table.heads(&ids, false).await
+        };
+        let heads = match self.cx.until_stop(read).await {
+            None => return,
+            Some(Ok(heads)) => heads,
+            Some(Err(error)) => {
+                self.cx.failed("compare with the inboxes' heads", &error);
+                let soon = Instant::now() + 2 * PERIOD;
+                return users.iter().for_each(|user| user.schedule().check_from(soon));
+            }
+        };
+        for user in users {
+            let now = Instant::now();
+            let work = if let Some(head) = heads.get(&user.id) {
+                user.head_checked(head, now)
+            } else {
+                user.schedule().checked(now);
+                // A HEAD that is gone means another table: reading it makes it anew.
+                Work::READ_HEAD
+            };
+            if work != Work::NOTHING {
+                self.cx.metrics.behind.increment(1);
+                self.hub.request(user, work);
+            }
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The machine alone, then the machine against an inbox, a ring and a clock that do as they like.
+
+use domain::cursor::Gen;
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(seq: u64) -> Cursor {
+    Cursor { r#gen: Gen(1), seq }
+}
+
+fn ring(start: u64, end: u64) -> RingBounds {
+    RingBounds { generation: Gen(1), start, end, gap_after: None }
+}
+
+fn opened(last_event_id: LastEventId, head: u64, now: Instant) -> Replay {
+    let mut replay = Replay::new(last_event_id);
+    replay.head_read(at(head), now);
+    replay
+}
+
+fn reset(to: u64, why: ResetReason) -> Step {
+    Step::Reset { to: at(to), why }
+}
+
+#[test]
+fn a_client_without_a_cursor_starts_at_head() {
+    let now = Instant::now();
+    let mut replay = Replay::new(LastEventId::Absent);
+    assert!(!replay.may_greet());
+    assert_eq!(replay.step(Some(ring(8, 7)), now), Step::ReadHead);
+    replay.head_read(at(7), now);
+    assert_eq!(replay.id(), Id(Some(at(7))));
+    assert_eq!(replay.step(Some(ring(8, 7)), now), Step::Wait);
+    assert!(replay.is_live(Some(ring(8, 7))));
+}
+
+#[test]
+fn a_cursor_within_the_ring_is_served_from_it() {
+    let now = Instant::now();
+    let mut replay = opened(LastEventId::Cursor(at(5)), 7, now);
+    assert_eq!(replay.step(None, now), Step::Wait);
+    assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Ship(6));
+    assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Ship(7));
+    assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Wait);
+}
+
+#[test]
+fn a_slow_reader_falls_out_of_the_ring_and_reads_the_inbox() {
+    let now = Instant::now();
+    let mut replay = opened(LastEventId::Cursor(at(5)), 7, now);
+    assert_eq!(replay.step(Some(ring(40, 103)), now), Step::ReadInbox { after: 5 });
+    assert_eq!(replay.page_read(6..=39, now, now), 34);
+    (6..=39).for_each(|seq| replay.shipped(seq));
+    assert_eq!(replay.step(Some(ring(40, 103)), now), Step::Ship(40));
+}
+
+#[test]
+fn hello_goes_out_at_once_with_whatever_the_client_last_event_id() {
+    let replay = Replay::new(LastEventId::Cursor(at(9)));
+    assert!(replay.may_greet());
+    assert_eq!(replay.id(), Id(Some(at(9))));
+    let replay = Replay::new(LastEventId::Invalid);
+    assert!(replay.may_greet());
+    assert_eq!(replay.id(), Id(None));
+}
+
+#[test]
+fn a_cursor_of_no_use_is_reset_to_the_present() {
+    let now = Instant::now();
+    let foreign = Cursor { r#gen: Gen(2), seq: 3 };
+    let far = limits::REPLAY_EVENTS + 8;
+    for (last_event_id, head, why) in [
+        (LastEventId::Invalid, 7, ResetReason::Unreadable),
+        (LastEventId::Cursor(foreign), 7, ResetReason::Generation),
+        (LastEventId::Cursor(at(7)), far, ResetReason::Behind),
+    ] {
+        let mut replay = opened(last_event_id, head, now);
+        assert!(!replay.is_live(Some(ring(head + 1, head))));
+        assert_eq!(replay.step(Some(ring(head + 1, head)), now), reset(head, why));
+        assert_eq!(replay.id(), Id(Some(at(head))));
+        assert_eq!(replay.step(Some(ring(head + 1, head)), now), Step::Wait);
+    }
+}
+
+#[test]
+fn exactly_the_limit_behind_is_replayed() {
+    let now = Instant::now();
+    let head = limits::REPLAY_EVENTS + 7;
+    let mut replay = opened(LastEventId::Cursor(at(7)), head, now);
+    assert_eq!(replay.step(Some(ring(head + 1, head)), now), Step::ReadInbox { after: 7 });
+}
+
+#[test]
+fn a_cursor_above_head_is_believed_only_when_a_second_look_agrees() {
+    let now = Instant::now();
+    let later = now + limits::GAP_PATIENCE;
+    let mut replay = opened(LastEventId::Cursor(at(9)), 7, now);
+    assert_eq!(replay.step(Some(ring(8, 7)), now), Step::WaitUntil(later));
+    assert_eq!(replay.step(Some(ring(8, 7)), later), Step::ReadHead);
+    replay.head_read(at(9), later);
+    assert_eq!(replay.step(Some(ring(8, 7)), later), Step::Wait);
+    assert!(!replay.is_live(Some(ring(8, 7))));
+
+    let mut replay = opened(LastEventId::Cursor(at(9)), 7, now);
+    replay.step(Some(ring(8, 7)), later);
+    replay.head_read(at(8), later);
+    assert_eq!(replay.step(Some(ring(8, 8)), later), reset(8, ResetReason::Above));
+
+    // The ring gets there in between.
+    let mut replay = opened(LastEventId::Cursor(at(9)), 7, now);
+    assert_eq!(replay.step(Some(ring(8, 10)), now), Step::Ship(10));
+}
+
+#[test]
+fn a_slow_answer_makes_no_gap() {
+    let now = Instant::now();
+    let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
+    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
+    assert_eq!(replay.page_read([7], now, now), 0);
+    let late = now + 2 * limits::GAP_PATIENCE;
+    assert_eq!(replay.page_read([7], now, late), 0);
+    assert_eq!(replay.step(Some(ring(10, 9)), late), Step::ReadInbox { after: 5 });
+    assert_eq!(replay.page_read([6, 7], late, late), 2);
+}
+
+#[test]
+fn a_gap_is_read_again_for_two_seconds_and_then_given_up() {
+    let mut now = Instant::now();
+    let end = now + limits::GAP_PATIENCE;
+    let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
+    let mut reads = 0;
+    loop {
+        match replay.step(Some(ring(10, 9)), now) {
+            Step::ReadInbox { after: 5 } => {
+                reads += 1;
+                assert_eq!(replay.page_read([7, 8, 9], now, now), 0);
+            }
+            Step::WaitUntil(until) => now = until,
+            step => {
+                assert_eq!(step, reset(9, ResetReason::Gap));
+                break;
+            }
+        }
+    }
+    assert_eq!(now, end);
+    assert_eq!(reads, 6);
+}
+
+#[test]
+fn a_gap_that_closes_in_time_is_forgotten() {
+    let now = Instant::now();
+    let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
+    assert_eq!(replay.page_read([7, 8, 9], now, now), 0);
+    let now = now + Duration::from_millis(100);
+    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
+    assert_eq!(replay.page_read([6, 8, 9], now, now), 1);
+    replay.shipped(6);
+    let now = now + limits::GAP_PATIENCE;
+    assert_eq!(replay.page_read([8, 9], now, now), 0);
+    assert!(matches!(replay.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
+}
+
+#[test]
+fn a_stream_before_a_gap_that_was_given_up_is_reset_at_once() {
+    let now = Instant::now();
+    let mut replay = opened(LastEventId::Cursor(at(5)), 5, now);
+    let gone = RingBounds { generation: Gen(1), start: 10, end: 9, gap_after: Some(5) };
+    assert_eq!(replay.step(Some(gone), now), reset(9, ResetReason::Gap));
+}
+
+#[test]
+fn a_failed_read_is_no_gap() {
+    let mut now = Instant::now();
+    let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
+    for _ in 0..20 {
+        replay.read_failed(now, 0.5);
+        let Step::WaitUntil(until) = replay.step(Some(ring(10, 9)), now) else { panic!("it must wait") };
+        assert!(until > now && until <= now + limits::GAP_PATIENCE);
+        now = until;
+    }
+    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
+    assert_eq!(replay.page_read([], now, now), 0);
+    assert!(matches!(replay.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
+}
+
+#[test]
+fn another_generation_in_the_middle_of_a_stream_resets_it() {
+    let now = Instant::now();
+    let mut replay = opened(LastEventId::Cursor(at(5)), 5, now);
+    let other = RingBounds { generation: Gen(2), start: 4, end: 3, gap_after: None };
+    let to = Cursor { r#gen: Gen(2), seq: 3 };
+    assert_eq!(replay.step(Some(other), now), Step::Reset { to, why: ResetReason::Generation });
+}
+
+/// What the world around a stream may do between two of its steps.
+#[derive(Debug, Clone)]
+enum Happens {
+    /// Events are appended; the ring follows.
+    Append(u64),
+    /// Events are appended that the ring has not heard of yet.
+    AppendUnheard(u64),
+    /// The ring hears of what was appended.
+    Hear,
+    /// The stream takes this many steps; few, for a slow reader.
+    Steps(u8),
+    /// The next reads find the item this far ahead not visible yet.
+    Hide(u64),
+    /// All items are visible.
+    Show,
+    /// The next read fails.
+    Fail,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        (1..100_u64).prop_map(Happens::Append),
+        (1..9_u64).prop_map(Happens::AppendUnheard),
+        Just(Happens::Hear),
+        (1..80_u8).prop_map(Happens::Steps),
+        (1..5_u64).prop_map(Happens::Hide),
+        Just(Happens::Show),
+        Just(Happens::Fail),
+    ]
+}
+
+struct World {
+    now: Instant,
+    head: u64,
+    /// How far the ring has got.
+    heard: u64,
+    /// Where the ring began when the stream's user came here.
+    first: u64,
+    hidden: Option<u64>,
+    failing: bool,
+    replay: Replay,
+    page: std::collections::VecDeque<u64>,
+    cursor: u64,
+}
+
+impl World {
+    fn ring(&self) -> RingBounds {
+        let start = self.first.max((self.heard + 1).saturating_sub(limits::RING_FRAMES as u64));
+        ring(start, self.heard)
+    }
+
+    /// One step of the stream; false if it only waits.
+    fn step(&mut self) -> bool {
+        if let Some(seq) = self.page.pop_front() {
+            self.replay.shipped(seq);
+            self.ship(seq);
+            return true;
+        }
+        match self.replay.step(Some(self.ring()), self.now) {
+            Step::Ship(seq) => self.ship(seq),
+            Step::ReadHead | Step::ReadInbox { .. } if std::mem::take(&mut self.failing) => {
+                self.replay.read_failed(self.now, 0.3);
+            }
+            Step::ReadHead => self.replay.head_read(at(self.head), self.now),
+            Step::ReadInbox { after } => {
+                assert_eq!(after, self.cursor);
+                let seqs = (after + 1..=self.head).filter(|seq| Some(*seq) != self.hidden).take(50);
+                let seqs: Vec<u64> = seqs.collect();
+                let good = self.replay.page_read(seqs.iter().copied(), self.now, self.now);
+                self.page.extend(&seqs[..good]);
+            }
+            Step::Reset { to, .. } => {
+                assert_eq!(to, at(self.heard));
+                self.cursor = to.seq;
+            }
+            Step::WaitUntil(until) => {
+                assert!(until > self.now);
+                self.now = until;
+            }
+            Step::Wait => return false,
+        }
+        true
+    }
+
+    fn ship(&mut self, seq: u64) {
+        assert_eq!(seq, self.cursor + 1, "contiguous, in order, each once");
+        assert!(seq <= self.head, "nothing that did not happen");
+        self.cursor = seq;
+        assert_eq!(self.replay.id(), Id(Some(at(seq))));
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_shipped_events_are_contiguous_and_all_arrive(
+        last_event_id in 0..40_u64,
+        head in 0..60_u64,
+        story in prop::collection::vec(happens(), 0..40),
+    ) {
+        let cursor = last_event_id.min(head);
+        let mut world = World {
+            now: Instant::now(),
+            head,
+            heard: head,
+            first: head + 1,
+            hidden: None,
+            failing: false,
+            replay: Replay::new(LastEventId::Cursor(at(cursor))),
+            page: std::collections::VecDeque::new(),
+            cursor,
+        };
+        for happens in story {
+            match happens {
+                Happens::Append(n) => { world.head += n; world.heard = world.head; }
+                Happens::AppendUnheard(n) => world.head += n,
+                Happens::Hear => world.heard = world.head,
+                Happens::Steps(n) => { (0..n).all(|_| world.step()); }
+                Happens::Hide(ahead) => world.hidden = Some(world.cursor + ahead),
+                Happens::Show => world.hidden = None,
+                Happens::Fail => world.failing = true,
+            }
+        }
+        world.hidden = None;
+        world.heard = world.head;
+        let mut steps = 0;
+        while world.step() {
+            steps += 1;
+            prop_assert!(steps < 20_000, "it must come to rest");
+        }
+        prop_assert_eq!(world.cursor, world.head);
+        prop_assert!(world.replay.is_live(Some(world.ring())));
+    }
+}

@@ -1,0 +1,336 @@
+//! The users with streams on this edge, and what the streams of one user share: the ring, the ephemeral events, the
+//! lease.
+//!
+//! Everything of one user lies behind one lock. The hub's lock may be held while a user's is taken, never the other way
+//! round. Streams are woken while the lock is held: a woken task runs later.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, MutexGuard},
+};
+
+use domain::{cursor::Cursor, ids::UserId, limits};
+use mistakes::mistake;
+use store::inbox::{Event, Head};
+use tokio::time::Instant;
+
+use crate::{
+    context::lock::Lock,
+    replay::{
+        Replay, Step,
+        ephemeral::{Ephemeral, Ephemerals},
+        ring::Ring,
+    },
+    wire::{encoded_event::EncodedEvent, frame::Id, reason::CloseReason},
+};
+
+pub(crate) mod hub;
+pub(crate) mod lease;
+pub(crate) mod schedule;
+pub(crate) mod stream_handle;
+#[cfg(test)]
+mod tests;
+pub(crate) mod work;
+
+use schedule::{ChangedUsers, Schedule, Watched};
+use stream_handle::StreamHandle;
+use work::Work;
+
+/// A user with streams on this edge, or with one that ended less than [`limits::LINGER`] ago.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    state: Lock<State>,
+    /// Where the user is listed when its schedule changes.
+    changed: Arc<ChangedUsers>,
+}
+
+#[derive(Debug)]
+struct State {
+    streams: Vec<Arc<StreamHandle>>,
+    /// None until HEAD was read after the lease was taken.
+    ring: Option<Ring>,
+    /// The furthest place that an envelope or a HEAD has named.
+    hinted: Option<Cursor>,
+    /// None until the first ephemeral event.
+    ephemerals: Option<Box<Ephemerals>>,
+    /// Work that the worker has still to do.
+    requested: Work,
+    schedule: Watched<Schedule>,
+}
+
+/// The lock on a user's state. Dropping it lists the user as changed if its schedule has changed.
+struct StateGuard<'a> {
+    state: MutexGuard<'a, State>,
+    user: &'a User,
+}
+
+/// What a stream does next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Show an event, with this id.
+    Event(Arc<EncodedEvent>, Id, More),
+    /// Something else.
+    Step(Step),
+}
+
+/// Whether a stream has more to show at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More {
+    /// It has to ask again.
+    Perhaps,
+    /// Nothing, until it is notified or its ping is due.
+    Nothing,
+}
+
+impl User {
+    pub(crate) fn new(id: UserId, changed: Arc<ChangedUsers>, now: Instant) -> Arc<Self> {
+        let state = State {
+            streams: Vec::with_capacity(1),
+            ring: None,
+            hinted: None,
+            ephemerals: None,
+            requested: Work::NOTHING,
+            schedule: Watched::new(Schedule::new(now)),
+        };
+        Arc::new(Self { id, state: Lock::new(state), changed })
+    }
+
+    fn state(&self) -> StateGuard<'_> {
+        StateGuard { state: self.state.lock(), user: self }
+    }
+
+    // ---- streams -------------------------------------------------------------------------
+
+    /// Adds a stream, and returns the work that this causes. None at the limit.
+    pub(crate) fn join(&self, handle: Arc<StreamHandle>, now: Instant) -> Option<Work> {
+        let mut state = self.state();
+        if state.streams.len() >= limits::USER_STREAMS {
+            return None;
+        }
+        if state.streams.is_empty() {
+            state.schedule.first_stream_opened(now);
+        }
+        state.streams.push(handle);
+        Some(match (state.schedule.lease.held(), &state.ring) {
+            (Some(_), Some(_)) if state.behind().is_none() => Work::NOTHING,
+            (Some(_), Some(_)) => Work::CATCH_UP,
+            _ => Work::TAKE_LEASE,
+        })
+    }
+
+    /// Removes a stream.
+    pub(crate) fn leave(&self, handle: &Arc<StreamHandle>, now: Instant) {
+        let mut state = self.state();
+        state.streams.retain(|each| !Arc::ptr_eq(each, handle));
+        if state.streams.is_empty() {
+            state.schedule.last_stream_closed(now);
+        }
+    }
+
+    /// The open streams.
+    pub(crate) fn handles(&self) -> Vec<Arc<StreamHandle>> {
+        self.state().streams.clone()
+    }
+
+    /// What a stream does next. `ephemeral_version` is the version of the last ephemeral event that it has shown.
+    pub(crate) fn next(&self, replay: &mut Replay, ephemeral_version: &mut u64, now: Instant) -> Next {
+        let state = self.state();
+        let bounds = state.ring.as_ref().map(Ring::bounds);
+        let ephemeral =
+            |version| state.ephemerals.as_ref().and_then(|ephemerals| ephemerals.after(version, now));
+        if mistake!(TypingMovesCursor)
+            && let Some(bounds) = bounds
+            && let Some((version, event)) = ephemeral(*ephemeral_version)
+        {
+            *ephemeral_version = version;
+            return Next::Event(event.clone(), Id(Some(bounds.cursor())), More::Perhaps);
+        }
+        match replay.step(bounds, now) {
+            Step::Ship(seq) => {
+                let event = state.ring.as_ref().and_then(|ring| ring.get(seq));
+                let event = event.expect("the ring holds what its bounds say").clone();
+                let has_ephemerals =
+                    state.latest_ephemeral().is_some_and(|latest| latest != *ephemeral_version);
+                let is_last = replay.is_live(bounds) && !has_ephemerals;
+                Next::Event(event, replay.id(), if is_last { More::Nothing } else { More::Perhaps })
+            }
+            Step::Wait if replay.is_live(bounds) => {
+                if let Some((version, event)) = ephemeral(*ephemeral_version) {
+                    *ephemeral_version = version;
+                    return Next::Event(event.clone(), replay.id(), More::Perhaps);
+                }
+                // The events that it has not shown have expired.
+                *ephemeral_version = state.latest_ephemeral().unwrap_or(*ephemeral_version);
+                Next::Step(Step::Wait)
+            }
+            step => Next::Step(step),
+        }
+    }
+
+    /// Whether a stream has shipped everything that an envelope or a HEAD has named.
+    pub(crate) fn is_caught_up(&self, replay: &Replay) -> bool {
+        let state = self.state();
+        replay.is_live(state.ring.as_ref().map(Ring::bounds)) && state.behind().is_none()
+    }
+
+    /// The version of the latest ephemeral event.
+    pub(crate) fn latest_ephemeral(&self) -> u64 {
+        self.state().latest_ephemeral().unwrap_or(0)
+    }
+
+    // ---- envelopes -----------------------------------------------------------------------
+
+    /// An envelope names an event at a place of the inbox, and may carry the event.
+    pub(crate) fn envelope_received(&self, at: Cursor, event: Option<&Arc<EncodedEvent>>) -> Work {
+        let mut state = self.state();
+        let Some(ring) = &mut state.ring else {
+            state.hint(at);
+            return Work::NOTHING;
+        };
+        let bounds = ring.bounds();
+        if bounds.generation != at.r#gen {
+            return Work::READ_HEAD;
+        }
+        if at.seq <= bounds.end {
+            return Work::NOTHING;
+        }
+        if event.is_some_and(|event| ring.push(at.seq, event)) {
+            state.notify();
+        } else {
+            state.hint(at);
+        }
+        if state.behind().is_some() { Work::CATCH_UP } else { Work::NOTHING }
+    }
+
+    /// An ephemeral event that is worth showing until `expires_at` has arrived; false if it is shed.
+    pub(crate) fn ephemeral_received(&self, ephemeral: Ephemeral, now: Instant, expires_at: Instant) -> bool {
+        let mut state = self.state();
+        let accepted = state.ephemerals.get_or_insert_default().accept(ephemeral, now, expires_at);
+        if accepted {
+            state.notify();
+        }
+        accepted
+    }
+
+    // ---- HEAD and inbox ------------------------------------------------------------------
+
+    /// HEAD was read after the lease was taken.
+    pub(crate) fn head_read(&self, head: &Head) {
+        let mut state = self.state();
+        state.close_revoked(head);
+        let cursor = head.cursor;
+        let is_far = |end: u64| cursor.seq.saturating_sub(end) > limits::REPLAY_EVENTS;
+        match state.ring.as_ref().map(Ring::bounds) {
+            Some(bounds) if bounds.generation == cursor.r#gen && !is_far(bounds.end) => state.hint(cursor),
+            // A new user, another inbox, or too far behind: no stream shows the events in between.
+            _ => state.ring = Some(Ring::at(cursor)),
+        }
+        state.notify();
+    }
+
+    /// HEAD was read for one stream.
+    pub(crate) fn head_seen(&self, head: Cursor) -> Work {
+        let mut state = self.state();
+        if state.ring.as_ref().is_some_and(|ring| ring.bounds().generation != head.r#gen) {
+            return Work::READ_HEAD;
+        }
+        state.hint(head);
+        if state.behind().is_some() { Work::CATCH_UP } else { Work::NOTHING }
+    }
+
+    /// A head check has read HEAD, perhaps as it was a moment ago.
+    pub(crate) fn head_checked(&self, head: &Head, now: Instant) -> Work {
+        let mut state = self.state();
+        state.schedule.checked(now);
+        state.close_revoked(head);
+        match state.ring.as_ref().map(Ring::bounds) {
+            Some(bounds) if bounds.generation != head.cursor.r#gen || head.cursor.seq > bounds.end => {
+                Work::REPAIR
+            }
+            None if !state.streams.is_empty() => Work::REPAIR,
+            _ => Work::NOTHING,
+        }
+    }
+
+    /// The inbox behind the ring was read; false if the next event was missing.
+    pub(crate) fn page_read(&self, events: &[Event]) -> bool {
+        let mut state = self.state();
+        let Some(ring) = &mut state.ring else { return true };
+        // An envelope may have brought the event meanwhile.
+        let before = ring.bounds().end;
+        let pushed =
+            events.iter().filter(|event| ring.push(event.seq, &EncodedEvent::new(&event.news, None))).count();
+        let moved = pushed > 0 || events.first().is_some_and(|event| event.seq <= before);
+        state.notify();
+        moved
+    }
+
+    /// Gives up the events between the ring and HEAD, or a hint that HEAD disproves. True if there was a gap.
+    pub(crate) fn skip_gap(&self, after: Cursor, head: &Head) -> bool {
+        let mut state = self.state();
+        let Some(ring) = &state.ring else { return false };
+        if ring.bounds().cursor() != after {
+            return false;
+        }
+        let past = ring.past_gap(head.cursor);
+        state.hinted = None;
+        if head.cursor.r#gen == after.r#gen && head.cursor.seq <= after.seq {
+            return false;
+        }
+        state.ring = Some(past);
+        state.notify();
+        true
+    }
+}
+
+impl State {
+    fn notify(&self) {
+        self.streams.iter().for_each(|handle| handle.notify());
+    }
+
+    fn hint(&mut self, at: Cursor) {
+        let is_further = self.hinted.is_none_or(|known| known.r#gen != at.r#gen || known.seq < at.seq);
+        if is_further {
+            self.hinted = Some(at);
+        }
+    }
+
+    /// The end of the ring, if the inbox has more.
+    fn behind(&self) -> Option<Cursor> {
+        let end = self.ring.as_ref()?.bounds().cursor();
+        let hinted = self.hinted.filter(|hinted| hinted.r#gen == end.r#gen && hinted.seq > end.seq);
+        hinted.map(|_| end)
+    }
+
+    fn latest_ephemeral(&self) -> Option<u64> {
+        self.ephemerals.as_ref().map(|ephemerals| ephemerals.version())
+    }
+
+    fn close_revoked(&self, head: &Head) {
+        let revoked = self.streams.iter().filter(|stream| head.revokes(stream.issued_at));
+        revoked.for_each(|stream| stream.close(CloseReason::Revoked));
+    }
+}
+
+impl Deref for StateGuard<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for StateGuard<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for StateGuard<'_> {
+    fn drop(&mut self) {
+        if self.state.schedule.is_to_be_listed() {
+            self.user.changed.list(self.user.id.clone());
+        }
+    }
+}

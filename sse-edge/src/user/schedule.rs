@@ -1,0 +1,266 @@
+//! When a user needs something as time goes by. The hub keeps the answer until the schedule changes, and a schedule that
+//! changes lists its user by itself: so the hub's answer cannot be stale.
+
+use std::{
+    mem::{replace, take},
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use domain::{ids::UserId, limits};
+use tokio::time::Instant;
+
+use super::{
+    StateGuard, User,
+    lease::{Held, LeaseState},
+    work::{Work, WorkerState},
+};
+use crate::context::{jittered, lock::Lock};
+
+/// Time between two head checks without a confirmed lease: then nothing else finds new events.
+const UNLEASED_CHECK: Duration = Duration::from_secs(1);
+
+/// All that decides when a user needs something.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(super) lease: LeaseState,
+    pub(super) worker: WorkerState,
+    streams: Streams,
+    /// When the next head check is due.
+    check_at: Instant,
+    /// Whether a head check is under way.
+    checking: bool,
+}
+
+/// Whether the user has open streams.
+#[derive(Debug, Clone, Copy)]
+enum Streams {
+    Open {
+        /// Last time the ring was confirmed against HEAD.
+        checked_at: Instant,
+    },
+    Closed {
+        /// When the last one closed.
+        since: Instant,
+    },
+}
+
+/// What a user needs now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// Work to request.
+    pub(crate) work: Work,
+    /// Whether to check HEAD.
+    pub(crate) check: bool,
+    /// When HEAD was last checked; none while no stream is open.
+    pub(crate) checked_at: Option<Instant>,
+    /// The user needs nothing else before this time, unless the schedule changes.
+    pub(crate) until: Instant,
+}
+
+impl Due {
+    /// Whether the user needs anything.
+    pub(crate) fn is_now(&self) -> bool {
+        self.check || self.work != Work::NOTHING
+    }
+}
+
+impl Schedule {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            lease: LeaseState::new(now),
+            worker: WorkerState::Idle,
+            streams: Streams::Closed { since: now },
+            check_at: now + UNLEASED_CHECK,
+            checking: false,
+        }
+    }
+
+    /// Whether nothing would be lost by forgetting the user.
+    pub(super) fn is_over(&self) -> bool {
+        self.lease.is_over() && self.worker == WorkerState::Idle
+    }
+
+    /// What the user needs now.
+    fn due(&self, now: Instant, linger: Duration) -> Due {
+        let checked_at = match self.streams {
+            Streams::Open { checked_at } => checked_at,
+            Streams::Closed { since } => {
+                let until = since + linger;
+                let work = if now >= until { Work::RELEASE } else { Work::NOTHING };
+                return Due { work, check: false, checked_at: None, until };
+            }
+        };
+        let lease_due = self.lease.due(now);
+        let is_taking = self.worker == WorkerState::TakingLease;
+        let work = if now >= lease_due && !is_taking { Work::TAKE_LEASE } else { Work::NOTHING };
+        let check = now >= self.check_at && !self.checking;
+        // A worker may change anything.
+        let until = if self.worker == WorkerState::Idle { lease_due.min(self.check_at) } else { now };
+        Due { work, check, checked_at: Some(checked_at), until }
+    }
+
+    pub(super) fn first_stream_opened(&mut self, now: Instant) {
+        // There was no stream to check for until now.
+        self.streams = Streams::Open { checked_at: now };
+        self.lease_changed(now);
+    }
+
+    pub(super) fn last_stream_closed(&mut self, now: Instant) {
+        self.streams = Streams::Closed { since: now };
+    }
+
+    pub(super) fn lease_taken(&mut self, held: Held, now: Instant) -> Option<Held> {
+        let replaced = self.lease.taken(held, now);
+        self.lease_changed(now);
+        replaced
+    }
+
+    /// The lease is the same as before.
+    pub(crate) fn lease_renewed(&mut self, now: Instant) {
+        self.lease.renewed(now);
+        self.lease_changed(now);
+    }
+
+    /// An attempt to take or renew the lease has failed; `in_doubt` if it may have taken effect.
+    pub(crate) fn lease_failed(&mut self, now: Instant, in_doubt: bool) {
+        self.lease.failed(now, in_doubt);
+        self.lease_changed(now);
+    }
+
+    /// The table may have a lease that this edge does not know of.
+    pub(crate) fn doubt_lease(&mut self) {
+        self.lease.doubt();
+        self.lease_changed(Instant::now());
+    }
+
+    /// Forgets the lease, which another edge may have by now.
+    pub(crate) fn lose_lease(&mut self) -> Option<Held> {
+        let lost = self.lease.lose();
+        self.lease_changed(Instant::now());
+        lost
+    }
+
+    /// The lease may be void: its queue is gone.
+    pub(crate) fn unconfirm_lease(&mut self) {
+        self.lease.unconfirm();
+        self.lease_changed(Instant::now());
+    }
+
+    /// A writer that looked for leases before this one was taken has told nobody here. Without a lease no writer does.
+    fn lease_changed(&mut self, now: Instant) {
+        self.check_from(now + if self.lease.is_confirmed() { limits::FIRST_CHECK } else { UNLEASED_CHECK });
+    }
+
+    /// Has HEAD checked from `at` on.
+    pub(crate) fn check_from(&mut self, at: Instant) {
+        self.check_at = self.check_at.min(at);
+    }
+
+    fn check_begun(&mut self, now: Instant, head_check: Duration) {
+        self.check_at = now + if self.lease.is_confirmed() { jittered(head_check) } else { UNLEASED_CHECK };
+        self.checking = true;
+    }
+
+    /// HEAD was compared with the ring, or there is no HEAD.
+    pub(crate) fn checked(&mut self, now: Instant) {
+        if let Streams::Open { checked_at } = &mut self.streams {
+            *checked_at = now;
+        }
+    }
+
+    /// The head check has ended, with any result.
+    pub(crate) fn check_ended(&mut self) {
+        self.checking = false;
+    }
+}
+
+/// A value that notes whether it may have changed.
+#[derive(Debug)]
+pub(super) struct Watched<T> {
+    value: T,
+    changed: bool,
+    /// Whether its user is on the list of changed users.
+    is_listed: bool,
+}
+
+impl<T> Watched<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self { value, changed: false, is_listed: false }
+    }
+
+    /// Whether the value may have changed since this was last asked, and its user is not on the list yet.
+    pub(super) fn is_to_be_listed(&mut self) -> bool {
+        take(&mut self.changed) && !replace(&mut self.is_listed, true)
+    }
+}
+
+impl<T> Deref for Watched<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// The only way to change the value.
+impl<T> DerefMut for Watched<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.value
+    }
+}
+
+/// The users whose schedules have changed.
+#[derive(Debug, Default)]
+pub(crate) struct ChangedUsers(Lock<Vec<UserId>>);
+
+impl ChangedUsers {
+    pub(super) fn list(&self, user: UserId) {
+        self.0.lock().push(user);
+    }
+
+    /// Takes all users off the list; [`User::unlisted`] is to be called for each.
+    pub(super) fn drain(&self) -> Vec<UserId> {
+        take(&mut *self.0.lock())
+    }
+}
+
+/// The lock on a user's schedule.
+pub(crate) struct ScheduleGuard<'a>(StateGuard<'a>);
+
+impl Deref for ScheduleGuard<'_> {
+    type Target = Schedule;
+
+    fn deref(&self) -> &Schedule {
+        &self.0.schedule
+    }
+}
+
+impl DerefMut for ScheduleGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Schedule {
+        &mut self.0.schedule
+    }
+}
+
+impl User {
+    /// The schedule, locked.
+    pub(crate) fn schedule(&self) -> ScheduleGuard<'_> {
+        ScheduleGuard(self.state())
+    }
+
+    /// The user was taken off the list of changed users: its next change lists it again.
+    pub(super) fn unlisted(&self) {
+        self.state().schedule.is_listed = false;
+    }
+
+    /// What the user needs now. A head check that is due counts as begun.
+    pub(crate) fn due(&self, now: Instant, head_check: Duration, linger: Duration) -> Due {
+        let mut schedule = self.schedule();
+        let due = schedule.due(now, linger);
+        if due.check {
+            schedule.check_begun(now, head_check);
+        }
+        due
+    }
+}

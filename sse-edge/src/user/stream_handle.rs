@@ -1,0 +1,147 @@
+//! What other parts of an edge hold of a stream: a way to notify it, and a way to end it.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    task::Waker,
+};
+
+use futures_util::task::AtomicWaker;
+use jiff::Timestamp;
+
+use crate::wire::reason::CloseReason;
+
+/// The stream is to stay open.
+const OPEN: u8 = 0;
+/// The stream has to end without bye.
+const CUT: u8 = u8::MAX;
+
+/// A handle of one open stream.
+#[derive(Debug)]
+pub(crate) struct StreamHandle {
+    waker: AtomicWaker,
+    /// Whether events wake the stream. They do not while its socket takes nothing: it looks for them once that does.
+    wants_events: AtomicBool,
+    /// `OPEN`, `CUT`, or 1 + the discriminant of a reason.
+    end: AtomicU8,
+    /// `iat` of the credentials that opened it.
+    pub(crate) issued_at: Timestamp,
+}
+
+/// How a stream was asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndRequest {
+    /// Not at all.
+    Open,
+    /// With bye.
+    Close(CloseReason),
+    /// At once, as if the process had died.
+    Cut,
+}
+
+impl StreamHandle {
+    pub(crate) fn new(issued_at: Timestamp) -> Self {
+        Self {
+            waker: AtomicWaker::new(),
+            wants_events: AtomicBool::new(true),
+            end: AtomicU8::new(OPEN),
+            issued_at,
+        }
+    }
+
+    /// Has events and the end wake `waker`. The stream calls this before it looks for either.
+    pub(crate) fn listen(&self, waker: &Waker) {
+        self.waker.register(waker);
+        self.wants_events.store(true, Ordering::Release);
+    }
+
+    /// Has the end alone wake `waker`.
+    pub(crate) fn listen_for_the_end(&self, waker: &Waker) {
+        self.wants_events.store(false, Ordering::Release);
+        self.waker.register(waker);
+    }
+
+    /// There are events. Called under the lock that the stream takes to look for them.
+    pub(crate) fn notify(&self) {
+        if self.wants_events.load(Ordering::Acquire) {
+            self.waker.wake();
+        }
+    }
+
+    /// Asks the stream to say bye and end. The first reason counts.
+    pub(crate) fn close(&self, why: CloseReason) {
+        self.end(1 + why as u8);
+    }
+
+    /// Asks the stream to end as if the process had died.
+    pub(crate) fn cut(&self) {
+        self.end(CUT);
+    }
+
+    fn end(&self, how: u8) {
+        // The waker orders this store before the poll that it causes.
+        let _ = self.end.compare_exchange(OPEN, how, Ordering::AcqRel, Ordering::Acquire);
+        self.waker.wake();
+    }
+
+    /// How the stream was asked to end.
+    pub(crate) fn end_request(&self) -> EndRequest {
+        match self.end.load(Ordering::Acquire) {
+            OPEN => EndRequest::Open,
+            CUT => EndRequest::Cut,
+            place => CloseReason::ALL
+                .get(usize::from(place) - 1)
+                .map_or(EndRequest::Cut, |why| EndRequest::Close(*why)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, atomic::AtomicUsize},
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_first_reason_counts() {
+        for why in CloseReason::ALL {
+            let handle = StreamHandle::new(Timestamp::UNIX_EPOCH);
+            assert_eq!(handle.end_request(), EndRequest::Open);
+            handle.close(why);
+            handle.cut();
+            assert_eq!(handle.end_request(), EndRequest::Close(why));
+        }
+    }
+
+    #[test]
+    fn a_stream_whose_socket_is_full_is_woken_for_the_end_alone() {
+        let (handle, woken) = (StreamHandle::new(Timestamp::UNIX_EPOCH), Arc::new(Woken::default()));
+        let (waker, count) = (Waker::from(woken.clone()), || woken.0.load(Ordering::Relaxed));
+        handle.listen_for_the_end(&waker);
+        handle.notify();
+        assert_eq!(count(), 0);
+        handle.close(CloseReason::Drain);
+        assert_eq!(count(), 1);
+        handle.listen(&waker);
+        handle.notify();
+        assert_eq!(count(), 2);
+    }
+
+    #[test]
+    fn a_cut_is_not_a_close() {
+        let handle = StreamHandle::new(Timestamp::UNIX_EPOCH);
+        handle.cut();
+        assert_eq!(handle.end_request(), EndRequest::Cut);
+    }
+}

@@ -1,0 +1,310 @@
+use std::time::Duration;
+
+use domain::{
+    cursor::Gen,
+    envelope::News,
+    event::EventName,
+    ids::{QueueId, ThreadId},
+    wire::{Typing, TypingState},
+};
+use jiff::Timestamp;
+
+use super::{
+    lease::{Held, Receiving},
+    stream_handle::EndRequest,
+    work::WorkItem,
+    *,
+};
+use crate::wire::last_event_id::LastEventId;
+
+const GEN: Gen = Gen(1);
+
+fn at(seq: u64) -> Cursor {
+    Cursor { r#gen: GEN, seq }
+}
+
+fn head(seq: u64) -> Head {
+    Head { cursor: at(seq), authv: None }
+}
+
+fn news() -> News {
+    News::new(EventName::Message, "{}".into())
+}
+
+fn encoded() -> Arc<EncodedEvent> {
+    EncodedEvent::new(&news(), None)
+}
+
+fn events(seqs: impl IntoIterator<Item = u64>) -> Vec<Event> {
+    seqs.into_iter().map(|seq| Event { seq, news: news() }).collect()
+}
+
+fn held() -> Held {
+    Held { queue: QueueId::made(1), receiving: Receiving::Edges }
+}
+
+/// A user with one stream, a lease and a ring at 5.
+fn alice() -> (Arc<User>, Arc<StreamHandle>, Instant) {
+    let now = Instant::now();
+    let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
+    let handle = Arc::new(StreamHandle::new(Timestamp::from_second(1_000).unwrap()));
+    assert_eq!(user.join(handle.clone(), Instant::now()), Some(Work::TAKE_LEASE));
+    assert!(user.lease_taken(held(), now, || true).is_none());
+    user.head_read(&head(5));
+    (user, handle, now)
+}
+
+/// The events that a stream shows from `seq` on.
+fn shown(user: &User, seq: u64, now: Instant) -> Vec<String> {
+    let mut replay = Replay::new(LastEventId::Cursor(at(seq)));
+    replay.head_read(at(seq), now);
+    let mut typing = 0;
+    let mut ids = Vec::new();
+    while let Next::Event(event, id, _) = user.next(&mut replay, &mut typing, now) {
+        assert_eq!(event.lines(), "event: message\ndata: {}\n");
+        ids.push(id.0.unwrap().seq.to_string());
+    }
+    ids
+}
+
+#[test]
+fn the_next_event_of_an_envelope_is_shown_at_once_and_only_once() {
+    let (user, _, now) = alice();
+    assert_eq!(user.envelope_received(at(6), Some(&encoded())), Work::NOTHING);
+    assert_eq!(user.envelope_received(at(6), Some(&encoded())), Work::NOTHING);
+    assert_eq!(user.envelope_received(at(4), Some(&encoded())), Work::NOTHING);
+    assert_eq!(shown(&user, 5, now), ["6"]);
+    assert_eq!(user.next_work(), None);
+}
+
+#[test]
+fn an_envelope_from_further_on_or_without_news_makes_the_ring_catch_up() {
+    let (user, _, now) = alice();
+    assert_eq!(user.envelope_received(at(8), Some(&encoded())), Work::CATCH_UP);
+    assert!(user.request(Work::CATCH_UP));
+    assert_eq!(user.next_work(), Some(WorkItem::CatchUp(at(5))));
+    assert!(user.page_read(&events([6, 7, 8])));
+    assert_eq!(shown(&user, 5, now), ["6", "7", "8"]);
+    assert_eq!(user.next_work(), None);
+    assert_eq!(user.envelope_received(at(9), None), Work::CATCH_UP);
+}
+
+#[test]
+fn an_envelope_of_another_generation_makes_head_be_read() {
+    let (user, _, now) = alice();
+    assert_eq!(user.envelope_received(Cursor { r#gen: Gen(2), seq: 6 }, Some(&encoded())), Work::READ_HEAD);
+    assert_eq!(shown(&user, 5, now), [""; 0]);
+}
+
+#[test]
+fn an_envelope_that_comes_before_head_was_read_is_not_forgotten() {
+    let now = Instant::now();
+    let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
+    user.join(Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH)), Instant::now());
+    user.envelope_received(at(6), Some(&encoded()));
+    // Read before the event was appended.
+    user.head_read(&head(5));
+    assert!(user.request(Work::CATCH_UP));
+    assert_eq!(user.next_work(), Some(WorkItem::CatchUp(at(5))));
+}
+
+#[test]
+fn there_is_one_worker_at_a_time_and_it_takes_the_lease_before_it_reads() {
+    let now = Instant::now();
+    let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
+    let ask = user.join(Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH)), Instant::now()).unwrap();
+    assert!(user.request(ask));
+    assert!(!user.request(Work::REPAIR));
+    assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
+    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
+    user.head_read(&head(5));
+    assert_eq!(user.next_work(), None);
+    assert!(user.request(Work::READ_HEAD));
+}
+
+#[test]
+fn a_lease_goes_after_the_linger_unless_a_stream_opens_in_between() {
+    let (user, handle, now) = alice();
+    let minute = Duration::from_secs(60);
+    user.leave(&handle, now);
+    assert_eq!(user.due(now + limits::LINGER / 2, minute, limits::LINGER).work, Work::NOTHING);
+    let later = now + limits::LINGER;
+    assert_eq!(user.due(later, minute, limits::LINGER).work, Work::RELEASE);
+    assert!(user.request(Work::RELEASE));
+    assert_eq!(user.join(handle.clone(), Instant::now()), Some(Work::NOTHING));
+    assert_eq!(user.next_work(), None);
+    user.leave(&handle, later);
+    assert!(user.request(Work::RELEASE));
+    assert_eq!(user.next_work(), Some(WorkItem::Release));
+    assert!(user.release_lease().is_some());
+    // A stream that opens now waits for a new lease.
+    assert_eq!(user.join(handle, Instant::now()), Some(Work::TAKE_LEASE));
+    assert!(!user.request(Work::TAKE_LEASE));
+    assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
+    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
+}
+
+#[test]
+fn a_lease_of_an_old_boot_id_is_not_kept() {
+    let (user, _, now) = alice();
+    user.schedule().lose_lease();
+    assert!(user.lease_taken(held(), now, || false).is_some());
+    assert_eq!(user.held(), None);
+}
+
+#[test]
+fn a_check_comes_two_seconds_after_a_lease_and_then_now_and_then() {
+    let (user, _, now) = alice();
+    let minute = Duration::from_secs(60);
+    assert!(!user.due(now + limits::FIRST_CHECK / 2, minute, limits::LINGER).check);
+    let first = now + limits::FIRST_CHECK;
+    assert!(user.due(first, minute, limits::LINGER).check);
+    user.schedule().check_ended();
+    assert!(!user.due(first + minute / 2, minute, limits::LINGER).check);
+    assert!(user.due(first + 2 * minute, minute, limits::LINGER).check);
+}
+
+#[test]
+fn without_a_lease_head_is_checked_every_second_and_the_lease_tried_again() {
+    // A lease whose queue is gone counts as none.
+    let losses: [fn(&User); 2] =
+        [|user| user.schedule().unconfirm_lease(), |user| drop(user.schedule().lose_lease())];
+    for lost in losses {
+        let (user, _, now) = alice();
+        let due =
+            |second| user.due(now + Duration::from_secs(second), Duration::from_hours(1), limits::LINGER);
+        assert!(due(2).check, "the one that follows the lease");
+        user.schedule().check_ended();
+        lost(&user);
+        user.schedule().lease_failed(now + Duration::from_secs(2), false);
+        let (mut checks, mut tries) = (0, 0);
+        for second in 3..14 {
+            let due = due(second);
+            if due.check {
+                checks += 1;
+                user.schedule().check_ended();
+            }
+            if due.work == Work::TAKE_LEASE {
+                tries += 1;
+                user.schedule().lease_failed(now + Duration::from_secs(second), false);
+            }
+        }
+        assert_eq!(checks, 10);
+        assert!((2..6).contains(&tries), "{tries}");
+    }
+}
+
+#[test]
+fn neither_a_head_check_nor_a_take_begins_while_one_is_under_way() {
+    let (user, handle, now) = alice();
+    let due = |second| user.due(now + Duration::from_secs(second), Duration::from_secs(5), limits::LINGER);
+    assert!(due(2).check);
+    assert!(!due(100).check);
+    user.schedule().check_ended();
+    assert!(due(101).check);
+    user.leave(&handle, now);
+    user.schedule().lose_lease();
+    assert_eq!(user.join(handle, now), Some(Work::TAKE_LEASE));
+    assert!(user.request(Work::TAKE_LEASE));
+    assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
+    assert_eq!(due(102).work, Work::NOTHING);
+    assert_eq!(user.next_work(), None);
+    assert_eq!(due(102).work, Work::TAKE_LEASE, "at once, not when the lost one was due again");
+}
+
+#[test]
+fn a_check_finds_a_user_behind_and_a_revoked_stream() {
+    let (user, handle, _) = alice();
+    assert_eq!(user.head_checked(&head(5), Instant::now()), Work::NOTHING);
+    assert_eq!(user.head_checked(&head(4), Instant::now()), Work::NOTHING);
+    assert_eq!(user.head_checked(&head(6), Instant::now()), Work::REPAIR);
+    let old = Some(Timestamp::from_second(1_000).unwrap());
+    user.head_checked(&Head { authv: old, ..head(5) }, Instant::now());
+    assert_eq!(handle.end_request(), EndRequest::Open);
+    let new = Some(Timestamp::from_second(1_001).unwrap());
+    user.head_checked(&Head { authv: new, ..head(5) }, Instant::now());
+    assert_eq!(handle.end_request(), EndRequest::Close(CloseReason::Revoked));
+}
+
+#[test]
+fn a_hint_that_head_disproves_is_dropped_and_no_gap() {
+    let (user, _, _) = alice();
+    user.envelope_received(at(9), None);
+    assert!(!user.page_read(&[]));
+    assert!(!user.skip_gap(at(5), &head(5)));
+    assert_eq!(user.next_work(), None);
+}
+
+#[test]
+fn a_gap_that_is_given_up_sends_the_streams_past_it() {
+    let (user, _, now) = alice();
+    user.envelope_received(at(9), None);
+    assert!(!user.page_read(&events([7, 8, 9])));
+    assert!(user.skip_gap(at(5), &head(9)));
+    let mut replay = Replay::new(LastEventId::Cursor(at(5)));
+    replay.head_read(at(5), now);
+    assert!(matches!(user.next(&mut replay, &mut 0, now), Next::Step(Step::Reset { to, .. }) if to == at(9)));
+}
+
+fn bob_types() -> Ephemeral {
+    let (thread, bob) = (ThreadId::group(1), UserId::parse("bob").unwrap());
+    let typing = Typing { thread, user: bob, state: TypingState::Started, ttl_ms: 6_000 };
+    let news = News::new(EventName::Typing, serde_json::to_string(&typing).unwrap());
+    Ephemeral::read(&news).unwrap()
+}
+
+#[test]
+fn typing_is_shown_to_a_stream_that_is_live_and_only_then() {
+    let (user, _, now) = alice();
+    assert!(user.ephemeral_received(bob_types(), now, now + limits::TYPING_TTL));
+    let mut replay = Replay::new(LastEventId::Cursor(at(4)));
+    replay.head_read(at(5), now);
+    let mut version = 0;
+    assert!(matches!(user.next(&mut replay, &mut version, now), Next::Step(Step::ReadInbox { after: 4 })));
+    replay.shipped(5);
+    let Next::Event(event, id, _) = user.next(&mut replay, &mut version, now) else { panic!("it is live") };
+    assert_eq!((event.event, id), (EventName::Typing, Id(Some(at(5)))));
+    assert!(matches!(user.next(&mut replay, &mut version, now), Next::Step(Step::Wait)));
+}
+
+/// Whether a stream from 5 on has to ask again after each event that it shows.
+fn more(user: &User, typed: &mut u64, now: Instant) -> Vec<More> {
+    let mut replay = Replay::new(LastEventId::Cursor(at(5)));
+    replay.head_read(at(5), now);
+    let mut all = Vec::new();
+    while let Next::Event(event, _, more) = user.next(&mut replay, typed, now) {
+        if event.event == EventName::Typing {
+            break;
+        }
+        all.push(more);
+    }
+    all
+}
+
+#[test]
+fn only_after_the_last_event_there_is_nothing_more_to_ask_for() {
+    let (user, _, now) = alice();
+    for seq in 6..=8 {
+        user.envelope_received(at(seq), Some(&encoded()));
+    }
+    let mut typed = 0;
+    assert_eq!(more(&user, &mut typed, now), [More::Perhaps, More::Perhaps, More::Nothing]);
+    assert!(user.ephemeral_received(bob_types(), now, now + limits::TYPING_TTL));
+    assert_eq!(more(&user, &mut typed, now), [More::Perhaps; 3]);
+    // It was shown meanwhile.
+    assert_eq!(more(&user, &mut typed, now), [More::Perhaps, More::Perhaps, More::Nothing]);
+    // A stream that came too late for it stops looking for it.
+    let (mut late, after) = (0, now + limits::TYPING_TTL);
+    assert_eq!(more(&user, &mut late, after), [More::Perhaps; 3]);
+    assert_eq!(more(&user, &mut late, after), [More::Perhaps, More::Perhaps, More::Nothing]);
+}
+
+#[test]
+fn a_worker_that_panicked_is_replaced() {
+    let (user, _, _) = alice();
+    assert!(user.request(Work::READ_HEAD));
+    assert!(!user.request(Work::READ_HEAD));
+    user.worker_lost();
+    assert!(user.request(Work::READ_HEAD));
+    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
+}
