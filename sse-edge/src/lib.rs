@@ -3,7 +3,7 @@
 //!
 //! A stream ships `cursor + 1` from wherever it is: from the ring of events that all streams of the user share, else from
 //! the inbox at its own pace. So replay, a slow reader and the way from stored to live events are one mechanism
-//! ([`replay`]), and nothing buffers for a stream.
+//! (`replay.rs`), and nothing buffers for a stream.
 //!
 //! The modules are rooms on floors, and each room uses only rooms of the floors below it: docs/ARCHITECTURE.md has the
 //! map, and `tests/structure.py` holds the code to it.

@@ -17,8 +17,8 @@ use jiff::SignedDuration;
 use mistakes::mistake;
 use server::auth::Identity;
 use store::{
-    error::Error,
     inbox::{Event, Head},
+    table::error::Error,
 };
 use tokio::{
     task::JoinError,

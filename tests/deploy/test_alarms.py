@@ -27,8 +27,8 @@ FILTERS = of_type(ALARMS, "AWS::Logs::MetricFilter")
 # Log lines that no machine acts on, with the sources that write them.
 UNREADABLE = {
     "store.corrupt_rows": "crates/store/src/table.rs",
-    "fanout.bad_jobs": "api-lambda/src/fanout/work.rs",
-    "fanout.bad_records": "api-lambda/src/fanout/event.rs",
+    "fanout.bad_jobs": "crates/fanout/src/work.rs",
+    "fanout.bad_records": "crates/fanout/src/event.rs",
 }
 
 
@@ -60,8 +60,8 @@ class Alarms(unittest.TestCase):
         self.assertLessEqual(set(watched), kinds)
         counted = {f["LogGroupName"]["Ref"] for f in FILTERS.values() if transformation(f)["MetricName"] == "Failures"}
         self.assertEqual(counted, {"ApiLogs", "FanoutLogs", "EdgeLogs"})
-        self.assertIn("tracing::error!(failure, ", read("api-lambda/src/answer.rs"))
-        for path in ("api-lambda/src/fanout.rs", "sse-edge/src/context.rs"):
+        self.assertIn("tracing::error!(failure, ", read("crates/api/src/answer.rs"))
+        for path in ("crates/fanout/src/lib.rs", "sse-edge/src/context.rs"):
             self.assertIn("failure = error.failure().as_str()", read(path))
 
     def test_alarms_look_at_what_is_deployed(self):
@@ -92,7 +92,7 @@ class Alarms(unittest.TestCase):
         self.assertEqual(ours | {scaling["CustomizedMetricSpecification"]["MetricName"]}, measured)
 
     def test_measures_are_made_of_lines_that_the_programs_write(self):
-        written = read("sse-edge/src/reconcile/resync.rs") + read("api-lambda/src/fanout/event.rs")
+        written = read("sse-edge/src/reconcile/resync.rs") + read("crates/fanout/src/event.rs")
         for name, each in FILTERS.items():
             field = transformation(each)["MetricValue"]
             if field == "1":

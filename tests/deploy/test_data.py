@@ -35,7 +35,7 @@ class Data(unittest.TestCase):
         mapping = self.mapping("Table")
         (pattern,) = [json.loads(f["Pattern"]) for f in mapping["FilterCriteria"]["Filters"]]
         (prefix,) = pattern["dynamodb"]["Keys"]["pk"]["S"]
-        self.assertIn(f'self.pk.starts_with("{prefix["prefix"]}")', read("crates/store/src/keys.rs"))
+        self.assertIn(f'self.pk.starts_with("{prefix["prefix"]}")', read("crates/store/src/table/keys.rs"))
         self.assertEqual(set(pattern), {"dynamodb"}, "AWS documents filters by keys and images only")
         # Before, a row is its writer's own business, and would be passed over.
         self.assertGreater(mapping["MaximumBatchingWindowInSeconds"], limit_seconds("OUTBOX_GRACE"))

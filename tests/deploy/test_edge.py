@@ -162,7 +162,7 @@ class Edge(unittest.TestCase):
 
 class Together(unittest.TestCase):
     def test_every_setting_is_one_that_the_programs_know(self):
-        programs = "\n".join(map(sources, ("crates/server/src", "api-lambda/src", "sse-edge/src")))
+        programs = "\n".join(map(sources, ("crates/server/src", "crates/api/src", "crates/fanout/src", "api-lambda/src", "sse-edge/src")))
         known = set(re.findall(r'env = "(RUNNEL_\w+)"', programs))
         given = set(SET)
         for function in of_type(MAIN, "AWS::Lambda::Function").values():

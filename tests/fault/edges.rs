@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 use domain::ids::{BootId, UserId};
 use serde_json::json;
 use sse_edge::config::Topology;
-use store::leases::Lease;
+use store::lease::Lease;
 use tests::{
     edge::RunningEdge,
     faults::{Call, Fault, Faults, Made, Moment},

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use api_lambda::fanout::{drive::Fanout, event::Failures};
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     job::Job,
     limits,
 };
+use fanout::{drive::Fanout, event::Failures};
 use queue::queues::Received;
 use serde_json::{Value, json};
 use server::clock::Clock;
 use sse_edge::config::Topology;
-use store::{commit::Origin, keys, messages::Sent};
+use store::{
+    table::keys,
+    write::{Outcome, request::WriteRequest},
+};
 use tests::{
     crowd::one_of,
     world::{PATIENCE, World},
@@ -296,14 +299,14 @@ async fn the_tables_stream_and_the_schedule_drive_rows_that_are_due() {
     let clock = Clock::system();
     // Commits, and then nothing: the writer is dead.
     let commit = async |text: &str| {
-        let origin = Origin {
-            by: UserId::parse("alice").unwrap(),
-            key: IdempotencyKey::made(rand::random()),
-            repeatable: true,
-            hash: text.into(),
+        let request = WriteRequest {
+            sender: UserId::parse("alice").unwrap(),
+            idempotency_key: IdempotencyKey::made(rand::random()),
+            key_from_client: true,
+            fingerprint: text.into(),
             now: clock.now(),
         };
-        assert!(matches!(world.table.send(&origin, &id, text).await.unwrap(), Sent::Committed(_)));
+        assert!(matches!(world.table.send(&request, &id, text).await.unwrap(), Outcome::Logged(_)));
     };
     commit("one").await;
     let row = keys::outbox(&id);

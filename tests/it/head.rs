@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::json;
 use server::listener;
 use sse_edge::config::{EdgeArgs, Topology};
-use store::keys;
+use store::table::keys;
 use tests::{
     faults::{Call, Fault, Held, Moment},
     http::Api,

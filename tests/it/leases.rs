@@ -12,7 +12,7 @@ use jiff::ToSpan as _;
 use serde_json::json;
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
-use store::leases::Lease;
+use store::lease::Lease;
 use tests::{
     faults::{Call, Fault, Moment},
     sse::Stream,

@@ -29,7 +29,10 @@ use domain::{
 use serde_json::json;
 use server::{aws, clock::Clock};
 use sse_edge::config::Topology;
-use store::{commit::Origin, error::Error, keys, seen::Marked, table::Table, threads::Created};
+use store::{
+    table::{Table, error::Error, keys},
+    write::{Outcome, WriteError, request, seen::Marked},
+};
 use tests::{
     faults::{Call, Moment},
     world::World,
@@ -97,9 +100,15 @@ fn user(name: &str) -> UserId {
     UserId::parse(name).unwrap()
 }
 
-fn origin(by: &str) -> Origin {
+fn request(by: &str) -> request::WriteRequest {
     let key = IdempotencyKey::made(rand::random());
-    Origin { by: user(by), key, repeatable: true, hash: "a hash".into(), now: Clock::system().now() }
+    request::WriteRequest {
+        sender: user(by),
+        idempotency_key: key,
+        key_from_client: true,
+        fingerprint: "a hash".into(),
+        now: Clock::system().now(),
+    }
 }
 
 fn s(text: impl Into<String>) -> AttributeValue {
@@ -238,14 +247,14 @@ async fn a_creation_during_an_outage_says_so() {
     let (table, outage) = troubled(&world).await;
     outage.refused.store(limits::FUTILE_TRIES * 2, Ordering::SeqCst);
     let id = ThreadId::group(rand::random());
-    let group = table.create_group(&origin("alice"), id, None, &[user("bob")]).await;
-    assert!(matches!(group, Err(Error::Unavailable(_))), "{group:?}");
-    let direct = table.create_direct(&origin("alice"), &user("bob")).await;
-    assert!(matches!(direct, Err(Error::Unavailable(_))), "{direct:?}");
+    let group = table.create_group(&request("alice"), id, None, &[user("bob")]).await;
+    assert!(matches!(group, Err(WriteError::Failed(Error::Unavailable(_)))), "{group:?}");
+    let direct = table.create_direct(&request("alice"), &user("bob")).await;
+    assert!(matches!(direct, Err(WriteError::Failed(Error::Unavailable(_)))), "{direct:?}");
     // And an answer that gets lost does not hide what has happened.
     outage.unanswered.store(1, Ordering::SeqCst);
-    let direct = table.create_direct(&origin("alice"), &user("bob")).await;
-    assert!(matches!(direct, Ok(Created::Existing(_))), "{direct:?}");
+    let direct = table.create_direct(&request("alice"), &user("bob")).await;
+    assert!(matches!(direct, Ok(Outcome::Replayed(_))), "{direct:?}");
 }
 
 #[tokio::test]
@@ -279,7 +288,7 @@ async fn a_damaged_row_stops_nothing_beside_it() {
     for shard in 0..keys::SHARDS {
         damage(&keys::outbox_pk(shard), "T#t_0").await;
     }
-    world.table.send(&origin("alice"), &thread, "left behind").await.unwrap();
+    world.table.send(&request("alice"), &thread, "left behind").await.unwrap();
     let later = Clock::system().now() + limits::OUTBOX_GRACE * 2;
     world.fanout(Clock::fixed(later)).sweep().await;
     assert_eq!(world.owed().await, 0);

@@ -38,7 +38,7 @@ async fn the_document_names_every_route_and_method_and_no_other() {
         };
         assert_eq!(told, allowed(&place, path).await, "{path}");
     }
-    let router = include_str!("../../api-lambda/src/router.rs");
+    let router = include_str!("../../crates/api/src/router.rs");
     let routes: Vec<&str> = router.split('"').filter(|text| text.starts_with("/v1/")).collect();
     assert!(routes.len() > 10);
     for route in routes {

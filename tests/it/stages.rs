@@ -11,7 +11,10 @@ use jiff::ToSpan as _;
 use serde_json::{Value, json};
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
-use store::{commit::Origin, keys::SHARDS, messages::Sent, rows::QueueRow};
+use store::{
+    table::{keys::SHARDS, rows::QueueRow},
+    write::{Outcome, request::WriteRequest},
+};
 use tests::{
     sse::Stream,
     world::{World, until},
@@ -126,9 +129,15 @@ async fn nobody_finishes_what_another_stage_owes(topology: Topology) {
     // A writer dies between its commit and its fan-out.
     let now = Clock::system().now();
     let (by, key) = (UserId::parse("alice").unwrap(), IdempotencyKey::parse("a-key").unwrap());
-    let origin = Origin { by, key, repeatable: true, hash: "a hash".into(), now };
+    let request = WriteRequest {
+        sender: by,
+        idempotency_key: key,
+        key_from_client: true,
+        fingerprint: "a hash".into(),
+        now,
+    };
     let id = ThreadId::parse(&thread).unwrap();
-    assert!(matches!(one.table.send(&origin, &id, "left behind").await.unwrap(), Sent::Committed(_)));
+    assert!(matches!(one.table.send(&request, &id, "left behind").await.unwrap(), Outcome::Logged(_)));
     let later = Clock::fixed(now + Duration::from_secs(6));
     other.fanout(later.clone()).sweep().await;
     assert_eq!(owed(&one).await, 1, "the other stage's sweeper does not see it");

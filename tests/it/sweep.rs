@@ -6,7 +6,7 @@ use domain::ids::{IdempotencyKey, ThreadId, UserId};
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
-use store::{commit::Origin, messages::Sent};
+use store::write::{Outcome, request::WriteRequest};
 use tests::world::World;
 
 #[tokio::test]
@@ -17,23 +17,23 @@ async fn the_sweeper_finishes_what_a_dead_writer_left() {
     let mut bob = world.open(0, "bob", None).await;
     bob.expect("hello").await;
     let now = Clock::system().now();
-    let origin = Origin {
-        by: UserId::parse("alice").unwrap(),
-        key: IdempotencyKey::parse("a-key").unwrap(),
-        repeatable: true,
-        hash: "a hash".into(),
+    let request = WriteRequest {
+        sender: UserId::parse("alice").unwrap(),
+        idempotency_key: IdempotencyKey::parse("a-key").unwrap(),
+        key_from_client: true,
+        fingerprint: "a hash".into(),
         now,
     };
     let id = ThreadId::parse(&thread).unwrap();
     // The commit, and then nothing: the writer is dead.
-    assert!(matches!(world.table.send(&origin, &id, "left behind").await.unwrap(), Sent::Committed(_)));
+    assert!(matches!(world.table.send(&request, &id, "left behind").await.unwrap(), Outcome::Logged(_)));
     world.fanout(Clock::fixed(now)).sweep().await;
     assert_eq!(bob_number(&world).await, 0, "not due yet: the writer may be at it");
     world.fanout(Clock::fixed(now + Duration::from_secs(6))).sweep().await;
     assert_eq!(bob.expect("message").await.data["text"], "left behind");
     assert_eq!(bob_number(&world).await, 1);
     // The row is gone, so a later sweep has nothing to do.
-    for shard in 0..store::keys::SHARDS {
+    for shard in 0..store::table::keys::SHARDS {
         let due = world.table.due(shard, now + Duration::from_hours(1)).await.unwrap();
         assert!(due.is_empty(), "{due:?}");
     }

@@ -1,15 +1,15 @@
 //! Who plays in a case, and what they do.
 
 use anyhow::bail;
-use api_lambda::fanout::drive::Fanout;
 use domain::{
     content::ReactionState,
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
 };
+use fanout::drive::Fanout;
 use server::clock::Clock;
 use store::{
-    changes::Asked, commit::Origin, members::Changed, messages::Sent, seen::Marked, table::Table,
-    threads::Created,
+    table::Table,
+    write::{Outcome, command::Command, request::WriteRequest, seen::Marked},
 };
 
 /// Something that alice does, or bob where it says so.
@@ -85,32 +85,32 @@ impl Cast {
         fanout: Option<&Fanout>,
     ) -> anyhow::Result<()> {
         let now = Clock::system().now();
-        let by = |who| Origin {
-            by: self.user(who),
-            key: IdempotencyKey::parse(key).unwrap(),
-            repeatable: true,
+        let by = |who| WriteRequest {
+            sender: self.user(who),
+            idempotency_key: IdempotencyKey::parse(key).unwrap(),
+            key_from_client: true,
             // Another one for another request, and not what it says.
-            hash: format!("{:?}", std::mem::discriminant(&act)),
+            fingerprint: format!("{:?}", std::mem::discriminant(&act)),
             now,
         };
         let (alice, thread) = (by("alice"), &self.thread);
         let emoji = Emoji::parse("+1").unwrap();
-        let write = async |by: Origin, asked: Asked<'_>| table.write(&by, thread, asked).await;
+        let write = async |by: WriteRequest, command: Command<'_>| table.write(&by, thread, command).await;
         let sent = match act {
             Act::Create => {
                 let others = ["bob", "dave"].map(|who| self.user(who));
                 let title = Some("club".to_owned());
-                return created(table.create_group(&alice, thread.clone(), title, &others).await?, fanout)
+                return written(table.create_group(&alice, thread.clone(), title, &others).await?, fanout)
                     .await;
             }
             Act::CreateDirect => {
-                return created(table.create_direct(&alice, &self.user("bob")).await?, fanout).await;
+                return written(table.create_direct(&alice, &self.user("bob")).await?, fanout).await;
             }
             Act::Add(who) => {
-                return changed(table.add_member(&alice, thread, &self.user(who)).await?, fanout).await;
+                return written(table.add_member(&alice, thread, &self.user(who)).await?, fanout).await;
             }
             Act::Remove(who) => {
-                return changed(table.remove_member(&alice, thread, &self.user(who)).await?, fanout).await;
+                return written(table.remove_member(&alice, thread, &self.user(who)).await?, fanout).await;
             }
             Act::Seen(number) => {
                 let marked = table.mark_seen(&self.user("bob"), thread, number, now).await?;
@@ -118,47 +118,31 @@ impl Cast {
             }
             Act::Fan(who) => {
                 let tail = table.tail(thread).await?.unwrap().tseq;
-                table.fan((&self.user(who), 0), thread, tail, None, now).await?;
+                table.deliver((&self.user(who), 0), thread, tail, None, now).await?;
                 return Ok(());
             }
             Act::FanSeen(number) => {
                 let seen = domain::wire::Seen { thread: thread.clone(), user: self.user("bob"), number };
-                table.fan_seen(&self.user("alice"), &seen, now).await?;
+                table.deliver_seen(&self.user("alice"), &seen, now).await?;
                 return Ok(());
             }
-            Act::Send(text) => write(alice, Asked::Message { text }).await?,
-            Act::BobSends(text) => write(by("bob"), Asked::Message { text }).await?,
-            Act::Edit(message, text) => write(alice, Asked::Edit { message, text }).await?,
-            Act::Delete(message) => write(alice, Asked::Delete { message }).await?,
+            Act::Send(text) => write(alice, Command::Message { text }).await?,
+            Act::BobSends(text) => write(by("bob"), Command::Message { text }).await?,
+            Act::Edit(message, text) => write(alice, Command::Edit { message, text }).await?,
+            Act::Delete(message) => write(alice, Command::Delete { message }).await?,
             Act::React(message) => {
                 let state = ReactionState::Added;
-                write(by("bob"), Asked::React { message, emoji: &emoji, state }).await?
+                write(by("bob"), Command::React { message, emoji: &emoji, state }).await?
             }
-            Act::Title(title) => write(alice, Asked::Title { title }).await?,
+            Act::Title(title) => write(alice, Command::Title { title }).await?,
         };
-        match (sent, fanout) {
-            (Sent::Committed(entry) | Sent::Known(entry), Some(fanout)) => fanout.logged(&entry).await,
-            (Sent::Committed(_) | Sent::Known(_) | Sent::Whole(..) | Sent::Unchanged, _) => {}
-            (other, _) => bail!("{act:?}: {other:?}"),
-        }
-        Ok(())
+        written(sent, fanout).await
     }
 }
 
-async fn created(created: Created, fanout: Option<&Fanout>) -> anyhow::Result<()> {
-    match (created, fanout) {
-        (Created::Fresh(entry) | Created::Existing(entry), Some(fanout)) => fanout.logged(&entry).await,
-        (Created::Fresh(_) | Created::Existing(_), None) => {}
-        (other, _) => bail!("{other:?}"),
-    }
-    Ok(())
-}
-
-async fn changed(changed: Changed, fanout: Option<&Fanout>) -> anyhow::Result<()> {
-    match (changed, fanout) {
-        (Changed::Committed(entry) | Changed::Known(entry), Some(fanout)) => fanout.logged(&entry).await,
-        (Changed::Committed(_) | Changed::Known(_) | Changed::Unchanged, _) => {}
-        (other, _) => bail!("{other:?}"),
+async fn written(outcome: Outcome, fanout: Option<&Fanout>) -> anyhow::Result<()> {
+    if let (Outcome::Logged(entry) | Outcome::Replayed(entry), Some(fanout)) = (outcome, fanout) {
+        fanout.logged(&entry).await;
     }
     Ok(())
 }

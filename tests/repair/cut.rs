@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use store::keys;
+use store::table::keys;
 use tests::world::World;
 
 use super::{cast::Cast, deeds::Deed};

@@ -8,10 +8,12 @@ use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use store::{
-    keys::{self, Key},
-    leases::QueueOf,
+    lease::QueueOf,
     repair::RepairError,
-    table::Table,
+    table::{
+        Table,
+        keys::{self, Key},
+    },
 };
 use tests::world::World;
 

@@ -290,7 +290,7 @@ fn members(log: &[Entry]) -> BTreeSet<String> {
 /// No fan-out is left to do.
 pub(crate) async fn nothing_is_owed(world: &World) {
     let later = Clock::system().now() + std::time::Duration::from_hours(24);
-    for shard in 0..store::keys::SHARDS {
+    for shard in 0..store::table::keys::SHARDS {
         let due = world.table.due(shard, later).await.unwrap();
         assert!(due.is_empty(), "{due:?}");
     }

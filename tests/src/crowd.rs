@@ -81,7 +81,7 @@ impl World {
     pub async fn owed(&self) -> usize {
         let far = Clock::system().now() + Duration::from_hours(24);
         let mut owed = 0;
-        for shard in 0..store::keys::SHARDS {
+        for shard in 0..store::table::keys::SHARDS {
             owed += self.table.due(shard, far).await.unwrap().len();
         }
         owed

@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
-use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
+use api::{router::router, state::ApiState};
 use aws_config::SdkConfig;
 use axum::Router;
 use domain::{ids::UserId, limits};
+use fanout::drive::Fanout;
 use queue::queues::Queues;
 use runnel::emulators::Emulators;
 use server::{
@@ -25,7 +26,7 @@ use sse_edge::{
     config::{EdgeArgs, Topology},
     edge::{Edge, Parts},
 };
-use store::{keys::SHARDS, rows::QueueRow, table::Table};
+use store::table::{Table, keys::SHARDS, rows::QueueRow};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 

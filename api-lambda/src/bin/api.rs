@@ -2,8 +2,9 @@
 
 use std::{env, process::ExitCode};
 
-use api_lambda::{config::StoreArgs, fanout::drive::Fanout, router::router, state::ApiState};
+use api::{router::router, state::ApiState};
 use clap::Parser;
+use fanout::{config::StoreArgs, drive::Fanout};
 use queue::queues::Queues;
 use server::{
     auth::{AuthConfig, Verifier},

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use api_lambda::{config::StoreArgs, fanout::drive::Fanout};
 use clap::Parser;
 use domain::limits;
+use fanout::{config::StoreArgs, drive::Fanout};
 use lambda_runtime::{LambdaEvent, service_fn};
 use queue::queues::Queues;
 use serde_json::Value;

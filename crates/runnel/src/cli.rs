@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use api_lambda::config::StoreArgs;
 use clap::{Args, Parser, Subcommand};
 use domain::ids::UserId;
+use fanout::config::StoreArgs;
 use server::{
     auth::AuthConfig,
     aws::{self, AWS, Endpoints},

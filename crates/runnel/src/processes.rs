@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
 
 use anyhow::ensure;
-use api_lambda::{config::StoreArgs, fanout::drive::Fanout, router::router, state::ApiState};
+use api::{router::router, state::ApiState};
 use domain::ids::UserId;
+use fanout::{config::StoreArgs, drive::Fanout};
 use queue::queues::Queues;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api_lambda::{fanout::drive::Fanout, router as api, state::ApiState};
+use api::{router, state::ApiState};
 use axum::Router;
+use fanout::drive::Fanout;
 use queue::queues::Queues;
 use secrecy::SecretString;
 use server::{
@@ -107,7 +108,7 @@ async fn assemble(
     });
     let parts = Parts { table, queues, verifier: verifier.clone(), clock: clock.clone(), config };
     let edge = Edge::start(parts, tracker, stop);
-    let mut router = edge.router().merge(assets::router()).merge(api::routes(ApiState { verifier, fanout }));
+    let mut router = edge.router().merge(assets::router()).merge(router::routes(ApiState { verifier, fanout }));
     if dev {
         router = router.merge(dev::router(Minter::new(auth)?, clock));
     }

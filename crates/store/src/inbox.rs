@@ -16,14 +16,19 @@ use domain::{
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use crate::{
+use crate::table::{
+    Table,
     error::{Error, cancelled, held},
     keys::{self, Key},
-    retry::{pause, tries},
+    read, read_good,
+    retry::{Stop, retry},
     rows::{HeadRow, InboxRow},
-    table::{Table, read, read_good, write},
     tx::{ABSENT, ALWAYS, Tx, n, s},
+    write,
 };
+
+pub mod delivery;
+pub mod view;
 
 /// Where a user's inbox ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,33 +72,29 @@ impl Table {
     /// # Errors
     /// [`Error::Contended`] if the inbox does not come to rest for a moment.
     pub async fn settled_head(&self, user: &UserId) -> Result<Head, Error> {
-        let key = keys::head(user);
-        for attempt in tries() {
-            pause(attempt).await;
+        let key = &keys::head(user);
+        let item = retry(|_| async move {
             let get = Get::builder().table_name(&self.name).set_key(Some(key.item())).build();
             let get = get.expect("a get has a table and a key");
             let wanted = TransactGetItem::builder().get(get).build();
             let got = match self.client.transact_get_items().transact_items(wanted).send().await {
-                Ok(got) => got.responses.unwrap_or_default().pop().and_then(|found| found.item),
+                Ok(got) => got,
                 Err(error) => {
                     let reasons = match error.as_service_error() {
                         Some(TransactGetItemsError::TransactionCanceledException(cancelled)) => {
                             cancelled.cancellation_reasons().to_vec()
                         }
-                        _ => return Err(error.into()),
+                        _ => return Err(Stop::Failed(error.into())),
                     };
-                    match cancelled(&reasons, error) {
-                        None => continue,
-                        Some(error) => return Err(error),
-                    }
+                    return Err(cancelled(&reasons, error).map_or(Stop::Conflict, Stop::Failed));
                 }
             };
-            return match got {
-                Some(item) => Ok(self.wire_head(&read(&key, item)?)),
-                None => self.head(user).await,
-            };
+            Ok(got.responses.unwrap_or_default().pop().and_then(|found| found.item))
+        });
+        match item.await? {
+            Some(item) => Ok(self.wire_head(&read(key, item)?)),
+            None => self.head(user).await,
         }
-        Err(Error::Contended)
     }
 
     /// Where the inboxes of up to 100 users end; perhaps a moment ago, unless it is to be
@@ -162,9 +163,7 @@ impl Table {
     /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked
     /// once stays revoked: an earlier `since` than the last changes nothing.
     pub async fn revoke(&self, user: &UserId, since: Timestamp) -> Result<(), Error> {
-        let mut failure = Error::Contended;
-        for attempt in tries() {
-            pause(attempt).await;
+        retry(|_| async move {
             self.head_row(user).await?;
             let set = self
                 .client
@@ -178,14 +177,10 @@ impl Table {
                 .expression_attribute_values(":since", n(since.as_second()))
                 .send()
                 .await;
-            match held(set) {
-                Ok(_) => return Ok(()),
-                // It may be in conflict with a transaction that makes the inbox grow.
-                Err(error) if error.passes() => failure = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(failure)
+            // It may conflict with a transaction that appends to the inbox.
+            held(set).map(|_| ()).map_err(Stop::in_doubt)
+        })
+        .await
     }
 
     pub(crate) async fn head_row(&self, user: &UserId) -> Result<HeadRow, Error> {

@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     event::{Body, Entry},
-    ids::ThreadId,
+    ids::{IdempotencyKey, ThreadId},
 };
 
-use crate::{
-    commit::Origin,
+use crate::table::{
+    Table,
     error::Error,
     keys::{self, Key},
+    read, read_all,
     rows::EntryRow,
-    table::{Table, read, read_all, read_good},
     tx::s,
 };
 
@@ -114,52 +113,18 @@ impl Table {
             .await?;
         read_all(found.items)
     }
-
-    /// The rows of one partition whose sort key begins with `prefix`, at most `cap` of them;
-    /// damaged ones are passed over.
-    pub(crate) async fn partition<T: serde::de::DeserializeOwned>(
-        &self,
-        pk: String,
-        prefix: &str,
-        cap: usize,
-    ) -> Result<Vec<T>, Error> {
-        let mut rows = Vec::new();
-        let mut from = None;
-        loop {
-            let condition =
-                if prefix.is_empty() { "pk = :pk" } else { "pk = :pk AND begins_with(sk, :prefix)" };
-            let mut query = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .key_condition_expression(condition)
-                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-                .set_exclusive_start_key(from.take())
-                .consistent_read(true);
-            if !prefix.is_empty() {
-                query = query.expression_attribute_values(":prefix", s(prefix));
-            }
-            let found = query.send().await?;
-            rows.extend(read_good(found.items));
-            from = found.last_evaluated_key;
-            if from.is_none() || rows.len() >= cap {
-                rows.truncate(cap);
-                return Ok(rows);
-            }
-        }
-    }
 }
 
-/// The row of an entry, with the key of the request that it answers if that key has a row too.
-pub(crate) fn row(entry: &Entry, origin: Option<&Origin>) -> EntryRow {
+/// The row of an entry, with the idempotency key and the fingerprint of its request if the key has a row too.
+pub(crate) fn row(entry: &Entry, key: Option<(&IdempotencyKey, &str)>) -> EntryRow {
     EntryRow {
         tseq: entry.tseq,
         number: entry.number,
         by: entry.by.clone(),
         at: entry.at,
         body: json(&entry.body),
-        key: origin.map(|origin| origin.key.clone()),
-        request: origin.map(|origin| origin.hash.clone()),
+        key: key.map(|(key, _)| key.clone()),
+        request: key.map(|(_, fingerprint)| fingerprint.to_owned()),
     }
 }
 

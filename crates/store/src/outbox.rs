@@ -5,12 +5,14 @@ use jiff::Timestamp;
 use mistakes::mistake;
 
 use crate::{
-    commit::millis,
-    error::{Error, held},
-    keys::{self, Key},
-    rows::OutboxRow,
-    table::Table,
-    tx::{n, s},
+    table::{
+        Table,
+        error::{Error, held},
+        keys::{self, Key},
+        rows::OutboxRow,
+        tx::{n, s},
+    },
+    write::commit::millis,
 };
 
 /// Whether it is a link's turn.

@@ -21,10 +21,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{
+use crate::table::{
+    Item, Table,
     error::Error,
     keys::{Key, Part},
-    table::{Item, Table},
 };
 
 mod log;

@@ -14,7 +14,19 @@ use domain::{cursor::Gen, limits};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{edges::Lately, error::Error, keys::Key, retry::pause, turns::Turns};
+pub mod error;
+pub mod keys;
+mod recent_edges;
+pub(crate) mod retry;
+pub mod rows;
+pub(crate) mod tx;
+mod user_locks;
+
+use error::Error;
+use keys::Key;
+use recent_edges::RecentEdges;
+use retry::pause;
+use user_locks::UserLocks;
 
 /// Name of the table where no other is given.
 pub const TABLE: &str = "runnel-dev";
@@ -31,8 +43,8 @@ pub struct Table {
     id: String,
     /// How long inbox events are kept, in seconds.
     pub(crate) inbox_seconds: i64,
-    pub(crate) turns: Turns,
-    pub(crate) lately: Lately,
+    pub(crate) locks: UserLocks,
+    pub(crate) recent_edges: RecentEdges,
 }
 
 impl Table {
@@ -48,8 +60,8 @@ impl Table {
             Err(e) => return Err(Error::NoDatabase { name: name.into(), source: Box::new(e) }),
         };
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
-        let (inbox_seconds, turns) = (i64::from(inbox_days) * 86_400, Turns::new());
-        Ok(Self { client, name: name.into(), id, inbox_seconds, turns, lately: Lately::default() })
+        let (inbox_seconds, locks) = (i64::from(inbox_days) * 86_400, UserLocks::new());
+        Ok(Self { client, name: name.into(), id, inbox_seconds, locks, recent_edges: RecentEdges::default() })
     }
 
     /// Creates the table where nothing else does: in one process, and in tests. On AWS
@@ -164,6 +176,40 @@ impl Table {
         }
         let rest = got.unprocessed_keys.and_then(|mut r| r.remove(&self.name));
         Ok(rest.map(|r| r.keys).unwrap_or_default())
+    }
+
+    /// The rows of one partition whose sort key begins with `prefix`, at most `cap` of them;
+    /// damaged ones are passed over.
+    pub(crate) async fn partition<T: DeserializeOwned>(
+        &self,
+        pk: String,
+        prefix: &str,
+        cap: usize,
+    ) -> Result<Vec<T>, Error> {
+        let mut rows = Vec::new();
+        let mut from = None;
+        loop {
+            let condition =
+                if prefix.is_empty() { "pk = :pk" } else { "pk = :pk AND begins_with(sk, :prefix)" };
+            let mut query = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression(condition)
+                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
+                .set_exclusive_start_key(from.take())
+                .consistent_read(true);
+            if !prefix.is_empty() {
+                query = query.expression_attribute_values(":prefix", AttributeValue::S(prefix.into()));
+            }
+            let found = query.send().await?;
+            rows.extend(read_good(found.items));
+            from = found.last_evaluated_key;
+            if from.is_none() || rows.len() >= cap {
+                rows.truncate(cap);
+                return Ok(rows);
+            }
+        }
     }
 
     /// Puts a row, whatever was there.

@@ -7,12 +7,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use crate::{
-    error::Error,
-    keys,
-    rows::TicketRow,
-    table::{Table, read},
-};
+use crate::table::{Table, error::Error, keys, read, rows::TicketRow};
 
 /// What a ticket stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

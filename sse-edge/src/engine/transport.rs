@@ -10,8 +10,7 @@ use server::listener::takeover::Place;
 use socket2::SockRef;
 use tokio::{net::TcpStream, time::Instant};
 
-use crate::stream::Output;
-use crate::stream::Stream;
+use crate::stream::{Output, Stream};
 
 /// What a lane needs of a stream and of its socket.
 pub(super) trait Transport: Send + 'static {

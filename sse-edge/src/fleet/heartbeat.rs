@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{ids::BootId, limits};
 use mistakes::mistake;
-use store::edges::Beat;
+use store::lease::edges::Beat;
 use tokio::time::Instant;
 
 use crate::{

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use domain::{ids::BootId, limits};
-use store::{error::Error, rows::EdgeRow};
+use store::table::{error::Error, rows::EdgeRow};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::context::{Context, lock::Lock};

@@ -11,7 +11,7 @@ use domain::{
     limits,
 };
 use jiff::{SignedDuration, Timestamp};
-use store::{
+use store::table::{
     keys::SHARDS,
     rows::{LeaseRow, QueueRow},
 };

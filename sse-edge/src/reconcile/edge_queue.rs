@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::ids::{BootId, QueueId};
-use store::leases::QueueOf;
+use store::lease::QueueOf;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::dispatch::Dispatch;

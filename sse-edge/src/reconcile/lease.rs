@@ -5,7 +5,7 @@ use domain::{
     limits,
 };
 use mistakes::mistake;
-use store::leases::QueueOf;
+use store::lease::QueueOf;
 use tokio::time::Instant;
 
 use super::{Reconciler, edge_queue};
@@ -82,7 +82,7 @@ impl Reconciler {
         user: &UserId,
         queue: Option<&QueueId>,
         me: &BootId,
-    ) -> Result<(), store::error::Error> {
+    ) -> Result<(), store::table::error::Error> {
         let table = &self.cx.table;
         let rows = if queue.is_none() { table.leases(user).await? } else { Vec::new() };
         let mine = rows.iter().filter(|row| row.holder.as_ref() == Some(me)).map(|row| &row.queue);

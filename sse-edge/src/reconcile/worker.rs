@@ -7,7 +7,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use domain::{cursor::Cursor, limits};
 use mistakes::mistake;
-use store::error::Error;
+use store::table::error::Error;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},

@@ -4,7 +4,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use domain::ids::UserId;
-use store::{error::Error, inbox::Head};
+use store::{inbox::Head, table::error::Error};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::sleep,

@@ -4,7 +4,7 @@ use domain::{
     failure::{Failed, Failure},
     ids::QueueId,
 };
-use store::leases::QueueOf;
+use store::lease::QueueOf;
 
 use crate::context::Context;
 
@@ -23,7 +23,7 @@ pub(crate) enum QueueError {
     Throttled,
     /// DynamoDB.
     #[error(transparent)]
-    Table(#[from] store::error::Error),
+    Table(#[from] store::table::error::Error),
     /// SQS.
     #[error(transparent)]
     Queue(#[from] queue::error::Error),

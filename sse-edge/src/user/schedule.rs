@@ -103,7 +103,9 @@ impl Schedule {
     pub(super) fn first_stream_opened(&mut self, now: Instant) {
         // There was no stream to check for until now.
         self.streams = Streams::Open { checked_at: now };
-        self.lease_changed(now);
+        if !self.lease.is_confirmed() {
+            self.check_from(now + UNLEASED_CHECK);
+        }
     }
 
     pub(super) fn last_stream_closed(&mut self, now: Instant) {
@@ -111,45 +113,45 @@ impl Schedule {
     }
 
     pub(super) fn lease_taken(&mut self, held: Held, now: Instant) -> Option<Held> {
-        let replaced = self.lease.taken(held, now);
-        self.lease_changed(now);
-        replaced
+        self.change_lease(now, |lease| lease.taken(held, now))
     }
 
     /// The lease is the same as before.
     pub(crate) fn lease_renewed(&mut self, now: Instant) {
-        self.lease.renewed(now);
-        self.lease_changed(now);
+        self.change_lease(now, |lease| lease.renewed(now));
     }
 
     /// An attempt to take or renew the lease has failed; `in_doubt` if it may have taken effect.
     pub(crate) fn lease_failed(&mut self, now: Instant, in_doubt: bool) {
-        self.lease.failed(now, in_doubt);
-        self.lease_changed(now);
+        self.change_lease(now, |lease| lease.failed(now, in_doubt));
     }
 
     /// The table may have a lease that this edge does not know of.
     pub(crate) fn doubt_lease(&mut self) {
-        self.lease.doubt();
-        self.lease_changed(Instant::now());
+        self.change_lease(Instant::now(), LeaseState::doubt);
     }
 
     /// Forgets the lease, which another edge may have by now.
     pub(crate) fn lose_lease(&mut self) -> Option<Held> {
-        let lost = self.lease.lose();
-        self.lease_changed(Instant::now());
-        lost
+        self.change_lease(Instant::now(), LeaseState::lose)
     }
 
     /// The lease may be void: its queue is gone.
     pub(crate) fn unconfirm_lease(&mut self) {
-        self.lease.unconfirm();
-        self.lease_changed(Instant::now());
+        self.change_lease(Instant::now(), LeaseState::unconfirm);
     }
 
-    /// A writer that looked for leases before this one was taken has told nobody here. Without a lease no writer does.
-    fn lease_changed(&mut self, now: Instant) {
-        self.check_from(now + if self.lease.is_confirmed() { limits::FIRST_CHECK } else { UNLEASED_CHECK });
+    /// Without a confirmed lease no writer tells this edge anything, so HEAD is checked soon. A writer that looked for
+    /// leases just before one was taken does not tell either, so HEAD is checked once more then.
+    fn change_lease<T>(&mut self, now: Instant, change: impl FnOnce(&mut LeaseState) -> T) -> T {
+        let was_confirmed = self.lease.is_confirmed();
+        let changed = change(&mut self.lease);
+        match (was_confirmed, self.lease.is_confirmed()) {
+            (false, true) => self.check_at = now + limits::FIRST_CHECK,
+            (true, true) => self.check_from(now + limits::FIRST_CHECK),
+            (_, false) => self.check_from(now + UNLEASED_CHECK),
+        }
+        changed
     }
 
     /// Has HEAD checked from `at` on.

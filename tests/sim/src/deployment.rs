@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use api_lambda::{fanout::drive::Fanout, router::router, state::ApiState};
+use api::{router::router, state::ApiState};
 use axum::{Router, body::Body, response::Response};
 use domain::{ids::UserId, limits};
+use fanout::drive::Fanout;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use queue::queues::Queues;

@@ -12,12 +12,14 @@ use serde::de::DeserializeOwned;
 
 use super::{Repair, story::Story};
 use crate::{
-    commit::key_end,
-    error::Error,
-    keys::{self, Key},
     log::{entry, json},
-    rows::{EntryRow, KeyRow, ThreadRow},
-    table::read,
+    table::{
+        error::Error,
+        keys::{self, Key},
+        read,
+        rows::{EntryRow, KeyRow, ThreadRow},
+    },
+    write::commit::key_end,
 };
 
 /// Entries that are read at a time: a `BatchGetItem` takes 100 keys.

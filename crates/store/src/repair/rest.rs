@@ -11,12 +11,15 @@ use mistakes::mistake;
 
 use super::Repair;
 use crate::{
-    error::Error,
-    keys::{self, Key},
     log::entry,
-    rows::{EntryRow, HeadRow, KeyRow, ViewRow},
-    table::{Item, read},
-    tx::s,
+    table::{
+        Item,
+        error::Error,
+        keys::{self, Key},
+        read,
+        rows::{EntryRow, HeadRow, KeyRow, ViewRow},
+        tx::s,
+    },
 };
 
 /// Rows that are read at a time: a `BatchGetItem` takes 100 keys.

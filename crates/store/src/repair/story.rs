@@ -8,7 +8,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use crate::rows::{MemberRow, ThreadRow};
+use crate::table::rows::{MemberRow, ThreadRow};
 
 /// A log, as far as it has been read.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::{
     Repair,
     story::{Standing, Story},
 };
-use crate::{
+use crate::table::{
     error::Error,
     keys,
     rows::{MemberRow, OutboxRow, ThreadRow, ViewRow},

@@ -1,0 +1,126 @@
+//! Messages: sent, listed, edited and deleted.
+
+use axum::{Json as Answer, extract::State};
+use domain::{
+    event::Entry,
+    ids::ThreadId,
+    limits,
+    wire::{Message, Page},
+};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use server::{
+    auth::bearer::Bearer,
+    json::{Json, Path, Query},
+    problem::{Kind, Problem},
+};
+use store::{
+    table::Table,
+    write::{Outcome, command::Command},
+};
+use utoipa::ToSchema;
+
+use super::{
+    page::{Paging, token},
+    write::{Write, finish},
+};
+use crate::answer::failed;
+use fanout::drive::Fanout;
+
+/// A message to send, or another text for one.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMessage {
+    /// 1 byte to 16 KiB of UTF-8, not only blanks; a control character other than `\n`, `\r` and
+    /// `\t` counts as six bytes.
+    text: String,
+}
+
+impl NewMessage {
+    fn check(&self) -> Result<(), Problem> {
+        if self.text.trim().is_empty() {
+            return Err(Problem::invalid("text", "`text` must not be empty or blank"));
+        }
+        if size(&self.text) > limits::MESSAGE_BYTES {
+            let most = limits::MESSAGE_BYTES;
+            let detail = format!(
+                "`text` must not exceed {most} bytes of UTF-8: a control character counts as 6 bytes"
+            );
+            return Err(Problem::new(Kind::TooLarge, detail));
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a text, so that it is at most twice as long in a frame, which has its own limit.
+fn size(text: &str) -> usize {
+    let is_escaped = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    text.chars().map(|c| if is_escaped(c) { 6 } else { c.len_utf8() }).sum()
+}
+
+/// `POST /v1/threads/{t}/messages`: 201 with the message, or 200 if the key was known.
+pub async fn send(
+    State(fanout): State<Fanout>,
+    Path(thread): Path<ThreadId>,
+    write: Write,
+    Json(new): Json<NewMessage>,
+) -> Result<(StatusCode, Answer<Message>), Problem> {
+    new.check()?;
+    let request = write.of(&("message", &thread, &new));
+    let sent = fanout.table.send(&request, &thread, &new.text).await;
+    match finish(&fanout, &request, sent).await? {
+        Outcome::Logged(entry) | Outcome::Delivered(entry, _) => {
+            Ok((StatusCode::CREATED, Answer(message(&entry)?)))
+        }
+        Outcome::Replayed(entry) => Ok((StatusCode::OK, Answer(message(&entry)?))),
+        Outcome::Unchanged => Err(Problem::internal()),
+    }
+}
+
+fn message(entry: &Entry) -> Result<Message, Problem> {
+    entry.message().ok_or_else(Problem::internal)
+}
+
+/// `PATCH /v1/threads/{t}/messages/{tseq}`: 200 with the message as it is now.
+pub async fn edit(
+    State(fanout): State<Fanout>,
+    Path((thread, tseq)): Path<(ThreadId, u64)>,
+    write: Write,
+    Json(new): Json<NewMessage>,
+) -> Result<Answer<Message>, Problem> {
+    new.check()?;
+    let request = write.of(&("edit", &thread, tseq, &new));
+    let command = Command::Edit { message: tseq, text: &new.text };
+    finish(&fanout, &request, fanout.table.write(&request, &thread, command).await).await?;
+    now(&fanout.table, &thread, tseq).await
+}
+
+/// `DELETE /v1/threads/{t}/messages/{tseq}`: 204, also if it is deleted already.
+pub async fn delete(
+    State(fanout): State<Fanout>,
+    Path((thread, tseq)): Path<(ThreadId, u64)>,
+    write: Write,
+) -> Result<StatusCode, Problem> {
+    let request = write.of(&("delete", &thread, tseq));
+    let command = Command::Delete { message: tseq };
+    finish(&fanout, &request, fanout.table.write(&request, &thread, command).await).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The message as it is now: a repeated request, too, must not yield what was deleted since.
+pub(super) async fn now(table: &Table, thread: &ThreadId, tseq: u64) -> Result<Answer<Message>, Problem> {
+    let entry = table.entry(thread, tseq).await.map_err(failed)?;
+    message(&entry.ok_or_else(Problem::internal)?).map(Answer)
+}
+
+/// `GET /v1/threads/{t}/messages`: the latest first.
+pub async fn list(
+    State(table): State<Table>,
+    Bearer(reader): Bearer,
+    Path(thread): Path<ThreadId>,
+    Query(paging): Query<Paging>,
+) -> Result<Answer<Page<Message>>, Problem> {
+    let page = table.messages(&reader.user, &thread, paging.place::<u64>()?, paging.limit()?).await;
+    let (items, next) = page.map_err(failed)?.ok_or_else(Problem::not_found)?;
+    Ok(Answer(Page { items, next: next.map(|tseq| token(&tseq)) }))
+}

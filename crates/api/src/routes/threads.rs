@@ -1,0 +1,156 @@
+//! Threads: created, listed, read, renamed.
+
+use std::collections::BTreeSet;
+
+use axum::{Json as Answer, extract::State};
+use domain::{
+    cursor::Cursor,
+    ids::{ThreadId, UserId},
+    limits,
+    wire::{Page, Thread},
+};
+use http::StatusCode;
+use mistakes::mistake;
+use serde::{Deserialize, Serialize};
+use server::{
+    auth::bearer::Bearer,
+    json::{Json, Path, Query},
+    problem::{Kind, Problem},
+};
+use store::{
+    table::Table,
+    write::{Outcome, command::Command},
+};
+use utoipa::ToSchema;
+
+use super::{
+    page::{Paging, token},
+    session::accepted,
+    write::{Write, finish},
+};
+use crate::answer::failed;
+use fanout::drive::Fanout;
+
+/// A thread to create: with one other member and no title it is the direct thread of both.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewThread {
+    /// 1 to 40 users besides yourself.
+    members: BTreeSet<UserId>,
+    /// At most 200 bytes of UTF-8.
+    title: Option<String>,
+}
+
+/// The list of threads, with the cursor to open the stream at.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Threads {
+    #[serde(flatten)]
+    page: Page<Thread>,
+    /// Where to open the stream: it was read before the list.
+    #[schema(value_type = String)]
+    cursor: Cursor,
+}
+
+/// `POST /v1/threads`: 201 with the thread, or 200 if it was there.
+pub async fn create(
+    State(fanout): State<Fanout>,
+    write: Write,
+    Json(mut new): Json<NewThread>,
+) -> Result<(StatusCode, Answer<Thread>), Problem> {
+    new.title = match new.title.take() {
+        Some(text) => title(&text)?,
+        None => None,
+    };
+    let request = write.of(&("thread", &new));
+    new.members.remove(&request.sender);
+    let others: Vec<UserId> = new.members.into_iter().collect();
+    if !(1..=limits::CREATE_MEMBERS).contains(&others.len()) {
+        let detail = format!("`members` must name 1 to {} users besides yourself", limits::CREATE_MEMBERS);
+        return Err(Problem::invalid("members", detail));
+    }
+    let table = &fanout.table;
+    let created = match (others.as_slice(), &new.title) {
+        ([other], None) => table.create_direct(&request, other).await,
+        _ => table.create_group(&request, ThreadId::group(chance::random()), new.title, &others).await,
+    };
+    let (status, entry) = match finish(&fanout, &request, created).await? {
+        Outcome::Logged(entry) | Outcome::Delivered(entry, _) => (StatusCode::CREATED, entry),
+        Outcome::Replayed(entry) => (StatusCode::OK, entry),
+        Outcome::Unchanged => return Err(Problem::internal()),
+    };
+    let thread = table.thread(&request.sender, &entry.thread).await.map_err(failed)?;
+    Ok((status, Answer(thread.ok_or_else(Problem::not_found)?)))
+}
+
+/// `GET /v1/threads`: the one with the latest activity first. The cursor is read before the list,
+/// so a stream opened there misses nothing (P13); with several pages the first one's counts.
+pub async fn list(
+    State(table): State<Table>,
+    Bearer(reader): Bearer,
+    Query(paging): Query<Paging>,
+) -> Result<Answer<Threads>, Problem> {
+    let (limit, place) = (paging.limit()?, paging.place::<(i64, ThreadId)>()?);
+    let head = if mistake!(UnsettledList) {
+        table.head(&reader.user).await
+    } else {
+        table.settled_head(&reader.user).await
+    };
+    let head = head.map_err(failed)?;
+    accepted(&head, &reader)?;
+    let mut views = table.views(&reader.user).await.map_err(failed)?;
+    if let Some((activity, id)) = place {
+        views.retain(|view| (view.activity, &view.thread) < (activity, &id));
+    }
+    let more = views.len() > limit;
+    views.truncate(limit);
+    let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));
+    let items = table.listed(views).await.map_err(failed)?;
+    Ok(Answer(Threads { page: Page { items, next }, cursor: head.cursor }))
+}
+
+/// `GET /v1/threads/{t}`.
+pub async fn read(
+    State(table): State<Table>,
+    Bearer(reader): Bearer,
+    Path(thread): Path<ThreadId>,
+) -> Result<Answer<Thread>, Problem> {
+    let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;
+    thread
+        .map(Answer)
+        .ok_or_else(|| Problem::new(Kind::NotFound, "this thread does not exist, or you are not a member"))
+}
+
+/// Another title for a group.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTitle {
+    /// 1 to 200 bytes of UTF-8.
+    title: String,
+}
+
+/// `PATCH /v1/threads/{t}`: 200 with the thread. Any member may rename a group.
+pub async fn rename(
+    State(fanout): State<Fanout>,
+    Path(thread): Path<ThreadId>,
+    write: Write,
+    Json(new): Json<NewTitle>,
+) -> Result<Answer<Thread>, Problem> {
+    let blank = || Problem::invalid("title", "`title` must not be empty or blank");
+    let title = title(&new.title)?.ok_or_else(blank)?;
+    let request = write.of(&("title", &thread, &title));
+    let command = Command::Title { title: &title };
+    finish(&fanout, &request, fanout.table.write(&request, &thread, command).await).await?;
+    let renamed = fanout.table.thread(&request.sender, &thread).await.map_err(failed)?;
+    renamed.map(Answer).ok_or_else(Problem::not_found)
+}
+
+/// A title without blanks around it; none, if nothing is left.
+fn title(text: &str) -> Result<Option<String>, Problem> {
+    let title = text.trim();
+    if title.len() > limits::TITLE_BYTES || title.contains(char::is_control) {
+        let detail =
+            format!("`title` must have at most {} bytes and no control characters", limits::TITLE_BYTES);
+        return Err(Problem::invalid("title", detail));
+    }
+    Ok(Some(title.to_owned()).filter(|title| !title.is_empty()))
+}

@@ -1,0 +1,112 @@
+//! What all writes have in common: a sender, a time, an idempotency key, and an end.
+
+use axum::extract::{FromRef, FromRequestParts};
+use domain::{
+    content::TooMany,
+    ids::{IdempotencyKey, UserId},
+    limits,
+};
+use http::request::Parts;
+use serde::Serialize;
+use server::{
+    auth::{Verifier, bearer::Bearer},
+    clock::Clock,
+    problem::{Kind, Problem},
+};
+use sha2::{Digest, Sha256};
+use store::write::{Outcome, Rejection, WriteError, request::WriteRequest};
+
+use crate::answer::failed;
+use fanout::drive::Fanout;
+
+/// A request that writes. Without an `Idempotency-Key` a random one is generated; a retry is then a new write.
+#[derive(Debug, Clone)]
+pub struct Write(WriteRequest);
+
+impl Write {
+    /// The write of `what`: all that distinguishes its command from others.
+    pub fn of(self, what: &impl Serialize) -> WriteRequest {
+        let text = serde_json::to_vec(what).expect("ids, numbers and strings always serialise");
+        let fingerprint = data_encoding::BASE32_DNSSEC.encode(&Sha256::digest(&text)[..16]);
+        WriteRequest { fingerprint, ..self.0 }
+    }
+}
+
+/// Delivers what a write has logged, or tells the sender why the write is not accepted.
+pub async fn finish(
+    fanout: &Fanout,
+    request: &WriteRequest,
+    written: Result<Outcome, WriteError>,
+) -> Result<Outcome, Problem> {
+    let outcome = written.map_err(|error| match error {
+        WriteError::Failed(error) => failed(error),
+        WriteError::Rejected(rejection) => rejected(rejection, &request.sender),
+    })?;
+    match &outcome {
+        Outcome::Delivered(entry, told) => fanout.whole(entry, told).await,
+        Outcome::Logged(entry) | Outcome::Replayed(entry) => fanout.logged(entry).await,
+        Outcome::Unchanged => {}
+    }
+    Ok(outcome)
+}
+
+fn rejected(rejection: Rejection, sender: &UserId) -> Problem {
+    let conflict = |detail: String| Problem::new(Kind::Conflict, detail);
+    match rejection {
+        Rejection::KeyReused => {
+            let detail = "this `Idempotency-Key` belongs to a different request: use a new key";
+            Problem::new(Kind::KeyReused, detail)
+        }
+        Rejection::NotMember | Rejection::NoMessage => Problem::not_found(),
+        Rejection::NotAuthor => Problem::new(Kind::Forbidden, "only the author may edit or delete a message"),
+        Rejection::NotOwner => Problem::new(Kind::Forbidden, "only the owner may remove other members"),
+        Rejection::Deleted => conflict("this message has been deleted".into()),
+        Rejection::TooMany(TooMany::Emoji) => {
+            conflict(format!("a message can have at most {} different reactions", limits::MESSAGE_EMOJI))
+        }
+        Rejection::TooMany(TooMany::Users) => conflict(format!(
+            "a message can have at most {} users per reaction and {} reactions in total",
+            limits::EMOJI_USERS,
+            limits::MESSAGE_REACTIONS
+        )),
+        Rejection::DirectTitle => {
+            conflict("a direct thread cannot have a title: create a group instead".into())
+        }
+        Rejection::DirectMembers => {
+            conflict("the members of a direct thread cannot change: create a group instead".into())
+        }
+        Rejection::ThreadFull => {
+            conflict(format!("a thread can have at most {} members", limits::THREAD_MEMBERS))
+        }
+        Rejection::UserFull(user) => {
+            let who = if user == *sender { "you are".into() } else { format!("`{user}` is") };
+            conflict(format!("{who} in {} threads, the maximum for one user", limits::USER_THREADS))
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Write
+where
+    Verifier: FromRef<S>,
+    Clock: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Bearer(identity) = Bearer::from_request_parts(parts, state).await?;
+        let mut keys = parts.headers.get_all("idempotency-key").iter();
+        let key_from_client = parts.headers.contains_key("idempotency-key");
+        let idempotency_key = match (keys.next(), keys.next()) {
+            (None, _) => IdempotencyKey::made(chance::random()),
+            (Some(key), None) => IdempotencyKey::parse(key.to_str().unwrap_or_default())
+                .map_err(|bad| Problem::new(Kind::BadRequest, bad.to_string()))?,
+            (Some(_), Some(_)) => {
+                let detail = "the request must have at most one `Idempotency-Key` header";
+                return Err(Problem::new(Kind::BadRequest, detail));
+            }
+        };
+        let (sender, now) = (identity.user, Clock::from_ref(state).now());
+        let fingerprint = String::new();
+        Ok(Self(WriteRequest { sender, idempotency_key, key_from_client, fingerprint, now }))
+    }
+}

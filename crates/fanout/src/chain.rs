@@ -1,0 +1,72 @@
+//! A chain of jobs: each link brings the next members, in key order, up to the chain's goal.
+//!
+//! A job is only a hint. One that comes twice, late, never, or out of thin air does no harm: the
+//! outbox row says whether there is anything to do, and each member's view what.
+
+use domain::{job::Job, limits};
+use store::{outbox::Turn, table::keys};
+use tokio::time::Instant;
+
+use crate::{
+    Error,
+    drive::{Fanout, Pace},
+    log,
+};
+
+impl Fanout {
+    /// Works a job, until about `until`, and hands on what is left.
+    pub(super) async fn work(&self, job: &Job, until: Instant) -> Result<(), Error> {
+        match self.link(job, until).await? {
+            Some(next) => self.hand_on(next, until).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Posts a job; where that fails, works it here: the queue is not what a fan-out depends on.
+    pub(super) async fn hand_on(&self, mut job: Job, until: Instant) -> Result<(), Error> {
+        while let Err(error) = self.queues.post(&self.jobs, job.encode()).await {
+            if Instant::now() >= until {
+                return Err(error.into());
+            }
+            log("could not post a job, so it goes on here", Some(&job.thread), &error);
+            match self.link(&job, until).await? {
+                Some(next) => job = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// One link. Answers with the next one, if the chain is not at its end.
+    ///
+    /// However late it is, one member is served: a chain that is handed on moves on.
+    async fn link(&self, job: &Job, until: Instant) -> Result<Option<Job>, Error> {
+        let until = until.min(Instant::now() + limits::LINK_TIME);
+        let turn = self.table.take(job, self.clock.now()).await?;
+        if turn == Turn::Over {
+            tracing::debug!(thread.id = %job.thread, "a job to bring `{}` up to {} is over", job.thread, job.goal);
+            return Ok(None);
+        }
+        // After the goal is known, as it is in every drive.
+        let page = self.table.members_after(&job.thread, job.after.as_ref(), limits::INLINE_MEMBERS).await?;
+        let fresh = self.table.entry(&job.thread, job.goal).await?;
+        let pace = Pace { at_once: limits::LINK_AT_ONCE, until: Some(until) };
+        let brought = self.bring(&page.members, (&job.thread, job.goal), fresh.as_ref(), pace).await;
+        let missed = job.missed || brought.failure.is_some();
+        if let Some(error) = &brought.failure {
+            super::drive::left(&job.thread, error);
+        }
+        let reached = match page.members.get(brought.passed) {
+            // Out of time.
+            Some(_) => brought.passed.checked_sub(1).map(|last| page.members[last].user.clone()),
+            None => page.next,
+        };
+        if let Some(after) = reached {
+            return Ok(Some(Job { after: Some(after), missed, ..job.clone() }));
+        }
+        if turn == Turn::Held && !missed {
+            self.table.finish(&keys::outbox(&job.thread), job.goal).await?;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,58 @@
+//! The word to the queues: one envelope per queue, with all its recipients (P7).
+
+use std::collections::BTreeMap;
+
+use domain::{
+    envelope::{Envelope, News, Recipient},
+    ids::UserId,
+    limits,
+};
+use futures_util::future::{join, join_all};
+use queue::error::Error;
+use store::{inbox::delivery::Told, lease::Lease};
+
+use crate::{drive::Fanout, log};
+
+/// Whom to tell, and the place in their inbox.
+type To<'a> = Vec<(&'a UserId, Option<&'a Told>)>;
+
+impl Fanout {
+    /// Tells members how far their inboxes are: those for whom `news` is the last event get it,
+    /// the others only learn that there is something to read.
+    pub(super) async fn post(&self, told: &[Told], news: Option<&News>) {
+        let of = |exact: bool| told.iter().filter(|t| t.exact == exact).map(|t| (&t.user, Some(t))).collect();
+        join(self.post_to(of(true), news), self.post_to(of(false), None)).await;
+    }
+
+    /// Reads the leases, after whatever was appended, and posts to every row with a holder. A
+    /// post that fails is only a delay: the edge compares with HEAD.
+    pub(super) async fn post_to(&self, to: To<'_>, news: Option<&News>) {
+        let leases = join_all(to.iter().map(|(user, _)| self.table.leases(user))).await;
+        let mut queues: BTreeMap<String, Vec<Recipient<'_>>> = BTreeMap::new();
+        for ((user, told), leases) in to.into_iter().zip(leases) {
+            let leases = leases.unwrap_or_else(|error| {
+                log(&format!("could not look up the queues of `{user}`, who is not told"), None, &error);
+                Vec::new()
+            });
+            for Lease { url, .. } in leases.into_iter().filter(|lease| lease.holder.is_some()) {
+                let recipient = Recipient { user: user.as_str(), place: told.map(|told| told.cursor) };
+                queues.entry(url).or_default().push(recipient);
+            }
+        }
+        let mut posts = Vec::with_capacity(queues.len());
+        for (url, to) in &queues {
+            for to in to.chunks(limits::ENVELOPE_RECIPIENTS) {
+                let envelope = Envelope { to: to.to_vec(), news: news.cloned() };
+                posts.push(self.queues.post(url, envelope.encode()));
+            }
+        }
+        for error in join_all(posts).await.into_iter().filter_map(Result::err) {
+            // Of an edge that died, until its lease runs out: everyday life.
+            if matches!(error, Error::Gone) {
+                tracing::debug!("a queue is gone, so readers hear of it later");
+            } else {
+                log("could not post, so readers hear of it later", None, &error);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The sweeper: drives fan-outs that nobody has finished.
+
+use std::time::Duration;
+
+use domain::{limits, wire::Seen};
+use futures_util::stream::{self, StreamExt as _};
+use mistakes::mistake;
+use store::table::{
+    keys::{self, Key},
+    rows::OutboxRow,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error,
+    drive::{Driven, Fanout},
+    log,
+};
+
+impl Fanout {
+    /// Drives every row that is due, once.
+    pub async fn sweep(&self) {
+        self.sweep_until(Instant::now() + limits::SWEEP_TIME).await;
+    }
+
+    /// Drives rows that are due, and takes no more of them up after `until`. Answers how long the
+    /// oldest of them had been owed, in milliseconds; 0 if there was none.
+    pub(super) async fn sweep_until(&self, until: Instant) -> i64 {
+        let mut oldest = 0;
+        for shard in (0..keys::SHARDS).filter(|_| !mistake!(NoSweep)) {
+            let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
+                log(&format!("could not read shard `{shard}` of the outbox"), None, &error);
+                Vec::new()
+            });
+            let now = self.clock.now().as_millisecond();
+            oldest = rows.iter().map(|row| now.saturating_sub(row.since)).fold(oldest, i64::max);
+            let drives = (0..rows.len()).take_while(|_| Instant::now() < until);
+            let drives = drives.map(|i| self.see_to(&rows[i], until));
+            stream::iter(drives).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
+        }
+        oldest
+    }
+
+    /// Sweeps every `period` until `stop`.
+    pub async fn sweep_every(&self, period: Duration, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            self.sweep().await;
+        }
+    }
+
+    /// Drives one row, if it is there and due.
+    pub(super) async fn sweep_one(&self, key: &Key, until: Instant) {
+        match self.table.owed(key).await {
+            Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => self.see_to(&row, until).await,
+            Ok(_) => {}
+            Err(error) => log(&format!("could not read the outbox row `{key}`"), None, &error),
+        }
+    }
+
+    async fn see_to(&self, row: &OutboxRow, until: Instant) {
+        if let Err(error) = self.take_up(row, until).await {
+            log("a fan-out is still not complete", Some(&row.thread), &error);
+        }
+    }
+
+    async fn take_up(&self, row: &OutboxRow, until: Instant) -> Result<(), Error> {
+        // Whoever drives a row first moves it on, so that no two drive it side by side.
+        if !self.table.hold(row, self.clock.now()).await? {
+            return Ok(());
+        }
+        match &row.reader {
+            None => match self.drive(&row.thread, row.upto, None).await? {
+                Driven::Done => Ok(()),
+                Driven::TooMany(first) => self.hand_on(first, until).await,
+            },
+            Some(reader) => {
+                let seen = Seen { thread: row.thread.clone(), user: reader.clone(), number: row.upto };
+                Ok(self.drive_seen(&seen).await?)
+            }
+        }
+    }
+}

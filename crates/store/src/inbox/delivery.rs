@@ -1,0 +1,152 @@
+//! From a thread's log to one member's inbox (P3): in order, without a gap, each entry once.
+
+use domain::{
+    cursor::Cursor,
+    event::Entry,
+    ids::{ThreadId, UserId},
+    limits,
+    wire::Seen,
+};
+use jiff::Timestamp;
+use mistakes::mistake;
+
+use crate::table::{
+    Table,
+    error::Error,
+    keys,
+    retry::{Attempt, Stop, retry},
+    rows::{HeadRow, ViewRow},
+    tx::Tx,
+};
+
+/// One member whose inbox has got as far as it should, and whose queues may be posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Who.
+    pub user: UserId,
+    /// Where their inbox ends.
+    pub cursor: Cursor,
+    /// Whether the event in hand is the one at `cursor`; if not, the inbox has to be read.
+    pub exact: bool,
+    /// The tseq at which they left the thread, if all that they are to be told is in their inbox.
+    pub left: Option<u64>,
+}
+
+impl Table {
+    /// Makes sure that the log of `thread` up to `goal` is in the inbox of `user`, a member since `joined`. It appends
+    /// whatever an earlier, crashed or slower delivery has left out. `fresh` is the entry at `goal` if the caller has it.
+    ///
+    /// A delivery that has to read the log appends everything that is there, beyond `goal` too: where many write to one
+    /// inbox, one transaction does the work of those that lost against it.
+    ///
+    /// # Errors
+    /// [`Error::Contended`] where the user's inbox grows too fast, or the view of this membership is not visible yet: the
+    /// outbox row stays. No view is ever deleted, except by a repair.
+    pub async fn deliver(
+        &self,
+        (user, joined): (&UserId, u64),
+        thread: &ThreadId,
+        goal: u64,
+        fresh: Option<&Entry>,
+        now: Timestamp,
+    ) -> Result<Told, Error> {
+        let _lock = self.locks.of(user).await;
+        loop {
+            let append = |attempt: Attempt| {
+                // The first attempt trusts the entry it was given; one that has lost a race reads what others have added.
+                let fresh = fresh.filter(|_| attempt.number == 0);
+                self.deliver_some((user, joined), thread, goal, fresh, now)
+            };
+            if let Some(told) = retry(append).await? {
+                return Ok(told);
+            }
+        }
+    }
+
+    /// Appends the next entries up to `goal`; none if more remain.
+    async fn deliver_some(
+        &self,
+        (user, joined): (&UserId, u64),
+        thread: &ThreadId,
+        goal: u64,
+        fresh: Option<&Entry>,
+        now: Timestamp,
+    ) -> Result<Option<Told>, Stop> {
+        // A transaction becomes visible item by item. If a listed member's view is missing or belongs to an earlier
+        // membership, retry; never skip the member.
+        let found = self.view_and_head(user, thread).await?.filter(|(view, _)| view.joined >= joined);
+        let (view, head) = found.ok_or(Stop::Conflict)?;
+        let until = view.goal(goal);
+        if view.fan >= until {
+            // Read again: the HEAD that came with the view may be older than the view.
+            let head = self.head_row(user).await?;
+            return Ok(Some(self.told(user, (&view, view.fan), (&head, head.seq), false)));
+        }
+        let is_next = view.fan + 1 == until || mistake!(OwnEntryOnly);
+        let entries = match fresh.filter(|entry| is_next && entry.tseq == until) {
+            Some(entry) => vec![entry.clone()],
+            None => self.entries(thread, view.fan + 1, view.goal(u64::MAX), limits::APPEND_BATCH).await?,
+        };
+        // Without an entry, it is not visible yet.
+        let fan = entries.last().map(|entry| entry.tseq).ok_or(Stop::Conflict)?;
+        let mut tx = Tx::new(self);
+        let seq = self.append(&mut tx, user, (&view, &head), &entries, now)?;
+        tx.commit().await?;
+        Ok((fan >= until).then(|| self.told(user, (&view, fan), (&head, seq), fan == goal)))
+    }
+
+    fn told(
+        &self,
+        user: &UserId,
+        (view, fan): (&ViewRow, u64),
+        (head, seq): (&HeadRow, u64),
+        exact: bool,
+    ) -> Told {
+        let left = view.left.filter(|left| *left <= fan);
+        Told { user: user.clone(), cursor: self.cursor(head, seq), exact, left }
+    }
+
+    /// Adds {inbox rows, HEAD, view} for `entries` to a transaction; answers with the last seq.
+    pub(crate) fn append(
+        &self,
+        tx: &mut Tx<'_>,
+        user: &UserId,
+        (view, head): (&ViewRow, &HeadRow),
+        entries: &[Entry],
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let rows = entries.iter().map(|entry| self.logged_row(entry, now)).collect();
+        let seq = Self::grow(tx, user, head, rows)?;
+        view.advance(tx, user, &view.after(user, entries));
+        Ok(seq)
+    }
+
+    /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the
+    /// maximum.
+    pub async fn deliver_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Told, Error> {
+        let _lock = self.locks.of(user).await;
+        retry(|_| async move {
+            let head = self.head_row(user).await?;
+            let mut tx = Tx::new(self);
+            let seq = Self::grow(&mut tx, user, &head, vec![self.seen_row(seen, now)])?;
+            tx.commit().await?;
+            Ok(Told { user: user.clone(), cursor: self.cursor(&head, seq), exact: true, left: None })
+        })
+        .await
+    }
+
+    async fn view_and_head(
+        &self,
+        user: &UserId,
+        thread: &ThreadId,
+    ) -> Result<Option<(ViewRow, HeadRow)>, Error> {
+        let (view, head) = self.get_both::<ViewRow, _>(&keys::view(user, thread), &keys::head(user)).await?;
+        let Some(view) = view else { return Ok(None) };
+        let head = match head {
+            Some(head) => head,
+            // HEAD is always put on its own, before the first append.
+            None => self.head_row(user).await?,
+        };
+        Ok(Some((view, head)))
+    }
+}

@@ -1,0 +1,322 @@
+//! Every key of the table, and nothing else. The rows behind them are in [`super::rows`].
+//!
+//! | row | partition key | sort key |
+//! |---|---|---|
+//! | thread | `T#t_4k…` | `META` |
+//! | member list | `T#t_4k…` | `M#alice` |
+//! | thread log | `T#t_4k…` | `E#00000000000000000018` |
+//! | idempotency | `S#alice` | `K#<key>` |
+//! | outbox | `O#11` | `T#t_4k…`, or `T#t_4k…#S#alice` for seen |
+//! | member view | `U#alice` | `M#t_4k…` |
+//! | inbox head | `U#alice` | `HEAD` |
+//! | inbox | `U#alice` | `L#00000000000000000042` |
+//! | queue / lease | `U#alice` | `Q#<queue id>` |
+//! | queue registry | `QUEUES#3` | `<queue id>` |
+//! | edge | `EDGE` | `<boot id>` |
+//! | ticket | `K#<ticket>` | `TICKET` |
+//!
+//! No id holds `#` (`domain::ids`), so fields cannot run into each other; numbers are written with
+//! 20 digits, so that text order is number order.
+
+use domain::ids::{BootId, IdempotencyKey, QueueId, ThreadId, TicketId, UserId};
+use sha2::{Digest, Sha256};
+
+/// Shards of the outbox and of the queue registry: each is one partition that a sweep reads whole.
+pub const SHARDS: u8 = 16;
+
+/// The key of one row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: String,
+}
+
+impl Key {
+    /// Whether this is the key of an outbox row.
+    pub fn is_outbox(&self) -> bool {
+        self.pk.starts_with("O#")
+    }
+}
+
+/// What a row belongs to, told by its key alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// A thread, a member of it or an entry of its log.
+    Thread(ThreadId),
+    /// The idempotency key of a sender.
+    Sender(UserId),
+    /// The outbox row of a thread's log.
+    Outbox(ThreadId),
+    /// The outbox row of somebody's seen.
+    SeenOutbox,
+    /// A user's view, inbox or head of it.
+    User(UserId),
+    /// A user's lease.
+    Lease,
+    /// The queue registry.
+    Queue,
+    /// An edge.
+    Edge,
+}
+
+impl Key {
+    /// What the row of this key belongs to; none for a ticket, and for a row that is not ours.
+    pub fn part(&self) -> Option<Part> {
+        let (kind, id) = self.pk.split_once('#').unwrap_or((&self.pk, ""));
+        match kind {
+            "T" => ThreadId::parse(id).ok().map(Part::Thread),
+            "S" => UserId::parse(id).ok().map(Part::Sender),
+            "O" if self.sk.contains("#S#") => Some(Part::SeenOutbox),
+            "O" => self.sk.strip_prefix("T#").and_then(|id| ThreadId::parse(id).ok()).map(Part::Outbox),
+            "U" if self.sk.starts_with(LEASES) => Some(Part::Lease),
+            "U" => UserId::parse(id).ok().map(Part::User),
+            "QUEUES" => Some(Part::Queue),
+            EDGES => Some(Part::Edge),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.pk, self.sk)
+    }
+}
+
+fn key(pk: String, sk: impl Into<String>) -> Key {
+    Key { pk, sk: sk.into() }
+}
+
+/// The partition of a thread.
+pub fn thread_pk(thread: &ThreadId) -> String {
+    format!("T#{thread}")
+}
+
+/// The partition of a user.
+pub fn user_pk(user: &UserId) -> String {
+    format!("U#{user}")
+}
+
+/// What the sort keys of a thread's members begin with.
+pub const MEMBERS: &str = "M#";
+/// What the sort keys of a thread's log begin with.
+pub const ENTRIES: &str = "E#";
+/// What the sort keys of a user's views begin with.
+pub const VIEWS: &str = "M#";
+/// What the sort keys of a user's inbox begin with.
+pub const INBOX: &str = "L#";
+/// What the sort keys of a sender's idempotency keys begin with.
+pub const IDEMPOTENCY: &str = "K#";
+/// What the sort keys of a user's leases begin with.
+pub const LEASES: &str = "Q#";
+
+/// A thread.
+pub fn thread(thread: &ThreadId) -> Key {
+    key(thread_pk(thread), "META")
+}
+
+/// A member in a thread's list.
+pub fn member(thread: &ThreadId, user: &UserId) -> Key {
+    key(thread_pk(thread), format!("{MEMBERS}{user}"))
+}
+
+/// The sort keys of a thread's members after `after`, or of all: from, to. The first character
+/// that no user id has is below, the last one above all that they have.
+pub fn members_after(after: Option<&UserId>) -> (String, String) {
+    let from = after.map_or_else(|| MEMBERS.into(), |user| format!("{MEMBERS}{user}!"));
+    (from, format!("{MEMBERS}\u{7f}"))
+}
+
+/// An entry of a thread log.
+pub fn entry(thread: &ThreadId, tseq: u64) -> Key {
+    key(thread_pk(thread), entry_sk(tseq))
+}
+
+/// The sort key of a thread log's entry.
+pub fn entry_sk(tseq: u64) -> String {
+    format!("{ENTRIES}{tseq:020}")
+}
+
+/// An idempotency key of a sender.
+pub fn idempotency(sender: &UserId, idempotency: &IdempotencyKey) -> Key {
+    key(sender_pk(sender), format!("{IDEMPOTENCY}{idempotency}"))
+}
+
+/// The partition of a sender's idempotency keys.
+pub fn sender_pk(sender: &UserId) -> String {
+    format!("S#{sender}")
+}
+
+/// The outbox row of a thread's log.
+pub fn outbox(thread: &ThreadId) -> Key {
+    key(shard_pk("O", thread.as_str()), format!("T#{thread}"))
+}
+
+/// The outbox row of a member's seen.
+pub fn seen_outbox(thread: &ThreadId, user: &UserId) -> Key {
+    key(shard_pk("O", thread.as_str()), format!("T#{thread}#S#{user}"))
+}
+
+/// The partition of an outbox shard, below [`SHARDS`].
+pub fn outbox_pk(shard: u8) -> String {
+    format!("O#{shard}")
+}
+
+/// A member's view of a thread.
+pub fn view(user: &UserId, thread: &ThreadId) -> Key {
+    key(user_pk(user), format!("{VIEWS}{thread}"))
+}
+
+/// A user's inbox head.
+pub fn head(user: &UserId) -> Key {
+    key(user_pk(user), "HEAD")
+}
+
+/// An event of a user's inbox.
+pub fn inbox(user: &UserId, seq: u64) -> Key {
+    key(user_pk(user), inbox_sk(seq))
+}
+
+/// The sort key of an inbox event.
+pub fn inbox_sk(seq: u64) -> String {
+    format!("{INBOX}{seq:020}")
+}
+
+/// A user's queue, and who holds it.
+pub fn lease(user: &UserId, queue: &QueueId) -> Key {
+    key(user_pk(user), format!("{LEASES}{queue}"))
+}
+
+/// A queue in the registry.
+pub fn queue(queue: &QueueId) -> Key {
+    key(shard_pk("QUEUES", queue.as_str()), queue.as_str())
+}
+
+/// The partition of a registry shard, below [`SHARDS`].
+pub fn queues_pk(shard: u8) -> String {
+    format!("QUEUES#{shard}")
+}
+
+/// The partition of all edges.
+pub const EDGES: &str = "EDGE";
+
+/// An edge.
+pub fn edge(boot: &BootId) -> Key {
+    key(EDGES.into(), boot.as_str())
+}
+
+/// A ticket.
+pub fn ticket(ticket: &TicketId) -> Key {
+    key(format!("K#{ticket}"), "TICKET")
+}
+
+fn shard_pk(kind: &str, id: &str) -> String {
+    format!("{kind}#{}", Sha256::digest(id.as_bytes())[0] % SHARDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The arguments of every key function.
+    #[derive(Debug, Clone, PartialEq)]
+    enum Row {
+        Thread(ThreadId),
+        Member(ThreadId, UserId),
+        Entry(ThreadId, u64),
+        Idempotency(UserId, IdempotencyKey),
+        Outbox(ThreadId),
+        SeenOutbox(ThreadId, UserId),
+        View(UserId, ThreadId),
+        Head(UserId),
+        Inbox(UserId, u64),
+        Lease(UserId, QueueId),
+        Queue(QueueId),
+        Edge(BootId),
+        Ticket(TicketId),
+    }
+
+    impl Row {
+        fn key(&self) -> Key {
+            match self {
+                Self::Thread(t) => thread(t),
+                Self::Member(t, u) => member(t, u),
+                Self::Entry(t, n) => entry(t, *n),
+                Self::Idempotency(u, k) => idempotency(u, k),
+                Self::Outbox(t) => outbox(t),
+                Self::SeenOutbox(t, u) => seen_outbox(t, u),
+                Self::View(u, t) => view(u, t),
+                Self::Head(u) => head(u),
+                Self::Inbox(u, n) => inbox(u, *n),
+                Self::Lease(u, q) => lease(u, q),
+                Self::Queue(q) => queue(q),
+                Self::Edge(b) => edge(b),
+                Self::Ticket(t) => ticket(t),
+            }
+        }
+    }
+
+    impl Row {
+        fn part(&self) -> Option<Part> {
+            Some(match self.clone() {
+                Self::Thread(t) | Self::Member(t, _) | Self::Entry(t, _) => Part::Thread(t),
+                Self::Idempotency(u, _) => Part::Sender(u),
+                Self::Outbox(t) => Part::Outbox(t),
+                Self::SeenOutbox(..) => Part::SeenOutbox,
+                Self::View(u, _) | Self::Head(u) | Self::Inbox(u, _) => Part::User(u),
+                Self::Lease(..) => Part::Lease,
+                Self::Queue(_) => Part::Queue,
+                Self::Edge(_) => Part::Edge,
+                Self::Ticket(_) => return None,
+            })
+        }
+    }
+
+    /// Few characters, the ones that keys are made of, so that collisions would be found.
+    fn row() -> impl Strategy<Value = Row> {
+        let user = "[A-Z:|.~]{1,4}|META|HEAD|TICKET|EDGE".prop_map(|t| UserId::parse(&t).unwrap());
+        let thread = "[td]_[a-z0-9]{1,3}".prop_map(|t| ThreadId::parse(&t).unwrap());
+        let short = "[a-z0-9]{1,3}";
+        let number = prop_oneof![0..20u64, any::<u64>()];
+        (0..13u8, user, thread, short, number, any::<u128>()).prop_map(
+            |(kind, u, t, s, n, random)| match kind {
+                0 => Row::Thread(t),
+                1 => Row::Member(t, u),
+                2 => Row::Entry(t, n),
+                3 => Row::Idempotency(u, IdempotencyKey::parse(&s).unwrap()),
+                4 => Row::Outbox(t),
+                5 => Row::SeenOutbox(t, u),
+                6 => Row::View(u, t),
+                7 => Row::Head(u),
+                8 => Row::Inbox(u, n),
+                9 => Row::Lease(u, QueueId::parse(&s).unwrap()),
+                10 => Row::Queue(QueueId::parse(&s).unwrap()),
+                11 => Row::Edge(BootId::parse(&s).unwrap()),
+                _ => Row::Ticket(TicketId::made(random)),
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn two_rows_never_share_a_key(a in row(), b in row()) {
+            prop_assert_eq!(a == b, a.key() == b.key(), "{:?} {:?}", a, b);
+        }
+
+        #[test]
+        fn a_key_tells_what_its_row_belongs_to(row in row()) {
+            prop_assert_eq!(row.key().part(), row.part());
+        }
+
+        #[test]
+        fn number_order_is_key_order(a: u64, b: u64) {
+            prop_assert_eq!(a.cmp(&b), entry_sk(a).cmp(&entry_sk(b)));
+            prop_assert_eq!(a.cmp(&b), inbox_sk(a).cmp(&inbox_sk(b)));
+        }
+    }
+}

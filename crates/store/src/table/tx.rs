@@ -1,0 +1,120 @@
+//! One `TransactWriteItems`, built item by item and answered by position.
+
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update},
+};
+use serde::Serialize;
+
+use super::{
+    Table,
+    error::{Error, cancelled},
+    keys::Key,
+    retry::Stop,
+    write,
+};
+
+/// Values of an expression: `:name` and what it stands for.
+pub(crate) type Values<'a> = Vec<(&'a str, AttributeValue)>;
+
+/// A transaction under construction.
+#[derive(Debug)]
+pub(crate) struct Tx<'a> {
+    table: &'a Table,
+    items: Vec<TransactWriteItem>,
+}
+
+/// The condition of a row that must not exist yet.
+pub(crate) const ABSENT: &str = "attribute_not_exists(pk)";
+/// A condition that always holds, for planted mistakes.
+pub(crate) const ALWAYS: &str = "attribute_not_exists(pk) OR attribute_exists(pk)";
+
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(crate) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A value in the form that its rows have it in.
+pub(crate) fn value<T: Serialize>(value: &T) -> AttributeValue {
+    serde_dynamo::to_attribute_value(value).expect("ids, numbers and strings always serialise")
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(table: &'a Table) -> Self {
+        Self { table, items: Vec::with_capacity(8) }
+    }
+
+    /// Puts a row that must not exist yet.
+    pub(crate) fn put_new<T: Serialize>(&mut self, key: &Key, row: &T) -> Result<(), Error> {
+        self.put_if(key, row, ABSENT, Vec::new())
+    }
+
+    /// Puts a row on a condition.
+    pub(crate) fn put_if<T: Serialize>(
+        &mut self,
+        key: &Key,
+        row: &T,
+        condition: &str,
+        values: Values<'_>,
+    ) -> Result<(), Error> {
+        let mut put = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(write(key, row)?))
+            .condition_expression(condition);
+        for (name, value) in values {
+            put = put.expression_attribute_values(name, value);
+        }
+        let put = put.build().expect("a put has a table and an item");
+        self.items.push(TransactWriteItem::builder().put(put).build());
+        Ok(())
+    }
+
+    /// Updates a row; with a `condition`, only if it holds.
+    pub(crate) fn update(&mut self, key: &Key, update: &str, condition: Option<&str>, values: Values<'_>) {
+        let mut built = Update::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key.item()))
+            .update_expression(update)
+            .set_condition_expression(condition.map(Into::into));
+        for (name, value) in values {
+            built = built.expression_attribute_values(name, value);
+        }
+        let built = built.build().expect("an update has a table, a key and an expression");
+        self.items.push(TransactWriteItem::builder().update(built).build());
+    }
+
+    /// Changes nothing, and lets the transaction happen only if `condition` holds.
+    pub(crate) fn check(&mut self, key: &Key, condition: &str, values: Values<'_>) {
+        let mut check = ConditionCheck::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key.item()))
+            .condition_expression(condition);
+        for (name, value) in values {
+            check = check.expression_attribute_values(name, value);
+        }
+        let check = check.build().expect("a check has a table, a key and a condition");
+        self.items.push(TransactWriteItem::builder().condition_check(check).build());
+    }
+
+    /// Commits. The SDK gives each call one `ClientRequestToken` and keeps it over its own
+    /// retries, so a retry after a lost answer does not write twice (valid for ten minutes).
+    ///
+    /// # Errors
+    /// [`Stop::Conflict`]: nothing has happened, since another writer was faster. Which condition failed does not matter:
+    /// the next attempt reads everything anew. [`Stop::Indeterminate`]: the transaction may have happened.
+    /// [`Stop::Failed`]: it has not.
+    pub(crate) async fn commit(self) -> Result<(), Stop> {
+        let sent = self.table.client.transact_write_items().set_transact_items(Some(self.items)).send().await;
+        let Err(error) = sent else { return Ok(()) };
+        let reasons = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                cancelled.cancellation_reasons().to_vec()
+            }
+            _ => return Err(Stop::in_doubt(error.into())),
+        };
+        Err(cancelled(&reasons, error).map_or(Stop::Conflict, Stop::in_doubt))
+    }
+}

@@ -1,0 +1,175 @@
+//! What members do to a thread besides joining and leaving: the entry that each command logs, and the row that it changes
+//! in the same transaction.
+
+use domain::{
+    content::{MessageContent, ReactionState},
+    event::{Body, Entry},
+    ids::{Emoji, ThreadId, UserId},
+};
+
+use super::{Early, Rejection, preconditions::Preconditions, request::WriteRequest};
+use crate::{
+    log::{self, json},
+    table::{
+        keys, read,
+        rows::EntryRow,
+        tx::{Tx, s},
+    },
+};
+
+/// What a member asks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Command<'a> {
+    /// A new message.
+    Message {
+        /// What it says.
+        text: &'a str,
+    },
+    /// Another text for a message of the writer's.
+    Edit {
+        /// The tseq of the message.
+        message: u64,
+        /// What it says from now on.
+        text: &'a str,
+    },
+    /// A message of the writer's without its text.
+    Delete {
+        /// The tseq of the message.
+        message: u64,
+    },
+    /// A reaction of the writer's, put under a message or taken away.
+    React {
+        /// The tseq of the message.
+        message: u64,
+        /// Which reaction.
+        emoji: &'a Emoji,
+        /// Put there or taken away.
+        state: ReactionState,
+    },
+    /// Another title for a group.
+    Title {
+        /// The title.
+        title: &'a str,
+    },
+}
+
+/// What to commit.
+#[derive(Debug)]
+pub(crate) struct PlannedWrite {
+    pub(crate) entry: Entry,
+    side_effect: SideEffect,
+}
+
+/// The row that changes along with the log.
+#[derive(Debug)]
+enum SideEffect {
+    Nothing,
+    /// The message that the entry is about. Conditional on the body as it was read: it was read concurrently with the tail,
+    /// and may lack a change that the tail includes.
+    Message {
+        tseq: u64,
+        was: String,
+        now: String,
+    },
+    Title(String),
+}
+
+impl Command<'_> {
+    /// The tseq of the message that it changes, if it changes one.
+    pub(crate) fn about(&self) -> Option<u64> {
+        match self {
+            Self::Edit { message, .. } | Self::Delete { message } | Self::React { message, .. } => {
+                Some(*message)
+            }
+            Self::Message { .. } | Self::Title { .. } => None,
+        }
+    }
+}
+
+impl PlannedWrite {
+    /// The entry that follows `tail`, and what changes with it.
+    fn new(request: &WriteRequest, tail: &Entry, body: Body, side_effect: SideEffect) -> Self {
+        let number = tail.number + u64::from(matches!(body, Body::Message(_)));
+        let thread: ThreadId = tail.thread.clone();
+        let entry =
+            Entry { thread, tseq: tail.tseq + 1, number, by: request.sender.clone(), at: request.now, body };
+        Self { entry, side_effect }
+    }
+
+    /// Adds what changes along with the log to its transaction.
+    pub(crate) fn add_to(&self, tx: &mut Tx<'_>) {
+        let thread = &self.entry.thread;
+        match &self.side_effect {
+            SideEffect::Nothing => {}
+            SideEffect::Message { tseq, was, now } => tx.update(
+                &keys::entry(thread, *tseq),
+                "SET body = :now",
+                Some("body = :was"),
+                vec![(":now", s(now.as_str())), (":was", s(was.as_str()))],
+            ),
+            SideEffect::Title(title) => tx.update(
+                &keys::thread(thread),
+                "SET title = :title",
+                Some("attribute_exists(pk)"),
+                vec![(":title", s(title.as_str()))],
+            ),
+        }
+    }
+}
+
+/// Plans a write from the rows it depends on. None if everything is as the command asks already.
+pub(crate) fn plan(
+    request: &WriteRequest,
+    before: &Preconditions,
+    command: Command<'_>,
+) -> Result<Option<PlannedWrite>, Early> {
+    let Preconditions { tail, thread, about } = before;
+    let (message, body) = match command {
+        Command::Message { text } => {
+            let body = Body::Message(MessageContent::new(text));
+            return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Nothing)));
+        }
+        Command::Title { .. } if thread.pair.is_some() => return Err(Rejection::DirectTitle.into()),
+        Command::Title { title } if thread.title.as_deref() == Some(title) => return Ok(None),
+        Command::Title { title } => {
+            let body = Body::Title { title: title.into() };
+            return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Title(title.into()))));
+        }
+        Command::Edit { message, text } => (message, Body::Edit { message, text: Some(text.into()) }),
+        Command::Delete { message } => (message, Body::Delete { message }),
+        Command::React { message, emoji, state } => {
+            (message, Body::Reaction { message, emoji: emoji.clone(), state })
+        }
+    };
+    let found = about.as_ref().ok_or(Rejection::NoMessage)?;
+    let found: EntryRow = read(&keys::entry(&tail.thread, message), found.clone())?;
+    let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
+    let Body::Message(content) = &target.body else { return Err(Rejection::NoMessage.into()) };
+    let next = change(request, (&target.by, content), command, tail.tseq + 1)?;
+    Ok(next.map(|next| {
+        let side_effect = SideEffect::Message { tseq: message, was, now: json(&Body::Message(next)) };
+        PlannedWrite::new(request, tail, body, side_effect)
+    }))
+}
+
+/// The message as the event `tseq` leaves it; none if nothing changes.
+fn change(
+    request: &WriteRequest,
+    (author, content): (&UserId, &MessageContent),
+    command: Command<'_>,
+    tseq: u64,
+) -> Result<Option<MessageContent>, Rejection> {
+    let is_own = author == &request.sender;
+    match command {
+        Command::Edit { .. } | Command::Delete { .. } if !is_own => Err(Rejection::NotAuthor),
+        Command::Delete { .. } if content.text.is_none() => Ok(None),
+        Command::Delete { .. } => Ok(Some(MessageContent::deleted(tseq))),
+        _ if content.text.is_none() => Err(Rejection::Deleted),
+        Command::Edit { text, .. } if content.text.as_deref() == Some(text) => Ok(None),
+        Command::Edit { text, .. } => Ok(Some(content.edited(text, tseq, request.now))),
+        Command::React { emoji, state, .. } => {
+            content.reacted(&request.sender, (emoji, state), tseq).map_err(Rejection::TooMany)
+        }
+        Command::Message { .. } | Command::Title { .. } => Ok(None),
+    }
+}

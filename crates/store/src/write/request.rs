@@ -1,0 +1,19 @@
+//! A write as it comes from a client.
+
+use domain::ids::{IdempotencyKey, UserId};
+use jiff::Timestamp;
+
+/// Who writes, with which idempotency key, and when.
+#[derive(Debug, Clone)]
+pub struct WriteRequest {
+    /// The sender.
+    pub sender: UserId,
+    /// The key of the request, or one made for it.
+    pub idempotency_key: IdempotencyKey,
+    /// Whether the key came with the request. A key that was made for it never comes again.
+    pub key_from_client: bool,
+    /// A hash of the command: the same key with another command is refused.
+    pub fingerprint: String,
+    /// The writer's time.
+    pub now: Timestamp,
+}
