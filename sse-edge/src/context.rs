@@ -1,5 +1,5 @@
-//! What every part of one edge is given: handles of the outside world, settings, counters, budgets, and the edge's own
-//! state. It contains none of the parts that use it. `edge.rs` builds it once; there are no statics.
+//! The context of one edge: the table, the queues, the clock, settings, counters, budgets, and the edge's own state.
+//! The context contains no part that uses it. `edge.rs` builds it once, and there are no statics.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

@@ -1,10 +1,11 @@
 //! Writes streams to their sockets, with no task, no buffer and no queue for any of them.
 //!
-//! hyper parses and routes the request of a stream. Then its socket is taken over ([`server::listener::takeover`]) and
-//! lives here, together with its [`Stream`]. An idle stream is one allocation, which is also the waker that the user's
-//! events, the socket and the timer hold. Waking it puts it into the queue of its lane. The lane's one task writes the
-//! stream's frames, up to what the socket takes. The stream keeps the rest, less than 4 KiB and a frame that it shares
-//! with other streams, and is not asked for more: a slow reader holds a place in the inbox instead of a buffer.
+//! hyper parses and routes the request of a stream. Then the engine takes over the socket
+//! ([`server::listener::takeover`]) together with its [`Stream`]. An idle stream is one allocation, which is also the
+//! waker for the user's events, the socket and the timer. Waking a stream puts it into the queue of its lane. The
+//! lane's one task writes the stream's frames, up to what the socket accepts. The connection keeps the rest: less than
+//! 4 KiB, and a frame that it shares with other streams. Until the rest is written, the stream is asked for no more
+//! frames. So a slow reader holds a position in the inbox instead of a buffer.
 //!
 //! `http/body.rs` does the same inside hyper, for requests whose socket cannot be taken over.
 

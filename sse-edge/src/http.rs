@@ -57,8 +57,8 @@ async fn health() -> Json<serde_json::Value> {
     Json(serde_json::json!({"status": "ok"}))
 }
 
-/// Whether new streams should come here. It says nothing of DynamoDB and SQS once the edge has begun: an orchestrator
-/// replaces an edge that is not ready, and all edges would be replaced while one of the two is away.
+/// Whether the edge accepts new streams. Once the edge has started, readiness does not depend on DynamoDB or SQS. An
+/// orchestrator replaces an edge that is not ready, and an outage would make it replace all edges.
 async fn ready(State(state): State<Arc<HttpState>>) -> Response {
     let not = if state.cx.is_draining() {
         Some("this edge is shutting down: open streams on another edge")

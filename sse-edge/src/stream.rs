@@ -1,7 +1,8 @@
 //! One open stream: does what [`crate::replay`] says, keeps time, and ends.
 //!
-//! The owner of the socket (the engine, or a body in hyper) asks the stream for its next frame, and only when the
-//! socket takes more: a slow reader costs its cursor and a page of its inbox. Dropping the stream unregisters it.
+//! The owner of the socket is the engine, or a body in hyper. The owner asks the stream for its next frame only when
+//! the socket accepts more. So a slow reader costs its cursor and one page of its inbox. Dropping the stream
+//! unregisters it.
 
 use std::{
     collections::VecDeque,
@@ -53,8 +54,7 @@ use ping_schedule::PingSchedule;
 /// For how long tokens are honoured beyond their `exp`, since clocks differ.
 const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(30);
 
-/// How long a read of an inbox may take before it makes room for another one: the reads that hang at a hot partition must
-/// not stop all others.
+/// Timeout of a read of an inbox. Reads that hang at a hot partition must not block all other reads.
 const READ_TIME: Duration = Duration::from_secs(5);
 
 /// What every stream of an edge needs: one allocation for all of them.
@@ -197,7 +197,8 @@ impl Stream {
         }
     }
 
-    /// Makes it the stream of a poll: the poll before has shown the earlier ephemeral events, and an end is an answer.
+    /// Makes the stream one of a poll. The previous poll has shown the earlier ephemeral events, and the end of the
+    /// stream counts as an answer.
     pub(crate) fn for_a_poll(&mut self) {
         self.ephemeral_version = self.user.latest_ephemeral();
         self.ended = EndReason::Polled;
@@ -359,7 +360,8 @@ impl Stream {
                 self.deps.hub.request(&self.user, self.user.head_seen(head.cursor));
             }
             Read::Page(asked_at, Ok(Page { mut events, cut })) => {
-                // The events that were cut off are not to be read in vain again and again.
+                // The next page is no larger than what fits, so that the same events are not read in vain again and
+                // again.
                 self.page_events =
                     if cut { events.len() } else { (2 * self.page_events).min(limits::REPLAY_PAGE) };
                 events.truncate(self.replay.page_read(events.iter().map(|event| event.seq), asked_at, now));

@@ -1,8 +1,8 @@
 //! The users with streams on this edge, and what the streams of one user share: the ring, the ephemeral events, the
 //! lease.
 //!
-//! Everything of one user lies behind one lock. The hub's lock may be held while a user's is taken, never the other way
-//! round. Streams are woken while the lock is held: a woken task runs later.
+//! One lock protects all state of a user. Lock order: the hub's lock, then a user's lock. Streams are woken under the
+//! lock, because a woken task runs later.
 
 use std::{
     ops::{Deref, DerefMut},

@@ -56,6 +56,6 @@ mod tests {
             std::fs::write(path, &now).unwrap();
         }
         let file = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(file == now, "stale; run `WRITE_OPENAPI=1 cargo test -p api-lambda openapi`");
+        assert!(file == now, "stale; run `WRITE_OPENAPI=1 cargo test -p api openapi`");
     }
 }

@@ -1,7 +1,7 @@
-//! A chain of jobs: each link brings the next members, in key order, up to the chain's goal.
+//! A chain of jobs. Each link delivers to the next members, in key order, up to the goal of the chain.
 //!
-//! A job is only a hint. One that comes twice, late, never, or out of thin air does no harm: the
-//! outbox row says whether there is anything to do, and each member's view what.
+//! A job is only a hint: a duplicate, late, lost or invented job does no harm. The outbox row decides whether work
+//! remains. Each member's view decides which entries the member lacks.
 
 use domain::{job::Job, limits};
 use store::{outbox::Turn, table::keys};
@@ -22,7 +22,7 @@ impl Fanout {
         }
     }
 
-    /// Posts a job; where that fails, works it here: the queue is not what a fan-out depends on.
+    /// Posts a job. If the post fails, runs the job here, because a fan-out must not depend on the queue.
     pub(super) async fn hand_on(&self, mut job: Job, until: Instant) -> Result<(), Error> {
         while let Err(error) = self.queues.post(&self.jobs, job.encode()).await {
             if Instant::now() >= until {
@@ -37,9 +37,9 @@ impl Fanout {
         Ok(())
     }
 
-    /// One link. Answers with the next one, if the chain is not at its end.
+    /// Runs one link. Returns the next job, unless the chain is complete.
     ///
-    /// However late it is, one member is served: a chain that is handed on moves on.
+    /// Even after its deadline, a link delivers to one member, so that every link of a chain makes progress.
     async fn link(&self, job: &Job, until: Instant) -> Result<Option<Job>, Error> {
         let until = until.min(Instant::now() + limits::LINK_TIME);
         let turn = self.table.take(job, self.clock.now()).await?;

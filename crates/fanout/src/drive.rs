@@ -1,6 +1,6 @@
 //! Drives one fan-out to its end, inline or for the sweeper.
 //!
-//! A drive never fails the request that it runs in: what it leaves undone, the outbox row keeps.
+//! A drive never fails the request in which it runs. The outbox row records the work that a drive leaves undone.
 
 use domain::{
     envelope::News,
@@ -97,16 +97,16 @@ impl Fanout {
         self.post(told, Some(&inbox::seen_news(seen))).await;
     }
 
-    /// Brings every member's inbox up to `goal`, tells them, and then deletes the outbox row if
-    /// it asks for no more; of a large thread, answers with the job to begin with. `fresh` is the
-    /// entry at `goal`, if the caller has it.
+    /// Delivers the log up to `goal` to every member, then deletes the outbox row, unless its goal was raised
+    /// meanwhile. For a large thread, returns the first job of a chain instead. `fresh` is the entry at `goal`, if the
+    /// caller has it.
     pub(super) async fn drive(
         &self,
         thread: &ThreadId,
         goal: u64,
         fresh: Option<&Entry>,
     ) -> Result<Driven, Error> {
-        // After the goal is known: whoever the entry concerns is in the list by now.
+        // Read after the goal, so that the list contains every recipient of the entry.
         let page = self.table.members_after(thread, None, limits::INLINE_MEMBERS).await?;
         if page.next.is_some() {
             return Ok(Driven::TooMany(Job::first(thread.clone(), goal)));
@@ -118,8 +118,8 @@ impl Fanout {
         Ok(Driven::Done)
     }
 
-    /// Brings the inboxes of `members` up to `goal` and tells them, in order, and forgets those
-    /// who have left and know it.
+    /// Appends the log up to `goal` to the inboxes of `members`, in the order of the list, then posts to their queues.
+    /// Then deletes the member row of a leaver whose inbox contains the leaving.
     pub(super) async fn bring(
         &self,
         members: &[MemberRow],

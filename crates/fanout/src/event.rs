@@ -1,9 +1,8 @@
-//! What the `fanout` Lambda is called with: jobs from SQS, changes of outbox rows from the table's
-//! stream, and the schedule.
+//! The events of the `fanout` Lambda function: jobs from SQS, outbox rows from the table stream, and the schedule.
 //!
-//! The stream shows a row as soon as it is committed, when its writer is still at it; a row that
-//! is not due is passed over. So the stream's mapping should gather records for longer than
-//! [`limits::OUTBOX_GRACE`] (its batching window), and need only ask for keys that begin with `O#`.
+//! The table stream delivers a row as soon as it is committed, while its writer is still delivering. The function skips
+//! rows that are not due. So the batching window of the stream's mapping should be longer than
+//! [`limits::OUTBOX_GRACE`]. A filter on keys that begin with `O#` is enough.
 
 use domain::limits;
 use futures_util::{
@@ -63,11 +62,10 @@ struct Text {
 }
 
 impl Fanout {
-    /// Does what `event` asks for, until about `until`. An event without records is the schedule:
-    /// it asks for a sweep.
+    /// Handles `event`, until about `until`. An event without records comes from the schedule and starts a sweep.
     ///
-    /// Only jobs can come again. A row of the stream that could not be driven waits for the
-    /// schedule instead, since it would keep all behind it waiting.
+    /// Lambda retries failed jobs only. A failed row of the table stream waits for the schedule instead, because a
+    /// retry would block every later record.
     pub async fn handle(&self, event: &Value, until: Instant) -> Failures {
         let Some(records) = event.get("Records").and_then(Value::as_array) else {
             let seconds = self.sweep_until(until).await / 1_000;

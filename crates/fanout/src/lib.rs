@@ -1,7 +1,8 @@
-//! Fan-out: a thread log's entry into every member's inbox, then a word to their queues (P11).
+//! Fan-out (P11): appends an entry of a thread log to every member's inbox, then posts to the members' queues.
 //!
-//! Up to 50 members in the request that commits; larger threads by a chain of jobs, each link of
-//! it up to 50 members. Whatever breaks off, the outbox row keeps, and the sweeper begins anew.
+//! A thread of up to 50 members is delivered in the request that commits. A larger thread gets a chain of jobs, and
+//! each link delivers to up to 50 members. An outbox row records every incomplete fan-out, and the sweeper retries such
+//! a fan-out from the start.
 
 pub mod chain;
 pub mod config;

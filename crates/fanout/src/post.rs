@@ -17,8 +17,8 @@ use crate::{drive::Fanout, log};
 type To<'a> = Vec<(&'a UserId, Option<&'a Told>)>;
 
 impl Fanout {
-    /// Tells members how far their inboxes are: those for whom `news` is the last event get it,
-    /// the others only learn that there is something to read.
+    /// Posts the position of each recipient's inbox. The envelope carries `news` for recipients whose last event is
+    /// `news`. Other recipients only get a hint to read their inbox.
     pub(super) async fn post(&self, told: &[Told], news: Option<&News>) {
         let of = |exact: bool| told.iter().filter(|t| t.exact == exact).map(|t| (&t.user, Some(t))).collect();
         join(self.post_to(of(true), news), self.post_to(of(false), None)).await;

@@ -24,8 +24,8 @@ impl Fanout {
         self.sweep_until(Instant::now() + limits::SWEEP_TIME).await;
     }
 
-    /// Drives rows that are due, and takes no more of them up after `until`. Answers how long the
-    /// oldest of them had been owed, in milliseconds; 0 if there was none.
+    /// Drives due rows, and starts no further row after `until`. Returns the age of the oldest due row in milliseconds,
+    /// or 0 if no row was due.
     pub(super) async fn sweep_until(&self, until: Instant) -> i64 {
         let mut oldest = 0;
         for shard in (0..keys::SHARDS).filter(|_| !mistake!(NoSweep)) {
@@ -67,7 +67,7 @@ impl Fanout {
     }
 
     async fn take_up(&self, row: &OutboxRow, until: Instant) -> Result<(), Error> {
-        // Whoever drives a row first moves it on, so that no two drive it side by side.
+        // Claiming a row moves its due time, so that no two sweepers drive the row concurrently.
         if !self.table.hold(row, self.clock.now()).await? {
             return Ok(());
         }

@@ -16,7 +16,7 @@ pub const RECEIVES: usize = 4;
 const REST: Duration = Duration::from_secs(1);
 
 impl Fanout {
-    /// Works jobs until `stop`; the links at work then come to their end.
+    /// Runs jobs until `stop`, then waits for the links in progress.
     pub async fn work_until(&self, stop: CancellationToken) {
         join_all((0..RECEIVES).map(|_| self.receive_until(&stop))).await;
     }
@@ -49,7 +49,7 @@ impl Fanout {
         let job = match Job::decode(body) {
             Ok(job) => job,
             Err(bad) => {
-                // Whatever it meant, the outbox knows.
+                // The outbox row still records the work of an unreadable job.
                 tracing::error!(fanout.bad_jobs = 1, "what lies in the fan-out queue is {bad}: dropped");
                 return true;
             }

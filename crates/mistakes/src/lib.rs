@@ -1,9 +1,8 @@
 //! Mistakes that the simulator has to catch: each one breaks or bends one rule of the delivery protocol.
 //!
-//! A mistake is a line of the code that ships, behind a switch: [`mistake!`] is true where the mistake is to be made.
-//! Without the feature `planted` it is the constant `false`, and the compiler drops the line. Only the simulator's own
-//! build has the feature (`tests/run mistakes`). The switches stand in the code so that the compiler moves them
-//! with it.
+//! A mistake is a line of the shipped code behind a switch: [`mistake!`] is true if the run makes this mistake. Without
+//! the feature `planted` the switch is the constant `false`, and the compiler drops the line. Only the simulator's own
+//! build has the feature (`tests/run mistakes`). The switches are part of the code, so that they move with the code.
 
 /// Whether the named mistake is to be made here.
 ///

@@ -108,7 +108,8 @@ async fn assemble(
     });
     let parts = Parts { table, queues, verifier: verifier.clone(), clock: clock.clone(), config };
     let edge = Edge::start(parts, tracker, stop);
-    let mut router = edge.router().merge(assets::router()).merge(router::routes(ApiState { verifier, fanout }));
+    let mut router =
+        edge.router().merge(assets::router()).merge(router::routes(ApiState { verifier, fanout }));
     if dev {
         router = router.merge(dev::router(Minter::new(auth)?, clock));
     }

@@ -62,15 +62,15 @@ impl Table {
         Ok(self.wire_head(&self.head_row(user).await?))
     }
 
-    /// Where `user`'s inbox ends, once all that a snapshot would show of it can be seen.
+    /// The settled HEAD of `user`: every event up to it is visible.
     ///
-    /// The items of one transaction become visible one by one: HEAD may count an event whose
-    /// message or view is not there yet, and a list read now would lack what its cursor has
-    /// passed. A transactional read is refused while a transaction that has HEAD in it is under way
-    /// (DynamoDB developer guide, "Transaction conflict handling"), and every append has.
+    /// The items of one transaction become visible one by one. HEAD may count an event whose message or view is not
+    /// visible yet. A list read at that moment would lack an event that its cursor has passed. DynamoDB rejects a
+    /// transactional read while a transaction that includes HEAD is in progress (DynamoDB developer guide, "Transaction
+    /// conflict handling"). Every append includes HEAD.
     ///
     /// # Errors
-    /// [`Error::Contended`] if the inbox does not come to rest for a moment.
+    /// [`Error::Contended`] if every attempt meets a transaction in progress.
     pub async fn settled_head(&self, user: &UserId) -> Result<Head, Error> {
         let key = &keys::head(user);
         let item = retry(|_| async move {
@@ -97,9 +97,9 @@ impl Table {
         }
     }
 
-    /// Where the inboxes of up to 100 users end; perhaps a moment ago, unless it is to be
-    /// `consistent`. One that is absent, damaged or not to be had just now is left out, so that nobody waits
-    /// for another's: [`Self::head`] makes it, tells, or tries again.
+    /// The HEADs of up to 100 users, perhaps slightly stale unless `consistent`. An absent, damaged or unavailable HEAD
+    /// is omitted, so that it does not delay the other users. [`Self::head`] creates an absent HEAD, reports a damaged
+    /// one, and reads an unavailable one again.
     pub async fn heads(&self, users: &[UserId], consistent: bool) -> Result<HashMap<UserId, Head>, Error> {
         // BatchGetItem takes no key twice.
         let users: BTreeMap<Key, &UserId> = users.iter().map(|user| (keys::head(user), user)).collect();
@@ -214,8 +214,8 @@ impl Table {
         Cursor { r#gen: self.wire_gen(head.r#gen), seq }
     }
 
-    /// Adds the growth of an inbox to a transaction: the rows that follow `head`, and HEAD itself,
-    /// only if nobody else has moved it. Answers with the seq of the last one.
+    /// Adds an append to a transaction: the rows after `head`, and the new HEAD on condition that no other writer has
+    /// moved it. Returns the last seq.
     pub(crate) fn grow(
         tx: &mut Tx<'_>,
         user: &UserId,

@@ -46,8 +46,8 @@ impl Table {
         Ok(rows.into_iter().map(|r| Lease { queue: r.queue, url: r.url, holder: r.holder }).collect())
     }
 
-    /// Makes `me` the holder of a lease, if it still is as it was read (or has become `me`'s by an
-    /// earlier attempt whose answer was lost).
+    /// Makes `me` the holder of a lease that is unchanged since it was read. A lease of `me` is accepted too: an
+    /// earlier attempt may have committed and lost its response.
     pub async fn take_lease(&self, user: &UserId, lease: &Lease, me: &BootId) -> Result<bool, Error> {
         let key = keys::lease(user, &lease.queue);
         let taken = self
@@ -141,8 +141,7 @@ impl Table {
         held(dropped)
     }
 
-    /// Enters a queue of a user, or of an edge, in the registry, before it is created: none is
-    /// forgotten.
+    /// Registers a queue of a user or of an edge. Registration comes before creation, so that no queue is forgotten.
     pub async fn register_queue(
         &self,
         queue: &QueueId,
@@ -184,8 +183,8 @@ impl Table {
         Ok(())
     }
 
-    /// Those of `users` with a stream open somewhere: a holder that has beaten lately, by the
-    /// wall clock. Good enough to show, never for safety.
+    /// Those of `users` with an open stream on any edge: the lease holder has a recent heartbeat by the wall clock. The
+    /// result is good enough to show, and never for safety.
     pub async fn online(&self, users: &[UserId], now: Timestamp) -> Result<HashSet<UserId>, Error> {
         let fresh = |at: Timestamp| now.duration_since(at).unsigned_abs() < limits::BEAT_DEAD;
         let edges = self.edges_lately().await?;

@@ -69,8 +69,8 @@ impl Table {
         Ok(found)
     }
 
-    /// The entries `from ..= to`, edits without their text, at most `limit`, in order and without a hole: the items of a
-    /// transaction become visible one by one, so what follows a hole is not returned.
+    /// The entries `from ..= to`, at most `limit`, in order, edits without their text. The result ends before the first
+    /// gap, because the items of a transaction become visible one by one.
     pub(crate) async fn entries(
         &self,
         thread: &ThreadId,
@@ -133,8 +133,8 @@ pub(crate) fn json(body: &Body) -> String {
     serde_json::to_string(body).expect("ids, numbers and strings always serialise")
 }
 
-/// Gives an edit the text that its message has now. False where that cannot be told yet: the items
-/// of a transaction become visible one by one, and the text from before the edit would stay.
+/// Fills an edit with the current text of its message. False if the message does not contain the edit yet, because the
+/// items of a transaction become visible one by one. A client would keep the text from before the edit.
 fn retell(edit: &mut Entry, target: Option<&Entry>) -> bool {
     let Body::Edit { text, .. } = &mut edit.body else { return true };
     let Some(Body::Message(said)) = target.map(|target| &target.body) else { return false };

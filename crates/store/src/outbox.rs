@@ -20,11 +20,11 @@ use crate::{
 pub enum Turn {
     /// The row is this chain's, and is held for the time that the link takes.
     Held,
-    /// More was committed meanwhile, and has a chain of its own. This one goes on, since a thread
-    /// that never rests would not reach its last members otherwise; but it does not hold the row.
+    /// A later write has raised the goal, and has a chain of its own. This chain continues without the claim. Otherwise
+    /// a thread with constant writes would never reach its last members.
     MovedOn,
-    /// Nothing is left to do: the row is gone, or a chain that has got as far holds it, or it
-    /// never asked for as much as the job does.
+    /// Nothing is left to do: the row is gone, or its goal is below the job's. Or another chain at the same position or
+    /// further on holds the claim.
     Over,
 }
 
@@ -66,11 +66,11 @@ impl Table {
         held(moved)
     }
 
-    /// Begins a link: holds the row for [`limits::OUTBOX_HOLD`], unless a chain that has got as
-    /// far holds it. Of two chains with one goal the one that is ahead has passed all whom the
-    /// other has, so doubled jobs end here, and a queue with a long backlog gathers no chains.
+    /// Claims the row for one link of a chain, for [`limits::OUTBOX_HOLD`]. The claim fails if another chain holds the
+    /// row at the same position or further on. Of two chains with one goal, the leading chain has passed every member
+    /// that the other chain has passed. So duplicate jobs end here, and a long backlog does not multiply chains.
     ///
-    /// The time only saves work: nothing breaks where two links do the same.
+    /// The claim only saves work: two links that deliver to the same members do no harm.
     pub async fn take(&self, job: &Job, now: Timestamp) -> Result<Turn, Error> {
         let key = keys::outbox(&job.thread);
         let free = "upto = :goal AND (attribute_not_exists(reached) OR reached < :here OR due <= :now)";

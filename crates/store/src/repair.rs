@@ -1,14 +1,13 @@
-//! Makes a restored table one that may serve (P4).
+//! Repairs a table restored from a backup so that it can be served (P4).
 //!
-//! Backups are taken row by row: of the last transactions before it, a restored table may hold any
-//! half. The thread log decides. Whatever else is said of a thread is made anew from its log, and
-//! what the log never heard of goes; every inbox gets another generation, so that every client
-//! lists again. What is right already stays as it is, so that a repair which broke off, or ran
-//! once more than it had to, does no harm.
+//! DynamoDB backs a table up row by row, so a restored table may contain any half of the latest transactions. The
+//! thread log is the truth. Repair rebuilds every other row of a thread from its log, and deletes rows that no log
+//! accounts for. Every inbox gets a new generation, so that every client lists again. Repair leaves correct rows as
+//! they are. An interrupted or repeated repair therefore does no harm.
 //!
-//! Two walks over the table, in pages: the threads, and then what belongs to users, since the
-//! first makes rows of users. At no time is more in memory than a page and some threads' members
-//! and changes of membership.
+//! Repair scans the table twice, in pages: first the threads, then the rows of users. The order matters, because the
+//! first scan writes rows of users. Memory holds at most one page, and the members and membership changes of some
+//! threads.
 
 use std::{
     collections::BTreeMap,
@@ -103,8 +102,7 @@ enum Task {
 }
 
 impl Table {
-    /// Repairs the whole table, or with `dry` only says what it would do. Nobody may serve from it
-    /// meanwhile.
+    /// Repairs the whole table, or with `dry` only reports the changes. No process may serve from the table meanwhile.
     ///
     /// # Errors
     /// [`RepairError`]
@@ -170,15 +168,14 @@ fn of_the_rest(key: &Key) -> Option<Task> {
         Part::Outbox(thread) => Some(Task::Outbox(thread)),
         Part::User(user) => Some(Task::User(user)),
         Part::Sender(user) => Some(Task::Sender(user)),
-        // Clients list again, and so hear of every seen; queues, leases and edges are those of the
-        // table that this is a copy of.
+        // Clients list again, and so get every seen. The queues, leases and edges belong to the original table.
         Part::SeenOutbox | Part::Lease | Part::Queue | Part::Edge => Some(Task::Drop(key.clone())),
     }
 }
 
 impl Repair<'_> {
-    /// Does what `task` makes of each row. The rows of a partition come one behind the other, so
-    /// that each thread comes once; twice would do no harm.
+    /// Runs the task that `task` returns for each key. A scan returns the rows of a partition one after the other, so
+    /// each thread is repaired once. A second repair of a thread would do no harm.
     async fn walk(&self, task: fn(&Key) -> Option<Task>) -> Result<(), Error> {
         let (mut from, mut last) = (None, None);
         loop {

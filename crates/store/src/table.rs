@@ -64,8 +64,8 @@ impl Table {
         Ok(Self { client, name: name.into(), id, inbox_seconds, locks, recent_edges: RecentEdges::default() })
     }
 
-    /// Creates the table where nothing else does: in one process, and in tests. On AWS
-    /// `template.yaml` does. A table that exists already is left alone.
+    /// Creates the table for a deployment in one process, and for tests. On AWS, `template.yaml` creates the table. An
+    /// existing table is left unchanged.
     pub async fn create(config: Config, name: &str) -> Result<(), Error> {
         let client = Client::from_conf(config);
         let attribute = |n: &str| {
@@ -276,8 +276,8 @@ pub(crate) fn read_all<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Result<
     items.unwrap_or_default().into_iter().map(read_one).collect()
 }
 
-/// The rows of a query's items that can be read: one damaged row must not keep all that lie beside
-/// it from being served. Each that is passed over is an error in the log, to be counted there.
+/// The readable rows of a query. A damaged row must not block the rows beside it. Each skipped row is logged as an
+/// error, so that skipped rows can be counted in the log.
 pub(crate) fn read_good<T: DeserializeOwned>(items: Option<Vec<Item>>) -> Vec<T> {
     let good = |item| match read_one(item) {
         Ok(row) => Some(row),

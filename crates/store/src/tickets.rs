@@ -33,8 +33,7 @@ impl Table {
         self.put(&keys::ticket(id), &row).await
     }
 
-    /// Takes a ticket: of any number of takers, one gets it. None for one that is unknown, spent
-    /// or too old.
+    /// Redeems a ticket. Of concurrent calls, only one succeeds. None for a ticket that is unknown, used or expired.
     pub async fn take_ticket(&self, id: &TicketId, now: Timestamp) -> Result<Option<Ticket>, Error> {
         let key = keys::ticket(id);
         let deleted = self

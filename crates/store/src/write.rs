@@ -139,11 +139,11 @@ impl Table {
         self.decide(request, |attempt| self.write_once(request, thread, command, attempt)).await
     }
 
-    /// Attempts a write until it is decided.
+    /// Repeats attempts of a write until its result is final.
     ///
-    /// Before a rejection, the idempotency key is read again: an earlier attempt may have committed, and the reason of the
-    /// rejection (for example, the sender has left) may be later. The first attempt without a client's key has none before
-    /// it.
+    /// Before a rejection, the idempotency key is read again: an earlier attempt may have committed. The reason of the
+    /// rejection may be newer than that commit: for example, the sender has left meanwhile. The first attempt skips the
+    /// read if the client sent no key, because no earlier attempt exists.
     pub(crate) async fn decide<F>(
         &self,
         request: &WriteRequest,

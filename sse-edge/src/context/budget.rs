@@ -9,8 +9,8 @@ use super::lock::Lock;
 
 /// Calls of all workers together that are under way at once.
 const CALLS: usize = 64;
-/// Head checks under way at once, of a hundred users each at most. They are counted apart from the workers' calls:
-/// those grow in an outage, and then a head check is all that finds new events.
+/// Concurrent head checks, each of at most 100 users. They have a limit of their own, apart from the workers' calls.
+/// Workers' calls pile up in an outage, and then only head checks find new events.
 const CHECKS: usize = 16;
 
 /// What one edge may have under way.

@@ -147,7 +147,7 @@ impl Metrics {
         self.handle.render()
     }
 
-    /// Folds what the histogram has gathered; otherwise it grows until somebody reads it.
+    /// Folds the samples of the histogram, which otherwise grow until the next scrape.
     pub(crate) fn fold(&self) {
         self.handle.run_upkeep();
     }

@@ -26,7 +26,7 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// A stream on its socket.
 ///
-/// Only its lane locks `open`. A user's lock may be taken while it is held, never the other way round: waking takes only
+/// Only the lane of a connection locks `open`. Lock order: `open`, then a user's lock. Waking a connection takes only
 /// the lock of the lane's queue.
 pub(super) struct Connection<L> {
     lane: Arc<Lane<L>>,
@@ -39,8 +39,8 @@ pub(super) struct Connection<L> {
     open: Mutex<Option<State<L>>>,
 }
 
-/// Wakes a stream for what its peer does. So a socket is asked about its peer only after the peer did something: most wakes
-/// come from events.
+/// Wakes a stream for activity of its peer. A connection polls its socket for the peer only after this waker has fired,
+/// because most wake-ups come from events.
 struct Peer<L> {
     connection: Weak<Connection<L>>,
     stirred: AtomicBool,

@@ -19,9 +19,9 @@ use super::{
     write_buffer::WriteBuffer,
 };
 
-/// Streams served before other tasks on this thread have a turn: a write costs some microseconds, and the pings of many
-/// streams must not delay a message. Events that arrive meanwhile are part of the same write for the streams that are
-/// still in the queue.
+/// Streams served before the lane yields to other tasks of this thread. A write costs some microseconds, and the pings
+/// of many streams must not delay a message. Streams that are still in the queue write events that arrive meanwhile in
+/// the same write.
 const TURNS: usize = 16;
 
 /// The streams that one task serves.
@@ -96,7 +96,7 @@ impl<L: Transport> Lane<L> {
         }
     }
 
-    /// Waits for somebody to serve; false when there will never be anybody.
+    /// Waits for streams to serve. False once `stop` is cancelled and the last stream has ended.
     async fn next(
         &self,
         due: &mut Vec<Arc<Connection<L>>>,

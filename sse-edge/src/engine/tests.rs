@@ -1,5 +1,5 @@
-//! The engine against a model: streams that say something, are told to end, or are cut at any
-//! moment, on sockets that take any part of a write, or nothing, or break.
+//! Tests the engine against a model. The streams write, are asked to end, or are cut at any moment. Their sockets
+//! accept any part of a write, accept nothing, or break.
 
 use std::{
     sync::{Arc, Mutex},
@@ -164,7 +164,7 @@ async fn run(seed: u64) {
     for _ in 0..STEPS {
         run.step().await;
     }
-    // The end: who reads gets all, whoever does not is cut.
+    // At the end, a reading client gets every frame, and every other stream is cut.
     stop.cancel();
     for model in &run.models {
         let mut side = model.side();

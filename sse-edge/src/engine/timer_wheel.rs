@@ -20,8 +20,8 @@ pub(super) struct TimerWheel<L> {
     begin: Instant,
     /// The first tick that was not handled.
     tick: u64,
-    /// The streams that wait for a tick, at its place in the turn. A stream whose own mark is another tick waits for that
-    /// one instead.
+    /// The streams, each in the slot of its tick. An entry is void if the `armed` mark of its stream names the tick of
+    /// another slot: the stream waits for that tick instead.
     slots: Vec<Vec<Arc<Connection<L>>>>,
 }
 

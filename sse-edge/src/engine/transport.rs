@@ -74,8 +74,8 @@ impl Transport for StreamSocket {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Around tokio, whose record of the socket lies elsewhere in memory. If the socket takes nothing, tokio has to see
-        // that itself, or it would not wake.
+        // Bypasses tokio, whose record of the socket is elsewhere in memory. If the socket is full, tokio must observe
+        // that itself, or tokio would not wake the stream.
         match SockRef::from(&self.socket).send(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.try_write(bytes),
             sent => sent,

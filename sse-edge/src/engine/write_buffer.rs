@@ -13,8 +13,8 @@ pub(super) struct WriteBuffer {
     last: Option<(Frame, usize)>,
 }
 
-/// What a socket did not take: less than 4 KiB, and a frame. The lines of a frame are shared by all streams that show the
-/// event, so a slow reader costs little.
+/// The bytes that a socket did not accept: less than 4 KiB, and one frame. All streams that show an event share the
+/// lines of its frame, so a slow reader costs little.
 #[derive(Debug)]
 pub(super) struct Unwritten {
     bytes: Box<[u8]>,

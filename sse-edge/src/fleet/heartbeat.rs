@@ -47,7 +47,8 @@ pub(crate) async fn beat(cx: Arc<Context>, hub: Arc<Hub>) {
                     cx.failed("beat", &error);
                 }
                 failures += 1;
-                // The call may have taken effect, and each count takes effect once. Not so the first, which makes the row.
+                // The call may have taken effect, and each count takes effect once, so the next call uses the next
+                // count. Count 0 stays, because it creates the row.
                 count += u64::from(count > 0);
                 RETRY
             }

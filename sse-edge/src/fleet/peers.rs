@@ -1,5 +1,5 @@
-//! Which edges live, by this edge's own clock. An edge whose heartbeat has not moved for [`limits::BEAT_DEAD`] of
-//! observation is marked dead, and then holds no lease any more.
+//! The liveness of all edges, by this edge's own clock. An edge is marked dead after [`limits::BEAT_DEAD`] of
+//! observation without a new heartbeat. A dead edge holds no lease.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::context::{Context, lock::Lock};
 
-/// How much of a silence between two looks counts: while DynamoDB was away, no edge could beat.
+/// The longest time that counts between two observations: during an outage of DynamoDB, no edge can beat.
 const LOOK_MAX: Duration = limits::BEAT_PERIOD.saturating_mul(2);
 /// A dead edge's row that has not moved for this long is removed: an edge without a row counts as dead.
 const REMOVE_AFTER: Duration = Duration::from_mins(10);

@@ -35,8 +35,8 @@ use crate::{
     },
 };
 
-/// How much longer than asked a poll may take until it knows that there is nothing: a cursor above HEAD is believed after
-/// [`limits::GAP_PATIENCE`].
+/// Extra time of a poll beyond the requested wait, in order to be certain that no event exists. A cursor above HEAD is
+/// believed only after [`limits::GAP_PATIENCE`].
 const GRACE: Duration = limits::GAP_PATIENCE.saturating_add(Duration::from_secs(2));
 
 /// What a poll answers.

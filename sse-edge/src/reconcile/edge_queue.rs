@@ -62,8 +62,8 @@ impl EdgeQueue {
         Self { cx, hub, state: Mutex::default() }
     }
 
-    /// The queue, entered in the registry as `me`'s, and the queue before it if there was one. The queue is created and
-    /// received from at first need, and again when it is gone.
+    /// The queue, registered as `me`'s, and the former queue if there was one. The first call creates the queue and
+    /// starts its consumer. A later call does the same if the queue is gone.
     pub(crate) async fn get(&self, me: &BootId) -> Result<(Queue, Option<Former>), QueueError> {
         let state = &mut *self.state.lock().await;
         if let Some(open) = state.open.as_mut().filter(|open| open.consumer.is_running()) {

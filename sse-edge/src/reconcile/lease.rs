@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl Reconciler {
-    /// Takes or renews `user`'s lease as `me`, on the same queue as before wherever possible, and never two. `held` is the
-    /// queue of the lease that the edge knows of.
+    /// Takes or renews `user`'s lease as `me`, on the former queue wherever possible, and never on two queues. `held`
+    /// is the queue of the lease that the edge knows of.
     pub(super) async fn take_lease(
         &self,
         user: &UserId,
@@ -29,7 +29,8 @@ impl Reconciler {
                 self.take_users_queue(user, me).await
             }
             Topology::PerEdge => {
-                // Before the permit: a worker that waits for the queue keeps no other worker from a call.
+                // Comes before the permit, so that workers that wait for the queue do not block the calls of other
+                // workers.
                 let (queue, former) = self.edge_queue.get(me).await?;
                 let _permit = self.cx.budget.calls.acquire().await;
                 let (table, until) = (&self.cx.table, self.cx.clock.now() + limits::LEASE_LIFE);

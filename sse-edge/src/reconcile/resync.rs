@@ -44,8 +44,8 @@ struct Resync {
     hub: Arc<Hub>,
 }
 
-/// Users whose head checks are under way. Dropping it ends the checks: whatever becomes of their task, the users are
-/// checked again.
+/// Users with a head check in progress. Dropping the value ends the checks. So the users are checked again, even if the
+/// task panics or is cancelled.
 struct Checking(Vec<Arc<User>>);
 
 impl Drop for Checking {

@@ -91,7 +91,7 @@ impl Worker<'_> {
         let queue = match self.deps.take_lease(&self.user.id, &me, held.as_ref()).await {
             Ok(queue) => queue,
             Err(error) => {
-                // While throttled, the streams do with head checks: that is what the throttle is for.
+                // While queue creation is throttled, streams rely on head checks alone, as the throttle intends.
                 let in_doubt = !matches!(error, QueueError::Throttled);
                 if in_doubt {
                     cx.failed("take a lease", &error);
@@ -182,7 +182,7 @@ impl Worker<'_> {
             }
         }
         let mut gap = known.unwrap_or(Gap::since(now));
-        let until = gap.read_again_at(now);
+        let until = gap.read_again_at(Instant::now());
         self.gap = Some((after, gap));
         sleep_until(until).await;
     }

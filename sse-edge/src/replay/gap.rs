@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The first pause before the inbox is read again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// A next event that reads do not find. It may be late; it is believed missing once it has been looked for during
+/// A missing next event. The event may only be late. It is believed lost after reads have missed it for
 /// [`limits::GAP_PATIENCE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gap {
@@ -23,13 +23,13 @@ impl Gap {
         Self { since: now, pause: Duration::ZERO }
     }
 
-    /// The patience begins anew, for a read that failed says nothing of the inbox. The pauses go on growing.
+    /// Restarts the patience, because a failed read proves nothing about the inbox. The pauses keep growing.
     pub(crate) fn restarted(self, now: Instant) -> Self {
         Self { since: now, ..self }
     }
 
-    /// Whether a read that was asked for at this time is proof. An answer may be under way for seconds, and tells how
-    /// the inbox was before them.
+    /// Whether a read that started at this time proves the loss. A response may take seconds, and then shows the inbox
+    /// as it was before.
     pub(crate) fn is_believed(self, asked_at: Instant) -> bool {
         asked_at >= self.since + limits::GAP_PATIENCE
     }

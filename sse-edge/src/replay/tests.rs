@@ -1,4 +1,4 @@
-//! The machine alone, then the machine against an inbox, a ring and a clock that do as they like.
+//! Tests the replay alone, then against an inbox, a ring and a clock with arbitrary behaviour.
 
 use domain::cursor::Gen;
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
 //! A task that receives from one queue.
 //!
-//! It receives all the time, but only while the edge's heartbeat is confirmed: otherwise another edge may need the
-//! messages. It acknowledges messages on receipt, and acknowledgements run beside the next receives. A consumer that was
-//! stopped has aborted its receive, and acknowledges nothing any more.
+//! The consumer receives continuously, but only while the edge's heartbeat is confirmed: otherwise another edge may
+//! need the messages. The consumer acknowledges messages on receipt, concurrently with the next receives. Stopping a
+//! consumer aborts its receive, and no acknowledgement follows.
 
 use std::{pin::pin, sync::Arc, thread, time::Duration};
 

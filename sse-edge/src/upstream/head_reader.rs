@@ -1,5 +1,5 @@
-//! Reads of HEAD, many in one call: thousands of streams that come back at once each need their user's, and a call for
-//! each would cost several times what its stream costs.
+//! Reads many HEADs in one call. Thousands of streams may reconnect at once, and each needs its user's HEAD. A call for
+//! each stream would cost several times as much as the stream.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -16,8 +16,8 @@ use crate::context::Context;
 pub(crate) const BATCH: usize = 100;
 /// Reads under way at once, so that a read that hangs delays only the requests in it.
 const READS: usize = 8;
-/// How long a request that arrives during a read waits for the end of that read, to share the next one: longer than
-/// DynamoDB takes, and nothing to a client that connects.
+/// How long a request waits for the read in progress, in order to share the next read. The limit exceeds a usual read
+/// of DynamoDB, and a connecting client does not notice it.
 const GATHER: Duration = Duration::from_millis(10);
 /// Requests that wait for a read; further ones wait for room.
 const WAITING: usize = 1_024;

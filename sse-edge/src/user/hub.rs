@@ -115,7 +115,8 @@ impl Hub {
         self.removed.notify_waiters();
     }
 
-    /// The users of these names who are here, each at its place: an envelope may name 500.
+    /// The users of these names, in the same order, none for a user that the hub does not have. An envelope may name
+    /// 500 users.
     pub(crate) fn get_each<'a>(&self, users: impl Iterator<Item = &'a str>) -> Vec<Option<Arc<User>>> {
         let known = self.users();
         users.map(|user| known.get(user).map(|registered| registered.user.clone())).collect()
@@ -124,7 +125,7 @@ impl Hub {
     /// Adds work for a user, and has its worker started if it has none.
     pub(crate) fn request(&self, user: &Arc<User>, work: Work) {
         if user.request(work) {
-            // Nobody receives once the edge has stopped, and then no work is done any more.
+            // The send fails only after the edge has stopped, and then no work is done any more.
             let _ = self.waiting.send(user.clone());
         }
     }
@@ -134,10 +135,10 @@ impl Hub {
         self.all().iter().for_each(|user| user.schedule().check_from(now));
     }
 
-    /// Asks every user what it needs, except where the last answer still holds.
+    /// Asks every user for due work, unless the cached result still holds.
     ///
-    /// The users are visited in groups, so that other tasks have a turn in between. The visit goes from the end, where new
-    /// users are added and from where the place of a removed one is filled: it passes over no user that stays.
+    /// The visit yields between groups of users, so that other tasks can run. It goes backwards: new users are added at
+    /// the end, and the last user fills the place of a removed one. So the visit skips no user that stays.
     pub(crate) async fn visit(&self, now: Instant, mut due: impl FnMut(&User) -> Due) -> Visit {
         let (mut visit, mut end) = (Visit::default(), usize::MAX);
         loop {
@@ -159,9 +160,9 @@ impl Hub {
         }
     }
 
-    /// Forgets the answers of users whose schedule has changed since.
+    /// Forgets the answers of some users whose schedule has changed since. All of them have their turn in one visit.
     fn forget_answers(&self, users: &mut IndexMap<UserId, Registered>) {
-        for user in self.changed.drain() {
+        for user in self.changed.drain(VISITED_AT_ONCE) {
             if let Some(registered) = users.get_mut(&user) {
                 registered.user.unlisted();
                 registered.visited = None;

@@ -205,7 +205,8 @@ impl User {
         held.receiving.is_running().then(|| held.queue.clone())
     }
 
-    /// Notes a lease; returns the one that it replaces. `counts` says, under the lock, whether the lease still counts.
+    /// Records a lease, and returns the lease to stop: the replaced one, or `held` itself if `counts` is false.
+    /// `counts` says, under the lock, whether `held` is still valid.
     pub(crate) fn lease_taken(
         &self,
         held: Held,
@@ -216,8 +217,8 @@ impl User {
         if counts() { state.schedule.lease_taken(held, now) } else { Some(held) }
     }
 
-    /// Takes the lease out to give it back, and the ring with it: a stream that opens from now on waits for a new
-    /// lease. Returns too whether the table may have another lease. None if a stream has opened already.
+    /// Removes the lease and the ring, so that the worker can release the lease. A stream that opens afterwards waits
+    /// for a new lease. Also returns whether the table may have another lease. None if a stream has opened already.
     pub(crate) fn release_lease(&self) -> Option<(Option<Held>, bool)> {
         let mut state = self.state();
         if !state.streams.is_empty() {

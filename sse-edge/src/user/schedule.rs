@@ -1,5 +1,5 @@
-//! When a user needs something as time goes by. The hub keeps the answer until the schedule changes, and a schedule that
-//! changes lists its user by itself: so the hub's answer cannot be stale.
+//! The timers of a user. The hub caches the result until the schedule changes. A changed schedule adds its user to a
+//! list, so the hub's cache cannot be stale.
 
 use std::{
     mem::{replace, take},
@@ -71,7 +71,7 @@ impl Schedule {
             lease: LeaseState::new(now),
             worker: WorkerState::Idle,
             streams: Streams::Closed { since: now },
-            check_at: now + UNLEASED_CHECK,
+            check_at: now + limits::FIRST_CHECK,
             checking: false,
         }
     }
@@ -104,7 +104,7 @@ impl Schedule {
         // There was no stream to check for until now.
         self.streams = Streams::Open { checked_at: now };
         if !self.lease.is_confirmed() {
-            self.check_from(now + UNLEASED_CHECK);
+            self.check_from(now + limits::FIRST_CHECK);
         }
     }
 
@@ -141,16 +141,12 @@ impl Schedule {
         self.change_lease(Instant::now(), LeaseState::unconfirm);
     }
 
-    /// Without a confirmed lease no writer tells this edge anything, so HEAD is checked soon. A writer that looked for
-    /// leases just before one was taken does not tell either, so HEAD is checked once more then.
+    /// Without a confirmed lease, writers post nothing to this edge, so HEAD is checked soon. A writer that read the
+    /// leases just before one was taken does not post either. So HEAD is checked once more after a lease is taken.
     fn change_lease<T>(&mut self, now: Instant, change: impl FnOnce(&mut LeaseState) -> T) -> T {
-        let was_confirmed = self.lease.is_confirmed();
         let changed = change(&mut self.lease);
-        match (was_confirmed, self.lease.is_confirmed()) {
-            (false, true) => self.check_at = now + limits::FIRST_CHECK,
-            (true, true) => self.check_from(now + limits::FIRST_CHECK),
-            (_, false) => self.check_from(now + UNLEASED_CHECK),
-        }
+        let wait = if self.lease.is_confirmed() { limits::FIRST_CHECK } else { UNLEASED_CHECK };
+        self.check_from(now + wait);
         changed
     }
 
@@ -193,7 +189,7 @@ impl<T> Watched<T> {
 
     /// Whether the value may have changed since this was last asked, and its user is not on the list yet.
     pub(super) fn is_to_be_listed(&mut self) -> bool {
-        take(&mut self.changed) && !replace(&mut self.is_listed, true)
+        self.changed && take(&mut self.changed) && !replace(&mut self.is_listed, true)
     }
 }
 
@@ -222,9 +218,11 @@ impl ChangedUsers {
         self.0.lock().push(user);
     }
 
-    /// Takes all users off the list; [`User::unlisted`] is to be called for each.
-    pub(super) fn drain(&self) -> Vec<UserId> {
-        take(&mut *self.0.lock())
+    /// Takes up to `most` users off the list; [`User::unlisted`] is to be called for each.
+    pub(super) fn drain(&self, most: usize) -> Vec<UserId> {
+        let mut listed = self.0.lock();
+        let rest = listed.len().saturating_sub(most);
+        listed.split_off(rest)
     }
 }
 

@@ -19,7 +19,8 @@ const CUT: u8 = u8::MAX;
 #[derive(Debug)]
 pub(crate) struct StreamHandle {
     waker: AtomicWaker,
-    /// Whether events wake the stream. They do not while its socket takes nothing: it looks for them once that does.
+    /// Whether events wake the stream. A stream with a full socket is not woken: it looks for events once the socket
+    /// accepts bytes again.
     wants_events: AtomicBool,
     /// `OPEN`, `CUT`, or 1 + the discriminant of a reason.
     end: AtomicU8,

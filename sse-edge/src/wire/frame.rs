@@ -114,7 +114,8 @@ impl Frame {
 
     /// Its text, for a writer that makes the chunks itself.
     pub(crate) fn text(&self) -> Bytes {
-        let mut out = Vec::new();
+        let lines = if let Content::Event(event) = &self.content { event.lines().len() } else { 0 };
+        let mut out = Vec::with_capacity(lines + 128);
         self.write(&mut out);
         out.into()
     }

@@ -26,21 +26,22 @@ pub struct Told {
     pub user: UserId,
     /// Where their inbox ends.
     pub cursor: Cursor,
-    /// Whether the event in hand is the one at `cursor`; if not, the inbox has to be read.
+    /// Whether the delivered event is the one at `cursor`. If not, the edge must read the inbox.
     pub exact: bool,
-    /// The tseq at which they left the thread, if all that they are to be told is in their inbox.
+    /// The tseq of the member's leaving, if the inbox contains every entry up to it.
     pub left: Option<u64>,
 }
 
 impl Table {
-    /// Makes sure that the log of `thread` up to `goal` is in the inbox of `user`, a member since `joined`. It appends
-    /// whatever an earlier, crashed or slower delivery has left out. `fresh` is the entry at `goal` if the caller has it.
+    /// Appends the log of `thread` up to `goal` to the inbox of `user`, a member since `joined`. The append includes
+    /// entries that an earlier delivery has left out because it crashed or is slower. `fresh` is the entry at `goal` if
+    /// the caller has it.
     ///
-    /// A delivery that has to read the log appends everything that is there, beyond `goal` too: where many write to one
-    /// inbox, one transaction does the work of those that lost against it.
+    /// A delivery that reads the log also appends the entries after `goal`. So with many writers to one inbox, one
+    /// transaction does the work of the writers that lost the race.
     ///
     /// # Errors
-    /// [`Error::Contended`] where the user's inbox grows too fast, or the view of this membership is not visible yet: the
+    /// [`Error::Contended`] if the inbox changes too often, or if the view of this membership is not visible yet. The
     /// outbox row stays. No view is ever deleted, except by a repair.
     pub async fn deliver(
         &self,
@@ -53,7 +54,8 @@ impl Table {
         let _lock = self.locks.of(user).await;
         loop {
             let append = |attempt: Attempt| {
-                // The first attempt trusts the entry it was given; one that has lost a race reads what others have added.
+                // The first attempt uses `fresh`. After a lost race, an attempt reads the entries that other writers
+                // have added.
                 let fresh = fresh.filter(|_| attempt.number == 0);
                 self.deliver_some((user, joined), thread, goal, fresh, now)
             };

@@ -45,8 +45,8 @@ impl Table {
 
     /// The first of `users` who has [`limits::USER_THREADS`], if one has.
     ///
-    /// Counted on rows that may be a moment old, and nothing keeps two writers from counting at
-    /// once: a user may end up with a few more. Their list then shows the latest.
+    /// The count is eventually consistent, and two writers may count concurrently. So a user may exceed the limit by a
+    /// few threads. The user's list then shows the latest ones.
     pub(crate) async fn full_user(&self, users: &[UserId]) -> Result<Option<UserId>, Error> {
         let counts = try_join_all(users.iter().map(|user| self.count_views(user))).await?;
         let full = users.iter().zip(counts).find(|(_, count)| *count >= limits::USER_THREADS);
@@ -142,8 +142,8 @@ impl ViewRow {
         if self.left.is_none() {
             condition.push_str(" AND attribute_not_exists(left_at)");
         }
-        // A message implies seen by its author, computed from the view as read: seen must not go
-        // back when the author's other device has marked more in between.
+        // A message counts as seen by its author, and the new value is computed from the view as read. The condition
+        // keeps seen from going back if another device of the author has marked more meanwhile.
         if next.seen != self.seen {
             update.push_str(", seen = :seen");
             if !mistake!(SeenTakenBack) {

@@ -77,7 +77,7 @@ impl Table {
         held(marked)
     }
 
-    /// All edges as they were at most [`limits::EDGES_LATELY`] ago. All who ask meanwhile share one read: they lie in one
+    /// All edges, at most [`limits::EDGES_LATELY`] old. Concurrent callers share one read, because all edges are in one
     /// partition, which serves 3,000 reads a second (DynamoDB developer guide, "Partitions").
     pub async fn edges_lately(&self) -> Result<Arc<[EdgeRow]>, Error> {
         let came_at = Instant::now();
@@ -85,7 +85,8 @@ impl Table {
         if let Some((_, edges)) = last.edges.as_ref().filter(|(at, _)| at.elapsed() < limits::EDGES_LATELY) {
             return Ok(edges.clone());
         }
-        // Who has waited for a read that failed does not make another: all would, one after the other.
+        // A caller that waited for a failed read fails too. Otherwise all waiting callers would read, one after the
+        // other.
         if last.failed_at.is_some_and(|failed_at| failed_at >= came_at) {
             return Err(Error::Unavailable("the edges could not be read".into()));
         }

@@ -1,5 +1,5 @@
-//! A thread's log made whole: without a hole, each message as the entries about it leave it, and
-//! each entry's idempotency key known.
+//! Repairs the log of a thread. Fills its gaps, applies its entries to the messages they refer to, and restores the
+//! idempotency keys of its entries.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -91,7 +91,8 @@ impl Repair<'_> {
             if let Body::Message(said) = &entry.body
                 && said.changed.is_some_and(|changed| changed > tail)
             {
-                // By an entry that is lost: another one gets its tseq, and is not in it.
+                // A lost entry after `tail` changed the message. A later write will get the same tseq, and the message
+                // does not contain that write.
                 let said = MessageContent { changed: Some(tail), ..said.clone() };
                 self.replace(&own, row, EntryRow { body: json(&Body::Message(said)), ..row.clone() }).await?;
             }
@@ -99,8 +100,9 @@ impl Repair<'_> {
             let Some(target) = targets.get_mut(&key).and_then(Option::as_mut) else { continue };
             let Some(next) = said(thread, target)?.and_then(|said| after(&said, entry)) else { continue };
             if matches!(entry.body, Body::Edit { .. }) {
-                // Its text is lost, so that it was never done: whoever sends it again does it then.
-                // This comes first: a repair that breaks off here finds the message as it was.
+                // The text of the edit is lost. Without the idempotency key, a retry of the request writes the edit
+                // again. The key is removed first: if the repair breaks off here, the next run finds the message
+                // unchanged.
                 self.replace(&own, row, EntryRow { key: None, request: None, ..row.clone() }).await?;
             }
             let next = EntryRow { body: json(&Body::Message(next)), ..target.clone() };
@@ -147,9 +149,9 @@ impl Repair<'_> {
     }
 }
 
-/// What stands in for the entries `next ..` in front of `row`. What was lost is lost; but an inbox
-/// that waits for the next entry would wait for ever. As many messages as the numbers say, deleted;
-/// then entries that say nothing: the deletion of what never was a message.
+/// The entries that fill the gap from `next` up to `row`. The lost content cannot be restored, but without fillers
+/// every inbox would wait for the next entry for ever. First come deleted messages, as many as the message numbers
+/// require. Then come deletions of entries that never were messages, which have no effect.
 fn fillers(thread: &ThreadId, (next, number): (u64, u64), row: EntryRow) -> Result<Vec<EntryRow>, Error> {
     if next == row.tseq {
         return Ok(Vec::new());

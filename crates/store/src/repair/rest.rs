@@ -1,5 +1,4 @@
-//! What belongs to users: views, the head of the inbox, idempotency keys; and what a thread that
-//! never was left in the outbox.
+//! Repairs the rows of users: views, HEAD and idempotency keys. Also deletes the outbox rows of threads without a log.
 
 use std::collections::BTreeSet;
 
@@ -34,13 +33,14 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Repairs what a user has: no view of a thread that never had them, and a head of the inbox
-    /// that is past all of its events, in another generation.
+    /// Repairs the rows of a user. Deletes the views of threads that the user never joined. Gives HEAD a new
+    /// generation, and a seq that is not below the last event.
     pub(super) async fn user(&self, user: &UserId) -> Result<(), Error> {
         let (mut from, mut views) = (None, 0);
         loop {
             let (items, next) = self.page(keys::user_pk(user), keys::VIEWS, from).await?;
-            // Those that cannot be read are of threads that cannot, and that has been told.
+            // A view is unreadable here only if its thread could not be repaired, and the first scan has reported that
+            // thread.
             let page = items.into_iter().filter_map(|(key, item)| Some((read(&key, item).ok()?, key)));
             let page: Vec<(ViewRow, Key)> = page.collect();
             let joined = page.iter().map(|(view, _)| keys::entry(&view.thread, view.joined));
@@ -95,8 +95,8 @@ impl Repair<'_> {
         Ok(seq.unwrap_or_default())
     }
 
-    /// Deletes the idempotency keys of `sender` whose entries are lost: the request is to be done
-    /// when it comes again. Those that had nothing to write have lost nothing.
+    /// Deletes the idempotency keys of `sender` whose entries are lost, so that a retry of the request commits again.
+    /// The key of a write without an entry stays.
     pub(super) async fn sender(&self, sender: &UserId) -> Result<(), Error> {
         let mut from = None;
         loop {

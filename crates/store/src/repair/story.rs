@@ -1,4 +1,4 @@
-//! What a thread's log says of the thread, and of who belonged to it when.
+//! The history of a thread according to its log: the titles, and the membership of each user.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(super) struct Story {
     titles: Vec<(u64, Option<String>)>,
     /// Who came (or went) when.
     moves: Vec<(u64, UserId, bool)>,
-    /// Everybody who ever was a member, as they are now.
+    /// Every past and present member, with the latest membership.
     pub(super) standings: BTreeMap<UserId, Standing>,
 }
 

@@ -1,4 +1,4 @@
-//! What is said of a thread beside its log, made anew from it.
+//! Rebuilds the other rows of a thread from its log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +68,7 @@ impl Repair<'_> {
         self.owe(thread, tail, owes).await
     }
 
-    /// The member list: who has left is on it until they have been told.
+    /// Repairs the row of one member. A leaver keeps the row until the leaver's inbox contains the leaving.
     async fn list(
         &self,
         thread: &ThreadId,
@@ -93,9 +93,8 @@ impl Repair<'_> {
         if self.table.get::<ThreadRow>(&key).await?.is_some() { self.delete(&key).await } else { Ok(()) }
     }
 
-    /// The outbox row. Its goal is the tail, whatever it was: with more than that it would never be
-    /// finished. A thread of which everybody has been told needs none, and a table full of such
-    /// threads no sweep.
+    /// Repairs the outbox row. Its goal becomes the tail, because a higher goal could never be reached. A thread whose
+    /// members all have every entry needs no row. So a table full of such threads needs no sweep.
     async fn owe(&self, thread: &ThreadId, tail: u64, owes: bool) -> Result<(), Error> {
         let key = keys::outbox(thread);
         let was: Option<OutboxRow> = self.table.get(&key).await?;
@@ -126,8 +125,8 @@ impl Repair<'_> {
     }
 }
 
-/// How far a member's inbox may count as having got: no further than the log or, for one who has
-/// left, than their leaving. The view of an earlier membership counts as none.
+/// The repaired `fan` of a view: at most the tail or, for a leaver, the tseq of the leaving. The view of an earlier
+/// membership counts as absent.
 fn fan(standing: &Standing, was: Option<&ViewRow>, tail: u64) -> u64 {
     let (before, end) = (standing.joined - 1, standing.left.unwrap_or(tail));
     was.filter(|was| was.joined >= standing.joined).map_or(before, |was| was.fan.clamp(before, end))
@@ -151,7 +150,7 @@ fn view(
         joined: standing.joined,
         left: standing.left,
         fan: then.tseq,
-        // Whoever joins has, to begin with, read all; nobody has read more than there is.
+        // A new member starts with every message seen. Seen never exceeds the number of messages.
         seen: was.map_or(then.number, |was| was.seen.min(then.number)),
         number: then.number,
         activity: message.map_or(standing.joined_at.as_millisecond(), |(_, at)| at),

@@ -10,7 +10,7 @@ use domain::failure::{Failed, Failure};
 /// What a failure was caused by.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// A failed operation on the table. Lost races are values, not errors.
+/// A failed operation on the table. A conflict is not one: `retry.rs` repeats the attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// DynamoDB cannot be reached or failed: come back soon. A write may have happened.
@@ -19,11 +19,11 @@ pub enum Error {
     /// DynamoDB asks for fewer calls: come back later. A write may have happened.
     #[error("the table throttles")]
     Throttled(#[source] Cause),
-    /// Others were faster on every try: come back soon. Nothing was written.
+    /// Every attempt lost the race to another writer: retry soon. Nothing was written.
     #[error("too many writers at once")]
     Contended,
-    /// DynamoDB does not take the request, and would not take it another time: a right or the table is missing, or
-    /// the request is wrong. A person has to look.
+    /// DynamoDB rejects the request, and would reject a retry: a permission or the table is missing, or the request is
+    /// wrong. An operator must act.
     #[error("the table refuses the request")]
     Refused(#[source] Cause),
     /// A row is not what this version writes: a person has to look.

@@ -122,8 +122,8 @@ pub fn member(thread: &ThreadId, user: &UserId) -> Key {
     key(thread_pk(thread), format!("{MEMBERS}{user}"))
 }
 
-/// The sort keys of a thread's members after `after`, or of all: from, to. The first character
-/// that no user id has is below, the last one above all that they have.
+/// The range of sort keys of a thread's members, after `after` or from the first. `!` sorts below every character of a
+/// user id, and `\u{7f}` above.
 pub fn members_after(after: Option<&UserId>) -> (String, String) {
     let from = after.map_or_else(|| MEMBERS.into(), |user| format!("{MEMBERS}{user}!"));
     (from, format!("{MEMBERS}\u{7f}"))

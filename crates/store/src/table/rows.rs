@@ -56,9 +56,9 @@ pub struct EntryRow {
     /// `domain::event::Body` as JSON; the only copy of what was said. An edit or a deletion
     /// overwrites it in the transaction that logs them.
     pub body: String,
-    /// The idempotency key that its author wrote it with: with `request` it is all that the key's
-    /// own row says, so that one can be told from the other where a restore has only half of them.
-    /// None where a repetition is known otherwise.
+    /// The idempotency key of the write. With `request` it duplicates the content of the key's own row. So after a
+    /// restore with only one of the two rows, a repair can write or delete the key's row. None if a retry is recognised
+    /// in another way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<IdempotencyKey>,
     /// Hash of the request that used the key.

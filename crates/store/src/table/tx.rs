@@ -103,9 +103,9 @@ impl<'a> Tx<'a> {
     /// retries, so a retry after a lost answer does not write twice (valid for ten minutes).
     ///
     /// # Errors
-    /// [`Stop::Conflict`]: nothing has happened, since another writer was faster. Which condition failed does not matter:
-    /// the next attempt reads everything anew. [`Stop::Indeterminate`]: the transaction may have happened.
-    /// [`Stop::Failed`]: it has not.
+    /// [`Stop::Conflict`]: the transaction did not commit, because another writer was faster. Which condition failed
+    /// does not matter: the next attempt reads everything again. [`Stop::Indeterminate`]: the transaction may have
+    /// committed. [`Stop::Failed`]: the transaction did not commit.
     pub(crate) async fn commit(self) -> Result<(), Stop> {
         let sent = self.table.client.transact_write_items().set_transact_items(Some(self.items)).send().await;
         let Err(error) = sent else { return Ok(()) };

@@ -61,8 +61,8 @@ impl Table {
         Ok(tx)
     }
 
-    /// Ends a write that has nothing to log. A client's key is noted all the same: if the answer is lost and the request
-    /// comes again, it must not undo what other members have done since.
+    /// Completes a write that has nothing to log, and still stores the key of a client. After a lost response the
+    /// client retries, and the retry must not undo later changes of other members.
     pub(crate) async fn unchanged(
         &self,
         request: &WriteRequest,

@@ -47,8 +47,7 @@ impl Table {
     ) -> Result<MemberPage, Error> {
         let (from, to) = keys::members_after(after);
         let (mut items, mut start) = (Vec::new(), None);
-        // A page may be short, and is the last one only if it says so: whoever is passed over here
-        // would never be told.
+        // A short page is the last one only if DynamoDB says so. A member skipped here would never get the entry.
         while items.len() <= limit {
             let found = self
                 .client
@@ -95,12 +94,11 @@ impl Table {
         Ok(row.is_some_and(|row| row.left.is_none()))
     }
 
-    /// Whether `user` is a member as of `tail`, the last entry of the thread as it was just read.
+    /// Whether `user` is a member as of `tail`, the last entry of the thread as just read.
     ///
-    /// The items of a transaction become visible one by one, so the member row may lag behind the
-    /// very entry that changed it; then the entry counts. A transaction on top of `tail` commits
-    /// only if nothing has followed it, a leaving included: a condition on the member row, two
-    /// more write units with every message, would add nothing.
+    /// The items of a transaction become visible one by one. So the member row may lag behind the entry that changed
+    /// it, and then the entry decides. A transaction on top of `tail` commits only if no entry has followed, a leaving
+    /// included. A condition on the member row would add two write units to every message, and no safety.
     pub(crate) async fn is_member_at(&self, tail: &Entry, user: &UserId) -> Result<bool, Error> {
         match &tail.body {
             Body::Member { user: changed, change } if changed == user => Ok(*change == Change::Added),
@@ -133,13 +131,14 @@ impl Table {
         if current.count() >= limits::THREAD_MEMBERS {
             return Err(Rejection::ThreadFull.into());
         }
-        // At a later attempt the user may be full by an earlier one.
+        // A later attempt skips this check, because an earlier attempt may have committed and reached the limit.
         if attempt.number == 0
             && let Some(full) = self.full_user(std::slice::from_ref(user)).await?
         {
             return Err(Rejection::UserFull(full).into());
         }
-        // Re-adding first completes the old delivery: its end is in the view that is replaced.
+        // Re-adding first completes the old delivery, because the new view replaces the row with the last tseq of that
+        // delivery.
         let old = self.view(user, thread).await?;
         if let Some(left) = old.as_ref().and_then(|view| view.left)
             && !mistake!(RejoinerNotTold)
@@ -149,7 +148,7 @@ impl Table {
         let entry = next(request, &before.tail, user, Change::Added);
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
-        // A member who joins after a new title is never told of it: the view has to begin with it.
+        // A new member gets no event for an earlier title, so the view must start with the current one.
         let (titled, title) = match &before.thread.title {
             Some(title) => ("title = :title", vec![(":title", s(title.as_str()))]),
             None => ("attribute_not_exists(title)", Vec::new()),

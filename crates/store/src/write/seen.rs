@@ -91,7 +91,8 @@ impl Table {
         Ok(whole.map_or(Marked::Committed(seen.clone()), |told| Marked::Whole(seen, told)))
     }
 
-    /// Adds seen to both inboxes of a direct thread; nothing, where one has not begun yet.
+    /// Adds seen to both inboxes of a direct thread. Returns none, and adds nothing, if one of the inboxes has no HEAD
+    /// yet.
     async fn seen_whole(
         &self,
         tx: &mut Tx<'_>,
