@@ -27,8 +27,8 @@ FILTERS = of_type(ALARMS, "AWS::Logs::MetricFilter")
 # Log lines that no machine acts on, with the sources that write them.
 UNREADABLE = {
     "store.corrupt_rows": "crates/store/src/table.rs",
-    "fanout.bad_jobs": "crates/fanout/src/work.rs",
-    "fanout.bad_records": "crates/fanout/src/event.rs",
+    "fanout.bad_jobs": "crates/fanout/src/worker.rs",
+    "fanout.bad_records": "crates/fanout/src/lambda.rs",
 }
 
 
@@ -92,7 +92,7 @@ class Alarms(unittest.TestCase):
         self.assertEqual(ours | {scaling["CustomizedMetricSpecification"]["MetricName"]}, measured)
 
     def test_measures_are_made_of_lines_that_the_programs_write(self):
-        written = read("sse-edge/src/reconcile/resync.rs") + read("crates/fanout/src/event.rs")
+        written = read("sse-edge/src/reconcile/resync.rs") + read("crates/fanout/src/lambda.rs")
         for name, each in FILTERS.items():
             field = transformation(each)["MetricValue"]
             if field == "1":

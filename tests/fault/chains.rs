@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fanout::work::RECEIVES;
+use fanout::worker::RECEIVES;
 use futures_util::future::select_all;
 use server::clock::Clock;
 use sse_edge::config::Topology;

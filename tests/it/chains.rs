@@ -8,7 +8,7 @@ use domain::{
     job::Job,
     limits,
 };
-use fanout::{drive::Fanout, event::Failures};
+use fanout::{deliver::Fanout, lambda::Failures};
 use queue::queues::Received;
 use serde_json::{Value, json};
 use server::clock::Clock;

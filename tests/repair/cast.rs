@@ -5,7 +5,7 @@ use domain::{
     content::ReactionState,
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
 };
-use fanout::drive::Fanout;
+use fanout::deliver::Fanout;
 use server::clock::Clock;
 use store::{
     table::Table,
@@ -118,7 +118,7 @@ impl Cast {
             }
             Act::Fan(who) => {
                 let tail = table.tail(thread).await?.unwrap().tseq;
-                table.deliver((&self.user(who), 0), thread, tail, None, now).await?;
+                table.deliver_to_inbox((&self.user(who), 0), thread, tail, None, now).await?;
                 return Ok(());
             }
             Act::FanSeen(number) => {

@@ -12,7 +12,7 @@ use api::{router::router, state::ApiState};
 use aws_config::SdkConfig;
 use axum::Router;
 use domain::{ids::UserId, limits};
-use fanout::drive::Fanout;
+use fanout::deliver::Fanout;
 use queue::queues::Queues;
 use runnel::emulators::Emulators;
 use server::{

@@ -4,7 +4,7 @@ use std::{env, process::ExitCode};
 
 use api::{router::router, state::ApiState};
 use clap::Parser;
-use fanout::{config::StoreArgs, drive::Fanout};
+use fanout::{config::StoreArgs, deliver::Fanout};
 use queue::queues::Queues;
 use server::{
     auth::{AuthConfig, Verifier},

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use domain::limits;
-use fanout::{config::StoreArgs, drive::Fanout};
+use fanout::{config::StoreArgs, deliver::Fanout};
 use lambda_runtime::{LambdaEvent, service_fn};
 use queue::queues::Queues;
 use serde_json::Value;

@@ -1,22 +1,19 @@
-//! The OpenAPI document of both sides, made from the types that the handlers use.
-//!
-//! Every route has a function here that is never called and only carries its description, so that
-//! the handlers stay readable; `tests/it/openapi.rs` compares both. `docs/openapi.json` is what
-//! [`document`] says: a test fails while it is not, and names the command that writes it.
+//! The OpenAPI document of both sides, except the routes of the API: those describe themselves (`routes`), and
+//! `router.rs` puts all together. `docs/openapi.json` is the document: a test fails while it is not, and names the
+//! command that writes it.
 
-mod common;
-mod live;
-mod members;
-mod messages;
-mod service;
-mod session;
 mod stream;
-mod threads;
 
-use common::{ProblemAnswer, Shared};
 use domain::ids::Emoji;
 use server::problem::Problem;
-use utoipa::OpenApi as _;
+use utoipa::{
+    ToResponse,
+    openapi::{
+        OpenApi, Ref, RefOr,
+        path::Operation,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -24,38 +21,46 @@ use utoipa::OpenApi as _;
         title = "Runnel",
         description = "Chat over `EventSource` and ordinary HTTPS requests. Events and guarantees: docs/WIRE.md.",
     ),
-    paths(
-        threads::create, threads::list, threads::read, threads::rename,
-        members::add, members::remove,
-        messages::send, messages::list, messages::edit, messages::delete,
-        messages::react, messages::unreact,
-        live::typing, live::seen, live::presence,
-        session::create, session::delete, session::ticket,
-        stream::events, stream::poll,
-        service::health, service::openapi,
-    ),
-    components(responses(ProblemAnswer), schemas(Problem, Emoji)),
-    modifiers(&Shared),
+    paths(stream::events, stream::poll),
+    components(responses(ProblemAnswer), schemas(Problem, Emoji))
 )]
 struct Document;
 
-/// The document.
-pub fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+/// The document without the routes of the API.
+pub fn base() -> OpenApi {
+    <Document as utoipa::OpenApi>::openapi()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// `type` says what went wrong, `detail` what to do about it. Statuses: 400, 401, 403, 404, 405, 408,
+/// 409, 413, 415, 422, 429, 500 and 503; the last and 429 with `Retry-After`, and then the same
+/// request may be sent again with the same `Idempotency-Key`.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+#[expect(dead_code, reason = "only its description is used")]
+struct ProblemAnswer(Problem);
 
-    #[test]
-    fn the_file_in_the_docs_is_the_document() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
-        let now = document().to_pretty_json().unwrap() + "\n";
-        if std::env::var_os("WRITE_OPENAPI").is_some() {
-            std::fs::write(path, &now).unwrap();
-        }
-        let file = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(file == now, "stale; run `WRITE_OPENAPI=1 cargo test -p api openapi`");
+/// Adds what every operation has: the security schemes, problems, and the bearer where a route names nothing else.
+pub fn complete(document: &mut OpenApi) {
+    let components = document.components.get_or_insert_default();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+    let cookie =
+        ApiKeyValue::with_description("runnel", "Set by `POST /v1/session`; `__Host-runnel` on https.");
+    let ticket = ApiKeyValue::with_description("ticket", "From `POST /v1/tickets`; opens one stream.");
+    for (name, scheme) in [
+        ("bearer", SecurityScheme::Http(bearer)),
+        ("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie))),
+        ("ticket", SecurityScheme::ApiKey(ApiKey::Query(ticket))),
+    ] {
+        components.add_security_scheme(name, scheme);
     }
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
+        operations.into_iter().flatten().for_each(complete_operation);
+    }
+}
+
+fn complete_operation(operation: &mut Operation) {
+    let problem = RefOr::Ref(Ref::from_response_name("ProblemAnswer"));
+    operation.responses.responses.entry("default".into()).or_insert(problem);
+    operation.security.get_or_insert_with(|| vec![SecurityRequirement::new("bearer", [""; 0])]);
 }

@@ -1,47 +1,77 @@
-//! Every route of the write side, on one page.
+//! Every route of the API, and the document that they make.
 
-use axum::{
-    Router,
-    routing::{get, patch, post, put},
-};
+use axum::{Json, Router};
 use server::{
     cors::Origins,
     json::{no_such_method, no_such_route},
     layers,
 };
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    routes::{health, members, messages, openapi, presence, reactions, seen, session, threads, typing},
+    openapi,
+    routes::{health, members, messages, presence, reactions, seen, session, threads, typing},
     state::ApiState,
 };
 
-/// The routes below `/v1`, without what all processes share (`server::layers`), so that one
-/// process can serve them beside the stream.
+fn documented() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(session::create, session::delete))
+        .routes(routes!(session::ticket))
+        .routes(routes!(threads::create, threads::list))
+        .routes(routes!(threads::read, threads::rename))
+        .routes(routes!(members::add, members::remove))
+        .routes(routes!(messages::send, messages::list))
+        .routes(routes!(messages::edit, messages::delete))
+        .routes(routes!(reactions::add, reactions::remove))
+        .routes(routes!(typing::tell))
+        .routes(routes!(seen::mark))
+        .routes(routes!(presence::list))
+        .routes(routes!(read_document))
+}
+
+/// The routes below `/v1`, without the layers of a whole process (`server::layers`): one process can serve them beside the
+/// stream.
 pub fn routes(state: ApiState) -> Router {
-    Router::new()
-        .route("/v1/session", post(session::create).delete(session::delete))
-        .route("/v1/tickets", post(session::ticket))
-        .route("/v1/threads", post(threads::create).get(threads::list))
-        .route("/v1/threads/{thread}", get(threads::read).patch(threads::rename))
-        .route("/v1/threads/{thread}/members/{user}", put(members::add).delete(members::remove))
-        .route("/v1/threads/{thread}/messages", get(messages::list).post(messages::send))
-        .route("/v1/threads/{thread}/messages/{tseq}", patch(messages::edit).delete(messages::delete))
-        .route(
-            "/v1/threads/{thread}/messages/{tseq}/reactions/{emoji}",
-            put(reactions::add).delete(reactions::remove),
-        )
-        .route("/v1/threads/{thread}/typing", post(typing::tell))
-        .route("/v1/threads/{thread}/seen", post(seen::mark))
-        .route("/v1/threads/{thread}/presence", get(presence::list))
-        .route("/v1/openapi.json", get(openapi::read))
-        .with_state(state)
+    documented().with_state(state).into()
 }
 
 /// The whole API as a process of its own serves it, to its own pages and those of `origins`.
 pub fn router(state: ApiState, origins: &Origins) -> Router {
     let router = routes(state)
-        .route("/v1/health", get(health::read))
+        .merge(Router::from(OpenApiRouter::<()>::new().routes(routes!(health::read))))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method);
     layers::wrap(router, origins)
+}
+
+/// The OpenAPI document of both sides.
+pub fn document() -> OpenApi {
+    let mut document = documented().routes(routes!(health::read)).into_openapi();
+    openapi::complete(&mut document);
+    document
+}
+
+/// Read this document.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "service", operation_id = "readOpenApi", security(()),
+    responses((status = 200, description = "OpenAPI 3.1.")))]
+async fn read_document() -> Json<OpenApi> {
+    Json(document())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_in_the_docs_is_the_document() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let now = document().to_pretty_json().unwrap() + "\n";
+        if std::env::var_os("WRITE_OPENAPI").is_some() {
+            std::fs::write(path, &now).unwrap();
+        }
+        let file = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(file == now, "stale; run `WRITE_OPENAPI=1 cargo test -p api document`");
+    }
 }

@@ -3,8 +3,8 @@
 pub mod health;
 pub mod members;
 pub mod messages;
-pub mod openapi;
 pub mod page;
+mod parameters;
 pub mod presence;
 pub mod reactions;
 pub mod seen;

@@ -1,10 +1,9 @@
 //! What every handler of the API may use.
 
 use axum::extract::FromRef;
+use fanout::deliver::Fanout;
 use server::{auth::Verifier, clock::Clock};
 use store::table::Table;
-
-use fanout::drive::Fanout;
 
 /// Built once per process.
 #[derive(Debug, Clone)]

@@ -4,12 +4,12 @@
 //! remains. Each member's view decides which entries the member lacks.
 
 use domain::{job::Job, limits};
-use store::{outbox::Turn, table::keys};
+use store::{outbox::Claim, table::keys};
 use tokio::time::Instant;
 
 use crate::{
     Error,
-    drive::{Fanout, Pace},
+    deliver::{Fanout, Pace},
     log,
 };
 
@@ -42,30 +42,30 @@ impl Fanout {
     /// Even after its deadline, a link delivers to one member, so that every link of a chain makes progress.
     async fn link(&self, job: &Job, until: Instant) -> Result<Option<Job>, Error> {
         let until = until.min(Instant::now() + limits::LINK_TIME);
-        let turn = self.table.take(job, self.clock.now()).await?;
-        if turn == Turn::Over {
-            tracing::debug!(thread.id = %job.thread, "a job to bring `{}` up to {} is over", job.thread, job.goal);
+        let claim = self.table.claim(job, self.clock.now()).await?;
+        if claim == Claim::Nothing {
+            tracing::debug!(thread.id = %job.thread, "a job to deliver `{}` up to {} is over", job.thread, job.goal);
             return Ok(None);
         }
         // After the goal is known, as it is in every drive.
         let page = self.table.members_after(&job.thread, job.after.as_ref(), limits::INLINE_MEMBERS).await?;
         let fresh = self.table.entry(&job.thread, job.goal).await?;
         let pace = Pace { at_once: limits::LINK_AT_ONCE, until: Some(until) };
-        let brought = self.bring(&page.members, (&job.thread, job.goal), fresh.as_ref(), pace).await;
-        let missed = job.missed || brought.failure.is_some();
-        if let Some(error) = &brought.failure {
-            super::drive::left(&job.thread, error);
+        let progress = self.deliver(&page.members, (&job.thread, job.goal), fresh.as_ref(), pace).await;
+        let missed = job.missed || progress.failure.is_some();
+        if let Some(error) = &progress.failure {
+            super::deliver::log_deferred(&job.thread, error);
         }
-        let reached = match page.members.get(brought.passed) {
+        let reached = match page.members.get(progress.passed) {
             // Out of time.
-            Some(_) => brought.passed.checked_sub(1).map(|last| page.members[last].user.clone()),
+            Some(_) => progress.passed.checked_sub(1).map(|last| page.members[last].user.clone()),
             None => page.next,
         };
         if let Some(after) = reached {
             return Ok(Some(Job { after: Some(after), missed, ..job.clone() }));
         }
-        if turn == Turn::Held && !missed {
-            self.table.finish(&keys::outbox(&job.thread), job.goal).await?;
+        if claim == Claim::Acquired && !missed {
+            self.table.complete(&keys::outbox(&job.thread), job.goal).await?;
         }
         Ok(None)
     }

@@ -6,11 +6,11 @@
 
 pub mod chain;
 pub mod config;
-pub mod drive;
-pub mod event;
+pub mod deliver;
+pub mod lambda;
 pub mod post;
 pub mod sweep;
-pub mod work;
+pub mod worker;
 
 use domain::{
     failure::{Failed, Failure},

@@ -9,18 +9,19 @@ use domain::{
 };
 use futures_util::future::{join, join_all};
 use queue::error::Error;
-use store::{inbox::delivery::Told, lease::Lease};
+use store::{inbox::delivery::Delivered, lease::Lease};
 
-use crate::{drive::Fanout, log};
+use crate::{deliver::Fanout, log};
 
 /// Whom to tell, and the place in their inbox.
-type To<'a> = Vec<(&'a UserId, Option<&'a Told>)>;
+type To<'a> = Vec<(&'a UserId, Option<&'a Delivered>)>;
 
 impl Fanout {
     /// Posts the position of each recipient's inbox. The envelope carries `news` for recipients whose last event is
     /// `news`. Other recipients only get a hint to read their inbox.
-    pub(super) async fn post(&self, told: &[Told], news: Option<&News>) {
-        let of = |exact: bool| told.iter().filter(|t| t.exact == exact).map(|t| (&t.user, Some(t))).collect();
+    pub(super) async fn post(&self, delivered: &[Delivered], news: Option<&News>) {
+        let of =
+            |exact: bool| delivered.iter().filter(|t| t.exact == exact).map(|t| (&t.user, Some(t))).collect();
         join(self.post_to(of(true), news), self.post_to(of(false), None)).await;
     }
 
@@ -29,13 +30,14 @@ impl Fanout {
     pub(super) async fn post_to(&self, to: To<'_>, news: Option<&News>) {
         let leases = join_all(to.iter().map(|(user, _)| self.table.leases(user))).await;
         let mut queues: BTreeMap<String, Vec<Recipient<'_>>> = BTreeMap::new();
-        for ((user, told), leases) in to.into_iter().zip(leases) {
+        for ((user, delivered), leases) in to.into_iter().zip(leases) {
             let leases = leases.unwrap_or_else(|error| {
                 log(&format!("could not look up the queues of `{user}`, who is not told"), None, &error);
                 Vec::new()
             });
             for Lease { url, .. } in leases.into_iter().filter(|lease| lease.holder.is_some()) {
-                let recipient = Recipient { user: user.as_str(), place: told.map(|told| told.cursor) };
+                let recipient =
+                    Recipient { user: user.as_str(), place: delivered.map(|delivered| delivered.cursor) };
                 queues.entry(url).or_default().push(recipient);
             }
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
-    drive::{Driven, Fanout},
+    deliver::{Fanout, Run},
     log,
 };
 
@@ -36,7 +36,7 @@ impl Fanout {
             let now = self.clock.now().as_millisecond();
             oldest = rows.iter().map(|row| now.saturating_sub(row.since)).fold(oldest, i64::max);
             let drives = (0..rows.len()).take_while(|_| Instant::now() < until);
-            let drives = drives.map(|i| self.see_to(&rows[i], until));
+            let drives = drives.map(|i| self.run_or_log(&rows[i], until));
             stream::iter(drives).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
         }
         oldest
@@ -53,32 +53,34 @@ impl Fanout {
 
     /// Drives one row, if it is there and due.
     pub(super) async fn sweep_one(&self, key: &Key, until: Instant) {
-        match self.table.owed(key).await {
-            Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => self.see_to(&row, until).await,
+        match self.table.outbox_row(key).await {
+            Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => {
+                self.run_or_log(&row, until).await;
+            }
             Ok(_) => {}
             Err(error) => log(&format!("could not read the outbox row `{key}`"), None, &error),
         }
     }
 
-    async fn see_to(&self, row: &OutboxRow, until: Instant) {
-        if let Err(error) = self.take_up(row, until).await {
+    async fn run_or_log(&self, row: &OutboxRow, until: Instant) {
+        if let Err(error) = self.claim_and_run(row, until).await {
             log("a fan-out is still not complete", Some(&row.thread), &error);
         }
     }
 
-    async fn take_up(&self, row: &OutboxRow, until: Instant) -> Result<(), Error> {
+    async fn claim_and_run(&self, row: &OutboxRow, until: Instant) -> Result<(), Error> {
         // Claiming a row moves its due time, so that no two sweepers drive the row concurrently.
-        if !self.table.hold(row, self.clock.now()).await? {
+        if !self.table.claim_due(row, self.clock.now()).await? {
             return Ok(());
         }
         match &row.reader {
-            None => match self.drive(&row.thread, row.upto, None).await? {
-                Driven::Done => Ok(()),
-                Driven::TooMany(first) => self.hand_on(first, until).await,
+            None => match self.run(&row.thread, row.upto, None).await? {
+                Run::Complete => Ok(()),
+                Run::Chain(first) => self.hand_on(first, until).await,
             },
             Some(reader) => {
                 let seen = Seen { thread: row.thread.clone(), user: reader.clone(), number: row.upto };
-                Ok(self.drive_seen(&seen).await?)
+                Ok(self.run_seen(&seen).await?)
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
 use anyhow::ensure;
 use api::{router::router, state::ApiState};
 use domain::ids::UserId;
-use fanout::{config::StoreArgs, drive::Fanout};
+use fanout::{config::StoreArgs, deliver::Fanout};
 use queue::queues::Queues;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},

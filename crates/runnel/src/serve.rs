@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api::{router, state::ApiState};
 use axum::Router;
-use fanout::drive::Fanout;
+use fanout::deliver::Fanout;
 use queue::queues::Queues;
 use secrecy::SecretString;
 use server::{

@@ -15,17 +15,17 @@ use crate::{
     write::commit::millis,
 };
 
-/// Whether it is a link's turn.
+/// Whether a link has claimed the outbox row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// The row is this chain's, and is held for the time that the link takes.
-    Held,
+pub enum Claim {
+    /// The link has the row, for the time that it takes.
+    Acquired,
     /// A later write has raised the goal, and has a chain of its own. This chain continues without the claim. Otherwise
     /// a thread with constant writes would never reach its last members.
-    MovedOn,
+    Superseded,
     /// Nothing is left to do: the row is gone, or its goal is below the job's. Or another chain at the same position or
     /// further on holds the claim.
-    Over,
+    Nothing,
 }
 
 impl OutboxRow {
@@ -46,12 +46,12 @@ impl Table {
     }
 
     /// One row, if it is still there.
-    pub async fn owed(&self, key: &Key) -> Result<Option<OutboxRow>, Error> {
+    pub async fn outbox_row(&self, key: &Key) -> Result<Option<OutboxRow>, Error> {
         self.get(key).await
     }
 
-    /// Takes a due row up, for [`limits::OUTBOX_HOLD`]; false if somebody else was faster.
-    pub async fn hold(&self, row: &OutboxRow, now: Timestamp) -> Result<bool, Error> {
+    /// Claims a due row for [`limits::OUTBOX_HOLD`]; false if another process was faster.
+    pub async fn claim_due(&self, row: &OutboxRow, now: Timestamp) -> Result<bool, Error> {
         let moved = self
             .client
             .update_item()
@@ -71,7 +71,7 @@ impl Table {
     /// that the other chain has passed. So duplicate jobs end here, and a long backlog does not multiply chains.
     ///
     /// The claim only saves work: two links that deliver to the same members do no harm.
-    pub async fn take(&self, job: &Job, now: Timestamp) -> Result<Turn, Error> {
+    pub async fn claim(&self, job: &Job, now: Timestamp) -> Result<Claim, Error> {
         let key = keys::outbox(&job.thread);
         let free = "upto = :goal AND (attribute_not_exists(reached) OR reached < :here OR due <= :now)";
         let moved = self
@@ -88,15 +88,15 @@ impl Table {
             .send()
             .await;
         if held(moved)? {
-            return Ok(Turn::Held);
+            return Ok(Claim::Acquired);
         }
         let row: Option<OutboxRow> = self.get(&key).await?;
-        Ok(if row.is_some_and(|row| row.upto > job.goal) { Turn::MovedOn } else { Turn::Over })
+        Ok(if row.is_some_and(|row| row.upto > job.goal) { Claim::Superseded } else { Claim::Nothing })
     }
 
     /// The fan-out up to `upto` of the row's thread is complete: the row goes, unless it has been
     /// given more to do.
-    pub async fn finish(&self, key: &Key, upto: u64) -> Result<(), Error> {
+    pub async fn complete(&self, key: &Key, upto: u64) -> Result<(), Error> {
         let unraised =
             if mistake!(RaisedRowDeleted) { "attribute_exists(pk) OR upto = :upto" } else { "upto = :upto" };
         let deleted = self

@@ -8,7 +8,7 @@ use domain::{
 use mistakes::mistake;
 
 use crate::{
-    inbox::delivery::Told,
+    inbox::delivery::Delivered,
     table::{
         Table,
         error::Error,
@@ -37,7 +37,7 @@ pub enum Outcome {
     /// Its entry is in the thread log, and an outbox row has the delivery.
     Logged(Entry),
     /// Its entry is in the thread log and in both inboxes of a direct thread.
-    Delivered(Entry, Vec<Told>),
+    LoggedAndDelivered(Entry, Vec<Delivered>),
     /// Its entry was written before, under the same key or for the same thread. The delivery may still be pending.
     Replayed(Entry),
     /// Everything is as the command asks already. Nothing was logged.
@@ -244,9 +244,9 @@ impl Table {
             }
             let seq = self.append(&mut tx, user, (&view, &head), std::slice::from_ref(entry), request.now)?;
             let cursor = self.cursor(&head, seq);
-            told.push(Told { user: user.clone(), cursor, exact: true, left: None });
+            told.push(Delivered { user: user.clone(), cursor, exact: true, left: None });
         }
         tx.commit().await?;
-        Ok(Outcome::Delivered(planned.entry, told))
+        Ok(Outcome::LoggedAndDelivered(planned.entry, told))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use api::{router::router, state::ApiState};
 use axum::{Router, body::Body, response::Response};
 use domain::{ids::UserId, limits};
-use fanout::drive::Fanout;
+use fanout::deliver::Fanout;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use queue::queues::Queues;

@@ -2,13 +2,21 @@
 
 use axum::extract::State;
 use domain::ids::{ThreadId, UserId};
+use fanout::deliver::Fanout;
 use http::StatusCode;
 use server::{json::Path, problem::Problem};
 
-use super::write::{Write, finish};
-use fanout::drive::Fanout;
+use super::{
+    parameters::{InThread, Key},
+    write::{Write, finish},
+};
 
-/// `PUT /v1/threads/{t}/members/{u}`: 204. Any member may add others.
+/// Put a user into a group.
+///
+/// Any member may. Nobody joins a direct thread (409).
+#[utoipa::path(put, path = "/v1/threads/{thread}/members/{user}", tag = "members", operation_id = "addMember",
+    params(InThread, ("user" = UserId, Path, description = "Whom."), Key),
+    responses((status = 204, description = "They are a member.")))]
 pub async fn add(
     State(fanout): State<Fanout>,
     Path((thread, user)): Path<(ThreadId, UserId)>,
@@ -19,7 +27,12 @@ pub async fn add(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `DELETE /v1/threads/{t}/members/{u}`: 204. Members leave; the owner also removes others.
+/// Leave a group, or take a user out of it.
+///
+/// Only the owner takes others out (403).
+#[utoipa::path(delete, path = "/v1/threads/{thread}/members/{user}", tag = "members", operation_id = "removeMember",
+    params(InThread, ("user" = UserId, Path, description = "Whom."), Key),
+    responses((status = 204, description = "They are no member.")))]
 pub async fn remove(
     State(fanout): State<Fanout>,
     Path((thread, user)): Path<(ThreadId, UserId)>,

@@ -7,6 +7,7 @@ use domain::{
     limits,
     wire::{Message, Page},
 };
+use fanout::deliver::Fanout;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use server::{
@@ -22,10 +23,10 @@ use utoipa::ToSchema;
 
 use super::{
     page::{Paging, token},
+    parameters::{InThread, Key, Limit, OfMessage},
     write::{Write, finish},
 };
 use crate::answer::failed;
-use fanout::drive::Fanout;
 
 /// A message to send, or another text for one.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -58,7 +59,13 @@ fn size(text: &str) -> usize {
     text.chars().map(|c| if is_escaped(c) { 6 } else { c.len_utf8() }).sum()
 }
 
-/// `POST /v1/threads/{t}/messages`: 201 with the message, or 200 if the key was known.
+/// Send a message.
+#[utoipa::path(post, path = "/v1/threads/{thread}/messages", tag = "messages", operation_id = "sendMessage",
+    params(InThread, Key), request_body = NewMessage,
+    responses(
+        (status = 201, description = "The message.", body = Message),
+        (status = 200, description = "The key was known: the message as it is now.", body = Message),
+    ))]
 pub async fn send(
     State(fanout): State<Fanout>,
     Path(thread): Path<ThreadId>,
@@ -69,7 +76,7 @@ pub async fn send(
     let request = write.of(&("message", &thread, &new));
     let sent = fanout.table.send(&request, &thread, &new.text).await;
     match finish(&fanout, &request, sent).await? {
-        Outcome::Logged(entry) | Outcome::Delivered(entry, _) => {
+        Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => {
             Ok((StatusCode::CREATED, Answer(message(&entry)?)))
         }
         Outcome::Replayed(entry) => Ok((StatusCode::OK, Answer(message(&entry)?))),
@@ -81,7 +88,12 @@ fn message(entry: &Entry) -> Result<Message, Problem> {
     entry.message().ok_or_else(Problem::internal)
 }
 
-/// `PATCH /v1/threads/{t}/messages/{tseq}`: 200 with the message as it is now.
+/// Edit a message.
+///
+/// Only its author may (403), and not once it is deleted (409).
+#[utoipa::path(patch, path = "/v1/threads/{thread}/messages/{tseq}", tag = "messages", operation_id = "editMessage",
+    params(InThread, OfMessage, Key), request_body = NewMessage,
+    responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn edit(
     State(fanout): State<Fanout>,
     Path((thread, tseq)): Path<(ThreadId, u64)>,
@@ -95,7 +107,12 @@ pub async fn edit(
     now(&fanout.table, &thread, tseq).await
 }
 
-/// `DELETE /v1/threads/{t}/messages/{tseq}`: 204, also if it is deleted already.
+/// Delete a message.
+///
+/// Only its author may (403). Its text and reactions are gone; its place and number stay.
+#[utoipa::path(delete, path = "/v1/threads/{thread}/messages/{tseq}", tag = "messages", operation_id = "deleteMessage",
+    params(InThread, OfMessage, Key),
+    responses((status = 204, description = "It is deleted.")))]
 pub async fn delete(
     State(fanout): State<Fanout>,
     Path((thread, tseq)): Path<(ThreadId, u64)>,
@@ -113,7 +130,12 @@ pub(super) async fn now(table: &Table, thread: &ThreadId, tseq: u64) -> Result<A
     message(&entry.ok_or_else(Problem::internal)?).map(Answer)
 }
 
-/// `GET /v1/threads/{t}/messages`: the latest first.
+/// List messages.
+///
+/// The latest first.
+#[utoipa::path(get, path = "/v1/threads/{thread}/messages", tag = "messages", operation_id = "listMessages",
+    params(InThread, Limit, ("before" = Option<String>, Query, description = "`next` of the page before.")),
+    responses((status = 200, description = "A page.", body = Page<Message>)))]
 pub async fn list(
     State(table): State<Table>,
     Bearer(reader): Bearer,

@@ -8,9 +8,13 @@ use domain::{
 use server::{auth::bearer::Bearer, clock::Clock, json::Path, problem::Problem};
 use store::table::Table;
 
+use super::parameters::InThread;
 use crate::answer::failed;
 
-/// `GET /v1/threads/{t}/presence`: all members, on one page.
+/// See who has a stream open.
+#[utoipa::path(get, path = "/v1/threads/{thread}/presence", tag = "live", operation_id = "listPresence",
+    params(InThread),
+    responses((status = 200, description = "All members, on one page.", body = Page<Presence>)))]
 pub async fn list(
     State(table): State<Table>,
     State(clock): State<Clock>,

@@ -6,17 +6,23 @@ use domain::{
     ids::{Emoji, ThreadId},
     wire::Message,
 };
+use fanout::deliver::Fanout;
 use server::{json::Path, problem::Problem};
 use store::write::command::Command;
 
 use super::{
     messages::now,
+    parameters::{InThread, Key, OfMessage},
     write::{Write, finish},
 };
-use fanout::drive::Fanout;
 
-/// `PUT /v1/threads/{t}/messages/{tseq}/reactions/{emoji}`: 200 with the message as it is now, also
-/// if the reaction was there.
+/// Put a reaction under a message.
+///
+/// Not once it is deleted, and up to 20 different ones, 64 users each, 192 in all (409).
+#[utoipa::path(put, path = "/v1/threads/{thread}/messages/{tseq}/reactions/{emoji}", tag = "messages",
+    operation_id = "addReaction",
+    params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "1 to 32 bytes of UTF-8, percent-encoded."), Key),
+    responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn add(
     State(fanout): State<Fanout>,
     Path(place): Path<(ThreadId, u64, String)>,
@@ -25,8 +31,11 @@ pub async fn add(
     react(&fanout, place, write, ReactionState::Added).await
 }
 
-/// `DELETE /v1/threads/{t}/messages/{tseq}/reactions/{emoji}`: 200 with the message as it is now,
-/// also if the reaction was not there.
+/// Take your reaction away.
+#[utoipa::path(delete, path = "/v1/threads/{thread}/messages/{tseq}/reactions/{emoji}", tag = "messages",
+    operation_id = "removeReaction",
+    params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "1 to 32 bytes of UTF-8, percent-encoded."), Key),
+    responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn remove(
     State(fanout): State<Fanout>,
     Path(place): Path<(ThreadId, u64, String)>,

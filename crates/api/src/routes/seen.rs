@@ -2,6 +2,7 @@
 
 use axum::{Json as Answer, extract::State};
 use domain::{ids::ThreadId, wire::Seen};
+use fanout::deliver::Fanout;
 use serde::Deserialize;
 use server::{
     auth::bearer::Bearer,
@@ -11,8 +12,8 @@ use server::{
 use store::write::seen::Marked;
 use utoipa::ToSchema;
 
+use super::parameters::InThread;
 use crate::answer::failed;
-use fanout::drive::Fanout;
 
 /// Up to which message number the sender has read.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -22,8 +23,12 @@ pub struct Mark {
     number: u64,
 }
 
-/// `POST /v1/threads/{t}/seen`: 200 with how far the sender has read now. It only goes forward,
-/// so it needs no idempotency key.
+/// Say how far you have read.
+///
+/// It only goes forward.
+#[utoipa::path(post, path = "/v1/threads/{thread}/seen", tag = "live", operation_id = "markSeen",
+    params(InThread), request_body = Mark,
+    responses((status = 200, description = "How far you have read now.", body = Seen)))]
 pub async fn mark(
     State(fanout): State<Fanout>,
     Bearer(reader): Bearer,

@@ -43,7 +43,9 @@ pub struct Ending {
     everywhere: bool,
 }
 
-/// `POST /v1/session`: the bearer's own token as a cookie that only the stream reads.
+/// Take the bearer's token as the stream's cookie.
+#[utoipa::path(post, path = "/v1/session", tag = "stream", operation_id = "createSession",
+    responses((status = 204, description = "The cookie is set.", headers(("Set-Cookie" = String)))))]
 pub async fn create(
     State(table): State<Table>,
     State(clock): State<Clock>,
@@ -57,8 +59,15 @@ pub async fn create(
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]))
 }
 
-/// `DELETE /v1/session`: takes the cookie away. With `everywhere` it takes the bearer, and ends
-/// whatever was begun with that token or an earlier one.
+/// Take the cookie away, or end every session.
+///
+/// With `everywhere=true` it takes the bearer: whatever was begun with this token or an earlier one
+/// ends within the time of a head check (a minute), and neither token, cookie nor ticket from
+/// before opens a stream, lists threads or gets a session or a ticket again.
+#[utoipa::path(delete, path = "/v1/session", tag = "stream", operation_id = "deleteSession",
+    security((), ("bearer" = [])),
+    params(("everywhere" = Option<bool>, Query, description = "End every session of the bearer's.")),
+    responses((status = 204, description = "The cookie is gone.", headers(("Set-Cookie" = String)))))]
 pub async fn delete(
     State(table): State<Table>,
     State(clock): State<Clock>,
@@ -79,7 +88,11 @@ pub async fn delete(
     Ok((StatusCode::NO_CONTENT, AppendHeaders(clear)))
 }
 
-/// `POST /v1/tickets`: for a client that cannot have the cookie.
+/// Get a one-use ticket for the stream.
+///
+/// For a client that cannot have the cookie: one per opening.
+#[utoipa::path(post, path = "/v1/tickets", tag = "stream", operation_id = "createTicket",
+    responses((status = 201, description = "The ticket.", body = NewTicket)))]
 pub async fn ticket(
     State(table): State<Table>,
     State(clock): State<Clock>,

@@ -9,6 +9,7 @@ use domain::{
     limits,
     wire::{Page, Thread},
 };
+use fanout::deliver::Fanout;
 use http::StatusCode;
 use mistakes::mistake;
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,11 @@ use utoipa::ToSchema;
 
 use super::{
     page::{Paging, token},
+    parameters::{InThread, Key, Limit},
     session::accepted,
     write::{Write, finish},
 };
 use crate::answer::failed;
-use fanout::drive::Fanout;
 
 /// A thread to create: with one other member and no title it is the direct thread of both.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -51,7 +52,15 @@ pub struct Threads {
     cursor: Cursor,
 }
 
-/// `POST /v1/threads`: 201 with the thread, or 200 if it was there.
+/// Create a thread.
+///
+/// With one other member and no title it is the direct thread of both, of which there is one.
+#[utoipa::path(post, path = "/v1/threads", tag = "threads", operation_id = "createThread",
+    params(Key), request_body = NewThread,
+    responses(
+        (status = 201, description = "The new thread.", body = Thread),
+        (status = 200, description = "It was there.", body = Thread),
+    ))]
 pub async fn create(
     State(fanout): State<Fanout>,
     write: Write,
@@ -74,7 +83,7 @@ pub async fn create(
         _ => table.create_group(&request, ThreadId::group(chance::random()), new.title, &others).await,
     };
     let (status, entry) = match finish(&fanout, &request, created).await? {
-        Outcome::Logged(entry) | Outcome::Delivered(entry, _) => (StatusCode::CREATED, entry),
+        Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => (StatusCode::CREATED, entry),
         Outcome::Replayed(entry) => (StatusCode::OK, entry),
         Outcome::Unchanged => return Err(Problem::internal()),
     };
@@ -82,8 +91,13 @@ pub async fn create(
     Ok((status, Answer(thread.ok_or_else(Problem::not_found)?)))
 }
 
-/// `GET /v1/threads`: the one with the latest activity first. The cursor is read before the list,
-/// so a stream opened there misses nothing (P13); with several pages the first one's counts.
+/// List your threads.
+///
+/// The latest activity first. A stream opened at `cursor` (with several pages, the first one's)
+/// misses nothing.
+#[utoipa::path(get, path = "/v1/threads", tag = "threads", operation_id = "listThreads",
+    params(Limit, ("after" = Option<String>, Query, description = "`next` of the page before.")),
+    responses((status = 200, description = "A page.", body = Threads)))]
 pub async fn list(
     State(table): State<Table>,
     Bearer(reader): Bearer,
@@ -108,7 +122,10 @@ pub async fn list(
     Ok(Answer(Threads { page: Page { items, next }, cursor: head.cursor }))
 }
 
-/// `GET /v1/threads/{t}`.
+/// Read a thread.
+#[utoipa::path(get, path = "/v1/threads/{thread}", tag = "threads", operation_id = "readThread",
+    params(InThread),
+    responses((status = 200, description = "The thread, with `seen_by`.", body = Thread)))]
 pub async fn read(
     State(table): State<Table>,
     Bearer(reader): Bearer,
@@ -128,7 +145,12 @@ pub struct NewTitle {
     title: String,
 }
 
-/// `PATCH /v1/threads/{t}`: 200 with the thread. Any member may rename a group.
+/// Rename a group.
+///
+/// Any member may. A direct thread has no title (409).
+#[utoipa::path(patch, path = "/v1/threads/{thread}", tag = "threads", operation_id = "renameThread",
+    params(InThread, Key), request_body = NewTitle,
+    responses((status = 200, description = "The thread as it is now.", body = Thread)))]
 pub async fn rename(
     State(fanout): State<Fanout>,
     Path(thread): Path<ThreadId>,

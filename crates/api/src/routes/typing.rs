@@ -8,6 +8,7 @@ use domain::{
     limits,
     wire::{Typing, TypingState},
 };
+use fanout::deliver::Fanout;
 use http::StatusCode;
 use serde::Deserialize;
 use server::{
@@ -18,8 +19,8 @@ use server::{
 
 use utoipa::ToSchema;
 
+use super::parameters::InThread;
 use crate::answer::failed;
-use fanout::drive::Fanout;
 
 /// Whether the sender types.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -28,7 +29,12 @@ pub struct NewTyping {
     state: TypingState,
 }
 
-/// `POST /v1/threads/{t}/typing`: 202. Above [`limits::TYPING_MEMBERS`] nobody is told.
+/// Say that you type, or have stopped.
+///
+/// Told to whoever is connected, and kept nowhere. In threads of more than 20 members nobody is told.
+#[utoipa::path(post, path = "/v1/threads/{thread}/typing", tag = "live", operation_id = "tellTyping",
+    params(InThread), request_body = NewTyping,
+    responses((status = 202, description = "Passed on.")))]
 pub async fn tell(
     State(fanout): State<Fanout>,
     Bearer(sender): Bearer,

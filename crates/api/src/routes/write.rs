@@ -6,6 +6,7 @@ use domain::{
     ids::{IdempotencyKey, UserId},
     limits,
 };
+use fanout::deliver::Fanout;
 use http::request::Parts;
 use serde::Serialize;
 use server::{
@@ -17,7 +18,6 @@ use sha2::{Digest, Sha256};
 use store::write::{Outcome, Rejection, WriteError, request::WriteRequest};
 
 use crate::answer::failed;
-use fanout::drive::Fanout;
 
 /// A request that writes. Without an `Idempotency-Key` a random one is generated; a retry is then a new write.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub async fn finish(
         WriteError::Rejected(rejection) => rejected(rejection, &request.sender),
     })?;
     match &outcome {
-        Outcome::Delivered(entry, told) => fanout.whole(entry, told).await,
+        Outcome::LoggedAndDelivered(entry, told) => fanout.whole(entry, told).await,
         Outcome::Logged(entry) | Outcome::Replayed(entry) => fanout.logged(entry).await,
         Outcome::Unchanged => {}
     }

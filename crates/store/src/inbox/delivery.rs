@@ -21,7 +21,7 @@ use crate::table::{
 
 /// One member whose inbox has got as far as it should, and whose queues may be posted to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct Delivered {
     /// Who.
     pub user: UserId,
     /// Where their inbox ends.
@@ -43,14 +43,14 @@ impl Table {
     /// # Errors
     /// [`Error::Contended`] if the inbox changes too often, or if the view of this membership is not visible yet. The
     /// outbox row stays. No view is ever deleted, except by a repair.
-    pub async fn deliver(
+    pub async fn deliver_to_inbox(
         &self,
         (user, joined): (&UserId, u64),
         thread: &ThreadId,
         goal: u64,
         fresh: Option<&Entry>,
         now: Timestamp,
-    ) -> Result<Told, Error> {
+    ) -> Result<Delivered, Error> {
         let _lock = self.locks.of(user).await;
         loop {
             let append = |attempt: Attempt| {
@@ -73,7 +73,7 @@ impl Table {
         goal: u64,
         fresh: Option<&Entry>,
         now: Timestamp,
-    ) -> Result<Option<Told>, Stop> {
+    ) -> Result<Option<Delivered>, Stop> {
         // A transaction becomes visible item by item. If a listed member's view is missing or belongs to an earlier
         // membership, retry; never skip the member.
         let found = self.view_and_head(user, thread).await?.filter(|(view, _)| view.joined >= joined);
@@ -103,9 +103,9 @@ impl Table {
         (view, fan): (&ViewRow, u64),
         (head, seq): (&HeadRow, u64),
         exact: bool,
-    ) -> Told {
+    ) -> Delivered {
         let left = view.left.filter(|left| *left <= fan);
-        Told { user: user.clone(), cursor: self.cursor(head, seq), exact, left }
+        Delivered { user: user.clone(), cursor: self.cursor(head, seq), exact, left }
     }
 
     /// Adds {inbox rows, HEAD, view} for `entries` to a transaction; answers with the last seq.
@@ -125,14 +125,14 @@ impl Table {
 
     /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the
     /// maximum.
-    pub async fn deliver_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Told, Error> {
+    pub async fn deliver_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Delivered, Error> {
         let _lock = self.locks.of(user).await;
         retry(|_| async move {
             let head = self.head_row(user).await?;
             let mut tx = Tx::new(self);
             let seq = Self::grow(&mut tx, user, &head, vec![self.seen_row(seen, now)])?;
             tx.commit().await?;
-            Ok(Told { user: user.clone(), cursor: self.cursor(&head, seq), exact: true, left: None })
+            Ok(Delivered { user: user.clone(), cursor: self.cursor(&head, seq), exact: true, left: None })
         })
         .await
     }

@@ -143,7 +143,7 @@ impl Table {
         if let Some(left) = old.as_ref().and_then(|view| view.left)
             && !mistake!(RejoinerNotTold)
         {
-            self.deliver((user, 0), thread, left, None, request.now).await?;
+            self.deliver_to_inbox((user, 0), thread, left, None, request.now).await?;
         }
         let entry = next(request, &before.tail, user, Change::Added);
         let mut tx = self.begin(request, &entry)?;

@@ -11,7 +11,7 @@ use mistakes::mistake;
 
 use super::commit::millis;
 use crate::{
-    inbox::delivery::Told,
+    inbox::delivery::Delivered,
     table::{
         Table,
         error::Error,
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marked {
     /// Marked, and in both inboxes of a direct thread.
-    Whole(Seen, Vec<Told>),
+    Whole(Seen, Vec<Delivered>),
     /// Marked; the members are still to be told.
     Committed(Seen),
     /// Marked as far, or further, before.
@@ -99,7 +99,7 @@ impl Table {
         seen: &Seen,
         pair: &(UserId, UserId),
         now: Timestamp,
-    ) -> Result<Option<Vec<Told>>, Error> {
+    ) -> Result<Option<Vec<Delivered>>, Error> {
         let users = [&pair.0, &pair.1];
         let mut found = self.get_many(&users.map(keys::head), true).await?;
         let mut heads = Vec::with_capacity(2);
@@ -110,7 +110,12 @@ impl Table {
         let mut told = Vec::with_capacity(2);
         for (user, head) in heads {
             let seq = Self::grow(tx, user, &head, vec![self.seen_row(seen, now)])?;
-            told.push(Told { user: user.clone(), cursor: self.cursor(&head, seq), exact: true, left: None });
+            told.push(Delivered {
+                user: user.clone(),
+                cursor: self.cursor(&head, seq),
+                exact: true,
+                left: None,
+            });
         }
         Ok(Some(told))
     }

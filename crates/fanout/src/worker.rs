@@ -8,7 +8,7 @@ use queue::queues::Received;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{drive::Fanout, log};
+use crate::{deliver::Fanout, log};
 
 /// Receives that wait side by side, so that a slow link does not keep other threads waiting.
 pub const RECEIVES: usize = 4;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use store::table::keys::Key;
 use tokio::time::Instant;
 
-use crate::drive::Fanout;
+use crate::deliver::Fanout;
 
 /// Which records have to come again (Lambda developer guide, "Reporting batch item failures").
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]

@@ -1,0 +1,43 @@
+//! Parameters that several routes share, as the document describes them.
+
+use domain::ids::ThreadId;
+use utoipa::IntoParams;
+
+/// A thread in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct InThread {
+    /// The thread. One that you are no member of is answered like one that does not exist.
+    thread: ThreadId,
+}
+
+/// A message in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct OfMessage {
+    /// The message's place among the thread's logged events.
+    tseq: u64,
+}
+
+/// The header of writes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct Key {
+    /// Names this write: sent again with the same key it is the same write, answered and not done
+    /// again, for 48 hours. With another request it is refused (422). 1 to 64 of `A-Z a-z 0-9 _ . : + = ~ -`.
+    #[param(rename = "Idempotency-Key", required = false)]
+    key: String,
+}
+
+/// How many items a page has.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct Limit {
+    /// Items wanted; 50 without it.
+    #[param(minimum = 1, maximum = 100, required = false)]
+    limit: u32,
+}
