@@ -9,7 +9,7 @@ use std::{
 use domain::{failure::Failed, ids::BootId};
 use queue::queues::Queues;
 use server::clock::Clock;
-use store::table::Table;
+use store::table::EdgeTable;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) mod budget;
@@ -26,7 +26,7 @@ use metrics::Metrics;
 /// The ground that the parts of one edge stand on.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) table: Table,
+    pub(crate) table: EdgeTable,
     pub(crate) queues: Queues,
     pub(crate) clock: Clock,
     pub(crate) config: EdgeArgs,
@@ -41,7 +41,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(
-        (table, queues): (Table, Queues),
+        (table, queues): (EdgeTable, Queues),
         clock: Clock,
         config: EdgeArgs,
         tracker: TaskTracker,

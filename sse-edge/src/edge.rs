@@ -59,7 +59,8 @@ impl Edge {
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
         let pings = PingSchedule::new(Instant::now(), config.ping());
-        let cx = Context::new((table, queues), clock, config, tracker.clone(), shutdown.child_token());
+        let cx =
+            Context::new((table.for_edges(), queues), clock, config, tracker.clone(), shutdown.child_token());
         let cx = Arc::new(cx);
         let engine = Arc::new(Engine::new());
         engine.start(tracker, &cx.stop);

@@ -1,7 +1,7 @@
 //! What every handler of the API may use.
 
 use axum::extract::FromRef;
-use fanout::deliver::Fanout;
+use fanout::{chat::Chat, deliver::Fanout};
 use server::{auth::Verifier, clock::Clock};
 use store::table::Table;
 
@@ -35,5 +35,11 @@ impl FromRef<ApiState> for Table {
 impl FromRef<ApiState> for Fanout {
     fn from_ref(state: &ApiState) -> Self {
         state.fanout.clone()
+    }
+}
+
+impl FromRef<ApiState> for Chat {
+    fn from_ref(state: &ApiState) -> Self {
+        Self::new(state.fanout.clone())
     }
 }

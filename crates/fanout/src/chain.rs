@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Fanout {
-    /// Works a job, until about `until`, and hands on what is left.
+    /// Runs the link of a job, until about `until`, and posts the next job.
     pub(super) async fn work(&self, job: &Job, until: Instant) -> Result<(), Error> {
         match self.link(job, until).await? {
             Some(next) => self.hand_on(next, until).await,
@@ -47,7 +47,7 @@ impl Fanout {
             tracing::debug!(thread.id = %job.thread, "a job to deliver `{}` up to {} is over", job.thread, job.goal);
             return Ok(None);
         }
-        // After the goal is known, as it is in every drive.
+        // Read after the goal, as in every run.
         let page = self.table.members_after(&job.thread, job.after.as_ref(), limits::INLINE_MEMBERS).await?;
         let fresh = self.table.entry(&job.thread, job.goal).await?;
         let pace = Pace { at_once: limits::LINK_AT_ONCE, until: Some(until) };

@@ -5,6 +5,7 @@
 //! a fan-out from the start.
 
 pub mod chain;
+pub mod chat;
 pub mod config;
 pub mod deliver;
 pub mod lambda;

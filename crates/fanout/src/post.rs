@@ -1,4 +1,4 @@
-//! The word to the queues: one envelope per queue, with all its recipients (P7).
+//! Posts to the queues: one envelope per queue, with all its recipients (P7).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use store::{inbox::delivery::Delivered, lease::Lease};
 
 use crate::{deliver::Fanout, log};
 
-/// Whom to tell, and the place in their inbox.
+/// The recipients, and the position of each inbox.
 type To<'a> = Vec<(&'a UserId, Option<&'a Delivered>)>;
 
 impl Fanout {
@@ -25,8 +25,8 @@ impl Fanout {
         join(self.post_to(of(true), news), self.post_to(of(false), None)).await;
     }
 
-    /// Reads the leases, after whatever was appended, and posts to every row with a holder. A
-    /// post that fails is only a delay: the edge compares with HEAD.
+    /// Reads the leases, after the append, and posts to each queue with a holder. A post that fails is only a delay: the
+    /// edge checks HEAD.
     pub(super) async fn post_to(&self, to: To<'_>, news: Option<&News>) {
         let leases = join_all(to.iter().map(|(user, _)| self.table.leases(user))).await;
         let mut queues: BTreeMap<String, Vec<Recipient<'_>>> = BTreeMap::new();
@@ -49,7 +49,7 @@ impl Fanout {
             }
         }
         for error in join_all(posts).await.into_iter().filter_map(Result::err) {
-            // Of an edge that died, until its lease runs out: everyday life.
+            // Normal for the queue of a dead edge, until its lease expires.
             if matches!(error, Error::Gone) {
                 tracing::debug!("a queue is gone, so readers hear of it later");
             } else {

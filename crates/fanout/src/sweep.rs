@@ -1,4 +1,4 @@
-//! The sweeper: drives fan-outs that nobody has finished.
+//! The sweeper: runs deliveries that are not known to be complete.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use crate::{
 };
 
 impl Fanout {
-    /// Drives every row that is due, once.
+    /// Runs every due row once.
     pub async fn sweep(&self) {
         self.sweep_until(Instant::now() + limits::SWEEP_TIME).await;
     }
 
-    /// Drives due rows, and starts no further row after `until`. Returns the age of the oldest due row in milliseconds,
+    /// Runs due rows, and starts no further row after `until`. Returns the age of the oldest due row in milliseconds,
     /// or 0 if no row was due.
     pub(super) async fn sweep_until(&self, until: Instant) -> i64 {
         let mut oldest = 0;
@@ -35,9 +35,9 @@ impl Fanout {
             });
             let now = self.clock.now().as_millisecond();
             oldest = rows.iter().map(|row| now.saturating_sub(row.since)).fold(oldest, i64::max);
-            let drives = (0..rows.len()).take_while(|_| Instant::now() < until);
-            let drives = drives.map(|i| self.run_or_log(&rows[i], until));
-            stream::iter(drives).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
+            let runs = (0..rows.len()).take_while(|_| Instant::now() < until);
+            let runs = runs.map(|i| self.run_or_log(&rows[i], until));
+            stream::iter(runs).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
         }
         oldest
     }
@@ -51,7 +51,7 @@ impl Fanout {
         }
     }
 
-    /// Drives one row, if it is there and due.
+    /// Runs one row, if it exists and is due.
     pub(super) async fn sweep_one(&self, key: &Key, until: Instant) {
         match self.table.outbox_row(key).await {
             Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => {
@@ -69,7 +69,7 @@ impl Fanout {
     }
 
     async fn claim_and_run(&self, row: &OutboxRow, until: Instant) -> Result<(), Error> {
-        // Claiming a row moves its due time, so that no two sweepers drive the row concurrently.
+        // Claiming a row moves its due time, so that no two sweepers run the row concurrently.
         if !self.table.claim_due(row, self.clock.now()).await? {
             return Ok(());
         }

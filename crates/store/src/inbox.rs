@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use mistakes::mistake;
 
 use crate::table::{
-    Table,
+    EdgeTable, Table,
     error::{Error, cancelled, held},
     keys::{self, Key},
     read, read_good,
@@ -55,46 +55,11 @@ pub struct Event {
     pub news: News,
 }
 
-impl Table {
+impl EdgeTable {
     /// Where `user`'s inbox ends, read consistently. An inbox that nobody has needed yet begins
     /// here, with a random generation.
     pub async fn head(&self, user: &UserId) -> Result<Head, Error> {
         Ok(self.wire_head(&self.head_row(user).await?))
-    }
-
-    /// The settled HEAD of `user`: every event up to it is visible.
-    ///
-    /// The items of one transaction become visible one by one. HEAD may count an event whose message or view is not
-    /// visible yet. A list read at that moment would lack an event that its cursor has passed. DynamoDB rejects a
-    /// transactional read while a transaction that includes HEAD is in progress (DynamoDB developer guide, "Transaction
-    /// conflict handling"). Every append includes HEAD.
-    ///
-    /// # Errors
-    /// [`Error::Contended`] if every attempt meets a transaction in progress.
-    pub async fn settled_head(&self, user: &UserId) -> Result<Head, Error> {
-        let key = &keys::head(user);
-        let item = retry(|_| async move {
-            let get = Get::builder().table_name(&self.name).set_key(Some(key.item())).build();
-            let get = get.expect("a get has a table and a key");
-            let wanted = TransactGetItem::builder().get(get).build();
-            let got = match self.client.transact_get_items().transact_items(wanted).send().await {
-                Ok(got) => got,
-                Err(error) => {
-                    let reasons = match error.as_service_error() {
-                        Some(TransactGetItemsError::TransactionCanceledException(cancelled)) => {
-                            cancelled.cancellation_reasons().to_vec()
-                        }
-                        _ => return Err(Stop::Failed(error.into())),
-                    };
-                    return Err(cancelled(&reasons, error).map_or(Stop::Conflict, Stop::Failed));
-                }
-            };
-            Ok(got.responses.unwrap_or_default().pop().and_then(|found| found.item))
-        });
-        match item.await? {
-            Some(item) => Ok(self.wire_head(&read(key, item)?)),
-            None => self.head(user).await,
-        }
     }
 
     /// The HEADs of up to 100 users, perhaps slightly stale unless `consistent`. An absent, damaged or unavailable HEAD
@@ -160,29 +125,6 @@ impl Table {
         self.entries_at(&wanted).await
     }
 
-    /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked
-    /// once stays revoked: an earlier `since` than the last changes nothing.
-    pub async fn revoke(&self, user: &UserId, since: Timestamp) -> Result<(), Error> {
-        retry(|_| async move {
-            self.head_row(user).await?;
-            let set = self
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .set_key(Some(keys::head(user).item()))
-                .update_expression("SET authv = :since")
-                .condition_expression(
-                    "attribute_exists(pk) AND (attribute_not_exists(authv) OR authv < :since)",
-                )
-                .expression_attribute_values(":since", n(since.as_second()))
-                .send()
-                .await;
-            // It may conflict with a transaction that appends to the inbox.
-            held(set).map(|_| ()).map_err(Stop::in_doubt)
-        })
-        .await
-    }
-
     pub(crate) async fn head_row(&self, user: &UserId) -> Result<HeadRow, Error> {
         let key = keys::head(user);
         if let Some(row) = self.get(&key).await? {
@@ -212,6 +154,66 @@ impl Table {
     /// The cursor `seq` of the generation of `head`.
     pub(crate) fn cursor(&self, head: &HeadRow, seq: u64) -> Cursor {
         Cursor { r#gen: self.wire_gen(head.r#gen), seq }
+    }
+}
+
+impl Table {
+    /// The settled HEAD of `user`: every event up to it is visible.
+    ///
+    /// The items of one transaction become visible one by one. HEAD may count an event whose message or view is not
+    /// visible yet. A list read at that moment would lack an event that its cursor has passed. DynamoDB rejects a
+    /// transactional read while a transaction that includes HEAD is in progress (DynamoDB developer guide, "Transaction
+    /// conflict handling"). Every append includes HEAD.
+    ///
+    /// # Errors
+    /// [`Error::Contended`] if every attempt meets a transaction in progress.
+    pub async fn settled_head(&self, user: &UserId) -> Result<Head, Error> {
+        let key = &keys::head(user);
+        let item = retry(|_| async move {
+            let get = Get::builder().table_name(&self.name).set_key(Some(key.item())).build();
+            let get = get.expect("a get has a table and a key");
+            let wanted = TransactGetItem::builder().get(get).build();
+            let got = match self.client.transact_get_items().transact_items(wanted).send().await {
+                Ok(got) => got,
+                Err(error) => {
+                    let reasons = match error.as_service_error() {
+                        Some(TransactGetItemsError::TransactionCanceledException(cancelled)) => {
+                            cancelled.cancellation_reasons().to_vec()
+                        }
+                        _ => return Err(Stop::Failed(error.into())),
+                    };
+                    return Err(cancelled(&reasons, error).map_or(Stop::Conflict, Stop::Failed));
+                }
+            };
+            Ok(got.responses.unwrap_or_default().pop().and_then(|found| found.item))
+        });
+        match item.await? {
+            Some(item) => Ok(self.wire_head(&read(key, item)?)),
+            None => self.head(user).await,
+        }
+    }
+
+    /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked
+    /// once stays revoked: an earlier `since` than the last changes nothing.
+    pub async fn revoke(&self, user: &UserId, since: Timestamp) -> Result<(), Error> {
+        retry(|_| async move {
+            self.head_row(user).await?;
+            let set = self
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .set_key(Some(keys::head(user).item()))
+                .update_expression("SET authv = :since")
+                .condition_expression(
+                    "attribute_exists(pk) AND (attribute_not_exists(authv) OR authv < :since)",
+                )
+                .expression_attribute_values(":since", n(since.as_second()))
+                .send()
+                .await;
+            // It may conflict with a transaction that appends to the inbox.
+            held(set).map(|_| ()).map_err(Stop::in_doubt)
+        })
+        .await
     }
 
     /// Adds an append to a transaction: the rows after `head`, and the new HEAD on condition that no other writer has

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::table::{
-    Table,
+    EdgeTable,
     error::{Error, held},
     keys,
     rows::{LeaseRow, QueueRow},
@@ -39,7 +39,7 @@ pub enum QueueOf<'a> {
     Edge(&'a BootId),
 }
 
-impl Table {
+impl EdgeTable {
     /// The queues of `user`, read consistently.
     pub async fn leases(&self, user: &UserId) -> Result<Vec<Lease>, Error> {
         let rows: Vec<LeaseRow> = self.partition(keys::user_pk(user), keys::LEASES, 1_000).await?;

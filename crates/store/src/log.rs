@@ -8,7 +8,7 @@ use domain::{
 };
 
 use crate::table::{
-    Table,
+    EdgeTable,
     error::Error,
     keys::{self, Key},
     read, read_all,
@@ -16,7 +16,7 @@ use crate::table::{
     tx::s,
 };
 
-impl Table {
+impl EdgeTable {
     /// The last entry of a thread; none if there is no such thread.
     pub async fn tail(&self, thread: &ThreadId) -> Result<Option<Entry>, Error> {
         Ok(self.latest(thread, u64::MAX, 1).await?.pop())

@@ -1,6 +1,6 @@
 //! The table: opened, created, and read.
 
-use std::{collections::HashMap, hash::BuildHasher};
+use std::{collections::HashMap, hash::BuildHasher, ops::Deref};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -34,17 +34,34 @@ pub const TABLE: &str = "runnel-dev";
 /// A row as DynamoDB has it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// The one table of a stage. Cheap to clone.
+/// The one table of a stage, for programs that write. Cheap to clone.
+///
+/// It has everything that an [`EdgeTable`] has.
 #[derive(Debug, Clone)]
 pub struct Table {
+    edge: EdgeTable,
+    pub(crate) locks: UserLocks,
+}
+
+/// The table as an edge has it: no method writes a thread log or an inbox, except the HEAD of an inbox that has none. So a
+/// stale or doubled edge can only be slow (P10). Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EdgeTable {
     pub(crate) client: Client,
     pub(crate) name: String,
     /// Tells this table from one restored out of its backup under the same name.
     id: String,
     /// How long inbox events are kept, in seconds.
     pub(crate) inbox_seconds: i64,
-    pub(crate) locks: UserLocks,
     pub(crate) recent_edges: RecentEdges,
+}
+
+impl Deref for Table {
+    type Target = EdgeTable;
+
+    fn deref(&self) -> &EdgeTable {
+        &self.edge
+    }
 }
 
 impl Table {
@@ -60,8 +77,14 @@ impl Table {
             Err(e) => return Err(Error::NoDatabase { name: name.into(), source: Box::new(e) }),
         };
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
-        let (inbox_seconds, locks) = (i64::from(inbox_days) * 86_400, UserLocks::new());
-        Ok(Self { client, name: name.into(), id, inbox_seconds, locks, recent_edges: RecentEdges::default() })
+        let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
+        let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
+        Ok(Self { edge, locks: UserLocks::new() })
+    }
+
+    /// The table as an edge has it.
+    pub fn for_edges(&self) -> EdgeTable {
+        self.edge.clone()
     }
 
     /// Creates the table for a deployment in one process, and for tests. On AWS, `template.yaml` creates the table. An
@@ -99,7 +122,9 @@ impl Table {
         client.update_time_to_live().table_name(name).time_to_live_specification(ttl).send().await?;
         Ok(())
     }
+}
 
+impl EdgeTable {
     /// The generation that clients see: another one as soon as the inbox or the table is another.
     pub(crate) fn wire_gen(&self, raw: u64) -> Gen {
         wire_gen(raw, &self.id)

@@ -7,7 +7,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use crate::table::{Table, error::Error, keys, read, rows::TicketRow};
+use crate::table::{EdgeTable, Table, error::Error, keys, read, rows::TicketRow};
 
 /// What a ticket stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,9 @@ impl Table {
         };
         self.put(&keys::ticket(id), &row).await
     }
+}
 
+impl EdgeTable {
     /// Redeems a ticket. Of concurrent calls, only one succeeds. None for a ticket that is unknown, used or expired.
     pub async fn take_ticket(&self, id: &TicketId, now: Timestamp) -> Result<Option<Ticket>, Error> {
         let key = keys::ticket(id);

@@ -2,13 +2,13 @@
 
 use axum::extract::State;
 use domain::ids::{ThreadId, UserId};
-use fanout::deliver::Fanout;
+use fanout::chat::Chat;
 use http::StatusCode;
 use server::{json::Path, problem::Problem};
 
 use super::{
     parameters::{InThread, Key},
-    write::{Write, finish},
+    write::{Write, refused},
 };
 
 /// Put a user into a group.
@@ -18,12 +18,12 @@ use super::{
     params(InThread, ("user" = UserId, Path, description = "Whom."), Key),
     responses((status = 204, description = "They are a member.")))]
 pub async fn add(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
     Path((thread, user)): Path<(ThreadId, UserId)>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&("add", &thread, &user));
-    finish(&fanout, &request, fanout.table.add_member(&request, &thread, &user).await).await?;
+    chat.add_member(&request, &thread, &user).await.map_err(refused(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -34,11 +34,11 @@ pub async fn add(
     params(InThread, ("user" = UserId, Path, description = "Whom."), Key),
     responses((status = 204, description = "They are no member.")))]
 pub async fn remove(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
     Path((thread, user)): Path<(ThreadId, UserId)>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&("remove", &thread, &user));
-    finish(&fanout, &request, fanout.table.remove_member(&request, &thread, &user).await).await?;
+    chat.remove_member(&request, &thread, &user).await.map_err(refused(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use domain::{
     limits,
     wire::{Message, Page},
 };
-use fanout::deliver::Fanout;
+use fanout::chat::Chat;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use server::{
@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::{
     page::{Paging, token},
     parameters::{InThread, Key, Limit, OfMessage},
-    write::{Write, finish},
+    write::{Write, refused},
 };
 use crate::answer::failed;
 
@@ -67,15 +67,15 @@ fn size(text: &str) -> usize {
         (status = 200, description = "The key was known: the message as it is now.", body = Message),
     ))]
 pub async fn send(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
     Path(thread): Path<ThreadId>,
     write: Write,
     Json(new): Json<NewMessage>,
 ) -> Result<(StatusCode, Answer<Message>), Problem> {
     new.check()?;
     let request = write.of(&("message", &thread, &new));
-    let sent = fanout.table.send(&request, &thread, &new.text).await;
-    match finish(&fanout, &request, sent).await? {
+    let command = Command::Message { text: &new.text };
+    match chat.write(&request, &thread, command).await.map_err(refused(&request))? {
         Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => {
             Ok((StatusCode::CREATED, Answer(message(&entry)?)))
         }
@@ -95,7 +95,8 @@ fn message(entry: &Entry) -> Result<Message, Problem> {
     params(InThread, OfMessage, Key), request_body = NewMessage,
     responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn edit(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
+    State(table): State<Table>,
     Path((thread, tseq)): Path<(ThreadId, u64)>,
     write: Write,
     Json(new): Json<NewMessage>,
@@ -103,8 +104,8 @@ pub async fn edit(
     new.check()?;
     let request = write.of(&("edit", &thread, tseq, &new));
     let command = Command::Edit { message: tseq, text: &new.text };
-    finish(&fanout, &request, fanout.table.write(&request, &thread, command).await).await?;
-    now(&fanout.table, &thread, tseq).await
+    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
+    now(&table, &thread, tseq).await
 }
 
 /// Delete a message.
@@ -114,13 +115,13 @@ pub async fn edit(
     params(InThread, OfMessage, Key),
     responses((status = 204, description = "It is deleted.")))]
 pub async fn delete(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
     Path((thread, tseq)): Path<(ThreadId, u64)>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&("delete", &thread, tseq));
     let command = Command::Delete { message: tseq };
-    finish(&fanout, &request, fanout.table.write(&request, &thread, command).await).await?;
+    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

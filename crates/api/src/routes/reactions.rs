@@ -6,14 +6,14 @@ use domain::{
     ids::{Emoji, ThreadId},
     wire::Message,
 };
-use fanout::deliver::Fanout;
+use fanout::chat::Chat;
 use server::{json::Path, problem::Problem};
-use store::write::command::Command;
+use store::{table::Table, write::command::Command};
 
 use super::{
     messages::now,
     parameters::{InThread, Key, OfMessage},
-    write::{Write, finish},
+    write::{Write, refused},
 };
 
 /// Put a reaction under a message.
@@ -24,11 +24,12 @@ use super::{
     params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "1 to 32 bytes of UTF-8, percent-encoded."), Key),
     responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn add(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
+    State(table): State<Table>,
     Path(place): Path<(ThreadId, u64, String)>,
     write: Write,
 ) -> Result<Answer<Message>, Problem> {
-    react(&fanout, place, write, ReactionState::Added).await
+    react((&chat, &table), place, write, ReactionState::Added).await
 }
 
 /// Take your reaction away.
@@ -37,15 +38,16 @@ pub async fn add(
     params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "1 to 32 bytes of UTF-8, percent-encoded."), Key),
     responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn remove(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
+    State(table): State<Table>,
     Path(place): Path<(ThreadId, u64, String)>,
     write: Write,
 ) -> Result<Answer<Message>, Problem> {
-    react(&fanout, place, write, ReactionState::Removed).await
+    react((&chat, &table), place, write, ReactionState::Removed).await
 }
 
 async fn react(
-    fanout: &Fanout,
+    (chat, table): (&Chat, &Table),
     (thread, message, emoji): (ThreadId, u64, String),
     write: Write,
     state: ReactionState,
@@ -54,6 +56,6 @@ async fn react(
     let emoji = Emoji::parse(&emoji).map_err(|bad| Problem::invalid("emoji", bad.to_string()))?;
     let request = write.of(&("react", &thread, message, &emoji, state));
     let command = Command::React { message, emoji: &emoji, state };
-    finish(fanout, &request, fanout.table.write(&request, &thread, command).await).await?;
-    now(&fanout.table, &thread, message).await
+    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
+    now(table, &thread, message).await
 }

@@ -2,14 +2,13 @@
 
 use axum::{Json as Answer, extract::State};
 use domain::{ids::ThreadId, wire::Seen};
-use fanout::deliver::Fanout;
+use fanout::chat::Chat;
 use serde::Deserialize;
 use server::{
     auth::bearer::Bearer,
     json::{Json, Path},
     problem::Problem,
 };
-use store::write::seen::Marked;
 use utoipa::ToSchema;
 
 use super::parameters::InThread;
@@ -30,22 +29,11 @@ pub struct Mark {
     params(InThread), request_body = Mark,
     responses((status = 200, description = "How far you have read now.", body = Seen)))]
 pub async fn mark(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
     Bearer(reader): Bearer,
     Path(thread): Path<ThreadId>,
     Json(Mark { number }): Json<Mark>,
 ) -> Result<Answer<Seen>, Problem> {
-    let marked = fanout.table.mark_seen(&reader.user, &thread, number, fanout.clock.now()).await;
-    match marked.map_err(failed)? {
-        Marked::Whole(seen, told) => {
-            fanout.seen_whole(&seen, &told).await;
-            Ok(Answer(seen))
-        }
-        Marked::Committed(seen) => {
-            fanout.seen(&seen).await;
-            Ok(Answer(seen))
-        }
-        Marked::Already(seen) => Ok(Answer(seen)),
-        Marked::NotMember => Err(Problem::not_found()),
-    }
+    let seen = chat.mark_seen(&reader.user, &thread, number).await.map_err(failed)?;
+    seen.map(Answer).ok_or_else(Problem::not_found)
 }

@@ -9,7 +9,7 @@ use domain::{
     limits,
     wire::{Page, Thread},
 };
-use fanout::deliver::Fanout;
+use fanout::chat::Chat;
 use http::StatusCode;
 use mistakes::mistake;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ use super::{
     page::{Paging, token},
     parameters::{InThread, Key, Limit},
     session::accepted,
-    write::{Write, finish},
+    write::{Write, refused},
 };
 use crate::answer::failed;
 
@@ -62,7 +62,8 @@ pub struct Threads {
         (status = 200, description = "It was there.", body = Thread),
     ))]
 pub async fn create(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
+    State(table): State<Table>,
     write: Write,
     Json(mut new): Json<NewThread>,
 ) -> Result<(StatusCode, Answer<Thread>), Problem> {
@@ -77,12 +78,11 @@ pub async fn create(
         let detail = format!("`members` must name 1 to {} users besides yourself", limits::CREATE_MEMBERS);
         return Err(Problem::invalid("members", detail));
     }
-    let table = &fanout.table;
     let created = match (others.as_slice(), &new.title) {
-        ([other], None) => table.create_direct(&request, other).await,
-        _ => table.create_group(&request, ThreadId::group(chance::random()), new.title, &others).await,
+        ([other], None) => chat.create_direct(&request, other).await,
+        _ => chat.create_group(&request, ThreadId::group(chance::random()), new.title, &others).await,
     };
-    let (status, entry) = match finish(&fanout, &request, created).await? {
+    let (status, entry) = match created.map_err(refused(&request))? {
         Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => (StatusCode::CREATED, entry),
         Outcome::Replayed(entry) => (StatusCode::OK, entry),
         Outcome::Unchanged => return Err(Problem::internal()),
@@ -152,7 +152,8 @@ pub struct NewTitle {
     params(InThread, Key), request_body = NewTitle,
     responses((status = 200, description = "The thread as it is now.", body = Thread)))]
 pub async fn rename(
-    State(fanout): State<Fanout>,
+    State(chat): State<Chat>,
+    State(table): State<Table>,
     Path(thread): Path<ThreadId>,
     write: Write,
     Json(new): Json<NewTitle>,
@@ -161,8 +162,8 @@ pub async fn rename(
     let title = title(&new.title)?.ok_or_else(blank)?;
     let request = write.of(&("title", &thread, &title));
     let command = Command::Title { title: &title };
-    finish(&fanout, &request, fanout.table.write(&request, &thread, command).await).await?;
-    let renamed = fanout.table.thread(&request.sender, &thread).await.map_err(failed)?;
+    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
+    let renamed = table.thread(&request.sender, &thread).await.map_err(failed)?;
     renamed.map(Answer).ok_or_else(Problem::not_found)
 }
 

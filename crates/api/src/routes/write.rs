@@ -6,7 +6,6 @@ use domain::{
     ids::{IdempotencyKey, UserId},
     limits,
 };
-use fanout::deliver::Fanout;
 use http::request::Parts;
 use serde::Serialize;
 use server::{
@@ -15,7 +14,7 @@ use server::{
     problem::{Kind, Problem},
 };
 use sha2::{Digest, Sha256};
-use store::write::{Outcome, Rejection, WriteError, request::WriteRequest};
+use store::write::{Rejection, WriteError, request::WriteRequest};
 
 use crate::answer::failed;
 
@@ -32,22 +31,12 @@ impl Write {
     }
 }
 
-/// Delivers what a write has logged, or tells the sender why the write is not accepted.
-pub async fn finish(
-    fanout: &Fanout,
-    request: &WriteRequest,
-    written: Result<Outcome, WriteError>,
-) -> Result<Outcome, Problem> {
-    let outcome = written.map_err(|error| match error {
+/// Turns the failure of a write into the problem that its sender reads.
+pub fn refused(request: &WriteRequest) -> impl FnOnce(WriteError) -> Problem {
+    |error| match error {
         WriteError::Failed(error) => failed(error),
         WriteError::Rejected(rejection) => rejected(rejection, &request.sender),
-    })?;
-    match &outcome {
-        Outcome::LoggedAndDelivered(entry, told) => fanout.whole(entry, told).await,
-        Outcome::Logged(entry) | Outcome::Replayed(entry) => fanout.logged(entry).await,
-        Outcome::Unchanged => {}
     }
-    Ok(outcome)
 }
 
 fn rejected(rejection: Rejection, sender: &UserId) -> Problem {

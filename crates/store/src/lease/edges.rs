@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::table::{
-    Table,
+    EdgeTable,
     error::{Error, held},
     keys,
     rows::EdgeRow,
@@ -23,7 +23,7 @@ pub enum Beat {
     Refused,
 }
 
-impl Table {
+impl EdgeTable {
     /// Beats for `boot`. Beat 0 makes the row.
     pub async fn beat(
         &self,

@@ -1,0 +1,109 @@
+//! Writes, each followed by the delivery of what it has logged: the service that the API's handlers use.
+
+use domain::{
+    ids::{ThreadId, UserId},
+    wire::Seen,
+};
+use store::{
+    table::error::Error,
+    write::{Outcome, WriteError, command::Command, request::WriteRequest, seen::Marked},
+};
+
+use crate::deliver::Fanout;
+
+/// Writes to threads, and delivers to their members. Cheap to clone.
+///
+/// A delivery never fails its write: an outbox row records what it leaves undone.
+#[derive(Debug, Clone)]
+pub struct Chat(Fanout);
+
+impl Chat {
+    /// A service over a table and queues.
+    pub fn new(fanout: Fanout) -> Self {
+        Self(fanout)
+    }
+
+    /// Writes to `thread`.
+    ///
+    /// # Errors
+    /// Those of [`Table::write`](store::table::Table::write).
+    pub async fn write(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        command: Command<'_>,
+    ) -> Result<Outcome, WriteError> {
+        self.delivered(self.0.table.write(request, thread, command)).await
+    }
+
+    /// Creates the direct thread of the sender and `other`, or finds it.
+    pub async fn create_direct(&self, request: &WriteRequest, other: &UserId) -> Result<Outcome, WriteError> {
+        self.delivered(self.0.table.create_direct(request, other)).await
+    }
+
+    /// Creates the group `id` with its creator and `others`.
+    pub async fn create_group(
+        &self,
+        request: &WriteRequest,
+        id: ThreadId,
+        title: Option<String>,
+        others: &[UserId],
+    ) -> Result<Outcome, WriteError> {
+        self.delivered(self.0.table.create_group(request, id, title, others)).await
+    }
+
+    /// Adds `user` to `thread`.
+    pub async fn add_member(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        user: &UserId,
+    ) -> Result<Outcome, WriteError> {
+        self.delivered(self.0.table.add_member(request, thread, user)).await
+    }
+
+    /// Removes `user` from `thread`.
+    pub async fn remove_member(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        user: &UserId,
+    ) -> Result<Outcome, WriteError> {
+        self.delivered(self.0.table.remove_member(request, thread, user)).await
+    }
+
+    /// Marks `thread` as read by `reader` up to message `number`. None if the reader is not a member.
+    pub async fn mark_seen(
+        &self,
+        reader: &UserId,
+        thread: &ThreadId,
+        number: u64,
+    ) -> Result<Option<Seen>, Error> {
+        Ok(match self.0.table.mark_seen(reader, thread, number, self.0.clock.now()).await? {
+            Marked::Whole(seen, delivered) => {
+                self.0.seen_whole(&seen, &delivered).await;
+                Some(seen)
+            }
+            Marked::Committed(seen) => {
+                self.0.seen(&seen).await;
+                Some(seen)
+            }
+            Marked::Already(seen) => Some(seen),
+            Marked::NotMember => None,
+        })
+    }
+
+    /// Awaits a write, and delivers what it has logged. The write is boxed: it is a large future, of many layers.
+    async fn delivered(
+        &self,
+        write: impl Future<Output = Result<Outcome, WriteError>>,
+    ) -> Result<Outcome, WriteError> {
+        let outcome = Box::pin(write).await?;
+        match &outcome {
+            Outcome::LoggedAndDelivered(entry, delivered) => self.0.whole(entry, delivered).await,
+            Outcome::Logged(entry) | Outcome::Replayed(entry) => self.0.logged(entry).await,
+            Outcome::Unchanged => {}
+        }
+        Ok(outcome)
+    }
+}
