@@ -240,7 +240,7 @@ async fn a_release_may_race_every_take(topology: Topology) {
     let thread = alice.thread(json!({"members": ["bob"]})).await;
     let mut bob = live(&world, 0, "bob").await;
     let mut cursor = String::new();
-    // Rounds of one second give back whatever they find without a stream.
+    // The once-a-second resync gives back each lease of a user without a stream.
     let takes = |world: &World| {
         let of = |text: String| -> u64 {
             let line = text.lines().find_map(|line| line.strip_prefix("edge_lease_takes_total "));

@@ -1,6 +1,5 @@
-//! The OpenAPI document of both sides, except the routes of the API: those describe themselves (`routes`), and
-//! `router.rs` puts all together. `docs/openapi.json` is the document: a test fails while it is not, and names the
-//! command that writes it.
+//! The OpenAPI document, without the routes of the API. Each of those routes is described at its handler. `router.rs`
+//! joins both. `docs/openapi.json` is a copy; a test fails if it is stale, and names the command that writes it.
 
 mod stream;
 

@@ -22,7 +22,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(threads::create, threads::list))
         .routes(routes!(threads::read, threads::rename))
         .routes(routes!(members::add, members::remove))
-        .routes(routes!(messages::send, messages::list))
+        .routes(routes!(messages::list, messages::send))
         .routes(routes!(messages::edit, messages::delete))
         .routes(routes!(reactions::add, reactions::remove))
         .routes(routes!(typing::tell))

@@ -1,5 +1,5 @@
-//! What lies in the fan-out queue: one link of the chain that brings a large thread's log into
-//! its members' inboxes. A hint, like an envelope: the outbox row is the truth.
+//! The message of the fan-out queue: one link of the chain that delivers a large thread's log to its members. It is a
+//! hint, like an envelope: the outbox row is the truth.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::ids::{ThreadId, UserId};
 /// The version written, and the only one read.
 const VERSION: u8 = 1;
 
-/// The next members of `thread`, in key order, are to be brought up to `goal`.
+/// Deliver up to `goal` to the next members of `thread`, in key order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// The thread.
@@ -19,7 +19,7 @@ pub struct Job {
     /// The last member that the chain has passed; none where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<UserId>,
-    /// Whether a member before could not be brought up: the chain goes on, and leaves the row.
+    /// Whether the delivery to an earlier member failed: the chain goes on, and leaves the row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub missed: bool,
 }

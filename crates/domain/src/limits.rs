@@ -110,10 +110,9 @@ pub const TYPING_TTL: Duration = Duration::from_secs(6);
 /// Least time between two typing events of one user in one thread on one edge.
 pub const TYPING_PERIOD: Duration = Duration::from_secs(1);
 
-/// How far in the future an outbox row becomes due at its commit: the request itself drives it
-/// until then.
+/// How far in the future an outbox row becomes due at its commit: until then the request itself runs it.
 pub const OUTBOX_GRACE: Duration = Duration::from_secs(5);
-/// How far whoever drives an outbox row moves it on.
+/// How long a claim of an outbox row lasts.
 pub const OUTBOX_HOLD: Duration = Duration::from_secs(30);
 /// The longest that one link of a chain works before it hands the rest on.
 pub const LINK_TIME: Duration = Duration::from_secs(20);
@@ -121,7 +120,7 @@ pub const LINK_TIME: Duration = Duration::from_secs(20);
 pub const LAMBDA_RESERVE: Duration = Duration::from_secs(3);
 /// The longest that one sweep of the outbox takes rows up.
 pub const SWEEP_TIME: Duration = Duration::from_secs(45);
-/// Outbox rows that a sweep drives at a time.
+/// Outbox rows that a sweep runs at a time.
 pub const SWEEP_AT_ONCE: usize = 8;
 /// How long a received job is hidden before another receive may have it: longer than a link
 /// holds the outbox row, so that it finds the row free.

@@ -13,7 +13,7 @@ use crate::deliver::Fanout;
 
 /// Writes to threads, and delivers to their members. Cheap to clone.
 ///
-/// A delivery never fails its write: an outbox row records what it leaves undone.
+/// A failed delivery never fails its write. The outbox row keeps a missing append; the head check finds a missing post.
 #[derive(Debug, Clone)]
 pub struct Chat(Fanout);
 
@@ -33,12 +33,12 @@ impl Chat {
         thread: &ThreadId,
         command: Command<'_>,
     ) -> Result<Outcome, WriteError> {
-        self.delivered(self.0.table.write(request, thread, command)).await
+        self.then_deliver(self.0.table.write(request, thread, command)).await
     }
 
     /// Creates the direct thread of the sender and `other`, or finds it.
     pub async fn create_direct(&self, request: &WriteRequest, other: &UserId) -> Result<Outcome, WriteError> {
-        self.delivered(self.0.table.create_direct(request, other)).await
+        self.then_deliver(self.0.table.create_direct(request, other)).await
     }
 
     /// Creates the group `id` with its creator and `others`.
@@ -49,7 +49,7 @@ impl Chat {
         title: Option<String>,
         others: &[UserId],
     ) -> Result<Outcome, WriteError> {
-        self.delivered(self.0.table.create_group(request, id, title, others)).await
+        self.then_deliver(self.0.table.create_group(request, id, title, others)).await
     }
 
     /// Adds `user` to `thread`.
@@ -59,7 +59,7 @@ impl Chat {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Outcome, WriteError> {
-        self.delivered(self.0.table.add_member(request, thread, user)).await
+        self.then_deliver(self.0.table.add_member(request, thread, user)).await
     }
 
     /// Removes `user` from `thread`.
@@ -69,7 +69,7 @@ impl Chat {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Outcome, WriteError> {
-        self.delivered(self.0.table.remove_member(request, thread, user)).await
+        self.then_deliver(self.0.table.remove_member(request, thread, user)).await
     }
 
     /// Marks `thread` as read by `reader` up to message `number`. None if the reader is not a member.
@@ -93,8 +93,8 @@ impl Chat {
         })
     }
 
-    /// Awaits a write, and delivers what it has logged. The write is boxed: it is a large future, of many layers.
-    async fn delivered(
+    /// Awaits a write, and delivers what it has logged. Boxed, because the future of a write is large.
+    async fn then_deliver(
         &self,
         write: impl Future<Output = Result<Outcome, WriteError>>,
     ) -> Result<Outcome, WriteError> {

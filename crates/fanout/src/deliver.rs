@@ -44,7 +44,7 @@ pub struct Fanout {
 pub(super) enum Run {
     /// Every member was reached.
     Complete,
-    /// No member was: the thread is too large, and a chain has to begin with this job.
+    /// The thread is too large. A chain must begin with this job.
     Chain(Job),
 }
 
@@ -53,14 +53,14 @@ pub(super) enum Run {
 pub(super) struct Pace {
     /// Members at a time.
     pub at_once: usize,
-    /// When to begin with no further member, except the first.
+    /// After this time, no further member is started, except the first.
     pub until: Option<Instant>,
 }
 
 /// How far a delivery to some members has got.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// The members that were reached, from the first one on.
+    /// How many members were tried, from the first one on, including those that failed.
     pub passed: usize,
     /// The first failure.
     pub failure: Option<Error>,

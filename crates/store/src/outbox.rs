@@ -18,7 +18,7 @@ use crate::{
 /// Whether a link has claimed the outbox row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// The link has the row, for the time that it takes.
+    /// The link has claimed the row for [`limits::OUTBOX_HOLD`].
     Acquired,
     /// A later write has raised the goal, and has a chain of its own. This chain continues without the claim. Otherwise
     /// a thread with constant writes would never reach its last members.

@@ -234,7 +234,7 @@ impl Table {
         let mut found = found.map_err(Stop::in_doubt)?;
         let mut tx = self.begin(request, entry)?;
         planned.add_to(&mut tx);
-        let mut told = Vec::with_capacity(users.len());
+        let mut delivered = Vec::with_capacity(users.len());
         for (user, key) in users.into_iter().zip(views) {
             let view: Option<ViewRow> = take(&mut found, &key)?;
             let head: Option<HeadRow> = take(&mut found, &keys::head(user))?;
@@ -244,9 +244,9 @@ impl Table {
             }
             let seq = self.append(&mut tx, user, (&view, &head), std::slice::from_ref(entry), request.now)?;
             let cursor = self.cursor(&head, seq);
-            told.push(Delivered { user: user.clone(), cursor, exact: true, left: None });
+            delivered.push(Delivered { user: user.clone(), cursor, exact: true, left: None });
         }
         tx.commit().await?;
-        Ok(Outcome::LoggedAndDelivered(planned.entry, told))
+        Ok(Outcome::LoggedAndDelivered(planned.entry, delivered))
     }
 }

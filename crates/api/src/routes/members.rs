@@ -8,7 +8,7 @@ use server::{json::Path, problem::Problem};
 
 use super::{
     parameters::{InThread, Key},
-    write::{Write, refused},
+    write::{Write, problem},
 };
 
 /// Put a user into a group.
@@ -23,7 +23,7 @@ pub async fn add(
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&("add", &thread, &user));
-    chat.add_member(&request, &thread, &user).await.map_err(refused(&request))?;
+    chat.add_member(&request, &thread, &user).await.map_err(problem(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -39,6 +39,6 @@ pub async fn remove(
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&("remove", &thread, &user));
-    chat.remove_member(&request, &thread, &user).await.map_err(refused(&request))?;
+    chat.remove_member(&request, &thread, &user).await.map_err(problem(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::{
     page::{Paging, token},
     parameters::{InThread, Key, Limit, OfMessage},
-    write::{Write, refused},
+    write::{Write, problem},
 };
 use crate::answer::failed;
 
@@ -75,7 +75,7 @@ pub async fn send(
     new.check()?;
     let request = write.of(&("message", &thread, &new));
     let command = Command::Message { text: &new.text };
-    match chat.write(&request, &thread, command).await.map_err(refused(&request))? {
+    match chat.write(&request, &thread, command).await.map_err(problem(&request))? {
         Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => {
             Ok((StatusCode::CREATED, Answer(message(&entry)?)))
         }
@@ -104,7 +104,7 @@ pub async fn edit(
     new.check()?;
     let request = write.of(&("edit", &thread, tseq, &new));
     let command = Command::Edit { message: tseq, text: &new.text };
-    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
+    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     now(&table, &thread, tseq).await
 }
 
@@ -121,7 +121,7 @@ pub async fn delete(
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&("delete", &thread, tseq));
     let command = Command::Delete { message: tseq };
-    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
+    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -13,7 +13,7 @@ use store::{table::Table, write::command::Command};
 use super::{
     messages::now,
     parameters::{InThread, Key, OfMessage},
-    write::{Write, refused},
+    write::{Write, problem},
 };
 
 /// Put a reaction under a message.
@@ -56,6 +56,6 @@ async fn react(
     let emoji = Emoji::parse(&emoji).map_err(|bad| Problem::invalid("emoji", bad.to_string()))?;
     let request = write.of(&("react", &thread, message, &emoji, state));
     let command = Command::React { message, emoji: &emoji, state };
-    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
+    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     now(table, &thread, message).await
 }

@@ -34,6 +34,7 @@ pub async fn mark(
     Path(thread): Path<ThreadId>,
     Json(Mark { number }): Json<Mark>,
 ) -> Result<Answer<Seen>, Problem> {
+    // It only goes forward, so it needs no idempotency key.
     let seen = chat.mark_seen(&reader.user, &thread, number).await.map_err(failed)?;
     seen.map(Answer).ok_or_else(Problem::not_found)
 }

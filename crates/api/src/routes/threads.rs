@@ -28,7 +28,7 @@ use super::{
     page::{Paging, token},
     parameters::{InThread, Key, Limit},
     session::accepted,
-    write::{Write, refused},
+    write::{Write, problem},
 };
 use crate::answer::failed;
 
@@ -82,7 +82,7 @@ pub async fn create(
         ([other], None) => chat.create_direct(&request, other).await,
         _ => chat.create_group(&request, ThreadId::group(chance::random()), new.title, &others).await,
     };
-    let (status, entry) = match created.map_err(refused(&request))? {
+    let (status, entry) = match created.map_err(problem(&request))? {
         Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => (StatusCode::CREATED, entry),
         Outcome::Replayed(entry) => (StatusCode::OK, entry),
         Outcome::Unchanged => return Err(Problem::internal()),
@@ -104,6 +104,7 @@ pub async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
     let (limit, place) = (paging.limit()?, paging.place::<(i64, ThreadId)>()?);
+    // Read before the list, so that a stream opened at this cursor misses nothing (P13).
     let head = if mistake!(UnsettledList) {
         table.head(&reader.user).await
     } else {
@@ -162,7 +163,7 @@ pub async fn rename(
     let title = title(&new.title)?.ok_or_else(blank)?;
     let request = write.of(&("title", &thread, &title));
     let command = Command::Title { title: &title };
-    chat.write(&request, &thread, command).await.map_err(refused(&request))?;
+    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     let renamed = table.thread(&request.sender, &thread).await.map_err(failed)?;
     renamed.map(Answer).ok_or_else(Problem::not_found)
 }

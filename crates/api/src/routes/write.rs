@@ -1,4 +1,4 @@
-//! What all writes have in common: a sender, a time, an idempotency key, and an end.
+//! What all writes have in common: a sender, a time, an idempotency key, and their problems.
 
 use axum::extract::{FromRef, FromRequestParts};
 use domain::{
@@ -32,7 +32,7 @@ impl Write {
 }
 
 /// Turns the failure of a write into the problem that its sender reads.
-pub fn refused(request: &WriteRequest) -> impl FnOnce(WriteError) -> Problem {
+pub fn problem(request: &WriteRequest) -> impl FnOnce(WriteError) -> Problem {
     |error| match error {
         WriteError::Failed(error) => failed(error),
         WriteError::Rejected(rejection) => rejected(rejection, &request.sender),

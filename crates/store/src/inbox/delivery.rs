@@ -59,8 +59,8 @@ impl Table {
                 let fresh = fresh.filter(|_| attempt.number == 0);
                 self.deliver_some((user, joined), thread, goal, fresh, now)
             };
-            if let Some(told) = retry(append).await? {
-                return Ok(told);
+            if let Some(delivered) = retry(append).await? {
+                return Ok(delivered);
             }
         }
     }
@@ -82,7 +82,7 @@ impl Table {
         if view.fan >= until {
             // Read again: the HEAD that came with the view may be older than the view.
             let head = self.head_row(user).await?;
-            return Ok(Some(self.told(user, (&view, view.fan), (&head, head.seq), false)));
+            return Ok(Some(self.delivered_to(user, (&view, view.fan), (&head, head.seq), false)));
         }
         let is_next = view.fan + 1 == until || mistake!(OwnEntryOnly);
         let entries = match fresh.filter(|entry| is_next && entry.tseq == until) {
@@ -94,10 +94,10 @@ impl Table {
         let mut tx = Tx::new(self);
         let seq = self.append(&mut tx, user, (&view, &head), &entries, now)?;
         tx.commit().await?;
-        Ok((fan >= until).then(|| self.told(user, (&view, fan), (&head, seq), fan == goal)))
+        Ok((fan >= until).then(|| self.delivered_to(user, (&view, fan), (&head, seq), fan == goal)))
     }
 
-    fn told(
+    fn delivered_to(
         &self,
         user: &UserId,
         (view, fan): (&ViewRow, u64),

@@ -25,7 +25,7 @@ use crate::{
 const PAGE: i32 = 100;
 
 impl Repair<'_> {
-    /// The outbox row of a thread that has no log can only be driven for ever.
+    /// A thread without a log can never be delivered: its outbox row would stay for ever.
     pub(super) async fn outbox(&self, thread: &ThreadId) -> Result<(), Error> {
         if self.table.tail(thread).await?.is_none() {
             self.delete(&keys::outbox(thread)).await?;

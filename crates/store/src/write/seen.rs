@@ -88,7 +88,7 @@ impl Table {
         }
         tx.commit().await?;
         let seen = seen(number);
-        Ok(whole.map_or(Marked::Committed(seen.clone()), |told| Marked::Whole(seen, told)))
+        Ok(whole.map_or(Marked::Committed(seen.clone()), |delivered| Marked::Whole(seen, delivered)))
     }
 
     /// Adds seen to both inboxes of a direct thread. Returns none, and adds nothing, if one of the inboxes has no HEAD
@@ -107,17 +107,17 @@ impl Table {
             let Some(head) = take::<HeadRow>(&mut found, &keys::head(user))? else { return Ok(None) };
             heads.push((user, head));
         }
-        let mut told = Vec::with_capacity(2);
+        let mut delivered = Vec::with_capacity(2);
         for (user, head) in heads {
             let seq = Self::grow(tx, user, &head, vec![self.seen_row(seen, now)])?;
-            told.push(Delivered {
+            delivered.push(Delivered {
                 user: user.clone(),
                 cursor: self.cursor(&head, seq),
                 exact: true,
                 left: None,
             });
         }
-        Ok(Some(told))
+        Ok(Some(delivered))
     }
 }
 
