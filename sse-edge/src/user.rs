@@ -244,12 +244,16 @@ impl User {
         let mut state = self.state();
         state.schedule.checked(now);
         state.close_revoked(head);
-        match state.ring.as_ref().map(Ring::bounds) {
-            Some(bounds) if bounds.generation != head.cursor.r#gen || head.cursor.seq > bounds.end => {
-                Work::REPAIR
-            }
-            None if !state.streams.is_empty() => Work::REPAIR,
-            _ => Work::NOTHING,
+        let is_behind = match state.ring.as_ref().map(Ring::bounds) {
+            Some(bounds) => bounds.generation != head.cursor.r#gen || head.cursor.seq > bounds.end,
+            None => !state.streams.is_empty(),
+        };
+        match (is_behind, state.schedule.lease.is_confirmed()) {
+            (false, _) => Work::NOTHING,
+            (true, true) => Work::REPAIR,
+            // The schedule retries the lease. An attempt that takes longer than the time between two head checks would
+            // otherwise follow the other, and HEAD would never be read.
+            (true, false) => Work::READ_HEAD,
         }
     }
 

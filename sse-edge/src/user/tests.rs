@@ -227,6 +227,21 @@ fn a_check_finds_a_user_behind_and_a_revoked_stream() {
 }
 
 #[test]
+fn without_a_lease_events_that_a_check_finds_do_not_wait_for_a_take_that_fails_slowly() {
+    let (user, _, now) = alice();
+    user.schedule().lose_lease();
+    assert!(user.request(Work::TAKE_LEASE));
+    assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
+    // Meanwhile two head checks find the user behind.
+    for seq in [6, 7] {
+        let work = user.head_checked(&head(seq), now);
+        assert!(!user.request(work));
+    }
+    user.schedule().lease_failed(now, false);
+    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
+}
+
+#[test]
 fn a_hint_that_head_disproves_is_dropped_and_no_gap() {
     let (user, _, _) = alice();
     user.envelope_received(at(9), None);
