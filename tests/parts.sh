@@ -130,7 +130,7 @@ story      7  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lam
 image      7  ^(infra/image\.py|sse-edge/Cargo\.toml|Cargo\.(toml|lock)|tests/deploy/(container|doors|cloud)\.py)
 crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
-mistakes   9  ^(crates/(domain|store|queue|mistakes|api|fanout)|api-lambda/src|sse-edge/src|tests/sim)/
+mistakes   6  ^(crates/(domain|store|queue|mistakes|api|fanout)|api-lambda/src|sse-edge/src|tests/sim)/
 '
 nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
 
