@@ -10,7 +10,7 @@ use server::{
     clock::Clock,
     listener::{self, BindError},
 };
-use store::table::Table;
+use store::table::EdgeTable;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -31,7 +31,7 @@ mod drain;
 #[derive(Debug)]
 pub struct Parts {
     /// The table.
-    pub table: Table,
+    pub table: EdgeTable,
     /// The queues.
     pub queues: Queues,
     /// Verifies the tokens of clients that open streams.
@@ -59,8 +59,7 @@ impl Edge {
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
         let pings = PingSchedule::new(Instant::now(), config.ping());
-        let cx =
-            Context::new((table.for_edges(), queues), clock, config, tracker.clone(), shutdown.child_token());
+        let cx = Context::new((table, queues), clock, config, tracker.clone(), shutdown.child_token());
         let cx = Arc::new(cx);
         let engine = Arc::new(Engine::new());
         engine.start(tracker, &cx.stop);

@@ -75,7 +75,8 @@ pub async fn serve(args: ProcessArgs) -> anyhow::Result<()> {
     let addr = bound.addr();
 
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let parts = Parts { table, queues, verifier, clock: Clock::system(), config: args.edge };
+    let parts =
+        Parts { table: table.for_edges(), queues, verifier, clock: Clock::system(), config: args.edge };
     let edge = Edge::start(parts, &tracker, &stop);
     let routes: Router = edge.router().merge(assets::router());
     let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);

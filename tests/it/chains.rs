@@ -15,7 +15,7 @@ use server::clock::Clock;
 use sse_edge::config::Topology;
 use store::{
     table::keys,
-    write::{Outcome, request::WriteRequest},
+    write::{Outcome, command::Command, request::WriteRequest},
 };
 use tests::{
     crowd::one_of,
@@ -306,7 +306,10 @@ async fn the_tables_stream_and_the_schedule_drive_rows_that_are_due() {
             fingerprint: text.into(),
             now: clock.now(),
         };
-        assert!(matches!(world.table.send(&request, &id, text).await.unwrap(), Outcome::Logged(_)));
+        assert!(matches!(
+            world.table.write(&request, &id, Command::Message { text }).await.unwrap(),
+            Outcome::Logged(_)
+        ));
     };
     commit("one").await;
     let row = keys::outbox(&id);

@@ -31,7 +31,7 @@ use server::{aws, clock::Clock};
 use sse_edge::config::Topology;
 use store::{
     table::{Table, error::Error, keys},
-    write::{Outcome, WriteError, request, seen::Marked},
+    write::{Outcome, WriteError, command::Command, request, seen::Marked},
 };
 use tests::{
     faults::{Call, Moment},
@@ -288,7 +288,8 @@ async fn a_damaged_row_stops_nothing_beside_it() {
     for shard in 0..keys::SHARDS {
         damage(&keys::outbox_pk(shard), "T#t_0").await;
     }
-    world.table.send(&request("alice"), &thread, "left behind").await.unwrap();
+    let command = Command::Message { text: "left behind" };
+    world.table.write(&request("alice"), &thread, command).await.unwrap();
     let later = Clock::system().now() + limits::OUTBOX_GRACE * 2;
     world.fanout(Clock::fixed(later)).sweep().await;
     assert_eq!(world.owed().await, 0);

@@ -13,7 +13,7 @@ use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use store::{
     table::{keys::SHARDS, rows::QueueRow},
-    write::{Outcome, request::WriteRequest},
+    write::{Outcome, command::Command, request::WriteRequest},
 };
 use tests::{
     sse::Stream,
@@ -137,7 +137,10 @@ async fn nobody_finishes_what_another_stage_owes(topology: Topology) {
         now,
     };
     let id = ThreadId::parse(&thread).unwrap();
-    assert!(matches!(one.table.send(&request, &id, "left behind").await.unwrap(), Outcome::Logged(_)));
+    assert!(matches!(
+        one.table.write(&request, &id, Command::Message { text: "left behind" }).await.unwrap(),
+        Outcome::Logged(_)
+    ));
     let later = Clock::fixed(now + Duration::from_secs(6));
     other.fanout(later.clone()).sweep().await;
     assert_eq!(owed(&one).await, 1, "the other stage's sweeper does not see it");

@@ -6,7 +6,7 @@ use domain::ids::{IdempotencyKey, ThreadId, UserId};
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
-use store::write::{Outcome, request::WriteRequest};
+use store::write::{Outcome, command::Command, request::WriteRequest};
 use tests::world::World;
 
 #[tokio::test]
@@ -26,7 +26,10 @@ async fn the_sweeper_finishes_what_a_dead_writer_left() {
     };
     let id = ThreadId::parse(&thread).unwrap();
     // The commit, and then nothing: the writer is dead.
-    assert!(matches!(world.table.send(&request, &id, "left behind").await.unwrap(), Outcome::Logged(_)));
+    assert!(matches!(
+        world.table.write(&request, &id, Command::Message { text: "left behind" }).await.unwrap(),
+        Outcome::Logged(_)
+    ));
     world.fanout(Clock::fixed(now)).sweep().await;
     assert_eq!(bob_number(&world).await, 0, "not due yet: the writer may be at it");
     world.fanout(Clock::fixed(now + Duration::from_secs(6))).sweep().await;

@@ -262,7 +262,13 @@ impl World {
     ) -> RunningEdge {
         let stop = self.stop.child_token();
         let Fanout { table, queues, .. } = self.place.fanout(&faults, None).await;
-        let parts = Parts { table, queues, verifier: Verifier::new(&self.auth).unwrap(), clock, config };
+        let parts = Parts {
+            table: table.for_edges(),
+            queues,
+            verifier: Verifier::new(&self.auth).unwrap(),
+            clock,
+            config,
+        };
         let edge = Edge::start(parts, &self.tracker, &stop);
         let router = layers::wrap(edge.router(), &origins());
         let address = listen(router, options, &stop, &self.tracker);

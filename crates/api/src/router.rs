@@ -65,6 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_route_is_described() {
+        // A route that is added without `routes!` would be served, and missing in the document.
+        assert!(!include_str!("router.rs").contains(concat!(".rou", "te(")));
+    }
+
+    #[test]
     fn the_file_in_the_docs_is_the_document() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
         let now = document().to_pretty_json().unwrap() + "\n";

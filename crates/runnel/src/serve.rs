@@ -106,7 +106,8 @@ async fn assemble(
     tracker.spawn(async move {
         tokio::join!(worker.sweep_every(SWEEP, end.clone()), worker.work_until(end));
     });
-    let parts = Parts { table, queues, verifier: verifier.clone(), clock: clock.clone(), config };
+    let parts =
+        Parts { table: table.for_edges(), queues, verifier: verifier.clone(), clock: clock.clone(), config };
     let edge = Edge::start(parts, tracker, stop);
     let mut router =
         edge.router().merge(assets::router()).merge(router::routes(ApiState { verifier, fanout }));

@@ -112,19 +112,6 @@ impl<E: Into<Stop>> From<E> for Early {
 }
 
 impl Table {
-    /// Sends `text` to `thread`.
-    ///
-    /// # Errors
-    /// Those of [`Table::write`].
-    pub async fn send(
-        &self,
-        request: &WriteRequest,
-        thread: &ThreadId,
-        text: &str,
-    ) -> Result<Outcome, WriteError> {
-        self.write(request, thread, Command::Message { text }).await
-    }
-
     /// Writes to `thread`: one entry of its log, and the row that changes with it.
     ///
     /// # Errors

@@ -180,7 +180,7 @@ impl Deployment {
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
         let parts = Parts {
-            table,
+            table: table.for_edges(),
             queues,
             verifier: Verifier::new(&self.auth).expect("a good secret"),
             clock: self.clock.clone(),
