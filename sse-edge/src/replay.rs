@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use domain::{cursor::Cursor, limits};
+use domain::{cursor::Cursor, limits, sequence::InboxSeq};
 use mistakes::mistake;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ use ring::RingBounds;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Ship this event from the ring. The cursor is there already.
-    Ship(u64),
+    Ship(InboxSeq),
     /// Ship a reset with this cursor. The stream goes on from there.
     Reset {
         /// The new cursor.
@@ -38,7 +38,7 @@ pub(crate) enum Step {
     /// Read the inbox after this seq consistently, then call [`Replay::page_read`].
     ReadInbox {
         /// The last seq shipped.
-        after: u64,
+        after: InboxSeq,
     },
     /// Nothing before this time, unless the ring changes.
     WaitUntil(Instant),
@@ -179,13 +179,13 @@ impl Replay {
     /// for each.
     pub(crate) fn page_read(
         &mut self,
-        seqs: impl IntoIterator<Item = u64>,
+        seqs: impl IntoIterator<Item = InboxSeq>,
         asked_at: Instant,
         now: Instant,
     ) -> usize {
-        let after = self.own.map_or(0, |own| own.seq);
-        let is_next = |(seq, next): &(u64, u64)| seq == next || mistake!(ReplayOverGap);
-        let good = seqs.into_iter().zip(after + 1..).take_while(is_next).count();
+        let after = self.own.map_or(InboxSeq(0), |own| own.seq);
+        let is_next = |(seq, next): &(InboxSeq, InboxSeq)| seq == next || mistake!(ReplayOverGap);
+        let good = seqs.into_iter().zip((after.0 + 1..).map(InboxSeq)).take_while(is_next).count();
         let gap = self.pause.as_ref().map(|pause| pause.gap);
         if good > 0 {
             self.pause = None;
@@ -200,7 +200,7 @@ impl Replay {
     }
 
     /// An event of a page has been shipped.
-    pub(crate) fn shipped(&mut self, seq: u64) {
+    pub(crate) fn shipped(&mut self, seq: InboxSeq) {
         if let Some(own) = &mut self.own {
             debug_assert_eq!(own.seq + 1, seq, "only the next event may be shipped");
             own.seq = seq;

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{cursor::Cursor, limits};
+use domain::{cursor::Cursor, limits, sequence::InboxSeq};
 use jiff::SignedDuration;
 use mistakes::mistake;
 use server::auth::Identity;
@@ -330,7 +330,7 @@ impl Stream {
         self.read(async move { Read::Head(heads.head(&user).await) })
     }
 
-    fn read_inbox(&self, after: u64) -> Reading {
+    fn read_inbox(&self, after: InboxSeq) -> Reading {
         let (cx, user, limit) = (self.deps.cx.clone(), self.user.id.clone(), self.page_events);
         self.read(async move {
             let _permit = cx.budget.reads.acquire().await;

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, MutexGuard},
 };
 
-use domain::{cursor::Cursor, ids::UserId, limits};
+use domain::{cursor::Cursor, ids::UserId, limits, sequence::InboxSeq};
 use mistakes::mistake;
 use store::inbox::{Event, Head};
 use tokio::time::Instant;
@@ -220,7 +220,7 @@ impl User {
         let mut state = self.state();
         state.close_revoked(head);
         let cursor = head.cursor;
-        let is_far = |end: u64| cursor.seq.saturating_sub(end) > limits::REPLAY_EVENTS;
+        let is_far = |end: InboxSeq| cursor.seq - end > limits::REPLAY_EVENTS;
         match state.ring.as_ref().map(Ring::bounds) {
             Some(bounds) if bounds.generation == cursor.r#gen && !is_far(bounds.end) => state.hint(cursor),
             // A new user, another inbox, or too far behind: no stream shows the events in between.

@@ -7,6 +7,7 @@ use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     job::Job,
     limits,
+    sequence::ThreadSeq,
 };
 use fanout::{deliver::Fanout, lambda::Failures};
 use queue::queues::Received;
@@ -264,8 +265,8 @@ async fn garbage_is_acked_and_everything_beside_it_is_done() {
     let world = World::start_idle(Topology::PerUser, 0).await;
     let thread = world.crowd("alice", 60).await;
     world.as_user("alice").say(thread.as_str(), "hi").await;
-    let too_far = Job::first(thread.clone(), 1_000).encode();
-    let nowhere = Job::first(ThreadId::parse("t_none").unwrap(), 1).encode();
+    let too_far = Job::first(thread.clone(), ThreadSeq(1_000)).encode();
+    let nowhere = Job::first(ThreadId::parse("t_none").unwrap(), ThreadSeq::FIRST).encode();
     for body in ["null", "{}", &too_far, &nowhere] {
         world.queues.post(&world.jobs, body.into()).await.unwrap();
     }

@@ -6,6 +6,7 @@ use domain::{
     envelope::{Envelope, News, Recipient},
     event::EventName,
     ids::{QueueId, UserId},
+    sequence::InboxSeq,
 };
 use http::StatusCode;
 use jiff::ToSpan as _;
@@ -172,7 +173,7 @@ async fn whatever_lies_in_a_queue_is_taken_out_and_harms_nobody(topology: Topolo
     let forged = |user: &str| {
         let data = json!({"thread": thread, "tseq": 9, "number": 9, "from": "mallory", "text": "forged"});
         let news = News::new(EventName::Message, data.to_string());
-        let place = Some(Cursor { r#gen: Gen(7), seq: 1 });
+        let place = Some(Cursor { r#gen: Gen(7), seq: InboxSeq(1) });
         let to = vec![Recipient { user, place }];
         Envelope { to, news: Some(news) }.encode()
     };

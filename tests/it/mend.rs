@@ -25,6 +25,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     limits,
+    sequence::{MessageNumber, ThreadSeq},
 };
 use serde_json::json;
 use server::{aws, clock::Clock};
@@ -194,7 +195,7 @@ async fn a_change_whose_entry_cannot_be_seen_yet_is_waited_for() {
     for (method, tseq) in [("PUT", 2), ("DELETE", 3)] {
         let change = async || alice.call(method, &carol, None, &[("idempotency-key", method)]).await;
         assert_eq!(change().await.status, 204);
-        let entry = hide(&world, &format!("T#{thread}"), &keys::entry_sk(tseq)).await;
+        let entry = hide(&world, &format!("T#{thread}"), &keys::entry_sk(ThreadSeq(tseq))).await;
         // The second look for what the key is known for: the first has found an entry that is not there.
         let again =
             world.faults.hold(Call::to("BatchGetItem").about(format!("K#{method}")).nth(2), Moment::Before);
@@ -205,7 +206,7 @@ async fn a_change_whose_entry_cannot_be_seen_yet_is_waited_for() {
             again.release();
         };
         tokio::join!(repeating, appearing);
-        hide(&world, &format!("T#{thread}"), &keys::entry_sk(tseq)).await;
+        hide(&world, &format!("T#{thread}"), &keys::entry_sk(ThreadSeq(tseq))).await;
         assert_eq!(change().await.status, 503, "not for ever");
         show(&world, entry).await;
     }
@@ -266,9 +267,9 @@ async fn a_seen_whose_answer_was_lost_is_told_all_the_same() {
     let (table, outage) = troubled(&world).await;
     outage.unanswered.store(1, Ordering::SeqCst);
     let now = Clock::system().now();
-    let marked = table.mark_seen(&user("bob"), &thread, 1, now).await.unwrap();
+    let marked = table.mark_seen(&user("bob"), &thread, MessageNumber(1), now).await.unwrap();
     assert!(matches!(marked, Marked::Committed(_)), "{marked:?}");
-    let marked = table.mark_seen(&user("bob"), &thread, 1, now).await.unwrap();
+    let marked = table.mark_seen(&user("bob"), &thread, MessageNumber(1), now).await.unwrap();
     assert!(matches!(marked, Marked::Already(_)), "{marked:?}");
 }
 
@@ -299,7 +300,7 @@ async fn a_damaged_row_stops_nothing_beside_it() {
     let threads = world.as_user("bob").get("/v1/threads").await;
     assert_eq!(threads.body["items"][0]["id"], thread.as_str());
     // Nor does it tell those who are no members that it is there.
-    damage(&keys::thread_pk(&thread), &keys::entry_sk(1)).await;
+    damage(&keys::thread_pk(&thread), &keys::entry_sk(ThreadSeq::FIRST)).await;
     let first = format!("/v1/threads/{thread}/messages/1");
     for (who, status) in [("bob", 500), ("mallory", 404)] {
         assert_eq!(world.as_user(who).call("DELETE", &first, None, &[]).await.status, status, "{who}");

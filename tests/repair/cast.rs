@@ -4,6 +4,7 @@ use anyhow::bail;
 use domain::{
     content::ReactionState,
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
+    sequence::{MessageNumber, ThreadSeq},
 };
 use fanout::deliver::Fanout;
 use server::clock::Clock;
@@ -24,11 +25,11 @@ pub(crate) enum Act {
     /// A message of bob's.
     BobSends(&'static str),
     /// Another text for the message with this tseq.
-    Edit(u64, &'static str),
+    Edit(ThreadSeq, &'static str),
     /// The message with this tseq goes.
-    Delete(u64),
+    Delete(ThreadSeq),
     /// A reaction of bob's.
-    React(u64),
+    React(ThreadSeq),
     /// Another title.
     Title(&'static str),
     /// A member comes.
@@ -36,11 +37,11 @@ pub(crate) enum Act {
     /// A member goes.
     Remove(&'static str),
     /// Bob has read as far as this.
-    Seen(u64),
+    Seen(MessageNumber),
     /// The log is brought to a member's inbox.
     Fan(&'static str),
     /// That bob has read as far as this is brought to alice's inbox.
-    FanSeen(u64),
+    FanSeen(MessageNumber),
 }
 
 /// The users of one case, and their thread.
@@ -118,7 +119,7 @@ impl Cast {
             }
             Act::Fan(who) => {
                 let tail = table.tail(thread).await?.unwrap().tseq;
-                table.deliver_to_inbox((&self.user(who), 0), thread, tail, None, now).await?;
+                table.deliver_to_inbox((&self.user(who), ThreadSeq(0)), thread, tail, None, now).await?;
                 return Ok(());
             }
             Act::FanSeen(number) => {

@@ -1,21 +1,22 @@
 //! What may have been done last before the backup.
 
 use super::cast::Act;
+use domain::sequence::{MessageNumber, ThreadSeq};
 
 /// What a group has been through.
 const GROUP: &[Act] = &[
     Act::Create,
     Act::Send("one"),
     Act::BobSends("two"),
-    Act::Edit(2, "one again"),
+    Act::Edit(ThreadSeq(2), "one again"),
     Act::Send("old secret"),
-    Act::Delete(5),
-    Act::React(2),
+    Act::Delete(ThreadSeq(5)),
+    Act::React(ThreadSeq(2)),
     Act::Add("carol"),
     Act::Remove("carol"),
     Act::Title("club two"),
     Act::Send("new secret"),
-    Act::Seen(2),
+    Act::Seen(MessageNumber(2)),
 ];
 
 /// What a direct thread has been through.
@@ -23,15 +24,15 @@ const DIRECT: &[Act] = &[
     Act::CreateDirect,
     Act::Send("one"),
     Act::BobSends("two"),
-    Act::Edit(2, "one again"),
+    Act::Edit(ThreadSeq(2), "one again"),
     Act::Send("old secret"),
-    Act::Delete(5),
+    Act::Delete(ThreadSeq(5)),
     Act::Send("new secret"),
-    Act::Seen(2),
+    Act::Seen(MessageNumber(2)),
 ];
 
 /// The tseq of the message that deeds are about.
-const ONE: u64 = 2;
+const ONE: ThreadSeq = ThreadSeq(2);
 
 /// The last that was done.
 #[derive(Debug, Clone, Copy)]
@@ -65,8 +66,8 @@ pub(crate) const DEEDS: &[Deed] = &[
     group("fan-to-author", &[Act::Send("said")], &[Act::Fan("alice")]),
     group("fan-of-two", &[Act::Send("said"), Act::Title("three")], &[Act::Fan("bob")]),
     group("edit", &[], &[Act::Edit(ONE, "one more")]),
-    group("delete", &[], &[Act::Delete(11)]),
-    group("react", &[], &[Act::React(3)]),
+    group("delete", &[], &[Act::Delete(ThreadSeq(11))]),
+    group("react", &[], &[Act::React(ThreadSeq(3))]),
     group("title", &[], &[Act::Title("three")]),
     group("title-and-fan", &[], &[Act::Title("three"), Act::Fan("bob")]),
     group("add", &[], &[Act::Add("erin")]),
@@ -74,8 +75,8 @@ pub(crate) const DEEDS: &[Deed] = &[
     group("add-again", &[], &[Act::Add("carol")]),
     group("remove", &[], &[Act::Remove("dave")]),
     group("remove-and-fan", &[], &[Act::Remove("dave"), Act::Fan("dave")]),
-    group("seen", &[], &[Act::Seen(4)]),
-    group("fan-seen", &[Act::Seen(4)], &[Act::FanSeen(4)]),
+    group("seen", &[], &[Act::Seen(MessageNumber(4))]),
+    group("fan-seen", &[Act::Seen(MessageNumber(4))], &[Act::FanSeen(MessageNumber(4))]),
     group("nothing", &[], &[Act::Add("bob")]),
     Deed { name: "create", direct: false, history: &[], left: &[], last: &[Act::Create] },
     Deed {
@@ -88,7 +89,7 @@ pub(crate) const DEEDS: &[Deed] = &[
     direct("direct", &[], &[Act::Send("said")]),
     direct("direct-reply", &[], &[Act::BobSends("said")]),
     direct("direct-edit", &[], &[Act::Edit(ONE, "one more")]),
-    direct("direct-delete", &[], &[Act::Delete(7)]),
-    direct("direct-seen", &[], &[Act::Seen(4)]),
+    direct("direct-delete", &[], &[Act::Delete(ThreadSeq(7))]),
+    direct("direct-seen", &[], &[Act::Seen(MessageNumber(4))]),
     Deed { name: "direct-create", direct: true, history: &[], left: &[], last: &[Act::CreateDirect] },
 ];

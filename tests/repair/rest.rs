@@ -2,7 +2,10 @@
 //! logs with holes, damaged rows.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::ids::{BootId, QueueId, UserId};
+use domain::{
+    ids::{BootId, QueueId, UserId},
+    sequence::{MessageNumber, ThreadSeq},
+};
 use http::StatusCode;
 use serde_json::json;
 use server::clock::Clock;
@@ -34,9 +37,10 @@ async fn delete(world: &World, key: &Key) {
 async fn told(table: &Table, world: &World) -> Cast {
     let cast = Cast::group("x");
     let fanout = world.fanout(Clock::system());
-    for (act, key) in [Act::Create, Act::Send("one"), Act::React(2), Act::BobSends("two"), Act::Send("three")]
-        .into_iter()
-        .zip(["a", "b", "c", "d", "e"])
+    for (act, key) in
+        [Act::Create, Act::Send("one"), Act::React(ThreadSeq(2)), Act::BobSends("two"), Act::Send("three")]
+            .into_iter()
+            .zip(["a", "b", "c", "d", "e"])
     {
         cast.play(act, key, table, Some(&fanout)).await.unwrap();
     }
@@ -64,7 +68,7 @@ async fn what_names_the_queues_of_the_old_table_goes_unless_the_run_is_dry() {
     table.register_queue(&queue, QueueOf::User(&bob), now).await.unwrap();
     table.put_lease(&bob, (&queue, "http://old"), &boot, None).await.unwrap();
     table.beat(&boot, 0, 1, now).await.unwrap();
-    cast.play(Act::Seen(3), "f", table, None).await.unwrap();
+    cast.play(Act::Seen(MessageNumber(3)), "f", table, None).await.unwrap();
     delete(&world, &keys::view(&bob, &cast.thread)).await;
     let restored = cut::all(&world).await;
     let (would, lines) = repair(&world, true).await;
@@ -83,7 +87,7 @@ async fn a_log_with_holes_is_filled_and_goes_on() {
     let world = World::start_idle(Topology::PerUser, 0).await;
     let cast = told(&world.table, &world).await;
     for lost in [1, 2, 4] {
-        delete(&world, &keys::entry(&cast.thread, lost)).await;
+        delete(&world, &keys::entry(&cast.thread, ThreadSeq(lost))).await;
     }
     for view in ["bob", "dave"].map(|who| keys::view(&cast.user(who), &cast.thread)) {
         delete(&world, &view).await;
@@ -112,7 +116,7 @@ async fn a_damaged_row_is_told_and_keeps_nothing_else_from_being_repaired() {
     let cast = told(&world.table, &world).await;
     let alice = world.as_user("alice");
     let other = alice.thread(json!({"members": ["bob"], "title": "other"})).await;
-    let damage = Key { pk: format!("T#{other}"), sk: keys::entry_sk(1) };
+    let damage = Key { pk: format!("T#{other}"), sk: keys::entry_sk(ThreadSeq::FIRST) };
     let item = [("pk", damage.pk.clone()), ("sk", damage.sk.clone())];
     let put = world.dynamodb.put_item().table_name(&world.stage);
     let put = item.into_iter().fold(put, |put, (name, text)| put.item(name, AttributeValue::S(text)));

@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use domain::event::{Body, Change, Entry};
+use domain::{
+    event::{Body, Change, Entry},
+    sequence::ThreadSeq,
+};
 use serde_json::{Value, json};
 use server::clock::Clock;
 use tests::world::World;
@@ -113,7 +116,7 @@ impl Case {
     }
 
     async fn log(&self, world: &World) -> anyhow::Result<Vec<Entry>> {
-        let mut log = world.table.latest(&self.cast.thread, u64::MAX, 100).await?;
+        let mut log = world.table.latest(&self.cast.thread, ThreadSeq::MAX, 100).await?;
         log.reverse();
         Ok(log)
     }
@@ -268,7 +271,7 @@ fn check(log: &[Entry]) -> anyhow::Result<u64> {
     let mut number = 0;
     for (entry, tseq) in log.iter().zip(1..) {
         number += u64::from(entry.is_message());
-        ensure!((entry.tseq, entry.number) == (tseq, number), "{log:#?}");
+        ensure!((entry.tseq.0, entry.number.0) == (tseq, number), "{log:#?}");
     }
     Ok(number)
 }

@@ -8,6 +8,7 @@ use domain::{
     event::EventName,
     ids::{ThreadId, UserId},
     limits,
+    sequence::InboxSeq,
 };
 use serde_json::json;
 use server::clock::Clock;
@@ -101,7 +102,7 @@ impl World {
     /// The texts of all messages in the inbox of `user`, in its order.
     pub async fn inbox_of(&self, user: &str) -> Vec<String> {
         let user = UserId::parse(user).unwrap();
-        let (mut texts, mut seq) = (Vec::new(), 0);
+        let (mut texts, mut seq) = (Vec::new(), InboxSeq(0));
         loop {
             let events = self.table.inbox(&user, seq, 100, Clock::system().now()).await.unwrap();
             let (last, more) = (events.last().map(|event| event.seq), events.len() == 100);

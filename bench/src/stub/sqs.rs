@@ -169,6 +169,7 @@ mod tests {
     use domain::{
         cursor::{Cursor, Gen},
         envelope::Envelope,
+        sequence::InboxSeq,
     };
 
     use super::*;
@@ -189,7 +190,7 @@ mod tests {
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
         let envelope = Envelope::decode(answer["Messages"][0]["Body"].as_str().unwrap()).unwrap();
         let at: Gen = truth.user(users[1]).generation.parse().unwrap();
-        assert_eq!(envelope.to[1].place, Some(Cursor { r#gen: at, seq: 1 }));
+        assert_eq!(envelope.to[1].place, Some(Cursor { r#gen: at, seq: InboxSeq(1) }));
         assert_eq!(envelope.news.unwrap().data.get(), stamp.line("t_x"));
         assert!(matches!(queues.receive("q", 1), Answer::Later));
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::{
     ids::{Emoji, UserId},
     limits,
+    sequence::ThreadSeq,
 };
 
 /// Who has reacted, by reaction; the earliest first.
@@ -28,7 +29,7 @@ pub struct MessageContent {
     pub reactions: Reactions,
     /// The tseq of the latest event that changed any of this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed: Option<u64>,
+    pub changed: Option<ThreadSeq>,
 }
 
 /// How a reaction changed.
@@ -58,14 +59,14 @@ impl MessageContent {
 
     /// The message once the event `tseq` has given it another text.
     #[must_use]
-    pub fn edited(&self, text: &str, tseq: u64, at: Timestamp) -> Self {
+    pub fn edited(&self, text: &str, tseq: ThreadSeq, at: Timestamp) -> Self {
         Self { text: Some(text.into()), edited_at: Some(at), changed: Some(tseq), ..self.clone() }
     }
 
     /// The message once the event `tseq` has deleted it: reactions tell of what it said, so they
     /// go with the text.
     #[must_use]
-    pub fn deleted(tseq: u64) -> Self {
+    pub fn deleted(tseq: ThreadSeq) -> Self {
         Self { changed: Some(tseq), ..Self::default() }
     }
 
@@ -78,7 +79,7 @@ impl MessageContent {
         &self,
         user: &UserId,
         (emoji, state): (&Emoji, ReactionState),
-        tseq: u64,
+        tseq: ThreadSeq,
     ) -> Result<Option<Self>, TooMany> {
         let there = self.reactions.get(emoji).is_some_and(|users| users.contains(user));
         if there == (state == ReactionState::Added) {
@@ -119,7 +120,7 @@ mod tests {
     }
 
     fn added(said: &MessageContent, user: &UserId, emoji: &Emoji) -> Result<Option<MessageContent>, TooMany> {
-        said.reacted(user, (emoji, ReactionState::Added), 9)
+        said.reacted(user, (emoji, ReactionState::Added), ThreadSeq(9))
     }
 
     #[test]
@@ -128,10 +129,11 @@ mod tests {
         let with = added(&said, &user(1), &up).unwrap().unwrap();
         assert_eq!(with.reactions, Reactions::from([(up.clone(), vec![user(1)])]));
         assert_eq!(added(&with, &user(1), &up), Ok(None));
-        let removed =
-            |said: &MessageContent| said.reacted(&user(1), (&up, ReactionState::Removed), 10).unwrap();
+        let removed = |said: &MessageContent| {
+            said.reacted(&user(1), (&up, ReactionState::Removed), ThreadSeq(10)).unwrap()
+        };
         let without = removed(&with).unwrap();
-        assert_eq!(without, MessageContent { changed: Some(10), ..said });
+        assert_eq!(without, MessageContent { changed: Some(ThreadSeq(10)), ..said });
         assert_eq!(removed(&without), None);
     }
 
@@ -155,9 +157,9 @@ mod tests {
 
     #[test]
     fn a_deleted_message_keeps_nothing_of_what_it_said() {
-        let edited = MessageContent::new("secret").edited("more secret", 4, Timestamp::UNIX_EPOCH);
+        let edited = MessageContent::new("secret").edited("more secret", ThreadSeq(4), Timestamp::UNIX_EPOCH);
         assert_eq!(edited.text.as_deref(), Some("more secret"));
-        let json = serde_json::to_string(&MessageContent::deleted(5)).unwrap();
+        let json = serde_json::to_string(&MessageContent::deleted(ThreadSeq(5))).unwrap();
         assert_eq!(json, r#"{"changed":5}"#);
     }
 }

@@ -1,5 +1,6 @@
 //! How far a client has got in its inbox: the SSE `id`, and what it brings back.
 
+use crate::sequence::InboxSeq;
 use std::{fmt, str::FromStr};
 
 use data_encoding::BASE32_DNSSEC;
@@ -16,7 +17,7 @@ pub struct Cursor {
     /// The generation that `seq` counts in.
     pub r#gen: Gen,
     /// The last inbox event shown; 0 when none was.
-    pub seq: u64,
+    pub seq: InboxSeq,
 }
 
 /// The text is no cursor of ours. The client has to list again.
@@ -67,7 +68,7 @@ impl Cursor {
         out.resize(begin + GEN_CHARS, 0);
         BASE32_DNSSEC.encode_mut(&self.r#gen.0.to_be_bytes(), &mut out[begin..]);
         out.push(b'.');
-        out.extend_from_slice(itoa::Buffer::new().format(self.seq).as_bytes());
+        out.extend_from_slice(itoa::Buffer::new().format(self.seq.0).as_bytes());
     }
 }
 
@@ -124,7 +125,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_cursor_comes_back_as_it_went(generation: u64, seq: u64) {
-            let cursor = Cursor { r#gen: Gen(generation), seq };
+            let cursor = Cursor { r#gen: Gen(generation), seq: InboxSeq(seq) };
             let text = cursor.to_string();
             prop_assert!(text.len() <= 40);
             prop_assert_eq!(text.parse(), Ok(cursor));
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn near_misses_do_not_parse() {
-        let good = Cursor { r#gen: Gen(7), seq: 42 }.to_string();
+        let good = Cursor { r#gen: Gen(7), seq: InboxSeq(42) }.to_string();
         for bad in
             [good.to_uppercase(), format!("{good} "), good.replace(".42", ".042"), good.replace(".42", ".+4")]
         {

@@ -178,10 +178,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{cursor::Gen, ids::UserId};
+    use crate::{cursor::Gen, ids::UserId, sequence::InboxSeq};
 
     fn envelope() -> Envelope<'static> {
-        let place = Some(Cursor { r#gen: Gen(9), seq: 42 });
+        let place = Some(Cursor { r#gen: Gen(9), seq: InboxSeq(42) });
         let to = vec![Recipient { user: "alice", place }, Recipient { user: "bob", place: None }];
         Envelope { to, news: Some(News::new(EventName::Message, r#"{"text":"hi"}"#.into())) }
     }
@@ -245,7 +245,8 @@ mod tests {
 
     fn recipients() -> impl Strategy<Value = Vec<(UserId, Option<Cursor>)>> {
         let user = "[A-Za-z0-9_.@|:+=~-]{1,128}".prop_map(|id| UserId::parse(&id).unwrap());
-        let place = any::<(u64, u64)>().prop_map(|(r#gen, seq)| Cursor { r#gen: Gen(r#gen), seq });
+        let place =
+            any::<(u64, u64)>().prop_map(|(r#gen, seq)| Cursor { r#gen: Gen(r#gen), seq: InboxSeq(seq) });
         prop::collection::vec((user, prop::option::of(place)), 1..20)
     }
 

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     content::{MessageContent, ReactionState},
     ids::{Emoji, ThreadId, UserId},
+    sequence::{MessageNumber, ThreadSeq},
 };
 
 /// The name of an SSE event. Never `open` or `error`: `EventSource` raises those itself.
@@ -91,9 +92,9 @@ pub struct Entry {
     /// The thread.
     pub thread: ThreadId,
     /// Its place among the thread's logged events: 1, 2, 3…
-    pub tseq: u64,
+    pub tseq: ThreadSeq,
     /// How many messages the thread has, this one included if it is one.
-    pub number: u64,
+    pub number: MessageNumber,
     /// Who caused it.
     pub by: UserId,
     /// When, by the writer's clock. Never used for order.
@@ -111,7 +112,7 @@ pub enum Body {
     /// A message got another text.
     Edit {
         /// The tseq of the message.
-        message: u64,
+        message: ThreadSeq,
         /// The message's text as of now, which is kept with the message and nowhere else: none, if
         /// it has been deleted since.
         #[serde(skip)]
@@ -120,12 +121,12 @@ pub enum Body {
     /// A message was deleted.
     Delete {
         /// The tseq of the message.
-        message: u64,
+        message: ThreadSeq,
     },
     /// A reaction to a message.
     Reaction {
         /// The tseq of the message.
-        message: u64,
+        message: ThreadSeq,
         /// Which reaction.
         emoji: Emoji,
         /// Put there or taken away.
@@ -214,7 +215,7 @@ impl Entry {
     }
 
     /// The tseq of the earlier message that it changes, if it changes one.
-    pub fn changes(&self) -> Option<u64> {
+    pub fn changes(&self) -> Option<ThreadSeq> {
         match self.body {
             Body::Edit { message, .. } | Body::Delete { message } | Body::Reaction { message, .. } => {
                 Some(message)

@@ -99,7 +99,7 @@ fn one_line(json: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::Gen;
+    use crate::{cursor::Gen, sequence::InboxSeq};
     use proptest::prelude::*;
 
     fn frame(lines: &str, id: Option<Cursor>) -> String {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_id_comes_last_and_the_block_ends_with_one_blank_line() {
-        let cursor = Cursor { r#gen: Gen(1), seq: 41 };
+        let cursor = Cursor { r#gen: Gen(1), seq: InboxSeq(41) };
         let lines = lines_with_retry(EventName::Hello, "{}", 4821);
         assert_eq!(
             frame(&lines, Some(cursor)),

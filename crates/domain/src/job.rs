@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ThreadId, UserId};
+use crate::{
+    ids::{ThreadId, UserId},
+    sequence::ThreadSeq,
+};
 
 /// The version written, and the only one read.
 const VERSION: u8 = 1;
@@ -15,7 +18,7 @@ pub struct Job {
     #[serde(rename = "t")]
     pub thread: ThreadId,
     /// `upto` of the outbox row when the chain began.
-    pub goal: u64,
+    pub goal: ThreadSeq,
     /// The last member that the chain has passed; none where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<UserId>,
@@ -38,7 +41,7 @@ struct Versioned<T> {
 
 impl Job {
     /// The first link of a chain.
-    pub fn first(thread: ThreadId, goal: u64) -> Self {
+    pub fn first(thread: ThreadId, goal: ThreadSeq) -> Self {
         Self { thread, goal, after: None, missed: false }
     }
 
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_job_comes_back_as_it_went() {
-        let mut job = Job::first(ThreadId::parse("t_abc").unwrap(), 7);
+        let mut job = Job::first(ThreadId::parse("t_abc").unwrap(), ThreadSeq(7));
         assert_eq!(job.encode(), r#"{"v":1,"t":"t_abc","goal":7}"#);
         assert_eq!(Job::decode(&job.encode()), Ok(job.clone()));
         job.after = Some(UserId::parse("bob").unwrap());

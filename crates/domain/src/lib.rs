@@ -13,4 +13,5 @@ pub mod frame;
 pub mod ids;
 pub mod job;
 pub mod limits;
+pub mod sequence;
 pub mod wire;

@@ -10,6 +10,7 @@ use crate::{
     content::{ReactionState, Reactions},
     event::{Body, Change, Entry, Member, ThreadKind},
     ids::{Emoji, ThreadId, UserId},
+    sequence::{MessageNumber, ThreadSeq},
 };
 
 /// A thread as its reader sees it.
@@ -27,17 +28,17 @@ pub struct Thread {
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// How many messages it has.
-    pub number: u64,
+    pub number: MessageNumber,
     /// Up to which message number the reader has seen it.
-    pub seen: u64,
+    pub seen: MessageNumber,
     /// `number` − `seen`.
     pub unread: u64,
     /// Its latest message; in a list of threads the text may be cut.
     pub last: Option<Message>,
     /// How far each member has seen it; only where one thread is read, and only up to 64 members.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<BTreeMap<String, u64>>, nullable = false)]
-    pub seen_by: Option<BTreeMap<UserId, u64>>,
+    #[schema(value_type = Option<BTreeMap<String, MessageNumber>>, nullable = false)]
+    pub seen_by: Option<BTreeMap<UserId, MessageNumber>>,
 }
 
 /// A message.
@@ -46,9 +47,9 @@ pub struct Message {
     /// The thread.
     pub thread: ThreadId,
     /// Its place among the thread's logged events.
-    pub tseq: u64,
+    pub tseq: ThreadSeq,
     /// Its place among the thread's messages.
-    pub number: u64,
+    pub number: MessageNumber,
     /// Who said it.
     pub from: UserId,
     /// What was said; absent once the message is deleted.
@@ -73,7 +74,7 @@ pub struct Message {
     /// `changed` is the newer. Absent if it never was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub changed: Option<u64>,
+    pub changed: Option<ThreadSeq>,
     /// The text is a preview and goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
@@ -87,7 +88,7 @@ pub struct Seen {
     /// Who has read.
     pub user: UserId,
     /// Up to which message number.
-    pub number: u64,
+    pub number: MessageNumber,
 }
 
 /// Somebody types, or has stopped.
@@ -138,8 +139,8 @@ pub struct Page<T> {
 #[derive(Debug, Serialize)]
 pub(crate) struct EditData<'a> {
     pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: u64,
-    pub(crate) message: u64,
+    pub(crate) tseq: ThreadSeq,
+    pub(crate) message: ThreadSeq,
     pub(crate) from: &'a UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<&'a str>,
@@ -152,8 +153,8 @@ pub(crate) struct EditData<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct DeleteData<'a> {
     pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: u64,
-    pub(crate) message: u64,
+    pub(crate) tseq: ThreadSeq,
+    pub(crate) message: ThreadSeq,
     pub(crate) from: &'a UserId,
     pub(crate) at: Timestamp,
 }
@@ -162,8 +163,8 @@ pub(crate) struct DeleteData<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct ReactionData<'a> {
     pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: u64,
-    pub(crate) message: u64,
+    pub(crate) tseq: ThreadSeq,
+    pub(crate) message: ThreadSeq,
     pub(crate) from: &'a UserId,
     pub(crate) emoji: &'a Emoji,
     pub(crate) state: ReactionState,
@@ -174,7 +175,7 @@ pub(crate) struct ReactionData<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct MemberData<'a> {
     pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: u64,
+    pub(crate) tseq: ThreadSeq,
     pub(crate) user: &'a UserId,
     pub(crate) change: Change,
     pub(crate) by: &'a UserId,
@@ -185,14 +186,14 @@ pub(crate) struct MemberData<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct ThreadData {
     pub(crate) thread: Thread,
-    pub(crate) tseq: u64,
+    pub(crate) tseq: ThreadSeq,
 }
 
 /// `data` of a `thread` frame for a thread with a new title: of the thread only what changed.
 #[derive(Debug, Serialize)]
 pub(crate) struct TitleData<'a> {
     pub(crate) thread: Titled<'a>,
-    pub(crate) tseq: u64,
+    pub(crate) tseq: ThreadSeq,
     pub(crate) by: &'a UserId,
     pub(crate) at: Timestamp,
 }
@@ -299,8 +300,8 @@ impl Entry {
             title: title.cloned(),
             members: members.to_vec(),
             created_at: self.at,
-            number: 0,
-            seen: 0,
+            number: MessageNumber(0),
+            seen: MessageNumber(0),
             unread: 0,
             last: None,
             seen_by: None,

@@ -65,7 +65,7 @@ impl Fanout {
             return Ok(Some(Job { after: Some(after), missed, ..job.clone() }));
         }
         if claim == Claim::Acquired && !missed {
-            self.table.complete(&keys::outbox(&job.thread), job.goal).await?;
+            self.table.complete(&keys::outbox(&job.thread), job.goal.0).await?;
         }
         Ok(None)
     }

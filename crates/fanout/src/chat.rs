@@ -2,6 +2,7 @@
 
 use domain::{
     ids::{ThreadId, UserId},
+    sequence::MessageNumber,
     wire::Seen,
 };
 use store::{
@@ -77,7 +78,7 @@ impl Chat {
         &self,
         reader: &UserId,
         thread: &ThreadId,
-        number: u64,
+        number: MessageNumber,
     ) -> Result<Option<Seen>, Error> {
         Ok(match self.0.table.mark_seen(reader, thread, number, self.0.clock.now()).await? {
             Marked::Whole(seen, delivered) => {

@@ -9,6 +9,7 @@ use domain::{
     ids::{ThreadId, UserId},
     job::Job,
     limits,
+    sequence::ThreadSeq,
     wire::Seen,
 };
 use futures_util::{
@@ -103,7 +104,7 @@ impl Fanout {
     pub(super) async fn run(
         &self,
         thread: &ThreadId,
-        goal: u64,
+        goal: ThreadSeq,
         fresh: Option<&Entry>,
     ) -> Result<Run, Error> {
         // Read after the goal, so that the list contains every recipient of the entry.
@@ -114,7 +115,7 @@ impl Fanout {
         let pace = Pace { at_once: limits::INLINE_MEMBERS, until: None };
         let progress = self.deliver(&page.members, (thread, goal), fresh, pace).await;
         progress.failure.map_or(Ok(()), Err)?;
-        self.table.complete(&keys::outbox(thread), goal).await?;
+        self.table.complete(&keys::outbox(thread), goal.0).await?;
         Ok(Run::Complete)
     }
 
@@ -123,7 +124,7 @@ impl Fanout {
     pub(super) async fn deliver(
         &self,
         members: &[MemberRow],
-        (thread, goal): (&ThreadId, u64),
+        (thread, goal): (&ThreadId, ThreadSeq),
         fresh: Option<&Entry>,
         pace: Pace,
     ) -> Progress {
@@ -170,7 +171,7 @@ impl Fanout {
         );
         self.post(&delivered, Some(&inbox::seen_news(seen))).await;
         failure.map_or(Ok(()), Err)?;
-        self.table.complete(&keys::seen_outbox(&seen.thread, &seen.user), seen.number).await
+        self.table.complete(&keys::seen_outbox(&seen.thread, &seen.user), seen.number.0).await
     }
 
     /// Posts an event that no inbox keeps to the connected ones of `users`.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{limits, wire::Seen};
+use domain::{
+    limits,
+    sequence::{MessageNumber, ThreadSeq},
+    wire::Seen,
+};
 use futures_util::stream::{self, StreamExt as _};
 use mistakes::mistake;
 use store::table::{
@@ -74,12 +78,13 @@ impl Fanout {
             return Ok(());
         }
         match &row.reader {
-            None => match self.run(&row.thread, row.upto, None).await? {
+            None => match self.run(&row.thread, ThreadSeq(row.upto), None).await? {
                 Run::Complete => Ok(()),
                 Run::Chain(first) => self.hand_on(first, until).await,
             },
             Some(reader) => {
-                let seen = Seen { thread: row.thread.clone(), user: reader.clone(), number: row.upto };
+                let number = MessageNumber(row.upto);
+                let seen = Seen { thread: row.thread.clone(), user: reader.clone(), number };
                 Ok(self.run_seen(&seen).await?)
             }
         }

@@ -11,6 +11,7 @@ use domain::{
     envelope::News,
     event::{Entry, EventName},
     ids::{ThreadId, UserId},
+    sequence::{InboxSeq, ThreadSeq},
     wire::Seen,
 };
 use jiff::Timestamp;
@@ -50,7 +51,7 @@ impl Head {
 #[derive(Debug, Clone)]
 pub struct Event {
     /// Its place in the inbox.
-    pub seq: u64,
+    pub seq: InboxSeq,
     /// What members are told.
     pub news: News,
 }
@@ -84,7 +85,7 @@ impl EdgeTable {
     pub async fn inbox(
         &self,
         user: &UserId,
-        seq: u64,
+        seq: InboxSeq,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Event>, Error> {
@@ -94,8 +95,8 @@ impl EdgeTable {
             .table_name(&self.name)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .expression_attribute_values(":pk", s(keys::user_pk(user)))
-            .expression_attribute_values(":from", s(keys::inbox_sk(seq.saturating_add(1))))
-            .expression_attribute_values(":to", s(keys::inbox_sk(u64::MAX)))
+            .expression_attribute_values(":from", s(keys::inbox_sk(seq.next())))
+            .expression_attribute_values(":to", s(keys::inbox_sk(InboxSeq::MAX)))
             .limit(i32::try_from(limit.min(100)).unwrap_or(100))
             .consistent_read(true)
             .send()
@@ -130,7 +131,7 @@ impl EdgeTable {
         if let Some(row) = self.get(&key).await? {
             return Ok(row);
         }
-        let fresh = HeadRow { r#gen: chance::random(), seq: 0, authv: None };
+        let fresh = HeadRow { r#gen: chance::random(), seq: InboxSeq(0), authv: None };
         let put = self
             .client
             .put_item()
@@ -152,7 +153,7 @@ impl EdgeTable {
     }
 
     /// The cursor `seq` of the generation of `head`.
-    pub(crate) fn cursor(&self, head: &HeadRow, seq: u64) -> Cursor {
+    pub(crate) fn cursor(&self, head: &HeadRow, seq: InboxSeq) -> Cursor {
         Cursor { r#gen: self.wire_gen(head.r#gen), seq }
     }
 }
@@ -223,7 +224,7 @@ impl Table {
         user: &UserId,
         head: &HeadRow,
         rows: Vec<InboxRow>,
-    ) -> Result<u64, Error> {
+    ) -> Result<InboxSeq, Error> {
         let (absent, unmoved) = if mistake!(PlaceTakenTwice) {
             (ALWAYS, "gen = :gen AND :was = :was")
         } else {
@@ -231,7 +232,7 @@ impl Table {
         };
         let mut seq = head.seq;
         for row in rows {
-            seq += 1;
+            seq = seq.next();
             tx.put_if(&keys::inbox(user, seq), &InboxRow { seq, ..row }, absent, Vec::new())?;
         }
         tx.update(
@@ -246,7 +247,7 @@ impl Table {
     /// The inbox row of a logged event; its seq is given by [`Table::grow`].
     pub(crate) fn logged_row(&self, entry: &Entry, now: Timestamp) -> InboxRow {
         InboxRow {
-            seq: 0,
+            seq: InboxSeq(0),
             thread: entry.thread.clone(),
             tseq: Some(entry.tseq),
             reader: None,
@@ -258,7 +259,7 @@ impl Table {
     /// The inbox row of seen; its seq is given by [`Table::grow`].
     pub(crate) fn seen_row(&self, seen: &Seen, now: Timestamp) -> InboxRow {
         InboxRow {
-            seq: 0,
+            seq: InboxSeq(0),
             thread: seen.thread.clone(),
             tseq: None,
             reader: Some(seen.user.clone()),
@@ -281,7 +282,7 @@ pub fn seen_news(seen: &Seen) -> News {
 /// What an inbox row stands for.
 enum Inboxed {
     /// An entry of a thread log.
-    Logged { thread: ThreadId, tseq: u64 },
+    Logged { thread: ThreadId, tseq: ThreadSeq },
     /// A member has read up to a message number.
     Seen(Seen),
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use domain::{
     event::{Body, Entry},
     ids::{IdempotencyKey, ThreadId},
+    sequence::ThreadSeq,
 };
 
 use crate::table::{
@@ -19,11 +20,11 @@ use crate::table::{
 impl EdgeTable {
     /// The last entry of a thread; none if there is no such thread.
     pub async fn tail(&self, thread: &ThreadId) -> Result<Option<Entry>, Error> {
-        Ok(self.latest(thread, u64::MAX, 1).await?.pop())
+        Ok(self.latest(thread, ThreadSeq::MAX, 1).await?.pop())
     }
 
     /// One entry.
-    pub async fn entry(&self, thread: &ThreadId, tseq: u64) -> Result<Option<Entry>, Error> {
+    pub async fn entry(&self, thread: &ThreadId, tseq: ThreadSeq) -> Result<Option<Entry>, Error> {
         let row: Option<EntryRow> = self.get(&keys::entry(thread, tseq)).await?;
         let Some(mut found) = row.map(|row| entry(thread, row)).transpose()? else { return Ok(None) };
         let Body::Edit { message, .. } = found.body else { return Ok(Some(found)) };
@@ -74,18 +75,19 @@ impl EdgeTable {
     pub(crate) async fn entries(
         &self,
         thread: &ThreadId,
-        from: u64,
-        to: u64,
+        from: ThreadSeq,
+        to: ThreadSeq,
         limit: usize,
     ) -> Result<Vec<Entry>, Error> {
         let rows = self.between(thread, from, to, limit, true).await?;
-        let unbroken = rows.into_iter().zip(from..).take_while(|(row, tseq)| row.tseq == *tseq);
+        let unbroken =
+            rows.into_iter().zip((from.0..).map(ThreadSeq)).take_while(|(row, tseq)| row.tseq == *tseq);
         unbroken.map(|(row, _)| entry(thread, row)).collect()
     }
 
     /// Up to `limit` entries with a tseq of at most `to`, the latest first, edits without their text.
-    pub async fn latest(&self, thread: &ThreadId, to: u64, limit: usize) -> Result<Vec<Entry>, Error> {
-        let rows = self.between(thread, 0, to, limit, false).await?;
+    pub async fn latest(&self, thread: &ThreadId, to: ThreadSeq, limit: usize) -> Result<Vec<Entry>, Error> {
+        let rows = self.between(thread, ThreadSeq(0), to, limit, false).await?;
         rows.into_iter().map(|row| entry(thread, row)).collect()
     }
 
@@ -93,8 +95,8 @@ impl EdgeTable {
     pub(crate) async fn between(
         &self,
         thread: &ThreadId,
-        from: u64,
-        to: u64,
+        from: ThreadSeq,
+        to: ThreadSeq,
         limit: usize,
         forward: bool,
     ) -> Result<Vec<EntryRow>, Error> {
@@ -153,7 +155,7 @@ pub(crate) fn entry(thread: &ThreadId, row: EntryRow) -> Result<Entry, Error> {
 
 #[cfg(test)]
 mod tests {
-    use domain::{content::MessageContent, ids::UserId};
+    use domain::{content::MessageContent, ids::UserId, sequence::MessageNumber};
     use jiff::Timestamp;
 
     use super::*;
@@ -161,16 +163,16 @@ mod tests {
     fn at(tseq: u64, body: Body) -> Entry {
         let by = UserId::parse("alice").unwrap();
         let thread = ThreadId::parse("t_a").unwrap();
-        Entry { thread, tseq, number: 1, by, at: Timestamp::UNIX_EPOCH, body }
+        Entry { thread, tseq: ThreadSeq(tseq), number: MessageNumber(1), by, at: Timestamp::UNIX_EPOCH, body }
     }
 
     #[test]
     fn an_edit_is_told_with_the_text_of_now_and_not_before_that_is_there() {
         let before = MessageContent::new("before");
-        let now = before.edited("now", 3, Timestamp::UNIX_EPOCH);
-        let later = now.edited("later", 4, Timestamp::UNIX_EPOCH);
+        let now = before.edited("now", ThreadSeq(3), Timestamp::UNIX_EPOCH);
+        let later = now.edited("later", ThreadSeq(4), Timestamp::UNIX_EPOCH);
         let told = |said: MessageContent| {
-            let mut edit = at(3, Body::Edit { message: 2, text: None });
+            let mut edit = at(3, Body::Edit { message: ThreadSeq(2), text: None });
             let good = retell(&mut edit, Some(&at(2, Body::Message(said))));
             let Body::Edit { text, .. } = edit.body else { panic!("{edit:?}") };
             (good, text)
@@ -178,12 +180,12 @@ mod tests {
         assert!(!told(before).0, "the message is still as it was");
         assert_eq!(told(now), (true, Some("now".into())));
         assert_eq!(told(later), (true, Some("later".into())));
-        assert_eq!(told(MessageContent::deleted(4)), (true, None));
+        assert_eq!(told(MessageContent::deleted(ThreadSeq(4))), (true, None));
     }
 
     #[test]
     fn an_edit_is_stored_without_its_text() {
-        let row = row(&at(3, Body::Edit { message: 2, text: Some("secret".into()) }), None);
+        let row = row(&at(3, Body::Edit { message: ThreadSeq(2), text: Some("secret".into()) }), None);
         assert_eq!(row.body, r#"{"kind":"edit","message":2}"#);
     }
 }

@@ -91,7 +91,7 @@ impl Table {
             return Ok(Claim::Acquired);
         }
         let row: Option<OutboxRow> = self.get(&key).await?;
-        Ok(if row.is_some_and(|row| row.upto > job.goal) { Claim::Superseded } else { Claim::Nothing })
+        Ok(if row.is_some_and(|row| row.upto > job.goal.0) { Claim::Superseded } else { Claim::Nothing })
     }
 
     /// The fan-out up to `upto` of the row's thread is complete: the row goes, unless it has been

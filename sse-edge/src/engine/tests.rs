@@ -10,6 +10,7 @@ use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
     event::EventName,
+    sequence::InboxSeq,
 };
 use tokio::time::{Instant, advance};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -42,7 +43,7 @@ impl Run {
         self.said += 1;
         let most = if self.rng.u8(..8) == 0 { 6_000 } else { 600 };
         let news = News::new(EventName::Message, format!("\"{}\"", "x".repeat(self.rng.usize(0..most))));
-        let id = Id(Some(Cursor { r#gen: Gen(1), seq: self.said }));
+        let id = Id(Some(Cursor { r#gen: Gen(1), seq: InboxSeq(self.said) }));
         Frame::new(Content::Event(EncodedEvent::new(&news, None)), id)
     }
 

@@ -139,6 +139,7 @@ mod tests {
         cursor::Gen,
         event::EventName,
         ids::{ThreadId, UserId},
+        sequence::InboxSeq,
         wire::{Typing, TypingState},
     };
     use store::inbox::Head;
@@ -148,7 +149,7 @@ mod tests {
     const NOTHING: HandedOver = HandedOver::Work(Work::NOTHING);
 
     fn at(seq: u64) -> Cursor {
-        Cursor { r#gen: Gen(1), seq }
+        Cursor { r#gen: Gen(1), seq: InboxSeq(seq) }
     }
 
     /// A user whose ring ends at 5.

@@ -6,6 +6,7 @@ use domain::{
     cursor::{Cursor, Gen},
     event::EventName,
     limits,
+    sequence::InboxSeq,
 };
 use mistakes::mistake;
 
@@ -16,7 +17,7 @@ use crate::wire::encoded_event::EncodedEvent;
 pub(crate) struct Ring {
     generation: Gen,
     /// The seq of the present.
-    end: u64,
+    end: InboxSeq,
     /// The events up to `end`, and how many bytes they have.
     events: VecDeque<Arc<EncodedEvent>>,
     bytes: usize,
@@ -30,11 +31,11 @@ pub(crate) struct RingBounds {
     /// The generation of the inbox.
     pub(crate) generation: Gen,
     /// The seq of the first event held; `end + 1` if the ring is empty.
-    pub(crate) start: u64,
+    pub(crate) start: InboxSeq,
     /// The last seq.
-    pub(crate) end: u64,
+    pub(crate) end: InboxSeq,
     /// The event after this seq is missing for good: a stream with this cursor is reset.
-    pub(crate) gap_after: Option<u64>,
+    pub(crate) gap_after: Option<InboxSeq>,
 }
 
 impl RingBounds {
@@ -57,17 +58,17 @@ impl Ring {
 
     /// An empty ring at `head`. The events between the end of this ring and `head` are missing for good.
     pub(crate) fn past_gap(&self, head: Cursor) -> Self {
-        Self { gap: NonZeroU64::MIN.checked_add(self.end), ..Self::at(head) }
+        Self { gap: NonZeroU64::MIN.checked_add(self.end.0), ..Self::at(head) }
     }
 
     pub(crate) fn bounds(&self) -> RingBounds {
-        let start = self.end + 1 - self.events.len() as u64;
-        let gap_after = self.gap.map(|gap| gap.get() - 1);
+        let start = InboxSeq(self.end.0 + 1 - self.events.len() as u64);
+        let gap_after = self.gap.map(|gap| InboxSeq(gap.get() - 1));
         RingBounds { generation: self.generation, start, end: self.end, gap_after }
     }
 
     /// Takes the event if it is the next one.
-    pub(crate) fn push(&mut self, seq: u64, event: &Arc<EncodedEvent>) -> bool {
+    pub(crate) fn push(&mut self, seq: InboxSeq, event: &Arc<EncodedEvent>) -> bool {
         if seq != self.end + 1 && !(mistake!(ShownOverGap) && seq > self.end) {
             return false;
         }
@@ -87,8 +88,8 @@ impl Ring {
     }
 
     /// An event, if it is held.
-    pub(crate) fn get(&self, seq: u64) -> Option<&Arc<EncodedEvent>> {
-        let index = seq.checked_sub(self.bounds().start)?;
+    pub(crate) fn get(&self, seq: InboxSeq) -> Option<&Arc<EncodedEvent>> {
+        let index = seq.0.checked_sub(self.bounds().start.0)?;
         self.events.get(usize::try_from(index).ok()?)
     }
 }
@@ -103,60 +104,69 @@ mod tests {
         EncodedEvent::new(&News::new(event, "{}".into()), None)
     }
 
+    /// The first and the last event held.
+    fn held(ring: &Ring) -> (u64, u64) {
+        (ring.bounds().start.0, ring.bounds().end.0)
+    }
+
     #[test]
     fn only_the_next_event_is_taken() {
-        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 5 });
-        assert!(!ring.push(5, &shown(EventName::Message)));
-        assert!(!ring.push(7, &shown(EventName::Message)));
-        assert!(ring.push(6, &shown(EventName::Message)));
-        assert!(ring.get(5).is_none() && ring.get(6).is_some() && ring.get(7).is_none());
+        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: InboxSeq(5) });
+        assert!(!ring.push(InboxSeq(5), &shown(EventName::Message)));
+        assert!(!ring.push(InboxSeq(7), &shown(EventName::Message)));
+        assert!(ring.push(InboxSeq(6), &shown(EventName::Message)));
+        assert!(
+            ring.get(InboxSeq(5)).is_none()
+                && ring.get(InboxSeq(6)).is_some()
+                && ring.get(InboxSeq(7)).is_none()
+        );
     }
 
     #[test]
     fn it_keeps_the_last_frames_and_knows_where_they_begin() {
-        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 0 });
-        assert_eq!((ring.bounds().start, ring.bounds().end), (1, 0));
+        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: InboxSeq(0) });
+        assert_eq!(held(&ring), (1, 0));
         let all = limits::RING_FRAMES as u64 + 10;
         for seq in 1..=all {
             let news = News::new(EventName::Message, seq.to_string());
-            assert!(ring.push(seq, &EncodedEvent::new(&news, None)));
+            assert!(ring.push(InboxSeq(seq), &EncodedEvent::new(&news, None)));
         }
-        assert_eq!((ring.bounds().start, ring.bounds().end), (11, all));
-        assert!(ring.get(10).is_none());
-        assert_eq!(ring.get(11).unwrap().lines(), "event: message\ndata: 11\n");
+        assert_eq!(held(&ring), (11, all));
+        assert!(ring.get(InboxSeq(10)).is_none());
+        assert_eq!(ring.get(InboxSeq(11)).unwrap().lines(), "event: message\ndata: 11\n");
     }
 
     #[test]
     fn it_holds_no_more_than_so_many_bytes() {
-        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 0 });
+        let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: InboxSeq(0) });
         let long =
             |len| EncodedEvent::new(&News::new(EventName::Message, format!("\"{}\"", "x".repeat(len))), None);
         for seq in 1..=10 {
-            ring.push(seq, &long(limits::RING_BYTES / 4));
+            ring.push(InboxSeq(seq), &long(limits::RING_BYTES / 4));
         }
-        assert_eq!((ring.bounds().start, ring.bounds().end), (8, 10));
+        assert_eq!(held(&ring), (8, 10));
         // A stream that lacks this one reads it from the inbox.
-        assert!(ring.push(11, &long(limits::RING_BYTES)));
-        assert_eq!((ring.bounds().start, ring.bounds().end), (12, 11));
-        ring.push(12, &long(1));
-        assert_eq!((ring.bounds().start, ring.bounds().end), (12, 12));
+        assert!(ring.push(InboxSeq(11), &long(limits::RING_BYTES)));
+        assert_eq!(held(&ring), (12, 11));
+        ring.push(InboxSeq(12), &long(1));
+        assert_eq!(held(&ring), (12, 12));
     }
 
     #[test]
     fn what_a_deletion_takes_away_is_held_no_longer() {
         for event in [EventName::Edit, EventName::Delete] {
-            let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: 0 });
-            ring.push(1, &shown(EventName::Message));
-            ring.push(2, &shown(event));
-            assert!(ring.get(1).is_none() && ring.get(2).is_some());
-            assert_eq!((ring.bounds().start, ring.bounds().end), (2, 2));
+            let mut ring = Ring::at(Cursor { r#gen: Gen(1), seq: InboxSeq(0) });
+            ring.push(InboxSeq(1), &shown(EventName::Message));
+            ring.push(InboxSeq(2), &shown(event));
+            assert!(ring.get(InboxSeq(1)).is_none() && ring.get(InboxSeq(2)).is_some());
+            assert_eq!(held(&ring), (2, 2));
         }
     }
 
     #[test]
     fn past_a_gap_it_remembers_where_the_gap_began() {
-        let ring = Ring::at(Cursor { r#gen: Gen(1), seq: 5 });
-        let view = ring.past_gap(Cursor { r#gen: Gen(1), seq: 9 }).bounds();
-        assert_eq!((view.start, view.end, view.gap_after), (10, 9, Some(5)));
+        let ring = Ring::at(Cursor { r#gen: Gen(1), seq: InboxSeq(5) });
+        let view = ring.past_gap(Cursor { r#gen: Gen(1), seq: InboxSeq(9) }).bounds();
+        assert_eq!((view.start, view.end, view.gap_after), (InboxSeq(10), InboxSeq(9), Some(InboxSeq(5))));
     }
 }

@@ -1,16 +1,20 @@
 //! Tests the replay alone, then against an inbox, a ring and a clock with arbitrary behaviour.
 
-use domain::cursor::Gen;
+use domain::{cursor::Gen, sequence::InboxSeq};
 use proptest::prelude::*;
 
 use super::*;
 
 fn at(seq: u64) -> Cursor {
-    Cursor { r#gen: Gen(1), seq }
+    Cursor { r#gen: Gen(1), seq: InboxSeq(seq) }
 }
 
 fn ring(start: u64, end: u64) -> RingBounds {
-    RingBounds { generation: Gen(1), start, end, gap_after: None }
+    RingBounds { generation: Gen(1), start: InboxSeq(start), end: InboxSeq(end), gap_after: None }
+}
+
+fn seqs(seqs: impl IntoIterator<Item = u64>) -> impl Iterator<Item = InboxSeq> {
+    seqs.into_iter().map(InboxSeq)
 }
 
 fn opened(last_event_id: LastEventId, head: u64, now: Instant) -> Replay {
@@ -40,8 +44,8 @@ fn a_cursor_within_the_ring_is_served_from_it() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 7, now);
     assert_eq!(replay.step(None, now), Step::Wait);
-    assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Ship(6));
-    assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Ship(7));
+    assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Ship(InboxSeq(6)));
+    assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Ship(InboxSeq(7)));
     assert_eq!(replay.step(Some(ring(6, 7)), now), Step::Wait);
 }
 
@@ -49,10 +53,10 @@ fn a_cursor_within_the_ring_is_served_from_it() {
 fn a_slow_reader_falls_out_of_the_ring_and_reads_the_inbox() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 7, now);
-    assert_eq!(replay.step(Some(ring(40, 103)), now), Step::ReadInbox { after: 5 });
-    assert_eq!(replay.page_read(6..=39, now, now), 34);
-    (6..=39).for_each(|seq| replay.shipped(seq));
-    assert_eq!(replay.step(Some(ring(40, 103)), now), Step::Ship(40));
+    assert_eq!(replay.step(Some(ring(40, 103)), now), Step::ReadInbox { after: InboxSeq(5) });
+    assert_eq!(replay.page_read(seqs(6..=39), now, now), 34);
+    seqs(6..=39).for_each(|seq| replay.shipped(seq));
+    assert_eq!(replay.step(Some(ring(40, 103)), now), Step::Ship(InboxSeq(40)));
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn hello_goes_out_at_once_with_whatever_the_client_last_event_id() {
 #[test]
 fn a_cursor_of_no_use_is_reset_to_the_present() {
     let now = Instant::now();
-    let foreign = Cursor { r#gen: Gen(2), seq: 3 };
+    let foreign = Cursor { r#gen: Gen(2), seq: InboxSeq(3) };
     let far = limits::REPLAY_EVENTS + 8;
     for (last_event_id, head, why) in [
         (LastEventId::Invalid, 7, ResetReason::Unreadable),
@@ -88,7 +92,7 @@ fn exactly_the_limit_behind_is_replayed() {
     let now = Instant::now();
     let head = limits::REPLAY_EVENTS + 7;
     let mut replay = opened(LastEventId::Cursor(at(7)), head, now);
-    assert_eq!(replay.step(Some(ring(head + 1, head)), now), Step::ReadInbox { after: 7 });
+    assert_eq!(replay.step(Some(ring(head + 1, head)), now), Step::ReadInbox { after: InboxSeq(7) });
 }
 
 #[test]
@@ -109,19 +113,19 @@ fn a_cursor_above_head_is_believed_only_when_a_second_look_agrees() {
 
     // The ring gets there in between.
     let mut replay = opened(LastEventId::Cursor(at(9)), 7, now);
-    assert_eq!(replay.step(Some(ring(8, 10)), now), Step::Ship(10));
+    assert_eq!(replay.step(Some(ring(8, 10)), now), Step::Ship(InboxSeq(10)));
 }
 
 #[test]
 fn a_slow_answer_makes_no_gap() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
-    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
-    assert_eq!(replay.page_read([7], now, now), 0);
+    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: InboxSeq(5) });
+    assert_eq!(replay.page_read(seqs([7]), now, now), 0);
     let late = now + 2 * limits::GAP_PATIENCE;
-    assert_eq!(replay.page_read([7], now, late), 0);
-    assert_eq!(replay.step(Some(ring(10, 9)), late), Step::ReadInbox { after: 5 });
-    assert_eq!(replay.page_read([6, 7], late, late), 2);
+    assert_eq!(replay.page_read(seqs([7]), now, late), 0);
+    assert_eq!(replay.step(Some(ring(10, 9)), late), Step::ReadInbox { after: InboxSeq(5) });
+    assert_eq!(replay.page_read(seqs([6, 7]), late, late), 2);
 }
 
 #[test]
@@ -132,9 +136,9 @@ fn a_gap_is_read_again_for_two_seconds_and_then_given_up() {
     let mut reads = 0;
     loop {
         match replay.step(Some(ring(10, 9)), now) {
-            Step::ReadInbox { after: 5 } => {
+            Step::ReadInbox { after: InboxSeq(5) } => {
                 reads += 1;
-                assert_eq!(replay.page_read([7, 8, 9], now, now), 0);
+                assert_eq!(replay.page_read(seqs([7, 8, 9]), now, now), 0);
             }
             Step::WaitUntil(until) => now = until,
             step => {
@@ -151,13 +155,13 @@ fn a_gap_is_read_again_for_two_seconds_and_then_given_up() {
 fn a_gap_that_closes_in_time_is_forgotten() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
-    assert_eq!(replay.page_read([7, 8, 9], now, now), 0);
+    assert_eq!(replay.page_read(seqs([7, 8, 9]), now, now), 0);
     let now = now + Duration::from_millis(100);
-    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
-    assert_eq!(replay.page_read([6, 8, 9], now, now), 1);
-    replay.shipped(6);
+    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: InboxSeq(5) });
+    assert_eq!(replay.page_read(seqs([6, 8, 9]), now, now), 1);
+    replay.shipped(InboxSeq(6));
     let now = now + limits::GAP_PATIENCE;
-    assert_eq!(replay.page_read([8, 9], now, now), 0);
+    assert_eq!(replay.page_read(seqs([8, 9]), now, now), 0);
     assert!(matches!(replay.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
 }
 
@@ -165,7 +169,12 @@ fn a_gap_that_closes_in_time_is_forgotten() {
 fn a_stream_before_a_gap_that_was_given_up_is_reset_at_once() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 5, now);
-    let gone = RingBounds { generation: Gen(1), start: 10, end: 9, gap_after: Some(5) };
+    let gone = RingBounds {
+        generation: Gen(1),
+        start: InboxSeq(10),
+        end: InboxSeq(9),
+        gap_after: Some(InboxSeq(5)),
+    };
     assert_eq!(replay.step(Some(gone), now), reset(9, ResetReason::Gap));
 }
 
@@ -179,8 +188,8 @@ fn a_failed_read_is_no_gap() {
         assert!(until > now && until <= now + limits::GAP_PATIENCE);
         now = until;
     }
-    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: 5 });
-    assert_eq!(replay.page_read([], now, now), 0);
+    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: InboxSeq(5) });
+    assert_eq!(replay.page_read(seqs([]), now, now), 0);
     assert!(matches!(replay.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
 }
 
@@ -188,8 +197,8 @@ fn a_failed_read_is_no_gap() {
 fn another_generation_in_the_middle_of_a_stream_resets_it() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 5, now);
-    let other = RingBounds { generation: Gen(2), start: 4, end: 3, gap_after: None };
-    let to = Cursor { r#gen: Gen(2), seq: 3 };
+    let other = RingBounds { generation: Gen(2), start: InboxSeq(4), end: InboxSeq(3), gap_after: None };
+    let to = Cursor { r#gen: Gen(2), seq: InboxSeq(3) };
     assert_eq!(replay.step(Some(other), now), Step::Reset { to, why: ResetReason::Generation });
 }
 
@@ -247,26 +256,26 @@ impl World {
     /// One step of the stream; false if it only waits.
     fn step(&mut self) -> bool {
         if let Some(seq) = self.page.pop_front() {
-            self.replay.shipped(seq);
+            self.replay.shipped(InboxSeq(seq));
             self.ship(seq);
             return true;
         }
         match self.replay.step(Some(self.ring()), self.now) {
-            Step::Ship(seq) => self.ship(seq),
+            Step::Ship(seq) => self.ship(seq.0),
             Step::ReadHead | Step::ReadInbox { .. } if std::mem::take(&mut self.failing) => {
                 self.replay.read_failed(self.now, 0.3);
             }
             Step::ReadHead => self.replay.head_read(at(self.head), self.now),
             Step::ReadInbox { after } => {
-                assert_eq!(after, self.cursor);
-                let seqs = (after + 1..=self.head).filter(|seq| Some(*seq) != self.hidden).take(50);
-                let seqs: Vec<u64> = seqs.collect();
-                let good = self.replay.page_read(seqs.iter().copied(), self.now, self.now);
-                self.page.extend(&seqs[..good]);
+                assert_eq!(after.0, self.cursor);
+                let found = (after.0 + 1..=self.head).filter(|seq| Some(*seq) != self.hidden).take(50);
+                let found: Vec<u64> = found.collect();
+                let good = self.replay.page_read(seqs(found.iter().copied()), self.now, self.now);
+                self.page.extend(&found[..good]);
             }
             Step::Reset { to, .. } => {
                 assert_eq!(to, at(self.heard));
-                self.cursor = to.seq;
+                self.cursor = to.seq.0;
             }
             Step::WaitUntil(until) => {
                 assert!(until > self.now);

@@ -5,6 +5,7 @@ use domain::{
     envelope::News,
     event::EventName,
     ids::{QueueId, ThreadId},
+    sequence::InboxSeq,
     wire::{Typing, TypingState},
 };
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use crate::wire::last_event_id::LastEventId;
 const GEN: Gen = Gen(1);
 
 fn at(seq: u64) -> Cursor {
-    Cursor { r#gen: GEN, seq }
+    Cursor { r#gen: GEN, seq: InboxSeq(seq) }
 }
 
 fn head(seq: u64) -> Head {
@@ -36,7 +37,7 @@ fn encoded() -> Arc<EncodedEvent> {
 }
 
 fn events(seqs: impl IntoIterator<Item = u64>) -> Vec<Event> {
-    seqs.into_iter().map(|seq| Event { seq, news: news() }).collect()
+    seqs.into_iter().map(|seq| Event { seq: InboxSeq(seq), news: news() }).collect()
 }
 
 fn held() -> Held {
@@ -92,7 +93,10 @@ fn an_envelope_from_further_on_or_without_news_makes_the_ring_catch_up() {
 #[test]
 fn an_envelope_of_another_generation_makes_head_be_read() {
     let (user, _, now) = alice();
-    assert_eq!(user.envelope_received(Cursor { r#gen: Gen(2), seq: 6 }, Some(&encoded())), Work::READ_HEAD);
+    assert_eq!(
+        user.envelope_received(Cursor { r#gen: Gen(2), seq: InboxSeq(6) }, Some(&encoded())),
+        Work::READ_HEAD
+    );
     assert_eq!(shown(&user, 5, now), [""; 0]);
 }
 
@@ -275,8 +279,11 @@ fn typing_is_shown_to_a_stream_that_is_live_and_only_then() {
     let mut replay = Replay::new(LastEventId::Cursor(at(4)));
     replay.head_read(at(5), now);
     let mut version = 0;
-    assert!(matches!(user.next(&mut replay, &mut version, now), Next::Step(Step::ReadInbox { after: 4 })));
-    replay.shipped(5);
+    assert!(matches!(
+        user.next(&mut replay, &mut version, now),
+        Next::Step(Step::ReadInbox { after: InboxSeq(4) })
+    ));
+    replay.shipped(InboxSeq(5));
     let Next::Event(event, id, _) = user.next(&mut replay, &mut version, now) else { panic!("it is live") };
     assert_eq!((event.event, id), (EventName::Typing, Id(Some(at(5)))));
     assert!(matches!(user.next(&mut replay, &mut version, now), Next::Step(Step::Wait)));

@@ -169,11 +169,11 @@ impl fmt::Display for Id {
 
 #[cfg(test)]
 mod tests {
-    use domain::{cursor::Gen, envelope::News};
+    use domain::{cursor::Gen, envelope::News, sequence::InboxSeq};
 
     use super::*;
 
-    const AT: Cursor = Cursor { r#gen: Gen(0), seq: 41 };
+    const AT: Cursor = Cursor { r#gen: Gen(0), seq: InboxSeq(41) };
 
     fn event(text: &str) -> Frame {
         let news = News::new(EventName::Message, format!("\"{text}\""));

@@ -32,7 +32,7 @@ impl LastEventId {
 
 #[cfg(test)]
 mod tests {
-    use domain::cursor::Gen;
+    use domain::{cursor::Gen, sequence::InboxSeq};
 
     use super::*;
 
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_header_beats_the_query_and_an_empty_one_is_none() {
-        let at = |seq| LastEventId::Cursor(Cursor { r#gen: Gen(0), seq });
+        let at = |seq| LastEventId::Cursor(Cursor { r#gen: Gen(0), seq: InboxSeq(seq) });
         let (one, two) = ("0000000000000.1", "0000000000000.2");
         assert_eq!(read(None, &[]), LastEventId::Absent);
         assert_eq!(read(Some(""), &[("cursor", "")]), LastEventId::Absent);

@@ -5,6 +5,7 @@ use domain::{
     event::Entry,
     ids::ThreadId,
     limits,
+    sequence::ThreadSeq,
     wire::{Message, Page},
 };
 use fanout::chat::Chat;
@@ -97,7 +98,7 @@ fn message(entry: &Entry) -> Result<Message, Problem> {
 pub async fn edit(
     State(chat): State<Chat>,
     State(table): State<Table>,
-    Path((thread, tseq)): Path<(ThreadId, u64)>,
+    Path((thread, tseq)): Path<(ThreadId, ThreadSeq)>,
     write: Write,
     Json(new): Json<NewMessage>,
 ) -> Result<Answer<Message>, Problem> {
@@ -116,7 +117,7 @@ pub async fn edit(
     responses((status = 204, description = "It is deleted.")))]
 pub async fn delete(
     State(chat): State<Chat>,
-    Path((thread, tseq)): Path<(ThreadId, u64)>,
+    Path((thread, tseq)): Path<(ThreadId, ThreadSeq)>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&("delete", &thread, tseq));
@@ -126,7 +127,11 @@ pub async fn delete(
 }
 
 /// The message as it is now: a repeated request, too, must not yield what was deleted since.
-pub(super) async fn now(table: &Table, thread: &ThreadId, tseq: u64) -> Result<Answer<Message>, Problem> {
+pub(super) async fn now(
+    table: &Table,
+    thread: &ThreadId,
+    tseq: ThreadSeq,
+) -> Result<Answer<Message>, Problem> {
     let entry = table.entry(thread, tseq).await.map_err(failed)?;
     message(&entry.ok_or_else(Problem::internal)?).map(Answer)
 }
@@ -143,7 +148,7 @@ pub async fn list(
     Path(thread): Path<ThreadId>,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Page<Message>>, Problem> {
-    let page = table.messages(&reader.user, &thread, paging.place::<u64>()?, paging.limit()?).await;
+    let page = table.messages(&reader.user, &thread, paging.place::<ThreadSeq>()?, paging.limit()?).await;
     let (items, next) = page.map_err(failed)?.ok_or_else(Problem::not_found)?;
     Ok(Answer(Page { items, next: next.map(|tseq| token(&tseq)) }))
 }

@@ -1,6 +1,6 @@
 //! Parameters that several routes share, as the document describes them.
 
-use domain::ids::ThreadId;
+use domain::{ids::ThreadId, sequence::ThreadSeq};
 use utoipa::IntoParams;
 
 /// A thread in the path.
@@ -18,7 +18,7 @@ pub(crate) struct InThread {
 #[expect(dead_code, reason = "only its description is used")]
 pub(crate) struct OfMessage {
     /// The message's place among the thread's logged events.
-    tseq: u64,
+    tseq: ThreadSeq,
 }
 
 /// The header of writes.

@@ -4,6 +4,7 @@ use axum::{Json as Answer, extract::State};
 use domain::{
     content::ReactionState,
     ids::{Emoji, ThreadId},
+    sequence::ThreadSeq,
     wire::Message,
 };
 use fanout::chat::Chat;
@@ -26,7 +27,7 @@ use super::{
 pub async fn add(
     State(chat): State<Chat>,
     State(table): State<Table>,
-    Path(place): Path<(ThreadId, u64, String)>,
+    Path(place): Path<(ThreadId, ThreadSeq, String)>,
     write: Write,
 ) -> Result<Answer<Message>, Problem> {
     react((&chat, &table), place, write, ReactionState::Added).await
@@ -40,7 +41,7 @@ pub async fn add(
 pub async fn remove(
     State(chat): State<Chat>,
     State(table): State<Table>,
-    Path(place): Path<(ThreadId, u64, String)>,
+    Path(place): Path<(ThreadId, ThreadSeq, String)>,
     write: Write,
 ) -> Result<Answer<Message>, Problem> {
     react((&chat, &table), place, write, ReactionState::Removed).await
@@ -48,7 +49,7 @@ pub async fn remove(
 
 async fn react(
     (chat, table): (&Chat, &Table),
-    (thread, message, emoji): (ThreadId, u64, String),
+    (thread, message, emoji): (ThreadId, ThreadSeq, String),
     write: Write,
     state: ReactionState,
 ) -> Result<Answer<Message>, Problem> {

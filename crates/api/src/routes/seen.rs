@@ -1,7 +1,7 @@
 //! How far a member has read.
 
 use axum::{Json as Answer, extract::State};
-use domain::{ids::ThreadId, wire::Seen};
+use domain::{ids::ThreadId, sequence::MessageNumber, wire::Seen};
 use fanout::chat::Chat;
 use serde::Deserialize;
 use server::{
@@ -19,7 +19,7 @@ use crate::answer::failed;
 #[serde(deny_unknown_fields)]
 pub struct Mark {
     /// A larger one than the thread has counts as its last.
-    number: u64,
+    number: MessageNumber,
 }
 
 /// Say how far you have read.

@@ -5,6 +5,7 @@ use domain::{
     event::Entry,
     ids::{ThreadId, UserId},
     limits,
+    sequence::{InboxSeq, ThreadSeq},
     wire::Seen,
 };
 use jiff::Timestamp;
@@ -29,7 +30,7 @@ pub struct Delivered {
     /// Whether the delivered event is the one at `cursor`. If not, the edge must read the inbox.
     pub exact: bool,
     /// The tseq of the member's leaving, if the inbox contains every entry up to it.
-    pub left: Option<u64>,
+    pub left: Option<ThreadSeq>,
 }
 
 impl Table {
@@ -45,9 +46,9 @@ impl Table {
     /// outbox row stays. No view is ever deleted, except by a repair.
     pub async fn deliver_to_inbox(
         &self,
-        (user, joined): (&UserId, u64),
+        (user, joined): (&UserId, ThreadSeq),
         thread: &ThreadId,
-        goal: u64,
+        goal: ThreadSeq,
         fresh: Option<&Entry>,
         now: Timestamp,
     ) -> Result<Delivered, Error> {
@@ -68,9 +69,9 @@ impl Table {
     /// Appends the next entries up to `goal`; none if more remain.
     async fn deliver_some(
         &self,
-        (user, joined): (&UserId, u64),
+        (user, joined): (&UserId, ThreadSeq),
         thread: &ThreadId,
-        goal: u64,
+        goal: ThreadSeq,
         fresh: Option<&Entry>,
         now: Timestamp,
     ) -> Result<Option<Delivered>, Stop> {
@@ -87,7 +88,9 @@ impl Table {
         let is_next = view.fan + 1 == until || mistake!(OwnEntryOnly);
         let entries = match fresh.filter(|entry| is_next && entry.tseq == until) {
             Some(entry) => vec![entry.clone()],
-            None => self.entries(thread, view.fan + 1, view.goal(u64::MAX), limits::APPEND_BATCH).await?,
+            None => {
+                self.entries(thread, view.fan + 1, view.goal(ThreadSeq::MAX), limits::APPEND_BATCH).await?
+            }
         };
         // Without an entry, it is not visible yet.
         let fan = entries.last().map(|entry| entry.tseq).ok_or(Stop::Conflict)?;
@@ -100,8 +103,8 @@ impl Table {
     fn delivered_to(
         &self,
         user: &UserId,
-        (view, fan): (&ViewRow, u64),
-        (head, seq): (&HeadRow, u64),
+        (view, fan): (&ViewRow, ThreadSeq),
+        (head, seq): (&HeadRow, InboxSeq),
         exact: bool,
     ) -> Delivered {
         let left = view.left.filter(|left| *left <= fan);
@@ -116,7 +119,7 @@ impl Table {
         (view, head): (&ViewRow, &HeadRow),
         entries: &[Entry],
         now: Timestamp,
-    ) -> Result<u64, Error> {
+    ) -> Result<InboxSeq, Error> {
         let rows = entries.iter().map(|entry| self.logged_row(entry, now)).collect();
         let seq = Self::grow(tx, user, head, rows)?;
         view.advance(tx, user, &view.after(user, entries));

@@ -6,6 +6,7 @@ use domain::{
     event::{Body, Change, Entry, Member, Role},
     ids::{ThreadId, UserId},
     limits,
+    sequence::ThreadSeq,
     wire::{self, Message},
 };
 use futures_util::future::try_join_all;
@@ -84,9 +85,9 @@ impl Table {
 
 impl ViewRow {
     /// The last tseq that its owner is to be told of, when the thread has got to `goal`.
-    pub(crate) fn goal(&self, goal: u64) -> u64 {
+    pub(crate) fn goal(&self, goal: ThreadSeq) -> ThreadSeq {
         let left = self.left.filter(|_| !mistake!(LeaverToldMore));
-        left.map_or(goal, |left| goal.min(left - u64::from(mistake!(LeaverNotTold))))
+        left.map_or(goal, |left| goal.min(if mistake!(LeaverNotTold) { left.previous() } else { left }))
     }
 
     /// The view once `entries`, which follow `fan` without a hole, are in its owner's inbox.
@@ -165,7 +166,7 @@ impl ViewRow {
             created_at: self.created,
             number: self.number,
             seen: self.seen,
-            unread: self.number.saturating_sub(self.seen),
+            unread: self.number - self.seen,
             last,
             seen_by: None,
         }

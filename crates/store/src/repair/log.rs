@@ -7,6 +7,7 @@ use domain::{
     content::MessageContent,
     event::{Body, Entry, Member, Role, ThreadKind},
     ids::ThreadId,
+    sequence::{MessageNumber, ThreadSeq},
 };
 use serde::de::DeserializeOwned;
 
@@ -27,22 +28,22 @@ const PAGE: usize = 100;
 
 impl Repair<'_> {
     /// Repairs the log of a thread up to `tail`, its last entry, and tells what it says.
-    pub(super) async fn log(&self, thread: &ThreadId, tail: u64) -> Result<Story, Error> {
+    pub(super) async fn log(&self, thread: &ThreadId, tail: ThreadSeq) -> Result<Story, Error> {
         let mut story: Option<Story> = None;
-        let (mut next, mut number) = (1, 0);
+        let (mut next, mut number) = (ThreadSeq::FIRST, MessageNumber(0));
         while next <= tail {
             let mut rows = Vec::with_capacity(PAGE);
             for row in self.table.between(thread, next, tail, PAGE, true).await? {
                 let by = story.as_ref().map_or(&row.by, |story| &story.creator).clone();
                 let fillers = fillers(thread, (next, number), EntryRow { by, ..row.clone() })?;
                 for mut filler in fillers {
-                    if filler.tseq == 1 {
+                    if filler.tseq == ThreadSeq::FIRST {
                         filler = self.first(thread).await?;
                     }
                     self.set(&keys::entry(thread, filler.tseq), None, &filler).await?;
                     rows.push(filler);
                 }
-                (next, number) = (row.tseq + 1, row.number);
+                (next, number) = (row.tseq.next(), row.number);
                 rows.push(row);
                 if story.is_none() {
                     story = Story::begin(&entry(thread, rows[0].clone())?);
@@ -71,16 +72,29 @@ impl Repair<'_> {
             [a, b].map(|user| Member { user: user.clone(), role: Role::Member }).into()
         } else {
             let members = self.table.members(thread).await?;
-            let first = members.into_iter().filter(|member| member.joined == 1);
+            let first = members.into_iter().filter(|member| member.joined == ThreadSeq::FIRST);
             first.map(|member| Member { user: member.user, role: member.role }).collect()
         };
         let of = if row.pair.is_some() { ThreadKind::Direct } else { ThreadKind::Group };
         let body = json(&Body::Thread { of, title: row.title, members });
-        Ok(EntryRow { tseq: 1, number: 0, by: row.creator, at: row.created, body, key: None, request: None })
+        Ok(EntryRow {
+            tseq: ThreadSeq::FIRST,
+            number: MessageNumber(0),
+            by: row.creator,
+            at: row.created,
+            body,
+            key: None,
+            request: None,
+        })
     }
 
     /// Brings the messages that these entries are about to where the entries leave them.
-    async fn say_again(&self, thread: &ThreadId, rows: &mut [EntryRow], tail: u64) -> Result<(), Error> {
+    async fn say_again(
+        &self,
+        thread: &ThreadId,
+        rows: &mut [EntryRow],
+        tail: ThreadSeq,
+    ) -> Result<(), Error> {
         let entries = rows.iter().map(|row| entry(thread, row.clone()));
         let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
         let about = |entry: &Entry| entry.changes().map(|message| keys::entry(thread, message));
@@ -152,12 +166,16 @@ impl Repair<'_> {
 /// The entries that fill the gap from `next` up to `row`. The lost content cannot be restored, but without fillers
 /// every inbox would wait for the next entry for ever. First come deleted messages, as many as the message numbers
 /// require. Then come deletions of entries that never were messages, which have no effect.
-fn fillers(thread: &ThreadId, (next, number): (u64, u64), row: EntryRow) -> Result<Vec<EntryRow>, Error> {
+fn fillers(
+    thread: &ThreadId,
+    (next, number): (ThreadSeq, MessageNumber),
+    row: EntryRow,
+) -> Result<Vec<EntryRow>, Error> {
     if next == row.tseq {
         return Ok(Vec::new());
     }
-    let last = row.number - u64::from(entry(thread, row.clone())?.is_message()).min(row.number);
-    let filler = |(tseq, number)| {
+    let last = if entry(thread, row.clone())?.is_message() { row.number.previous() } else { row.number };
+    let filler = |tseq, number| {
         let message = number < last;
         let body = if message {
             Body::Message(MessageContent::deleted(tseq))
@@ -168,17 +186,18 @@ fn fillers(thread: &ThreadId, (next, number): (u64, u64), row: EntryRow) -> Resu
         (number, EntryRow { tseq, number, body: json(&body), key: None, request: None, ..row.clone() })
     };
     let mut number = number;
-    let fill = (next..row.tseq).map(|tseq| {
+    let fill = (next.0..row.tseq.0).map(ThreadSeq).map(|tseq| {
         // The first entry of a thread is no message.
-        let (after, row) = filler((tseq, if tseq == 1 { last } else { number }));
-        number = if tseq == 1 { 0 } else { after };
+        let first = tseq == ThreadSeq::FIRST;
+        let (after, row) = filler(tseq, if first { last } else { number });
+        number = if first { MessageNumber(0) } else { after };
         row
     });
     Ok(fill.collect())
 }
 
 fn lost(thread: &ThreadId, what: &str) -> Error {
-    Error::Corrupt { key: keys::entry(thread, 1).to_string(), source: what.into() }
+    Error::Corrupt { key: keys::entry(thread, ThreadSeq::FIRST).to_string(), source: what.into() }
 }
 
 /// What the message in a row says.
@@ -214,7 +233,7 @@ mod tests {
 
     fn at(tseq: u64, body: Body) -> Entry {
         let (thread, by) = (ThreadId::parse("t_a").unwrap(), UserId::parse("bob").unwrap());
-        Entry { thread, tseq, number: 1, by, at: Timestamp::UNIX_EPOCH, body }
+        Entry { thread, tseq: ThreadSeq(tseq), number: MessageNumber(1), by, at: Timestamp::UNIX_EPOCH, body }
     }
 
     #[test]
@@ -222,13 +241,13 @@ mod tests {
         let said = MessageContent::new("hi");
         let emoji = Emoji::parse("+1").unwrap();
         for body in [
-            Body::Delete { message: 2 },
-            Body::Edit { message: 2, text: None },
-            Body::Reaction { message: 2, emoji, state: ReactionState::Added },
+            Body::Delete { message: ThreadSeq(2) },
+            Body::Edit { message: ThreadSeq(2), text: None },
+            Body::Reaction { message: ThreadSeq(2), emoji, state: ReactionState::Added },
         ] {
             let next = after(&said, &at(7, body.clone())).unwrap();
             assert_eq!(after(&next, &at(7, body.clone())), None, "{body:?}");
-            assert_eq!(next.changed, Some(7));
+            assert_eq!(next.changed, Some(ThreadSeq(7)));
             assert_eq!(next.text.is_none(), matches!(body, Body::Delete { .. }));
             assert_eq!(next.reactions.len(), usize::from(matches!(body, Body::Reaction { .. })));
         }
@@ -237,12 +256,15 @@ mod tests {
     #[test]
     fn a_hole_is_filled_so_that_tseq_and_number_count_on() {
         let thread = ThreadId::parse("t_a").unwrap();
-        let row = Entry { number: 5, ..at(9, Body::Message(MessageContent::new("hi"))) };
-        let fill = fillers(&thread, (6, 3), crate::log::row(&row, None)).unwrap();
-        let told: Vec<_> = fill.iter().map(|row| (row.tseq, row.number)).collect();
+        let row = Entry { number: MessageNumber(5), ..at(9, Body::Message(MessageContent::new("hi"))) };
+        let fill = fillers(&thread, (ThreadSeq(6), MessageNumber(3)), crate::log::row(&row, None)).unwrap();
+        let told: Vec<_> = fill.iter().map(|row| (row.tseq.0, row.number.0)).collect();
         assert_eq!(told, [(6, 4), (7, 4), (8, 4)]);
         let entries: Vec<_> = fill.into_iter().map(|row| entry(&thread, row).unwrap()).collect();
         assert_eq!(entries.iter().map(Entry::is_message).collect::<Vec<_>>(), [true, false, false]);
-        assert_eq!(fillers(&thread, (9, 4), crate::log::row(&row, None)).unwrap(), []);
+        assert_eq!(
+            fillers(&thread, (ThreadSeq(9), MessageNumber(4)), crate::log::row(&row, None)).unwrap(),
+            []
+        );
     }
 }

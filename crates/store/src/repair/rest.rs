@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use domain::{
     event::{Body, Change},
     ids::{ThreadId, UserId},
+    sequence::{InboxSeq, ThreadSeq},
 };
 use mistakes::mistake;
 
@@ -64,11 +65,11 @@ impl Repair<'_> {
         let key = keys::head(user);
         let was: Option<HeadRow> = self.table.get(&key).await?;
         let last = self.last(user).await?;
-        if was.is_none() && last == 0 && !views {
+        if was.is_none() && last == InboxSeq(0) && !views {
             return Ok(());
         }
-        let least = if mistake!(RepairBelowEvent) { 0 } else { last };
-        let seq = was.as_ref().map_or(0, |was| was.seq).max(least);
+        let least = if mistake!(RepairBelowEvent) { InboxSeq(0) } else { last };
+        let seq = was.as_ref().map_or(least, |was| was.seq.max(least));
         let old = was.as_ref().filter(|_| mistake!(RepairKeepsGeneration));
         let r#gen = old.map_or_else(chance::random, |was| was.r#gen);
         let head = HeadRow { r#gen, seq, authv: was.as_ref().and_then(|was| was.authv) };
@@ -76,7 +77,7 @@ impl Repair<'_> {
     }
 
     /// The largest seq in the inbox of `user`, told by its key: the row may be damaged.
-    async fn last(&self, user: &UserId) -> Result<u64, Error> {
+    async fn last(&self, user: &UserId) -> Result<InboxSeq, Error> {
         let found = self
             .table
             .client
@@ -104,7 +105,7 @@ impl Repair<'_> {
             let mut page: Vec<(Key, Key)> = Vec::with_capacity(items.len());
             for (key, item) in items {
                 let row: KeyRow = read(&key, item)?;
-                if row.tseq > 0 {
+                if row.tseq > ThreadSeq(0) {
                     page.push((key, keys::entry(&row.thread, row.tseq)));
                 }
             }

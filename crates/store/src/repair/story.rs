@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     event::{Body, Change, Entry, Role, ThreadKind},
     ids::UserId,
+    sequence::ThreadSeq,
 };
 use jiff::Timestamp;
 
@@ -18,9 +19,9 @@ pub(super) struct Story {
     pub(super) created: Timestamp,
     pair: Option<(UserId, UserId)>,
     /// Since when it has had which title.
-    titles: Vec<(u64, Option<String>)>,
+    titles: Vec<(ThreadSeq, Option<String>)>,
     /// Who came (or went) when.
-    moves: Vec<(u64, UserId, bool)>,
+    moves: Vec<(ThreadSeq, UserId, bool)>,
     /// Every past and present member, with the latest membership.
     pub(super) standings: BTreeMap<UserId, Standing>,
 }
@@ -29,9 +30,9 @@ pub(super) struct Story {
 #[derive(Debug)]
 pub(super) struct Standing {
     role: Role,
-    pub(super) joined: u64,
+    pub(super) joined: ThreadSeq,
     pub(super) joined_at: Timestamp,
-    pub(super) left: Option<u64>,
+    pub(super) left: Option<ThreadSeq>,
 }
 
 impl Story {
@@ -78,7 +79,7 @@ impl Story {
     pub(super) fn row(&self) -> ThreadRow {
         ThreadRow {
             kind: self.kind,
-            title: self.title(u64::MAX),
+            title: self.title(ThreadSeq::MAX),
             creator: self.creator.clone(),
             created: self.created,
             pair: self.pair.clone(),
@@ -86,15 +87,15 @@ impl Story {
     }
 
     /// The title as of an entry; before the first, the one that it brings.
-    pub(super) fn title(&self, tseq: u64) -> Option<String> {
-        let last = self.titles.iter().rev().find(|(since, _)| *since <= tseq.max(1));
+    pub(super) fn title(&self, tseq: ThreadSeq) -> Option<String> {
+        let last = self.titles.iter().rev().find(|(since, _)| *since <= tseq.max(ThreadSeq::FIRST));
         last.and_then(|(_, title)| title.clone())
     }
 
     /// The members as of an entry; before the first, those that it brings.
-    pub(super) fn members(&self, tseq: u64) -> BTreeSet<&UserId> {
+    pub(super) fn members(&self, tseq: ThreadSeq) -> BTreeSet<&UserId> {
         let mut members = BTreeSet::new();
-        for (_, user, came) in self.moves.iter().take_while(|(at, ..)| *at <= tseq.max(1)) {
+        for (_, user, came) in self.moves.iter().take_while(|(at, ..)| *at <= tseq.max(ThreadSeq::FIRST)) {
             if *came {
                 members.insert(user)
             } else {

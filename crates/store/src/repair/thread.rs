@@ -6,6 +6,7 @@ use domain::{
     event::Member,
     ids::{ThreadId, UserId},
     limits,
+    sequence::{MessageNumber, ThreadSeq},
 };
 
 use super::{
@@ -26,10 +27,10 @@ const BACK: usize = 10;
 /// A thread as of one of its entries.
 #[derive(Debug)]
 struct Moment<'a> {
-    tseq: u64,
-    number: u64,
+    tseq: ThreadSeq,
+    number: MessageNumber,
     /// The latest message: its tseq and its time.
-    message: Option<(u64, i64)>,
+    message: Option<(ThreadSeq, i64)>,
     title: Option<String>,
     members: BTreeSet<&'a UserId>,
 }
@@ -74,7 +75,7 @@ impl Repair<'_> {
         thread: &ThreadId,
         (user, standing): (&UserId, &Standing),
         was: Option<&MemberRow>,
-        fan: u64,
+        fan: ThreadSeq,
     ) -> Result<(), Error> {
         let key = keys::member(thread, user);
         match standing.left {
@@ -95,7 +96,7 @@ impl Repair<'_> {
 
     /// Repairs the outbox row. Its goal becomes the tail, because a higher goal could never be reached. A thread whose
     /// members all have every entry needs no row. So a table full of such threads needs no sweep.
-    async fn owe(&self, thread: &ThreadId, tail: u64, owes: bool) -> Result<(), Error> {
+    async fn owe(&self, thread: &ThreadId, tail: ThreadSeq, owes: bool) -> Result<(), Error> {
         let key = keys::outbox(thread);
         let was: Option<OutboxRow> = self.table.get(&key).await?;
         if !owes {
@@ -103,15 +104,20 @@ impl Repair<'_> {
         }
         let now = self.now.as_millisecond();
         let (since, due) = was.as_ref().map_or((now, now), |was| (was.since, was.due.min(now)));
-        let row = OutboxRow { thread: thread.clone(), reader: None, upto: tail, since, due, reached: None };
+        let row = OutboxRow { thread: thread.clone(), reader: None, upto: tail.0, since, due, reached: None };
         self.set(&key, was.as_ref(), &row).await
     }
 
-    async fn moment<'a>(&self, thread: &ThreadId, story: &'a Story, tseq: u64) -> Result<Moment<'a>, Error> {
+    async fn moment<'a>(
+        &self,
+        thread: &ThreadId,
+        story: &'a Story,
+        tseq: ThreadSeq,
+    ) -> Result<Moment<'a>, Error> {
         let (title, members) = (story.title(tseq), story.members(tseq));
-        let mut moment = Moment { tseq, number: 0, message: None, title, members };
+        let mut moment = Moment { tseq, number: MessageNumber(0), message: None, title, members };
         let mut to = tseq;
-        while to > 0 && moment.message.is_none() {
+        while to > ThreadSeq(0) && moment.message.is_none() {
             let entries = self.table.latest(thread, to, BACK).await?;
             let Some((first, last)) = entries.first().zip(entries.last()) else { break };
             if to == tseq {
@@ -119,7 +125,7 @@ impl Repair<'_> {
             }
             let message = entries.iter().find(|entry| entry.is_message());
             moment.message = message.map(|message| (message.tseq, message.at.as_millisecond()));
-            to = if last.number == 0 { 0 } else { last.tseq - 1 };
+            to = if last.number == MessageNumber(0) { ThreadSeq(0) } else { last.tseq.previous() };
         }
         Ok(moment)
     }
@@ -127,8 +133,8 @@ impl Repair<'_> {
 
 /// The repaired `fan` of a view: at most the tail or, for a leaver, the tseq of the leaving. The view of an earlier
 /// membership counts as absent.
-fn fan(standing: &Standing, was: Option<&ViewRow>, tail: u64) -> u64 {
-    let (before, end) = (standing.joined - 1, standing.left.unwrap_or(tail));
+fn fan(standing: &Standing, was: Option<&ViewRow>, tail: ThreadSeq) -> ThreadSeq {
+    let (before, end) = (standing.joined.previous(), standing.left.unwrap_or(tail));
     was.filter(|was| was.joined >= standing.joined).map_or(before, |was| was.fan.clamp(before, end))
 }
 

@@ -18,7 +18,10 @@
 //! No id holds `#` (`domain::ids`), so fields cannot run into each other; numbers are written with
 //! 20 digits, so that text order is number order.
 
-use domain::ids::{BootId, IdempotencyKey, QueueId, ThreadId, TicketId, UserId};
+use domain::{
+    ids::{BootId, IdempotencyKey, QueueId, ThreadId, TicketId, UserId},
+    sequence::{InboxSeq, ThreadSeq},
+};
 use sha2::{Digest, Sha256};
 
 /// Shards of the outbox and of the queue registry: each is one partition that a sweep reads whole.
@@ -130,12 +133,12 @@ pub fn members_after(after: Option<&UserId>) -> (String, String) {
 }
 
 /// An entry of a thread log.
-pub fn entry(thread: &ThreadId, tseq: u64) -> Key {
+pub fn entry(thread: &ThreadId, tseq: ThreadSeq) -> Key {
     key(thread_pk(thread), entry_sk(tseq))
 }
 
 /// The sort key of a thread log's entry.
-pub fn entry_sk(tseq: u64) -> String {
+pub fn entry_sk(tseq: ThreadSeq) -> String {
     format!("{ENTRIES}{tseq:020}")
 }
 
@@ -175,12 +178,12 @@ pub fn head(user: &UserId) -> Key {
 }
 
 /// An event of a user's inbox.
-pub fn inbox(user: &UserId, seq: u64) -> Key {
+pub fn inbox(user: &UserId, seq: InboxSeq) -> Key {
     key(user_pk(user), inbox_sk(seq))
 }
 
 /// The sort key of an inbox event.
-pub fn inbox_sk(seq: u64) -> String {
+pub fn inbox_sk(seq: InboxSeq) -> String {
     format!("{INBOX}{seq:020}")
 }
 
@@ -226,13 +229,13 @@ mod tests {
     enum Row {
         Thread(ThreadId),
         Member(ThreadId, UserId),
-        Entry(ThreadId, u64),
+        Entry(ThreadId, ThreadSeq),
         Idempotency(UserId, IdempotencyKey),
         Outbox(ThreadId),
         SeenOutbox(ThreadId, UserId),
         View(UserId, ThreadId),
         Head(UserId),
-        Inbox(UserId, u64),
+        Inbox(UserId, InboxSeq),
         Lease(UserId, QueueId),
         Queue(QueueId),
         Edge(BootId),
@@ -285,13 +288,13 @@ mod tests {
             |(kind, u, t, s, n, random)| match kind {
                 0 => Row::Thread(t),
                 1 => Row::Member(t, u),
-                2 => Row::Entry(t, n),
+                2 => Row::Entry(t, ThreadSeq(n)),
                 3 => Row::Idempotency(u, IdempotencyKey::parse(&s).unwrap()),
                 4 => Row::Outbox(t),
                 5 => Row::SeenOutbox(t, u),
                 6 => Row::View(u, t),
                 7 => Row::Head(u),
-                8 => Row::Inbox(u, n),
+                8 => Row::Inbox(u, InboxSeq(n)),
                 9 => Row::Lease(u, QueueId::parse(&s).unwrap()),
                 10 => Row::Queue(QueueId::parse(&s).unwrap()),
                 11 => Row::Edge(BootId::parse(&s).unwrap()),
@@ -315,8 +318,8 @@ mod tests {
 
         #[test]
         fn number_order_is_key_order(a: u64, b: u64) {
-            prop_assert_eq!(a.cmp(&b), entry_sk(a).cmp(&entry_sk(b)));
-            prop_assert_eq!(a.cmp(&b), inbox_sk(a).cmp(&inbox_sk(b)));
+            prop_assert_eq!(a.cmp(&b), entry_sk(ThreadSeq(a)).cmp(&entry_sk(ThreadSeq(b))));
+            prop_assert_eq!(a.cmp(&b), inbox_sk(InboxSeq(a)).cmp(&inbox_sk(InboxSeq(b))));
         }
     }
 }

@@ -6,6 +6,7 @@
 use domain::{
     event::{Member, Role, ThreadKind},
     ids::{BootId, IdempotencyKey, QueueId, ThreadId, UserId},
+    sequence::{InboxSeq, MessageNumber, ThreadSeq},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,20 +36,20 @@ pub struct MemberRow {
     /// With which rights.
     pub role: Role,
     /// The tseq at which they joined: the first that they are told of.
-    pub joined: u64,
+    pub joined: ThreadSeq,
     /// The tseq at which they left: the last that they are told of.
     /// (`LEFT` is a reserved word of DynamoDB's expressions.)
     #[serde(rename = "left_at", default, skip_serializing_if = "Option::is_none")]
-    pub left: Option<u64>,
+    pub left: Option<ThreadSeq>,
 }
 
 /// `T#t` / `E#tseq`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryRow {
     /// Its place in the thread.
-    pub tseq: u64,
+    pub tseq: ThreadSeq,
     /// Messages so far, this one included.
-    pub number: u64,
+    pub number: MessageNumber,
     /// Who caused it.
     pub by: UserId,
     /// When.
@@ -74,7 +75,7 @@ pub struct KeyRow {
     /// The thread that it wrote to.
     pub thread: ThreadId,
     /// The entry that it wrote; 0 if there was nothing to write.
-    pub tseq: u64,
+    pub tseq: ThreadSeq,
     /// Seconds since 1970.
     pub exp: i64,
 }
@@ -111,24 +112,24 @@ pub struct ViewRow {
     /// When the thread was created.
     pub created: Timestamp,
     /// The tseq at which this member joined.
-    pub joined: u64,
+    pub joined: ThreadSeq,
     /// The tseq at which they left.
     /// (`LEFT` is a reserved word of DynamoDB's expressions.)
     #[serde(rename = "left_at", default, skip_serializing_if = "Option::is_none")]
-    pub left: Option<u64>,
+    pub left: Option<ThreadSeq>,
     /// The last tseq copied to this member's inbox.
-    pub fan: u64,
+    pub fan: ThreadSeq,
     /// The message number up to which they have read.
-    pub seen: u64,
+    pub seen: MessageNumber,
     /// Messages as of `fan`. (`NUMBER` is a reserved word of DynamoDB's expressions.)
     #[serde(rename = "messages")]
-    pub number: u64,
+    pub number: MessageNumber,
     /// The latest message or the creation, in milliseconds since 1970: orders the list of threads.
     pub activity: i64,
     /// The tseq of the latest message as of `fan`. What it says is kept with the message and
     /// nowhere else, so that a list never shows what has been edited away or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preview: Option<u64>,
+    pub preview: Option<ThreadSeq>,
     /// At most [`domain::limits::LISTED_MEMBERS`] of its members.
     pub members: Vec<Member>,
 }
@@ -139,7 +140,7 @@ pub struct HeadRow {
     /// 64 random bits.
     pub r#gen: u64,
     /// The largest seq ever given out.
-    pub seq: u64,
+    pub seq: InboxSeq,
     /// The earliest `iat` still accepted of this user, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authv: Option<i64>,
@@ -149,18 +150,18 @@ pub struct HeadRow {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InboxRow {
     /// Its place in the inbox.
-    pub seq: u64,
+    pub seq: InboxSeq,
     /// The thread.
     pub thread: ThreadId,
     /// Of a logged event: its place in the thread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tseq: Option<u64>,
+    pub tseq: Option<ThreadSeq>,
     /// Of seen: who has read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader: Option<UserId>,
     /// Of seen: up to which message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<u64>,
+    pub number: Option<MessageNumber>,
     /// Seconds since 1970; an event past it counts as absent.
     pub exp: i64,
 }

@@ -5,6 +5,7 @@ use domain::{
     content::{MessageContent, ReactionState},
     event::{Body, Entry},
     ids::{Emoji, ThreadId, UserId},
+    sequence::ThreadSeq,
 };
 
 use super::{Early, Rejection, preconditions::Preconditions, request::WriteRequest};
@@ -28,19 +29,19 @@ pub enum Command<'a> {
     /// Another text for a message of the writer's.
     Edit {
         /// The tseq of the message.
-        message: u64,
+        message: ThreadSeq,
         /// What it says from now on.
         text: &'a str,
     },
     /// A message of the writer's without its text.
     Delete {
         /// The tseq of the message.
-        message: u64,
+        message: ThreadSeq,
     },
     /// A reaction of the writer's, put under a message or taken away.
     React {
         /// The tseq of the message.
-        message: u64,
+        message: ThreadSeq,
         /// Which reaction.
         emoji: &'a Emoji,
         /// Put there or taken away.
@@ -67,7 +68,7 @@ enum SideEffect {
     /// The message that the entry is about. Conditional on the body as it was read: it was read concurrently with the tail,
     /// and may lack a change that the tail includes.
     Message {
-        tseq: u64,
+        tseq: ThreadSeq,
         was: String,
         now: String,
     },
@@ -76,7 +77,7 @@ enum SideEffect {
 
 impl Command<'_> {
     /// The tseq of the message that it changes, if it changes one.
-    pub(crate) fn about(&self) -> Option<u64> {
+    pub(crate) fn about(&self) -> Option<ThreadSeq> {
         match self {
             Self::Edit { message, .. } | Self::Delete { message } | Self::React { message, .. } => {
                 Some(*message)
@@ -157,7 +158,7 @@ fn change(
     request: &WriteRequest,
     (author, content): (&UserId, &MessageContent),
     command: Command<'_>,
-    tseq: u64,
+    tseq: ThreadSeq,
 ) -> Result<Option<MessageContent>, Rejection> {
     let is_own = author == &request.sender;
     match command {

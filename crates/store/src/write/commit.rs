@@ -1,6 +1,6 @@
 //! The one commit of a write (P1): idempotency row, log entry and outbox row, or nothing.
 
-use domain::{event::Entry, ids::ThreadId, limits};
+use domain::{event::Entry, ids::ThreadId, limits, sequence::ThreadSeq};
 use jiff::Timestamp;
 use mistakes::mistake;
 
@@ -26,7 +26,7 @@ pub(crate) enum Known {
         /// Where it wrote.
         thread: ThreadId,
         /// What it wrote.
-        tseq: u64,
+        tseq: ThreadSeq,
     },
     /// The same request has been accepted before, and had nothing to write.
     Nothing,
@@ -71,7 +71,7 @@ impl Table {
         if !request.key_from_client {
             return Ok(Outcome::Unchanged);
         }
-        let (key, row) = key_row(request, thread, 0);
+        let (key, row) = key_row(request, thread, ThreadSeq(0));
         let put = self
             .client
             .put_item()
@@ -91,14 +91,14 @@ pub(crate) fn known(request: &WriteRequest, row: Option<KeyRow>) -> Option<Known
     let row = row.filter(|row| row.exp > request.now.as_second())?;
     Some(if row.hash != request.fingerprint {
         Known::Other
-    } else if row.tseq == 0 {
+    } else if row.tseq == ThreadSeq(0) {
         Known::Nothing
     } else {
         Known::Same { thread: row.thread, tseq: row.tseq }
     })
 }
 
-fn key_row(request: &WriteRequest, thread: &ThreadId, tseq: u64) -> (Key, KeyRow) {
+fn key_row(request: &WriteRequest, thread: &ThreadId, tseq: ThreadSeq) -> (Key, KeyRow) {
     let (hash, exp) = (request.fingerprint.clone(), key_end(request.now));
     let row = KeyRow { hash, thread: thread.clone(), tseq, exp };
     (keys::idempotency(&request.sender, &request.idempotency_key), row)

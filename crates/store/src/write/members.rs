@@ -4,6 +4,7 @@ use domain::{
     event::{Body, Change, Entry, Member, Role},
     ids::{ThreadId, UserId},
     limits,
+    sequence::ThreadSeq,
 };
 use futures_util::future::try_join;
 use mistakes::mistake;
@@ -143,7 +144,7 @@ impl Table {
         if let Some(left) = old.as_ref().and_then(|view| view.left)
             && !mistake!(RejoinerNotTold)
         {
-            self.deliver_to_inbox((user, 0), thread, left, None, request.now).await?;
+            self.deliver_to_inbox((user, ThreadSeq(0)), thread, left, None, request.now).await?;
         }
         let entry = next(request, &before.tail, user, Change::Added);
         let mut tx = self.begin(request, &entry)?;
@@ -196,7 +197,12 @@ impl Table {
     }
 
     /// Takes one who left, and has been told so, off the list, unless they have come back.
-    pub async fn forget_member(&self, thread: &ThreadId, user: &UserId, left: u64) -> Result<(), Error> {
+    pub async fn forget_member(
+        &self,
+        thread: &ThreadId,
+        user: &UserId,
+        left: ThreadSeq,
+    ) -> Result<(), Error> {
         let deleted = self
             .client
             .delete_item()
@@ -260,7 +266,11 @@ fn join(
         created: before.thread.created,
         joined: entry.tseq,
         left: None,
-        fan: if mistake!(JoinerToldAll) { 0 } else { entry.tseq - u64::from(!mistake!(JoinerNotTold)) },
+        fan: match (mistake!(JoinerToldAll), mistake!(JoinerNotTold)) {
+            (true, _) => ThreadSeq(0),
+            (_, true) => entry.tseq,
+            _ => entry.tseq.previous(),
+        },
         seen: before.tail.number,
         number: before.tail.number,
         activity: entry.at.as_millisecond(),

@@ -1,6 +1,6 @@
 //! The rows a write depends on, read concurrently. They are not a snapshot; the transaction re-checks every precondition.
 
-use domain::{event::Entry, ids::ThreadId};
+use domain::{event::Entry, ids::ThreadId, sequence::ThreadSeq};
 use futures_util::future::try_join;
 use mistakes::mistake;
 
@@ -34,7 +34,7 @@ impl Table {
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
-        about: Option<u64>,
+        about: Option<ThreadSeq>,
     ) -> Result<Preconditions, Early> {
         let (key, row) = (keys::idempotency(&request.sender, &request.idempotency_key), keys::thread(thread));
         let about = about.map(|tseq| keys::entry(thread, tseq));

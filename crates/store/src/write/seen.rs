@@ -3,6 +3,7 @@
 use domain::{
     ids::{ThreadId, UserId},
     limits,
+    sequence::MessageNumber,
     wire::Seen,
 };
 use futures_util::future::try_join;
@@ -42,7 +43,7 @@ impl Table {
         &self,
         reader: &UserId,
         thread: &ThreadId,
-        number: u64,
+        number: MessageNumber,
         now: Timestamp,
     ) -> Result<Marked, Error> {
         retry(|attempt| self.mark_seen_once(reader, thread, number, now, attempt)).await
@@ -52,7 +53,7 @@ impl Table {
         &self,
         reader: &UserId,
         thread: &ThreadId,
-        number: u64,
+        number: MessageNumber,
         now: Timestamp,
         attempt: Attempt,
     ) -> Result<Marked, Stop> {

@@ -3,7 +3,9 @@
 use domain::{
     event::{Body, Entry, Member, Role, ThreadKind},
     ids::{ThreadId, UserId},
-    limits, wire,
+    limits,
+    sequence::{MessageNumber, ThreadSeq},
+    wire,
 };
 use futures_util::future::try_join;
 
@@ -56,18 +58,18 @@ impl Table {
         let entry = created(request, id.clone(), ThreadKind::Direct, None, members.clone());
         let (id, entry, members) = (&id, &entry, members.as_slice());
         self.decide(request, |attempt| async move {
-            if let Some(entry) = self.entry(id, 1).await? {
+            if let Some(entry) = self.entry(id, ThreadSeq::FIRST).await? {
                 return Ok(Outcome::Replayed(entry));
             }
             if attempt.number == 0
                 && let Some(full) = self.full(members).await?
             {
                 // Another writer may have created the thread meanwhile, which filled the user.
-                let created = self.entry(id, 1).await?.map(Outcome::Replayed);
+                let created = self.entry(id, ThreadSeq::FIRST).await?.map(Outcome::Replayed);
                 return Err(Early::decided(created.ok_or(Rejection::UserFull(full))));
             }
             let mut tx = Tx::new(self);
-            tx.put_new(&keys::entry(id, 1), &crate::log::row(entry, None))?;
+            tx.put_new(&keys::entry(id, ThreadSeq::FIRST), &crate::log::row(entry, None))?;
             self.commit_thread(tx, request, entry, members).await
         })
         .await
@@ -102,18 +104,19 @@ impl Table {
         enqueue(&mut tx, entry, request.now);
         for member in members {
             let user = member.user.clone();
-            let listed = MemberRow { user: user.clone(), role: member.role, joined: 1, left: None };
+            let listed =
+                MemberRow { user: user.clone(), role: member.role, joined: ThreadSeq::FIRST, left: None };
             tx.put_new(&keys::member(&entry.thread, &user), &listed)?;
             let view = ViewRow {
                 thread: entry.thread.clone(),
                 kind: *kind,
                 title: title.clone(),
                 created: request.now,
-                joined: 1,
+                joined: ThreadSeq::FIRST,
                 left: None,
-                fan: 0,
-                seen: 0,
-                number: 0,
+                fan: ThreadSeq(0),
+                seen: MessageNumber(0),
+                number: MessageNumber(0),
                 activity: request.now.as_millisecond(),
                 preview: None,
                 members: members.iter().take(limits::LISTED_MEMBERS).cloned().collect(),
@@ -155,18 +158,18 @@ impl Table {
         &self,
         reader: &UserId,
         thread: &ThreadId,
-        before: Option<u64>,
+        before: Option<ThreadSeq>,
         limit: usize,
-    ) -> Result<Option<(Vec<wire::Message>, Option<u64>)>, Error> {
+    ) -> Result<Option<(Vec<wire::Message>, Option<ThreadSeq>)>, Error> {
         let mut messages = Vec::new();
-        let mut to = before.map_or(u64::MAX, |before| before.saturating_sub(1));
+        let mut to = before.map_or(ThreadSeq::MAX, ThreadSeq::previous);
         let mut asked = limit + 1;
-        while to > 0 && messages.len() <= limit {
+        while to > ThreadSeq(0) && messages.len() <= limit {
             let entries = self.latest(thread, to, asked).await?;
             // Between two messages may lie any number of reactions: then as much as a query gives.
             asked = usize::MAX;
             let Some(last) = entries.last() else { break };
-            to = last.tseq - 1;
+            to = last.tseq.previous();
             messages.extend(entries.iter().filter_map(Entry::message));
         }
         // After the read: who is a member still may see all of it.
@@ -188,5 +191,12 @@ fn created(
     members: Vec<Member>,
 ) -> Entry {
     let body = Body::Thread { of, title, members };
-    Entry { thread, tseq: 1, number: 0, by: request.sender.clone(), at: request.now, body }
+    Entry {
+        thread,
+        tseq: ThreadSeq::FIRST,
+        number: MessageNumber(0),
+        by: request.sender.clone(),
+        at: request.now,
+        body,
+    }
 }

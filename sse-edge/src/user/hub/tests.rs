@@ -4,6 +4,7 @@ use domain::{
     cursor::{Cursor, Gen},
     ids::QueueId,
     limits,
+    sequence::InboxSeq,
 };
 use jiff::Timestamp;
 use store::inbox::Head;
@@ -83,7 +84,7 @@ struct Life {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HEAD: Head = Head { cursor: Cursor { r#gen: Gen(1), seq: 5 }, authv: None };
+const HEAD: Head = Head { cursor: Cursor { r#gen: Gen(1), seq: InboxSeq(5) }, authv: None };
 
 impl Life {
     fn request(&mut self, user: &Arc<User>, work: Work) {
