@@ -124,7 +124,7 @@ part_sim() {
 # The nightly parts, most telling first: name, minutes on two cores, and the paths that it guards as a regular
 # expression.
 nightly='
-seeds     10  ^(crates/(domain|store|queue|server|chance|api|fanout)|api-lambda/src|sse-edge/src|tests/sim)/
+seeds     10  ^(crates/(domain|store|queue|server|rng|api|fanout)|api-lambda/src|sse-edge/src|tests/sim)/
 ministack  1  ^(crates/(store|queue|server|api|fanout)|api-lambda/src|sse-edge/src|tests/(it|src))/|^tests/requirements
 story      7  ^(template\.yaml|samconfig\.toml|Cargo\.(toml|lock)|infra/|api-lambda/|crates/|tests/deploy/)
 image      7  ^(infra/image\.py|sse-edge/Cargo\.toml|Cargo\.(toml|lock)|tests/deploy/(container|doors|cloud)\.py)

@@ -17,6 +17,8 @@ pub mod config;
 pub(crate) mod identity;
 pub(crate) mod lock;
 pub(crate) mod metrics;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use budget::Budget;
 use config::EdgeArgs;
@@ -53,7 +55,7 @@ impl Context {
             clock,
             config,
             metrics: Metrics::new(),
-            identity: BootIdentity::new(BootId::made(chance::random())),
+            identity: BootIdentity::new(BootId::made(rng::random())),
             budget: Budget::new(),
             tracker,
             stop,
@@ -94,12 +96,12 @@ impl Context {
 /// The pause after `failures` failures in a row: doubling up to `most`, and half of it random.
 pub(crate) fn backoff(failures: u32, most: Duration) -> Duration {
     let full = Duration::from_millis(200 << failures.min(10)).min(most);
-    full.mul_f64(chance::between(0.5..=1.0))
+    full.mul_f64(rng::range(0.5..=1.0))
 }
 
 /// `around`, up to 20 % shorter or longer at random, so that a fleet spreads.
 pub(crate) fn jittered(around: Duration) -> Duration {
-    around.mul_f64(chance::between(0.8..=1.2))
+    around.mul_f64(rng::range(0.8..=1.2))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Edge {
     /// once, without bye and with no lease given back, as a crash would.
     pub fn start(parts: Parts, tracker: &TaskTracker, shutdown: &CancellationToken) -> Self {
         let Parts { table, queues, verifier, clock, config } = parts;
-        let pings = PingSchedule::new(Instant::now(), config.ping());
+        let pings = PingSchedule::new(Instant::now(), config.ping);
         let cx = Context::new((table, queues), clock, config, tracker.clone(), shutdown.child_token());
         let cx = Arc::new(cx);
         let engine = Arc::new(Engine::new());

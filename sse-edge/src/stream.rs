@@ -13,19 +13,12 @@ use std::{
     time::Duration,
 };
 
-use domain::{cursor::Cursor, limits, sequence::InboxSeq};
+use domain::{cursor::Cursor, limits};
 use jiff::SignedDuration;
 use mistakes::mistake;
 use server::auth::Identity;
-use store::{
-    inbox::{Event, Head},
-    table::error::Error,
-};
-use tokio::{
-    task::JoinError,
-    time::{Instant, timeout},
-};
-use tokio_util::task::AbortOnDropHandle;
+use store::inbox::Event;
+use tokio::time::Instant;
 
 use crate::{
     context::{Context, jittered},
@@ -46,16 +39,17 @@ use crate::{
 
 pub(crate) mod address_limit;
 pub(crate) mod ping_schedule;
+mod read;
+#[cfg(test)]
+mod tests;
 pub(crate) mod timed;
 
 use address_limit::AddressPermit;
 use ping_schedule::PingSchedule;
+use read::{Page, Read, Reading};
 
 /// For how long tokens are honoured beyond their `exp`, since clocks differ.
 const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(30);
-
-/// Timeout of a read of an inbox. Reads that hang at a hot partition must not block all other reads.
-const READ_TIME: Duration = Duration::from_secs(5);
 
 /// What every stream of an edge needs: one allocation for all of them.
 #[derive(Debug)]
@@ -115,41 +109,6 @@ enum Phase {
     Live,
     /// Bye was written.
     Closing,
-}
-
-type Reading = AbortOnDropHandle<Read>;
-
-enum Read {
-    Head(Result<Head, Error>),
-    /// When it was asked for, and the answer.
-    Page(Instant, Result<Page, Error>),
-}
-
-/// The next events of an inbox, up to what a stream may keep.
-struct Page {
-    events: Vec<Event>,
-    /// Whether there were more, which are read again later.
-    cut: bool,
-}
-
-impl Page {
-    fn cut(mut events: Vec<Event>) -> Self {
-        let (read, mut bytes) = (events.len(), 0);
-        let fits = |event: &&Event| {
-            bytes += event.news.data.get().len();
-            bytes <= limits::PAGE_BYTES
-        };
-        let fit = events.iter().take_while(fits).count().max(1);
-        events.truncate(fit);
-        Self { cut: fit < read, events }
-    }
-}
-
-impl Read {
-    /// The task of the read has panicked: that counts as a failed read.
-    fn panicked(error: JoinError) -> Self {
-        Self::Head(Err(Error::Unavailable(error.to_string().into())))
-    }
 }
 
 impl Stream {
@@ -294,8 +253,10 @@ impl Stream {
                     self.deps.cx.metrics.reset(why);
                     return Ok((Frame::reset(why, to), More::Perhaps));
                 }
-                Next::Step(Step::ReadHead) => self.reading = Some(self.read_head()),
-                Next::Step(Step::ReadInbox { after }) => self.reading = Some(self.read_inbox(after)),
+                Next::Step(Step::ReadHead) => self.reading = Some(read::head(&self.deps, &self.user.id)),
+                Next::Step(Step::ReadInbox { after }) => {
+                    self.reading = Some(read::page(&self.deps, &self.user.id, after, self.page_events));
+                }
                 Next::Step(Step::WaitUntil(until)) => break Some(until),
                 Next::Step(Step::Wait | Step::Ship(_)) => break None,
             }
@@ -314,7 +275,7 @@ impl Stream {
         if self.replay.may_greet() {
             self.phase = Phase::Live;
             let config = &self.deps.cx.config;
-            let (ping_s, retry_ms) = (config.ping_seconds, config.retry_ms.draw());
+            let (ping_s, retry_ms) = (config.ping.as_secs(), config.retry_ms.draw());
             let hello = Content::Hello { status: self.status, ping_s, retry_ms };
             Some(Frame::new(hello, self.replay.id()).opening_if(is_first))
         } else if is_first {
@@ -323,30 +284,6 @@ impl Stream {
         } else {
             None
         }
-    }
-
-    fn read_head(&self) -> Reading {
-        let (heads, user) = (self.deps.heads.clone(), self.user.id.clone());
-        self.read(async move { Read::Head(heads.head(&user).await) })
-    }
-
-    fn read_inbox(&self, after: InboxSeq) -> Reading {
-        let (cx, user, limit) = (self.deps.cx.clone(), self.user.id.clone(), self.page_events);
-        self.read(async move {
-            let _permit = cx.budget.reads.acquire().await;
-            cx.metrics.replays.increment(1);
-            let (asked_at, now) = (Instant::now(), cx.clock.now());
-            let page = cx.table.inbox(&user, after, limit, now);
-            let late = |_| Err(Error::Unavailable("an inbox is not read in time".into()));
-            let page = timeout(READ_TIME, page).await.unwrap_or_else(late);
-            Read::Page(asked_at, page.map(Page::cut))
-        })
-    }
-
-    /// Reads in a task of its own: the stream is not polled while its socket is blocked, and a read that is not polled
-    /// would keep its permit.
-    fn read(&self, read: impl Future<Output = Read> + Send + 'static) -> Reading {
-        AbortOnDropHandle::new(self.deps.cx.tracker.spawn(read))
     }
 
     fn read_done(&mut self, read: Read, now: Instant) {
@@ -371,7 +308,7 @@ impl Stream {
                 self.deps.cx.failed("read an inbox for a stream", &error);
                 // A smaller page may take less time.
                 self.page_events = (self.page_events / 2).max(1);
-                self.replay.read_failed(now, chance::random());
+                self.replay.read_failed(now, rng::random());
             }
         }
     }

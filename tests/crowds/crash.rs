@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use client::{http::Api, sse::Stream};
 use domain::limits;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use sse_edge::config::Topology;
-use tests::{http::Api, sse::Stream, world::World};
+use tests::world::World;
 use tokio::time::Instant;
 
 use crate::{ONE, edge_of};

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use client::{http::Api, sse::Stream};
 use domain::{ids::UserId, limits};
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
     deaf::Deaf,
-    http::Api,
-    sse::Stream,
     world::{World, until},
 };
 use tokio::time::Instant;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use client::PATIENCE;
 use domain::limits;
 use serde_json::{Value, json};
 use server::{clock::Clock, listener};
@@ -10,7 +11,7 @@ use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     browser::Browser,
     engine::Engine,
-    world::{PATIENCE, World, until},
+    world::{World, until},
 };
 use tokio::time::{Instant, sleep};
 
@@ -57,7 +58,8 @@ impl<'a> Doors<'a> {
     pub(crate) async fn open(engine: Engine, browser: &'a mut Browser) -> Self {
         let mut world = World::start(Topology::PerUser, 0).await;
         let retry_ms = format!("{RETRY_MS}-{RETRY_MS}").parse().unwrap();
-        let config = EdgeArgs { retry_ms, head_check_seconds: 1, ..World::settings(Topology::PerUser) };
+        let config =
+            EdgeArgs { retry_ms, head_check: Duration::from_secs(1), ..World::settings(Topology::PerUser) };
         for max_streams in [config.max_streams, config.max_streams, 0] {
             let config = EdgeArgs { max_streams, ..config.clone() };
             world.add_edge_with(config, listener::Options::default()).await;

@@ -1,12 +1,9 @@
 //! The page of `sse-edge/web`, as somebody uses it who has another browser than its makers.
 
+use client::{PATIENCE, http::Api};
 use http::StatusCode;
 use serde_json::{Value, json};
-use tests::{
-    http::Api,
-    process::{Folder, Running, program},
-    world::PATIENCE,
-};
+use tests::process::{Folder, Running, program};
 use tokio::time::{Instant, sleep};
 
 use tests::{browser::Browser, engine::Engine};

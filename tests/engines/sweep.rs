@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use client::{PATIENCE, sse::Stream};
 use serde_json::{Value, json};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     browser::Browser,
     engine::Engine,
-    sse::Stream,
-    world::{PATIENCE, World, until},
+    world::{World, until},
 };
 use tokio::time::{Instant, sleep};
 

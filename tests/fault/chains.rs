@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use client::PATIENCE;
 use fanout::worker::RECEIVES;
 use futures_util::future::select_all;
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault, Faults, Held, Made, Moment},
-    world::{PATIENCE, Side, World},
+    world::{Side, World},
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

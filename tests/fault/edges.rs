@@ -1,6 +1,7 @@
 //! An edge dies in the middle of whatever an edge does, and its client goes to another.
 
 use anyhow::{Context as _, ensure};
+use client::{http::Api, sse::Stream};
 use domain::ids::{BootId, UserId};
 use serde_json::json;
 use sse_edge::config::Topology;
@@ -8,8 +9,6 @@ use store::lease::Lease;
 use tests::{
     edge::RunningEdge,
     faults::{Call, Fault, Faults, Made, Moment},
-    http::Api,
-    sse::Stream,
     world::{World, until},
 };
 

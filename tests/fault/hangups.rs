@@ -7,11 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use client::PATIENCE;
 use socket2::SockRef;
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     faults::{Call, Made, Moment},
-    world::{PATIENCE, World},
+    world::World,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -28,7 +29,7 @@ use super::{
 /// Cases that run side by side.
 const SIDE_BY_SIDE: usize = 12;
 /// Longer than any test runs.
-const NEVER_S: u64 = 86_400;
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +69,7 @@ hangs_up_at_any_call! {
 /// A world in which only the process that writes tells anybody anything.
 async fn world() -> World {
     let mut world = World::start(Topology::PerEdge, 0).await;
-    let settings = EdgeArgs { head_check_seconds: NEVER_S, ..World::settings(Topology::PerEdge) };
+    let settings = EdgeArgs { head_check: NEVER, ..World::settings(Topology::PerEdge) };
     world.add_edge_with(settings, server::listener::Options::default()).await;
     world
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use client::sse::Stream;
 use domain::{
     ids::{BootId, UserId},
     limits,
@@ -12,7 +13,6 @@ use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault, Faults, Made, Moment},
-    sse::Stream,
     world::{World, until},
 };
 

@@ -1,11 +1,11 @@
 //! One case's own users and thread, and the write that is under test.
 
+use client::http::{Answer, Api};
 use domain::limits;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tests::{
     faults::{Call, Fault, Faults, Moment},
-    http::{Answer, Api},
     world::{Side, World},
 };
 

@@ -5,12 +5,10 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use client::sse::{Frame, Stream};
 use serde_json::{Value, json};
 use server::clock::Clock;
-use tests::{
-    sse::{Frame, Stream},
-    world::World,
-};
+use tests::world::World;
 use tokio::time::timeout;
 
 use super::stage::{Stage, Write};

@@ -1,10 +1,11 @@
 //! The HTTP API, by status and body.
 
+use client::{http::Api, sse::Stream};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
-use tests::{http::Api, sse::Stream, world::World};
+use tests::world::World;
 
 #[tokio::test]
 async fn a_repeated_message_is_the_same_message() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use client::PATIENCE;
 use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     job::Job,
@@ -18,10 +19,7 @@ use store::{
     table::keys,
     write::{Outcome, command::Command, request::WriteRequest},
 };
-use tests::{
-    crowd::one_of,
-    world::{PATIENCE, World},
-};
+use tests::{crowd::one_of, world::World};
 use tokio::time::Instant;
 
 /// Jobs as Lambda passes them on.

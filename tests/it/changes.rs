@@ -1,12 +1,12 @@
 //! Messages edited, deleted and reacted to, and groups renamed: HTTP in, frames out.
 
-use serde_json::{Value, json};
-use sse_edge::config::Topology;
-use tests::{
+use client::{
     http::{Answer, Api},
     sse::Stream,
-    world::World,
 };
+use serde_json::{Value, json};
+use sse_edge::config::Topology;
+use tests::world::World;
 
 /// Where a message is.
 fn place(message: &Value) -> String {

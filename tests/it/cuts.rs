@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
-use sse_edge::config::Topology;
-use tests::{
+use client::{
     eventsource::{EventSource, Kind},
     sse::Stream,
-    world::World,
 };
+use serde_json::json;
+use sse_edge::config::Topology;
+use tests::world::World;
 
 both!(a_cut_at_any_byte_loses_doubles_and_corrupts_nothing);
 

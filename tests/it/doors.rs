@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use client::{
+    http::Api,
+    sse::{Frame, Stream},
+};
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault},
-    http::Api,
-    sse::{Frame, Stream},
     world::World,
 };
 
@@ -39,7 +41,7 @@ async fn the_ninth_stream_of_a_user_is_told_to_come_later() {
     world.open(0, "alice", None).await.expect("hello").await;
     // One goes, and there is room: as soon as the edge has seen it go.
     open.pop();
-    let again = tokio::time::timeout(tests::world::PATIENCE, async {
+    let again = tokio::time::timeout(client::PATIENCE, async {
         while world.open(0, "bob", None).await.next().await.event != "hello" {}
     });
     again.await.expect("there is room again");

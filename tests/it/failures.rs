@@ -1,5 +1,6 @@
 //! What AWS refuses, told apart: what passes is 503 with `Retry-After`, what a person has to mend is 500.
 
+use client::http::Api;
 use domain::limits;
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -7,7 +8,6 @@ use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault},
-    http::Api,
     world::World,
 };
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use client::{PATIENCE, http::Api, sse::Stream};
 use domain::{ids::UserId, limits};
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -12,9 +13,7 @@ use sse_edge::config::{EdgeArgs, Topology};
 use store::table::keys;
 use tests::{
     faults::{Call, Fault, Held, Moment},
-    http::Api,
-    sse::Stream,
-    world::{PATIENCE, World, until},
+    world::{World, until},
 };
 
 both!(
@@ -26,9 +25,9 @@ both!(
 );
 
 /// A world of one edge that looks at heads this often.
-async fn world(topology: Topology, head_check_seconds: u64) -> World {
+async fn world(topology: Topology, head_check: u64) -> World {
     let mut world = World::start(topology, 0).await;
-    let config = EdgeArgs { head_check_seconds, ..World::settings(topology) };
+    let config = EdgeArgs { head_check: Duration::from_secs(head_check), ..World::settings(topology) };
     world.add_edge_with(config, listener::Options::default()).await;
     world
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use client::PATIENCE;
 use sse_edge::config::Topology;
-use tests::world::{PATIENCE, World};
+use tests::world::World;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

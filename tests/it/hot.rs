@@ -23,7 +23,7 @@ async fn a_user_in_many_busy_threads_misses_nothing() {
     }
     let mut hot = world.open(0, "hot", None).await;
     hot.expect("hello").await;
-    let write = async |(api, thread): &(tests::http::Api, String)| {
+    let write = async |(api, thread): &(client::http::Api, String)| {
         for n in 0..EACH {
             // Accepted by the thread's log, whatever goes on in the reader's inbox.
             api.say(thread, &n.to_string()).await;

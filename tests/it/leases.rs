@@ -1,6 +1,9 @@
 //! Queues and leases: whatever becomes of them, only time is lost.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::types::QueueAttributeName;
+use client::sse::Stream;
 use domain::{
     cursor::{Cursor, Gen},
     envelope::{Envelope, News, Recipient},
@@ -16,7 +19,6 @@ use sse_edge::config::{EdgeArgs, Topology};
 use store::lease::Lease;
 use tests::{
     faults::{Call, Fault, Moment},
-    sse::Stream,
     world::{World, until},
 };
 
@@ -93,7 +95,7 @@ async fn a_lease_whose_answers_were_lost_does_not_outlive_the_queue_of_its_edge(
 
 async fn a_lease_whose_answers_were_lost_goes_with_its_user(topology: Topology) {
     let mut world = World::start(topology, 0).await;
-    let config = EdgeArgs { linger_seconds: 0, ..World::settings(topology) };
+    let config = EdgeArgs { linger: Duration::ZERO, ..World::settings(topology) };
     world.add_edge_with(config, listener::Options::default()).await;
     let put = |nth| Call::to("PutItem").about("U#bob").about("Q#").nth(nth);
     let faults = world.edges[0].faults.clone();
@@ -120,7 +122,7 @@ async fn a_lease_whose_answers_were_lost_goes_with_its_user(topology: Topology) 
 #[tokio::test]
 async fn a_user_who_goes_while_the_edge_changes_its_queue_leaves_a_lease_on_neither() {
     let mut world = World::start(Topology::PerEdge, 0).await;
-    let config = EdgeArgs { linger_seconds: 0, ..World::settings(Topology::PerEdge) };
+    let config = EdgeArgs { linger: Duration::ZERO, ..World::settings(Topology::PerEdge) };
     world.add_edge_with(config, listener::Options::default()).await;
     let bob = live(&world, 0, "bob").await;
     let old = held(&world, "bob").await;
@@ -233,7 +235,7 @@ async fn two_that_receive_from_one_queue_cost_time_and_nothing_else(topology: To
 
 async fn a_release_may_race_every_take(topology: Topology) {
     let mut world = World::start(topology, 0).await;
-    let config = EdgeArgs { linger_seconds: 0, ..World::settings(topology) };
+    let config = EdgeArgs { linger: Duration::ZERO, ..World::settings(topology) };
     for _ in 0..2 {
         world.add_edge_with(config.clone(), listener::Options::default()).await;
     }
@@ -307,7 +309,7 @@ async fn a_crowd_is_served_while_its_queues_are_created_one_by_one() {
 #[tokio::test]
 async fn the_queue_of_a_user_who_was_away_for_days_is_reaped_and_made_anew() {
     let mut world = World::start(Topology::PerUser, 0).await;
-    let config = EdgeArgs { linger_seconds: 0, ..World::settings(Topology::PerUser) };
+    let config = EdgeArgs { linger: Duration::ZERO, ..World::settings(Topology::PerUser) };
     world.add_edge_with(config.clone(), listener::Options::default()).await;
     let alice = world.as_user("alice");
     let thread = alice.thread(json!({"members": ["bob"]})).await;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use client::http::Api;
 use serde_json::Value;
 use sse_edge::config::Topology;
-use tests::{http::Api, world::World};
+use tests::world::World;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use client::sse::Stream;
 use domain::{
     envelope::{Envelope, News, Recipient},
     event::EventName,
@@ -16,7 +17,6 @@ use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     deaf::Deaf,
     faults::{Call, Held, Moment},
-    sse::Stream,
     world::{World, until},
 };
 

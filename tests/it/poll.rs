@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use client::http::Answer;
 use domain::ids::UserId;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
-use tests::{http::Answer, world::World};
+use tests::world::World;
 use tokio::time::{Instant, timeout};
 
 both!(

@@ -1,11 +1,11 @@
 //! A write that others overtake between its reads and its commit.
 
+use client::sse::Stream;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault, Moment},
-    sse::Stream,
     world::World,
 };
 
@@ -32,7 +32,7 @@ async fn who_is_removed_between_read_and_write_of_a_send_sends_nothing() {
     // Bob's own process has read that he is a member, and is about to commit.
     let slow = world.side().await;
     let commit = slow.faults.hold(Call::to("TransactWriteItems"), Moment::Before);
-    let bob = tests::http::Api { address: slow.api, ..world.as_user("bob") };
+    let bob = client::http::Api { address: slow.api, ..world.as_user("bob") };
     let path = format!("/v1/threads/{thread}/messages");
     let sending = async {
         let sent = bob.post(&path, json!({"text": "too late"})).await;
@@ -69,7 +69,7 @@ async fn a_fan_out_that_a_removal_overtakes_shows_the_leaver_what_was_before() {
         let slow = world.side().await;
         // The commit is done; bob's inbox is next.
         let append = slow.faults.hold(Call::to("TransactWriteItems").about("U#bob"), moment);
-        let sender = tests::http::Api { address: slow.api, ..alice.clone() };
+        let sender = client::http::Api { address: slow.api, ..alice.clone() };
         let sending = async { sender.say(&thread, "before").await };
         let removing = async {
             append.reached().await;
@@ -96,7 +96,7 @@ async fn two_who_send_at_once_are_both_heard_in_one_order() {
     let thread = alice.thread(json!({"members": ["bob"]})).await;
     let slow = world.side().await;
     let commit = slow.faults.hold(Call::to("TransactWriteItems"), Moment::Before);
-    let overtaken = tests::http::Api { address: slow.api, ..alice.clone() };
+    let overtaken = client::http::Api { address: slow.api, ..alice.clone() };
     let overtaking = async {
         commit.reached().await;
         bob.say(&thread, "first").await;
@@ -134,7 +134,7 @@ async fn a_request_that_was_accepted_is_not_refused_when_it_comes_again_though_i
     let commit = slow.faults.hold(Call::to("TransactWriteItems"), Moment::Before);
     let membership = other.faults.hold(Call::to("GetItem").about("M#bob"), Moment::Before);
     let say = async |address| {
-        let bob = tests::http::Api { address, ..world.as_user("bob") };
+        let bob = client::http::Api { address, ..world.as_user("bob") };
         let path = format!("/v1/threads/{thread}/messages");
         bob.call("POST", &path, Some(json!({"text": "once"})), &[("idempotency-key", "one")]).await
     };
@@ -170,7 +170,7 @@ async fn an_edit_of_a_message_that_was_read_before_another_change_keeps_that_cha
         let found = slow.faults.hold(Call::to("BatchGetItem").about("K#"), Moment::After);
         let tail = slow.faults.hold(Call::to("Query").about("E#"), Moment::Before);
         let editing = async {
-            let alice = tests::http::Api { address: slow.api, ..world.as_user("alice") };
+            let alice = client::http::Api { address: slow.api, ..world.as_user("alice") };
             alice.call("PATCH", &message, Some(json!({"text": "final"})), &[]).await
         };
         let changing = async {

@@ -1,12 +1,11 @@
 //! What happens while a stream still replays.
 
+use client::{http::Api, sse::Stream};
 use domain::limits;
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault, Moment},
-    http::Api,
-    sse::Stream,
     world::World,
 };
 

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use client::PATIENCE;
 use serde_json::json;
 use server::listener;
 use sse_edge::config::{EdgeArgs, Topology};
-use tests::world::{PATIENCE, World};
+use tests::world::World;
 use tokio::{
     sync::RwLock,
     time::{Instant, sleep, timeout},
@@ -19,7 +20,7 @@ const EDGES: usize = 3;
 /// Users of each of the two threads, with one stream each.
 const USERS: usize = 30;
 /// Seconds over which an edge ends its streams.
-const DRAIN_S: u64 = 3;
+const DRAIN: Duration = Duration::from_secs(3);
 /// What is said last.
 const END: &str = "end";
 
@@ -81,7 +82,7 @@ async fn talk(world: Arc<World>, threads: Vec<String>, stop: CancellationToken) 
 async fn edges_are_replaced_one_after_another_and_every_stream_moves_once_for_each(topology: Topology) {
     let mut world = World::start(topology, 0).await;
     let retry_ms = "100-400".parse().unwrap();
-    let config = EdgeArgs { drain_seconds: DRAIN_S, retry_ms, ..World::settings(topology) };
+    let config = EdgeArgs { drain: DRAIN, retry_ms, ..World::settings(topology) };
     for _ in 0..2 * EDGES {
         world.add_edge_with(config.clone(), listener::Options::default()).await;
     }
@@ -134,7 +135,7 @@ async fn edges_are_replaced_one_after_another_and_every_stream_moves_once_for_ea
         byes.sort();
         // Spread over the window: in no third of it more than three quarters of them, on a machine
         // that may stand still for a while.
-        let third = Duration::from_secs(DRAIN_S) / 3;
+        let third = DRAIN / 3;
         let crowd =
             byes.iter().map(|from| byes.iter().filter(|at| (*from..*from + third).contains(*at)).count());
         let crowd = crowd.max().unwrap();

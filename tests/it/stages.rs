@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use client::sse::Stream;
 use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     limits,
@@ -15,10 +16,7 @@ use store::{
     table::{keys::SHARDS, rows::QueueRow},
     write::{Outcome, command::Command, request::WriteRequest},
 };
-use tests::{
-    sse::Stream,
-    world::{World, until},
-};
+use tests::world::{World, until};
 
 both!(
     what_is_said_in_one_stage_is_heard_in_no_other,
@@ -160,7 +158,7 @@ async fn the_reaper_of_one_stage_leaves_the_queues_of_another() {
     let one = World::start(Topology::PerUser, 0).await;
     let mut worlds = [one.beside(format!("{}0", one.stage), Topology::PerUser, 0).await, one];
     for world in &mut worlds {
-        let config = EdgeArgs { linger_seconds: 0, ..World::settings(Topology::PerUser) };
+        let config = EdgeArgs { linger: Duration::ZERO, ..World::settings(Topology::PerUser) };
         world.add_edge_with(config, listener::Options::default()).await;
         drop(live(world, "bob").await);
         let bob = UserId::parse("bob").unwrap();

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use client::sse::{Frame, parse};
 use serde_json::{Map, Value, json};
 use sse_edge::config::Topology;
-use tests::{
-    sse::{Frame, parse},
-    world::World,
-};
+use tests::world::World;
 
 /// A value with its scalars replaced by the names of their types, and a list by its first item.
 fn shape(value: &Value) -> Value {

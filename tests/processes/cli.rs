@@ -74,7 +74,7 @@ async fn is_told(words: &str, variables: &[&str], code: i32, advice: &str) {
     command.args(words_of).env("AWS_REGION", "us-east-1");
     command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
     command.envs(variables.iter().map(|pair| pair.split_once('=').unwrap()));
-    let said = tokio::time::timeout(tests::world::PATIENCE, command.output()).await.expect(words).unwrap();
+    let said = tokio::time::timeout(client::PATIENCE, command.output()).await.expect(words).unwrap();
     let [stdout, stderr] = [said.stdout, said.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert_eq!((said.status.code(), stdout.as_str()), (Some(code), ""), "{words}: {stderr}");
     assert!(stderr.contains(advice), "{words}: {stderr}");
@@ -108,7 +108,7 @@ async fn a_full_disk_is_told_in_one_sentence() {
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
         command.arg(&path).args([size, folder.text()]).kill_on_drop(true);
-        let said = tokio::time::timeout(tests::world::PATIENCE, command.output()).await.unwrap().unwrap();
+        let said = tokio::time::timeout(client::PATIENCE, command.output()).await.unwrap().unwrap();
         let stderr = String::from_utf8(said.stderr).unwrap();
         if stderr.starts_with("unshare") || stderr.starts_with("mount") {
             return println!("SKIPPED: this system lets no process have a disk of its own: {stderr}");
@@ -167,7 +167,7 @@ async fn shows(frames: &mut Lines<BufReader<ChildStdout>>, part: &str) {
             }
         }
     };
-    tokio::time::timeout(tests::world::PATIENCE, line).await.expect(part);
+    tokio::time::timeout(client::PATIENCE, line).await.expect(part);
 }
 
 #[tokio::test]

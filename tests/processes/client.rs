@@ -45,7 +45,7 @@ async fn a_tail_ends_quietly_when_its_reader_does() {
     let mut tail =
         tail.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop(tail.stdout.take());
-    let said = tokio::time::timeout(tests::world::PATIENCE, tail.wait_with_output()).await.unwrap().unwrap();
+    let said = tokio::time::timeout(client::PATIENCE, tail.wait_with_output()).await.unwrap().unwrap();
     assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
 }
 

@@ -12,9 +12,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
-use hyper_util::rt::TokioIo;
 use tests::process::signal;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// The road. Dropping it closes it.
@@ -51,10 +50,7 @@ async fn forward(
     let target = parts.headers.get("x-amz-target").map(|target| target.to_str().unwrap().to_owned());
     let commit = target.is_some_and(|target| target.ends_with(".TransactWriteItems"))
         && String::from_utf8_lossy(&body).contains("\"O#");
-    let socket = TcpStream::connect(dynamodb).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake::<_, Body>(TokioIo::new(socket)).await.unwrap();
-    let _connection = AbortOnDropHandle::new(TaskTracker::new().spawn(connection));
+    let (mut sender, _connection) = client::http::connect::<Body>(dynamodb).await.unwrap();
     let response = sender.send_request(Request::from_parts(parts, body.into())).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(Body::new(body), usize::MAX).await.unwrap();

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use client::http::Api;
 use domain::ids::QueueId;
 use queue::{error::Error, queues::Queues};
 use serde_json::json;
 use server::aws::{self, Configs, Endpoints};
 use store::table::TABLE;
-use tests::{
-    http::Api,
-    process::{Folder, Running, program},
-};
+use tests::process::{Folder, Running, program};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 async fn start(folder: &Folder) -> (Running, Configs) {

@@ -2,8 +2,8 @@
 
 use std::{io::Write as _, net::TcpStream};
 
+use client::sse::{Frame, Stream};
 use serde_json::json;
-use tests::sse::{Frame, Stream};
 
 use crate::{cut::Cut, fleet_of::Fleet};
 

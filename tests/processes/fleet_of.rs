@@ -2,11 +2,8 @@
 
 use std::{fs, net::SocketAddr};
 
-use tests::{
-    http::Api,
-    process::{Folder, Running, program, run},
-    sse::Stream,
-};
+use client::{http::Api, sse::Stream};
+use tests::process::{Folder, Running, program, run};
 use tokio::process::Command;
 
 /// The processes, and how to start more.

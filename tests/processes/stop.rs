@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use client::http::Api;
 use serde_json::json;
-use tests::{
-    http::Api,
-    process::{Running, signal},
-};
+use tests::process::{Running, signal};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::{fleet_of::Fleet, hole::Hole};

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::PATIENCE;
+use client::PATIENCE;
 
 /// What the kernel keeps for such a client on its own side, in bytes (Linux doubles it): little,
 /// so that what is not read stays with the server.

@@ -18,8 +18,9 @@ use crate::{
     chromium::{CHROMEDRIVER, CHROMIUM, capabilities},
     marionette::Marionette,
     process::Folder,
-    world::{PATIENCE, until},
+    world::until,
 };
+use client::PATIENCE;
 
 const FIREFOX: &str = "/usr/bin/firefox-esr";
 const WEBKIT: &str = "/usr/bin/WebKitWebDriver";

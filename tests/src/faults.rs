@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use tokio::sync::watch;
 
-use crate::world::PATIENCE;
+use ::client::PATIENCE;
 
 pub mod client;
 

@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::world::PATIENCE;
+use client::PATIENCE;
 
 /// A runtime API for one function.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::PATIENCE;
+use client::PATIENCE;
 
 /// A program of the profile that the test was built in, with nothing in its environment. The test
 /// itself is `target/PROFILE/deps/…`.

@@ -1,5 +1,6 @@
 //! One deployment: emulators, one API, some edges.
 
+use client::PATIENCE;
 use std::{
     env,
     net::SocketAddr,
@@ -34,14 +35,14 @@ use crate::{
     calls::Calls,
     edge::RunningEdge,
     faults::{Faults, client::FaultyClient},
+};
+use client::{
     http::{Answer, Api},
     sse::Stream,
 };
 
 /// URL of emulators that run already; without it, every world has embedded ones of its own.
 pub const ENDPOINT: &str = "RUNNEL_TEST_ENDPOINT";
-/// The longest that anything may take before a test says that it does not come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Where pages of others may come from.
 pub const ORIGIN: &str = "https://app.example.com";
 /// What the tokens of a world are signed with.
@@ -185,7 +186,12 @@ impl World {
 
     /// The settings of an edge that makes a test wait no longer than it must.
     pub fn settings(topology: Topology) -> EdgeArgs {
-        EdgeArgs { queues: topology, drain_seconds: 1, head_check_seconds: 5, ..EdgeArgs::default() }
+        EdgeArgs {
+            queues: topology,
+            drain: Duration::from_secs(1),
+            head_check: Duration::from_secs(5),
+            ..EdgeArgs::default()
+        }
     }
 
     /// One more API, with faults of its own.
@@ -220,7 +226,7 @@ impl World {
     /// The same, but it does not belong to the others, and its faults may strike from its first call
     /// on.
     pub async fn reaper(&self, clock: Clock, faults: Faults) -> RunningEdge {
-        let config = EdgeArgs { reap_seconds: 1, ..Self::settings(Topology::PerUser) };
+        let config = EdgeArgs { reap: Duration::from_secs(1), ..Self::settings(Topology::PerUser) };
         self.edge_at((config, listener::Options::default(), clock), faults).await
     }
 

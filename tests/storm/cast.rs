@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use client::http::Api;
 use domain::limits;
 use serde_json::json;
-use tests::http::Api;
 
 use crate::fleet::Fleet;
 

@@ -8,15 +8,13 @@ use std::{
     time::Duration,
 };
 
+use client::http::Api;
 use domain::ids::UserId;
 use server::{
     auth::{AuthConfig, mint::Minter},
     clock::Clock,
 };
-use tests::{
-    http::Api,
-    process::{Running, program, run, signal},
-};
+use tests::process::{Running, program, run, signal};
 use tokio::{
     process::Command,
     sync::{Mutex, MutexGuard},

@@ -3,20 +3,16 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use client::{
+    eventsource::{EventSource, Kind},
+    http::{Answer, Api, connect},
+};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::{body::Incoming, client::conn::http1::handshake};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tests::{
-    eventsource::{EventSource, Kind},
-    http::{Answer, Api},
-};
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{clients::SILENCE, screen::Screens};
 
@@ -106,9 +102,7 @@ impl Client {
     }
 
     async fn open(&self, cursor: &str) -> io::Result<(Incoming, AbortOnDropHandle<hyper::Result<()>>)> {
-        let socket = TcpStream::connect(self.edge).await?;
-        let (mut sender, connection) = handshake(TokioIo::new(socket)).await.map_err(io::Error::other)?;
-        let connection = AbortOnDropHandle::new(TaskTracker::new().spawn(connection));
+        let (mut sender, connection) = connect(self.edge).await?;
         let token = self.api.token.as_deref().unwrap();
         let request = Request::get("/v1/events")
             .header("host", self.edge.to_string())

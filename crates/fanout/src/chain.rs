@@ -44,7 +44,7 @@ impl Fanout {
         let until = until.min(Instant::now() + limits::LINK_TIME);
         let claim = self.table.claim(job, self.clock.now()).await?;
         if claim == Claim::Nothing {
-            tracing::debug!(thread.id = %job.thread, "a job to deliver `{}` up to {} is over", job.thread, job.goal);
+            tracing::debug!(thread.id = %job.thread, "nothing is left of the job to deliver `{}` up to {}", job.thread, job.goal);
             return Ok(None);
         }
         // Read after the goal, as in every run.

@@ -51,9 +51,13 @@ impl Fanout {
         for error in join_all(posts).await.into_iter().filter_map(Result::err) {
             // Normal for the queue of a dead edge, until its lease expires.
             if matches!(error, Error::Gone) {
-                tracing::debug!("a queue is gone, so readers hear of it later");
+                tracing::debug!("a queue does not exist: its users get the event at the next head check");
             } else {
-                log("could not post, so readers hear of it later", None, &error);
+                log(
+                    "could not post an envelope: its users get the event at the next head check",
+                    None,
+                    &error,
+                );
             }
         }
     }

@@ -50,7 +50,7 @@ impl Fanout {
             Ok(job) => job,
             Err(bad) => {
                 // The outbox row still records the work of an unreadable job.
-                tracing::error!(fanout.bad_jobs = 1, "what lies in the fan-out queue is {bad}: dropped");
+                tracing::error!(fanout.bad_jobs = 1, "deleted a message of the fan-out queue: {bad}");
                 return true;
             }
         };

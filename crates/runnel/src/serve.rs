@@ -36,7 +36,7 @@ const STAGE: &str = "local";
 /// Time between two sweeps of the outbox.
 pub const SWEEP: Duration = Duration::from_secs(5);
 /// The longest that the end of streams is spread over when the one process stops.
-const DRAIN_S: u64 = 1;
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to stop.
 ///
@@ -57,7 +57,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let address = bound.addr();
     let dev = address.ip().is_loopback();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let config = EdgeArgs { drain_seconds: args.edge.drain_seconds.min(DRAIN_S), ..args.edge };
+    let config = EdgeArgs { drain: args.edge.drain.min(DRAIN), ..args.edge };
     let (edge, router) =
         assemble(&emulators.endpoints(), &auth, args.inbox_days, config, (&tracker, &stop), dev).await?;
     edge.serve_metrics(&stop, &tracker).context("metrics")?;

@@ -1,19 +1,19 @@
 //! What every request to both processes has in common: a write that runs to its end, a request id, a span,
 //! an end to panics, and the headers that keep a browser from guessing.
 
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::any::Any;
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    extract::{MatchedPath, Request},
+    middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
 };
 use domain::limits;
-use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument as _, Span, field};
 
 use crate::{
@@ -55,8 +55,13 @@ impl RequestId {
 /// A request that may write runs to its end, even if its client hangs up. Extensions of the request gain a
 /// [`RequestId`]. Problems gain their `instance`. A handler that panics answers 500. Pages of `origins` are let in, and answered before they ask. Headers that a handler has set itself are left alone.
 pub fn wrap(router: Router, origins: &Origins) -> Router {
+    let router = router.layer(CatchPanicLayer::custom(after_panic));
+    let router = match origins.layer() {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
     // From the inside, where the route is known: a span names `/v1/threads/{t}`, never an id.
-    router.layer(from_fn_with_state(origins.clone(), shared)).layer(from_fn(to_the_end))
+    router.layer(from_fn(shared)).layer(from_fn(to_the_end))
 }
 
 /// Runs what may write in a task of its own. When a client hangs up, hyper drops the future that answers it. A
@@ -93,9 +98,7 @@ async fn to_the_end(mut request: Request, next: Next) -> Response {
     }
 }
 
-async fn shared(State(origins): State<Origins>, mut request: Request, next: Next) -> Response {
-    let cors = origins.dress(request.headers());
-    let preflight = origins.preflight(request.method(), request.headers());
+async fn shared(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     let span = tracing::info_span!(
@@ -107,25 +110,12 @@ async fn shared(State(origins): State<Origins>, mut request: Request, next: Next
         response.status = field::Empty,
     );
     request.extensions_mut().insert(id.clone());
-    let answering = async {
-        match preflight {
-            Some(answer) => answer,
-            None => next.run(request).await,
-        }
-    };
-    let answer = AssertUnwindSafe(answering).catch_unwind().instrument(span.clone());
-    let response = match answer.await {
-        Ok(response) => response,
-        Err(panic) => span.in_scope(|| after_panic(&*panic)),
-    };
-    let mut response = finish(&span, &id, response);
-    for (name, value) in cors {
-        response.headers_mut().append(name, value);
-    }
-    response
+    let response = next.run(request).instrument(span.clone()).await;
+    finish(&span, &id, response)
 }
 
-fn after_panic(panic: &(dyn Any + Send)) -> Response {
+#[expect(clippy::needless_pass_by_value, reason = "the layer gives it away")]
+fn after_panic(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!("a handler panicked: {}", text.unwrap_or("no message"));

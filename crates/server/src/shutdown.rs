@@ -39,6 +39,6 @@ pub async fn end_in_time(stopped: impl Future, stop: &CancellationToken, work: i
     };
     tokio::select! {
         _ = work => {}
-        () = patience => tracing::warn!("stops in the middle of its work, which has not ended for {} s", GRACE.as_secs()),
+        () = patience => tracing::warn!("stopped before its tasks: they have not ended within {} s", GRACE.as_secs()),
     }
 }

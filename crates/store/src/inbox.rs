@@ -131,7 +131,7 @@ impl EdgeTable {
         if let Some(row) = self.get(&key).await? {
             return Ok(row);
         }
-        let fresh = HeadRow { r#gen: chance::random(), seq: InboxSeq(0), authv: None };
+        let fresh = HeadRow { r#gen: rng::random(), seq: InboxSeq(0), authv: None };
         let put = self
             .client
             .put_item()

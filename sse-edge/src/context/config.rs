@@ -1,14 +1,17 @@
 //! The settings of an edge. `--help` is their reference.
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, ops::RangeBounds, str::FromStr, time::Duration};
 
-use clap::ValueEnum;
+use clap::{ValueEnum, builder::TypedValueParser};
 use domain::limits;
 use http::HeaderName;
 use server::listener;
 
 /// Least milliseconds of `retry`: below, Firefox rounds up and a fleet of clients hammers.
 const RETRY_MS_MIN: u32 = 100;
+
+/// Drain window unless a setting says otherwise. A task has 120 s from SIGTERM (`infra/edge.yaml`).
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Heading in `--help` of the settings below.
 const STREAMS: &str = "Streams";
@@ -34,82 +37,65 @@ pub struct EdgeArgs {
     #[arg(long, env = "RUNNEL_ADDRESS_HEADER", value_name = "NAME")]
     pub address_header: Option<HeaderName>,
     /// Seconds between two pings of a stream. Proxies close a stream after 30 to 60 seconds of silence.
-    #[arg(long, env = "RUNNEL_PING_SECONDS", value_name = "SECONDS",
-          default_value_t = limits::PING.as_secs(), value_parser = clap::value_parser!(u64).range(1..30))]
-    pub ping_seconds: u64,
+    #[arg(long = "ping-seconds", env = "RUNNEL_PING_SECONDS", value_name = "SECONDS",
+          default_value = digits(limits::PING), value_parser = seconds(1..30))]
+    pub ping: Duration,
     /// Seconds, ± 20 %, between two head checks of a user. An event whose queue message was lost arrives at the next
     /// check.
-    #[arg(long, env = "RUNNEL_HEAD_CHECK_SECONDS", value_name = "SECONDS",
-          default_value_t = limits::HEAD_CHECK.as_secs(), value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub head_check_seconds: u64,
+    #[arg(long = "head-check-seconds", env = "RUNNEL_HEAD_CHECK_SECONDS", value_name = "SECONDS",
+          default_value = digits(limits::HEAD_CHECK), value_parser = seconds(1..=3600))]
+    pub head_check: Duration,
     /// Milliseconds after which a client reconnects, drawn at random for each stream.
     #[arg(long, env = "RUNNEL_RETRY_MS", value_name = "MIN-MAX", default_value_t = RetryRange::NORMAL)]
     pub retry_ms: RetryRange,
     /// Seconds for which the edge keeps a user's lease after the user's last stream closes.
-    #[arg(long, env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS",
-          default_value_t = limits::LINGER.as_secs())]
-    pub linger_seconds: u64,
+    #[arg(long = "linger-seconds", env = "RUNNEL_LINGER_SECONDS", value_name = "SECONDS",
+          default_value = digits(limits::LINGER), value_parser = seconds(0..))]
+    pub linger: Duration,
     /// Seconds, ± 20 %, between two searches for unused queues.
-    #[arg(long, env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS",
-          default_value_t = limits::REAP_PERIOD.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
-    pub reap_seconds: u64,
+    #[arg(long = "reap-seconds", env = "RUNNEL_REAP_SECONDS", value_name = "SECONDS",
+          default_value = digits(limits::REAP_PERIOD), value_parser = seconds(1..))]
+    pub reap: Duration,
     /// Seconds over which a stopping edge spreads the end of its streams. `runnel` in one process uses at most 1.
-    #[arg(long, env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
-          default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=100))]
-    pub drain_seconds: u64,
+    #[arg(long = "drain-seconds", env = "RUNNEL_DRAIN_SECONDS", value_name = "SECONDS",
+          default_value = digits(DRAIN), value_parser = seconds(0..=100))]
+    pub drain: Duration,
     /// Address that serves Prometheus metrics at `/metrics`. Keep it private. Default: none.
     #[arg(long, env = "RUNNEL_METRICS_LISTEN", value_name = "ADDRESS", value_parser = listener::address::parse)]
     pub metrics_listen: Option<SocketAddr>,
     /// Seconds between two log lines with the number of streams, the longest lag and the oldest check, for
     /// log-based metrics. Default: none.
-    #[arg(long, env = "RUNNEL_REPORT_SECONDS", value_name = "SECONDS",
-          value_parser = clap::value_parser!(u64).range(1..))]
-    pub report_seconds: Option<u64>,
+    #[arg(long = "report-seconds", env = "RUNNEL_REPORT_SECONDS", value_name = "SECONDS", value_parser = seconds(1..))]
+    pub report: Option<Duration>,
 }
 
 impl Default for EdgeArgs {
     fn default() -> Self {
         Self {
             queues: Topology::PerUser,
-            ping_seconds: limits::PING.as_secs(),
-            head_check_seconds: limits::HEAD_CHECK.as_secs(),
+            ping: limits::PING,
+            head_check: limits::HEAD_CHECK,
             retry_ms: RetryRange::NORMAL,
             max_streams: limits::EDGE_STREAMS,
             address_streams: limits::ADDRESS_STREAMS,
             address_header: None,
             metrics_listen: None,
-            report_seconds: None,
-            linger_seconds: limits::LINGER.as_secs(),
-            reap_seconds: limits::REAP_PERIOD.as_secs(),
-            drain_seconds: 20,
+            report: None,
+            linger: limits::LINGER,
+            reap: limits::REAP_PERIOD,
+            drain: DRAIN,
         }
     }
 }
 
-impl EdgeArgs {
-    pub(crate) fn ping(&self) -> Duration {
-        Duration::from_secs(self.ping_seconds)
-    }
+/// Reads a whole number of seconds in `range`.
+fn seconds(range: impl RangeBounds<u64>) -> impl TypedValueParser<Value = Duration> {
+    clap::value_parser!(u64).range(range).map(Duration::from_secs)
+}
 
-    pub(crate) fn head_check(&self) -> Duration {
-        Duration::from_secs(self.head_check_seconds)
-    }
-
-    pub(crate) fn report(&self) -> Option<Duration> {
-        self.report_seconds.map(Duration::from_secs)
-    }
-
-    pub(crate) fn linger(&self) -> Duration {
-        Duration::from_secs(self.linger_seconds)
-    }
-
-    pub(crate) fn reap(&self) -> Duration {
-        Duration::from_secs(self.reap_seconds)
-    }
-
-    pub(crate) fn drain(&self) -> Duration {
-        Duration::from_secs(self.drain_seconds)
-    }
+/// The text that [`seconds`] reads as `duration`.
+fn digits(duration: Duration) -> String {
+    duration.as_secs().to_string()
 }
 
 /// The queue layout.
@@ -141,7 +127,7 @@ impl RetryRange {
 
     /// One `retry`, in milliseconds.
     pub fn draw(self) -> u32 {
-        chance::between(self.min..=self.max)
+        rng::range(self.min..=self.max)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn drain(cx: &Context, hub: &Hub, reconciler: &Reconciler) {
     if !cx.begin_to_drain() {
         return;
     }
-    tracing::info!("draining {} streams over {} s", hub.streams(), cx.config.drain_seconds);
+    tracing::info!("draining {} streams over {} s", hub.streams(), cx.config.drain.as_secs());
     end_streams(cx, hub).await;
     give_leases_back(hub).await;
     let boot = cx.identity.boot();
@@ -38,7 +38,7 @@ pub(crate) async fn drain(cx: &Context, hub: &Hub, reconciler: &Reconciler) {
     match timeout(LAST_WAIT, last).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => cx.failed("remove the edge's row", &error),
-        Err(_) => tracing::warn!("the edge's row stays: the table does not answer"),
+        Err(_) => tracing::warn!("could not remove the edge's row in time: another edge will mark it dead"),
     }
     cx.stop.cancel();
     tracing::info!("drained");
@@ -47,15 +47,15 @@ pub(crate) async fn drain(cx: &Context, hub: &Hub, reconciler: &Reconciler) {
 async fn end_streams(cx: &Context, hub: &Hub) {
     let mut handles: Vec<_> = hub.all().iter().flat_map(|user| user.handles()).collect();
     // The tabs of one user should not end together.
-    chance::shuffle(&mut handles);
+    rng::shuffle(&mut handles);
     let start = Instant::now();
     let many = u32::try_from(handles.len()).unwrap_or(u32::MAX).max(1);
     for (place, handle) in (0_u32..).zip(&handles) {
-        sleep_until(start + cx.config.drain().mul_f64(f64::from(place) / f64::from(many))).await;
+        sleep_until(start + cx.config.drain.mul_f64(f64::from(place) / f64::from(many))).await;
         handle.close(CloseReason::Drain);
     }
     if timeout(BYE_WAIT, hub.without_streams()).await.is_err() {
-        tracing::info!("{} streams do not take their bye", hub.streams());
+        tracing::info!("{} streams have not accepted their bye", hub.streams());
     }
 }
 
@@ -70,5 +70,5 @@ async fn give_leases_back(hub: &Hub) {
             return;
         }
     }
-    tracing::warn!("some leases were not given back; others take them once this edge counts as dead");
+    tracing::warn!("some leases were not given back: other edges take them when this one is marked dead");
 }

@@ -89,7 +89,7 @@ impl Peers {
         let verdict = self.seen.lock().look(&rows, Instant::now());
         for (boot, beat) in verdict.dead {
             if table.mark_dead(&boot, beat).await? {
-                tracing::info!(edge.id = %boot, "marked edge `{boot}` dead: its beat stands still");
+                tracing::info!(edge.id = %boot, "marked edge `{boot}` dead: its beat count has not changed for {} s", limits::BEAT_DEAD.as_secs());
                 if let Some(edge) = self.seen.lock().edges.get_mut(&boot) {
                     edge.dead = true;
                 }

@@ -42,7 +42,7 @@ pub(crate) async fn reap(cx: Arc<Context>, peers: Arc<Peers>) {
             tokio::select! {
                 biased;
                 () = peers.one_removed() => {}
-                () = tokio::time::sleep(jittered(cx.config.reap())) => {}
+                () = tokio::time::sleep(jittered(cx.config.reap)) => {}
             }
             // An edge whose own heartbeat is not confirmed cannot judge others.
             if cx.identity.if_confirmed().is_some() {

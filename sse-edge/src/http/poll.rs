@@ -178,7 +178,7 @@ fn not_now(why: CloseReason) -> Problem {
         }
         CloseReason::Busy => {
             // Spread, since clients that are refused together come back together.
-            (Kind::Unavailable(chance::between(2..=10)), "the service is temporarily unavailable: poll again")
+            (Kind::Unavailable(rng::range(2..=10)), "the service is temporarily unavailable: poll again")
         }
     };
     Problem::new(kind, detail)
@@ -186,7 +186,7 @@ fn not_now(why: CloseReason) -> Problem {
 
 fn limited(limit: Limit) -> Problem {
     let seconds = limits::RETRY_LATER_MS.start() / 1_000..=limits::RETRY_LATER_MS.end() / 1_000;
-    let seconds = chance::between(seconds);
+    let seconds = rng::range(seconds);
     match limit {
         Limit::User => {
             Problem::new(Kind::TooMany(seconds), "you have too many open streams and polls: close one first")

@@ -53,7 +53,7 @@ pub(crate) fn is_edges(queue: &QueueId) -> bool {
 }
 
 fn new_id() -> QueueId {
-    let made = QueueId::made(chance::random());
+    let made = QueueId::made(rng::random());
     QueueId::parse(&format!("{PREFIX}{made}")).expect("30 of a-z 0-9")
 }
 

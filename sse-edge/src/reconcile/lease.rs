@@ -71,7 +71,7 @@ impl Reconciler {
         if !self.cx.budget.creates.spend(Instant::now()) {
             return Err(QueueError::Throttled);
         }
-        let queue = queues::create(&self.cx, QueueId::made(chance::random()), QueueOf::User(user)).await?;
+        let queue = queues::create(&self.cx, QueueId::made(rng::random()), QueueOf::User(user)).await?;
         table.put_lease(user, (&queue.id, &queue.url), me, None).await?;
         Ok(queue)
     }

@@ -31,7 +31,7 @@ pub(crate) async fn resync(cx: Arc<Context>, hub: Arc<Hub>) {
         resync.cx.budget.set_late(now - last > PERIOD + LATE);
         let oldest = resync.visit(now, now - last > PAUSED).await;
         last = now;
-        if resync.cx.config.report().is_some_and(|every| now - reported >= every) {
+        if resync.cx.config.report.is_some_and(|every| now - reported >= every) {
             resync.report(oldest);
             reported = now;
         }
@@ -71,7 +71,7 @@ impl Resync {
         if paused {
             self.hub.check_all(now);
         }
-        let (head_check, linger) = (self.cx.config.head_check(), self.cx.config.linger());
+        let (head_check, linger) = (self.cx.config.head_check, self.cx.config.linger);
         let visit = self.hub.visit(now, |user| user.due(now, head_check, linger)).await;
         let mut unchecked = Vec::new();
         for (user, due) in visit.due {

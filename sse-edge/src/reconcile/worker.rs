@@ -175,7 +175,7 @@ impl Worker<'_> {
             if believed || !exists {
                 if self.user.skip_gap(after, &head) {
                     self.deps.cx.metrics.holes.increment(1);
-                    tracing::warn!(user.id = %self.user.id, "gave up a hole behind {after} of an inbox");
+                    tracing::warn!(user.id = %self.user.id, "skipped a gap after {after} in an inbox");
                 }
                 self.gap = None;
                 return;
@@ -241,5 +241,98 @@ impl Worker<'_> {
         self.deps.cx.failed(what, error);
         sleep(backoff(self.failures, PAUSE_MAX)).await;
         self.failures += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use client::aws::{Answer, Aws};
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        context::{
+            config::EdgeArgs,
+            testing::{context, user},
+        },
+        fleet::peers::Peers,
+        upstream::head_reader::HeadReader,
+        user::{hub::Hub, stream_handle::StreamHandle},
+    };
+
+    /// The parts around one user with one stream, and the names of the calls that were made.
+    struct Setup {
+        reconciler: Arc<Reconciler>,
+        alice: Arc<User>,
+        handle: Arc<StreamHandle>,
+        calls: Arc<Mutex<Vec<String>>>,
+    }
+
+    async fn setup(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Setup {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let made = calls.clone();
+        let aws = Aws::new(move |operation, _| {
+            made.lock().unwrap().push(operation.to_owned());
+            answer(operation)
+        });
+        let cx = context(&aws, EdgeArgs { queues: Topology::PerUser, ..EdgeArgs::default() }).await;
+        cx.identity.confirm(&cx.identity.boot(), Instant::now());
+        let (hub, _) = Hub::new();
+        let (hub, heads) = (Arc::new(hub), HeadReader::start(&cx));
+        let reconciler = Reconciler::new(cx.clone(), hub.clone(), heads, Arc::new(Peers::new(cx)));
+        let handle = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+        let (alice, work) = hub.join(&user("alice"), handle.clone(), 10, Instant::now()).unwrap();
+        alice.request(work);
+        Setup { reconciler: Arc::new(reconciler), alice, handle, calls }
+    }
+
+    impl Setup {
+        /// Runs the worker until nothing is left to do.
+        async fn work(&self) {
+            let working = work(self.reconciler.clone(), self.alice.clone());
+            tokio::time::timeout(Duration::from_mins(1), working).await.expect("the work ends");
+        }
+
+        fn calls(&self) -> Vec<String> {
+            self.calls.lock().unwrap().clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_cannot_be_taken_is_left_to_the_schedule() {
+        let head = json!({"pk": {"S": "U#alice"}, "sk": {"S": "HEAD"}, "gen": {"N": "1"}, "seq": {"N": "5"}});
+        let setup = setup(move |operation| match operation {
+            "BatchGetItem" => Answer::Ok(json!({"Responses": {"table": [head]}, "UnprocessedKeys": {}})),
+            _ => Answer::Lost,
+        })
+        .await;
+        setup.work().await;
+        assert!(setup.alice.held().is_none());
+        assert_eq!(
+            setup.calls(),
+            ["Query", "BatchGetItem"],
+            "no other attempt follows at once, and HEAD is read"
+        );
+        let later = Instant::now() + Duration::from_mins(1);
+        let due = setup.alice.due(later, limits::HEAD_CHECK, limits::LINGER);
+        assert_eq!(due.work, Work::TAKE_LEASE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_cannot_be_given_back_stays_in_doubt_and_is_tried_again() {
+        let setup = setup(|_| Answer::Lost).await;
+        setup.alice.next_work();
+        let (sender, receiving) =
+            (Held { queue: domain::ids::QueueId::made(1), receiving: Receiving::Edges }, Instant::now());
+        assert!(setup.alice.lease_taken(sender, receiving, || true).is_none());
+        setup.alice.leave(&setup.handle, Instant::now());
+        setup.alice.request(Work::RELEASE);
+        setup.work().await;
+        assert_eq!(setup.calls().len(), GIVE_ATTEMPTS as usize);
+        let later = Instant::now() + limits::LINGER + Duration::from_mins(1);
+        assert_eq!(setup.alice.due(later, limits::HEAD_CHECK, limits::LINGER).work, Work::RELEASE);
     }
 }

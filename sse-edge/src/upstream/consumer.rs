@@ -119,7 +119,7 @@ async fn consume(cx: &Context, url: &str, on_batch: impl Fn(&[Received])) {
             Err(Error::Gone) => {
                 gone += 1;
                 if gone == GONE_TRIES {
-                    tracing::info!("a queue is gone; taking another one");
+                    tracing::info!("a queue does not exist any more: the edge takes another one");
                     return;
                 }
                 tokio::time::sleep(GONE_PAUSE).await;

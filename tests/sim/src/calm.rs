@@ -73,9 +73,9 @@ impl Calm {
     pub(crate) async fn simulate(seed: u64, base: &Configs, traced: bool) -> Outcome {
         let mut rng = StdRng::seed_from_u64(seed ^ 0xca1f);
         let config = EdgeArgs {
-            head_check_seconds: 3_600,
-            linger_seconds: LINGER.as_secs(),
-            drain_seconds: 1,
+            head_check: Duration::from_secs(3_600),
+            linger: LINGER,
+            drain: Duration::from_secs(1),
             retry_ms: "300-900".parse::<RetryRange>().expect("a range"),
             ..EdgeArgs::default()
         };

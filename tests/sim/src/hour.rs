@@ -58,7 +58,7 @@ pub(crate) fn measure(base: &Configs) -> Vec<Row> {
 }
 
 fn run(base: &Configs, topology: Topology, script: (usize, usize, usize)) -> Bill {
-    chance::seed(1);
+    rng::seed(1);
     fastrand::seed(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O");
@@ -73,7 +73,7 @@ async fn pass(base: &Configs, topology: Topology, (edges, streams, messages): (u
     calm.cancel();
     let clock = Clock::tokio(Timestamp::from_second(1_800_000_000).expect("a time"));
     let cloud = Cloud::new(1, clock.clone(), tracker.clone());
-    let config = EdgeArgs { queues: topology, drain_seconds: 10, ..EdgeArgs::default() };
+    let config = EdgeArgs { queues: topology, drain: Duration::from_secs(10), ..EdgeArgs::default() };
     let started =
         Deployment::start(cloud.clone(), (clock, tracker.clone()), base, config, (1, edges, SWEEPING));
     let (deployment, history) = (started.await, Arc::new(History::default()));

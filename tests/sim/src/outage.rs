@@ -45,7 +45,7 @@ fn edges_stay_ready_while_sqs_is_away() {
 }
 
 fn run(topology: Topology, service: &'static str) {
-    chance::seed(1);
+    rng::seed(1);
     fastrand::seed(1);
     let base = crate::base();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

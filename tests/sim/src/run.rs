@@ -34,7 +34,7 @@ const QUIET: usize = limits::INLINE_MEMBERS + 4;
 
 /// Runs `seed`, and keeps all requests and answers if `traced`.
 pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
-    chance::seed(seed);
+    rng::seed(seed);
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O");
@@ -96,7 +96,7 @@ impl Run {
     async fn simulate(seed: u64, base: &Configs, traced: bool) -> Outcome {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
         let habits = Habits::draw(&mut rng);
-        let config = EdgeArgs { drain_seconds: 10, ..EdgeArgs::default() };
+        let config = EdgeArgs { drain: Duration::from_secs(10), ..EdgeArgs::default() };
         let mut stage = Stage::set(seed, base, traced, (config, habits.edges)).await;
         stage.people(&mut rng, &(1..=2), habits.reloads);
         for device in &stage.devices {

@@ -99,7 +99,7 @@ pub async fn ticket(
     Bearer(identity): Bearer,
 ) -> Result<(StatusCode, Answer<NewTicket>), Problem> {
     accepted(&table.head(&identity.user).await.map_err(failed)?, &identity)?;
-    let id = TicketId::made(chance::random());
+    let id = TicketId::made(rng::random());
     let ticket =
         Ticket { user: identity.user, issued_at: identity.issued_at, expires_at: identity.expires_at };
     table.put_ticket(&id, &ticket, clock.now()).await.map_err(failed)?;

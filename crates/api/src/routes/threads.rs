@@ -80,7 +80,7 @@ pub async fn create(
     }
     let created = match (others.as_slice(), &new.title) {
         ([other], None) => chat.create_direct(&request, other).await,
-        _ => chat.create_group(&request, ThreadId::group(chance::random()), new.title, &others).await,
+        _ => chat.create_group(&request, ThreadId::group(rng::random()), new.title, &others).await,
     };
     let (status, entry) = match created.map_err(problem(&request))? {
         Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => (StatusCode::CREATED, entry),

@@ -86,7 +86,7 @@ where
         let mut keys = parts.headers.get_all("idempotency-key").iter();
         let key_from_client = parts.headers.contains_key("idempotency-key");
         let idempotency_key = match (keys.next(), keys.next()) {
-            (None, _) => IdempotencyKey::made(chance::random()),
+            (None, _) => IdempotencyKey::made(rng::random()),
             (Some(key), None) => IdempotencyKey::parse(key.to_str().unwrap_or_default())
                 .map_err(|bad| Problem::new(Kind::BadRequest, bad.to_string()))?,
             (Some(_), Some(_)) => {

@@ -71,7 +71,7 @@ impl Repair<'_> {
         let least = if mistake!(RepairBelowEvent) { InboxSeq(0) } else { last };
         let seq = was.as_ref().map_or(least, |was| was.seq.max(least));
         let old = was.as_ref().filter(|_| mistake!(RepairKeepsGeneration));
-        let r#gen = old.map_or_else(chance::random, |was| was.r#gen);
+        let r#gen = old.map_or_else(rng::random, |was| was.r#gen);
         let head = HeadRow { r#gen, seq, authv: was.as_ref().and_then(|was| was.authv) };
         self.set(&key, was.as_ref(), &head).await
     }

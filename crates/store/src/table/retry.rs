@@ -68,7 +68,7 @@ where
 pub(crate) async fn pause(number: u32) {
     if number > 0 {
         let span = Duration::from_millis(10 << number.min(6));
-        tokio::time::sleep(span.mul_f64(chance::random::<f64>())).await;
+        tokio::time::sleep(span.mul_f64(rng::random::<f64>())).await;
     }
 }
 

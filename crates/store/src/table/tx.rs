@@ -118,3 +118,60 @@ impl<'a> Tx<'a> {
         Err(cancelled(&reasons, error).map_or(Stop::Conflict, Stop::in_doubt))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use client::aws::{Answer, Aws};
+    use domain::ids::{ThreadId, UserId};
+    use serde_json::json;
+
+    use super::*;
+    use crate::table::keys;
+
+    /// How a transaction ends that AWS answers so.
+    async fn ended(answer: Answer) -> Result<(), Stop> {
+        let aws = Aws::new(move |_, _| answer.clone());
+        let table = Table::open(aws.dynamodb(), "table", 7).await.unwrap();
+        let mut tx = Tx::new(&table);
+        let member = keys::member(&ThreadId::parse("t_a").unwrap(), &UserId::parse("alice").unwrap());
+        tx.check(&member, ABSENT, Vec::new());
+        tx.commit().await
+    }
+
+    fn cancelled_by(codes: &[&str]) -> Answer {
+        let reasons: Vec<_> = codes.iter().map(|code| json!({"Code": code})).collect();
+        Answer::Refused("TransactionCanceledException", json!({"CancellationReasons": reasons}))
+    }
+
+    #[tokio::test]
+    async fn a_lost_race_is_a_conflict() {
+        assert!(ended(Answer::Ok(json!({}))).await.is_ok());
+        for codes in [["None", "ConditionalCheckFailed"], ["TransactionConflict", "None"]] {
+            let ended = ended(cancelled_by(&codes)).await;
+            assert!(matches!(ended, Err(Stop::Conflict)), "{codes:?}: {ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_have_been_committed_is_in_doubt() {
+        let throttled = ended(cancelled_by(&["ConditionalCheckFailed", "ThrottlingError"])).await;
+        assert!(matches!(throttled, Err(Stop::Indeterminate(Error::Throttled(_)))), "{throttled:?}");
+        let under_way = Answer::Refused("TransactionInProgressException", json!({}));
+        for answer in [under_way, Answer::Lost] {
+            let ended = ended(answer.clone()).await;
+            assert!(
+                matches!(ended, Err(Stop::Indeterminate(Error::Unavailable(_)))),
+                "{answer:?}: {ended:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_request_is_not_tried_again() {
+        let wrong = Answer::Refused("ValidationException", json!({}));
+        for answer in [cancelled_by(&["ValidationError", "ConditionalCheckFailed"]), wrong] {
+            let ended = ended(answer.clone()).await;
+            assert!(matches!(ended, Err(Stop::Failed(Error::Refused(_)))), "{answer:?}: {ended:?}");
+        }
+    }
+}

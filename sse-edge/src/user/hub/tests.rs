@@ -92,7 +92,7 @@ impl Life {
     }
 
     fn join(&mut self) {
-        let (user, one) = (UserId::parse(&format!("u{}", chance::between(0..4))).unwrap(), handle());
+        let (user, one) = (UserId::parse(&format!("u{}", rng::range(0..4))).unwrap(), handle());
         if let Ok((user, ask)) = self.hub.join(&user, one.clone(), 20, self.now) {
             self.request(&user, ask);
             self.joined.push((user, one));
@@ -108,7 +108,7 @@ impl Life {
     /// Another boot id, or a queue that is gone.
     fn lose_leases(&mut self) {
         for user in self.hub.all() {
-            match chance::between(0..3) {
+            match rng::range(0..3) {
                 0 => self.request(&user, Work::DROP_QUEUE),
                 1 => {
                     user.schedule().lose_lease();
@@ -130,12 +130,12 @@ impl Life {
         let held = Held { queue: QueueId::made(1), receiving: Receiving::Edges };
         match user.next_work() {
             None => return self.hub.forget_if_idle(&user),
-            Some(WorkItem::TakeLease) => match chance::between(0..2) {
-                0 => user.schedule().lease_failed(self.now, chance::random()),
+            Some(WorkItem::TakeLease) => match rng::range(0..2) {
+                0 => user.schedule().lease_failed(self.now, rng::random()),
                 _ => drop(user.lease_taken(held, self.now, || true)),
             },
             Some(WorkItem::Release) => {
-                if user.release_lease().is_some() && chance::random() {
+                if user.release_lease().is_some() && rng::random() {
                     user.schedule().doubt_lease();
                 }
             }
@@ -151,7 +151,7 @@ impl Life {
 
     fn check(&mut self) {
         let Some(user) = any(&mut self.checked) else { return };
-        match chance::between(0..4) {
+        match rng::range(0..4) {
             0 => user.schedule().check_from(self.now + Duration::from_secs(2)),
             1 => user.schedule().checked(self.now),
             _ => {
@@ -188,7 +188,7 @@ impl Life {
 }
 
 fn any<T>(of: &mut Vec<T>) -> Option<T> {
-    (!of.is_empty()).then(|| of.swap_remove(chance::between(0..of.len())))
+    (!of.is_empty()).then(|| of.swap_remove(rng::range(0..of.len())))
 }
 
 #[tokio::test]
@@ -197,20 +197,20 @@ async fn a_visit_passes_over_only_users_that_need_nothing() {
     let mut passed_over = 0;
     for seed in 0..200 {
         println!("seed {seed}");
-        chance::seed(seed);
+        rng::seed(seed);
         let (joined, working, checked) = Default::default();
         let (hub, starts) = Hub::new();
         let mut life = Life { hub, starts, now: start, joined, working, checked, passed_over };
         for _ in 0..600 {
-            match chance::between(0..40) {
+            match rng::range(0..40) {
                 0 => life.join(),
                 1 => life.leave(),
                 2..12 => life.work(),
                 12..20 => life.check(),
-                20 if chance::between(0..8) == 0 => life.lose_leases(),
-                21 if chance::between(0..8) == 0 => life.hub.check_all(life.now),
+                20 if rng::range(0..8) == 0 => life.lose_leases(),
+                21 if rng::range(0..8) == 0 => life.hub.check_all(life.now),
                 _ => {
-                    life.now += Duration::from_millis(chance::between(900..1_100));
+                    life.now += Duration::from_millis(rng::range(900..1_100));
                     life.visit().await;
                 }
             }

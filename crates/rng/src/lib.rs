@@ -1,7 +1,7 @@
-//! Where chance comes from: ids, generations, jitter, the order in which streams end.
+//! Random numbers: ids, generations, jitter, the order in which streams end.
 //!
-//! By default it is the operating system's, through `rand`. A thread that was given a seed draws
-//! the same sequence every time instead: that is how the simulator replays a run.
+//! By default they come from the operating system, through `rand`. A thread with a seed draws the same sequence each
+//! time: that is how the simulator replays a run.
 
 use std::cell::RefCell;
 
@@ -30,7 +30,7 @@ where
 }
 
 /// A value of `range`, each as likely as the others.
-pub fn between<T: SampleUniform>(range: impl SampleRange<T>) -> T {
+pub fn range<T: SampleUniform>(range: impl SampleRange<T>) -> T {
     with(|rng| rng.random_range(range))
 }
 
@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn a_seed_is_replayed_and_no_seed_is_not() {
         let draw = || {
-            (random::<u128>(), between(0..1_000_000), {
+            (random::<u128>(), range(0..1_000_000), {
                 let mut items: Vec<u32> = (0..100).collect();
                 shuffle(&mut items);
                 items

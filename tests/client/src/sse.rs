@@ -6,12 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{net::TcpStream, time::timeout};
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::world::PATIENCE;
+use crate::{PATIENCE, http::connect};
 
 /// An open stream. Dropping it cuts the connection.
 #[derive(Debug)]
@@ -54,10 +53,7 @@ impl Stream {
 
     /// Opens a stream with any path and headers.
     pub async fn request(edge: SocketAddr, path: &str, headers: &[(&str, String)]) -> Self {
-        let socket = TcpStream::connect(edge).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
-        let connection = AbortOnDropHandle::new(TaskTracker::new().spawn(connection));
+        let (mut sender, connection) = connect(edge).await.unwrap();
         let mut request = Request::get(path).header("host", edge.to_string());
         for (name, value) in headers {
             request = request.header(*name, value);

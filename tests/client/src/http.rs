@@ -1,11 +1,14 @@
 //! A plain HTTP client: one connection a request, status and JSON back.
 
-use std::{io, net::SocketAddr};
+use std::{error::Error, io, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1::handshake;
+use hyper::{
+    body::Body,
+    client::conn::http1::{SendRequest, handshake},
+};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -105,14 +108,27 @@ pub async fn text(address: SocketAddr, path: &str) -> String {
     String::from_utf8(bytes.into()).unwrap()
 }
 
+/// A connection of its own. Dropping the handle hangs up.
+///
+/// # Errors
+/// If nobody listens there.
+pub async fn connect<B>(
+    address: SocketAddr,
+) -> io::Result<(SendRequest<B>, AbortOnDropHandle<hyper::Result<()>>)>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let socket = TcpStream::connect(address).await?;
+    let (sender, connection) = handshake(TokioIo::new(socket)).await.map_err(io::Error::other)?;
+    Ok((sender, AbortOnDropHandle::new(TaskTracker::new().spawn(connection))))
+}
+
 async fn exchange(
     address: SocketAddr,
     request: Request<Full<Bytes>>,
 ) -> io::Result<(http::response::Parts, Bytes)> {
-    let socket = TcpStream::connect(address).await?;
-    let (mut sender, connection) = handshake(TokioIo::new(socket)).await.map_err(io::Error::other)?;
     // Whoever no longer waits for the answer hangs up.
-    let _connection = AbortOnDropHandle::new(TaskTracker::new().spawn(connection));
+    let (mut sender, _connection) = connect(address).await?;
     let (parts, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
     Ok((parts, body.collect().await.map_err(io::Error::other)?.to_bytes()))
 }
