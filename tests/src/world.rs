@@ -1,6 +1,5 @@
 //! One deployment: emulators, one API, some edges.
 
-use client::PATIENCE;
 use std::{
     env,
     net::SocketAddr,
@@ -12,6 +11,11 @@ use std::{
 use api::{router::router, state::ApiState};
 use aws_config::SdkConfig;
 use axum::Router;
+use client::{
+    PATIENCE,
+    http::{Answer, Api},
+    sse::Stream,
+};
 use domain::{ids::UserId, limits};
 use fanout::deliver::Fanout;
 use queue::queues::Queues;
@@ -35,10 +39,6 @@ use crate::{
     calls::Calls,
     edge::RunningEdge,
     faults::{Faults, client::FaultyClient},
-};
-use client::{
-    http::{Answer, Api},
-    sse::Stream,
 };
 
 /// URL of emulators that run already; without it, every world has embedded ones of its own.

@@ -1,10 +1,11 @@
 //! How far a client has got in its inbox: the SSE `id`, and what it brings back.
 
-use crate::sequence::InboxSeq;
 use std::{fmt, str::FromStr};
 
 use data_encoding::BASE32_DNSSEC;
 use serde::{Deserialize, Serialize, de};
+
+use crate::sequence::InboxSeq;
 
 /// The generation of an inbox as clients see it. Another generation is another inbox: whatever
 /// was counted in the old one means nothing.

@@ -89,6 +89,10 @@ impl Origins {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, body::Body, routing::get};
+    use http::Request;
+    use tower::ServiceExt as _;
+
     use super::*;
 
     #[test]
@@ -108,6 +112,36 @@ mod tests {
             "ftp://app.example.com",
         ] {
             assert_eq!(bad.parse::<Origins>(), Err(BadOrigin(bad.into())), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_who_only_resembles_an_origin_is_let_in() {
+        let origins: Origins = "https://app.example.com".parse().unwrap();
+        let router = crate::layers::wrap(Router::new().route("/", get(|| async {})), &origins);
+        let allowed = async |origin: &str, method: Method| {
+            let request = Request::builder().method(method).uri("/").header(header::ORIGIN, origin);
+            let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET").body(Body::empty());
+            let response = router.clone().oneshot(request.unwrap()).await.unwrap();
+            response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).cloned()
+        };
+        for method in [Method::GET, Method::OPTIONS] {
+            let app = "https://app.example.com";
+            assert_eq!(allowed(app, method.clone()).await.unwrap(), app);
+            for other in [
+                "null",
+                "",
+                "https://evil.example",
+                "http://app.example.com",
+                "https://app.example.com:8443",
+                "https://app.example.com.evil.example",
+                "https://evil-app.example.com",
+                "https://APP.example.com",
+                "https://app.example.com/",
+                "https://app.example.com, https://evil.example",
+            ] {
+                assert_eq!(allowed(other, method.clone()).await, None, "{method} {other}");
+            }
         }
     }
 }

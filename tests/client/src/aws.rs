@@ -2,7 +2,8 @@
 
 use std::{fmt, io, sync::Arc};
 
-use aws_credential_types::Credentials;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::{
     client::{
         http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
@@ -45,21 +46,20 @@ impl Aws {
 
     /// A configuration for DynamoDB without retries.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Config {
-        aws_sdk_dynamodb::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_dynamodb::config::Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::from_keys("test", "test", None))
-            .retry_config(RetryConfig::disabled())
-            .http_client(self.http_client())
-            .build()
+        (&self.config()).into()
     }
 
     /// A configuration for SQS without retries.
     pub fn sqs(&self) -> aws_sdk_sqs::Config {
-        aws_sdk_sqs::Config::builder()
-            .behavior_version_latest()
-            .region(aws_sdk_sqs::config::Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::from_keys("test", "test", None))
+        (&self.config()).into()
+    }
+
+    fn config(&self) -> SdkConfig {
+        let credentials = Credentials::from_keys("test", "test", None);
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
             .retry_config(RetryConfig::disabled())
             .http_client(self.http_client())
             .build()
