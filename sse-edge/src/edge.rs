@@ -21,7 +21,7 @@ use crate::{
     http::{self, HttpState},
     reconcile::{Reconciler, resync, worker},
     stream::{StreamDeps, ping_schedule::PingSchedule},
-    upstream::head_reader::HeadReader,
+    upstream::row_reader::RowReader,
     user::hub::Hub,
 };
 
@@ -66,15 +66,15 @@ impl Edge {
         let (hub, waiting) = Hub::new();
         let hub = Arc::new(hub);
         tracker.spawn(heartbeat::beat(cx.clone(), hub.clone()));
-        let heads = HeadReader::start(&cx);
+        let rows = RowReader::start(&cx);
         let peers = Arc::new(Peers::new(cx.clone()));
         tracker.spawn(peers.clone().observe());
         tracker.spawn(resync::resync(cx.clone(), hub.clone()));
         tracker.spawn(reaper::reap(cx.clone(), peers.clone()));
         tracker.spawn(cut_streams_at_the_end(cx.clone(), hub.clone()));
-        let reconciler = Arc::new(Reconciler::new(cx.clone(), hub.clone(), heads.clone(), peers));
+        let reconciler = Arc::new(Reconciler::new(cx.clone(), hub.clone(), rows.clone(), peers));
         tracker.spawn(worker::start_workers(reconciler.clone(), waiting));
-        let streams = Arc::new(StreamDeps { cx: cx.clone(), hub: hub.clone(), heads, pings });
+        let streams = Arc::new(StreamDeps { cx: cx.clone(), hub: hub.clone(), rows, pings });
         let http = HttpState { cx: cx.clone(), verifier, streams, addresses: Arc::default(), engine };
         Self { cx, hub, reconciler, http: Arc::new(http) }
     }

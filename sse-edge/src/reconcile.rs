@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{context::Context, fleet::peers::Peers, upstream::head_reader::HeadReader, user::hub::Hub};
+use crate::{context::Context, fleet::peers::Peers, upstream::row_reader::RowReader, user::hub::Hub};
 
 pub(crate) mod dispatch;
 pub(crate) mod edge_queue;
@@ -18,15 +18,15 @@ use edge_queue::EdgeQueue;
 pub(crate) struct Reconciler {
     cx: Arc<Context>,
     hub: Arc<Hub>,
-    heads: HeadReader,
+    rows: RowReader,
     peers: Arc<Peers>,
     edge_queue: EdgeQueue,
 }
 
 impl Reconciler {
-    pub(crate) fn new(cx: Arc<Context>, hub: Arc<Hub>, heads: HeadReader, peers: Arc<Peers>) -> Self {
+    pub(crate) fn new(cx: Arc<Context>, hub: Arc<Hub>, rows: RowReader, peers: Arc<Peers>) -> Self {
         let edge_queue = EdgeQueue::new(cx.clone(), hub.clone());
-        Self { cx, hub, heads, peers, edge_queue }
+        Self { cx, hub, rows, peers, edge_queue }
     }
 
     /// Deletes the edge's own queue, if it has one.

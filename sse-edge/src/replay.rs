@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use domain::{cursor::Cursor, limits, sequence::InboxSeq};
 use mistakes::mistake;
+use store::inbox::Rest;
 use tokio::time::Instant;
 
 use crate::wire::{frame::Id, last_event_id::LastEventId, reason::ResetReason};
 
 pub(crate) mod ephemeral;
-pub(crate) mod gap;
 pub(crate) mod ring;
 #[cfg(test)]
 mod tests;
 
-use gap::Gap;
 use ring::RingBounds;
+
+/// The first pause before something is read again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +35,10 @@ pub(crate) enum Step {
         /// What was wrong with the old one.
         why: ResetReason,
     },
-    /// Read HEAD consistently, then call [`Replay::head_read`].
-    ReadHead,
+    /// Read the user row consistently, then call [`Replay::row_read`].
+    ReadRow,
+    /// Read the settled cursor, then call [`Replay::settled_read`].
+    ReadSettled,
     /// Read the inbox after this seq consistently, then call [`Replay::page_read`].
     ReadInbox {
         /// The last seq shipped.
@@ -58,20 +62,22 @@ pub(crate) struct Replay {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// HEAD was not read yet.
+    /// The row was not read yet.
     Unjudged,
-    /// The cursor was above HEAD once; HEAD is read again at this time.
+    /// The cursor was above the inbox once; the row is read again at this time.
     Doubted(Instant),
-    /// The cursor is of no use.
+    /// The cursor is of no use. Another one is read.
     Lost(ResetReason),
+    /// The new cursor is known.
+    Found(ResetReason),
     /// The cursor counts.
     Following,
 }
 
-/// The inbox is to be read again, but not yet.
+/// The next read is due, but not yet.
 #[derive(Debug, Clone, Copy)]
 struct Pause {
-    gap: Gap,
+    length: Duration,
     until: Instant,
 }
 
@@ -91,6 +97,16 @@ impl Replay {
         Id(self.own)
     }
 
+    /// Whether the client has brought no cursor, and has none yet.
+    pub(crate) fn needs_cursor(&self) -> bool {
+        self.own.is_none() && self.state == State::Unjudged
+    }
+
+    /// The stream's own cursor.
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        self.own
+    }
+
     /// Whether the content of hello is known.
     pub(crate) fn may_greet(&self) -> bool {
         self.own.is_some() || self.state != State::Unjudged
@@ -106,21 +122,25 @@ impl Replay {
     pub(crate) fn step(&mut self, ring: Option<RingBounds>, now: Instant) -> Step {
         match (self.state, self.own, ring) {
             (State::Following, Some(own), Some(ring)) => self.follow(own, ring, now),
-            (State::Lost(why), _, Some(ring)) => self.reset(why, ring),
+            (State::Found(why), Some(to), _) => {
+                self.state = State::Following;
+                Step::Reset { to, why }
+            }
+            (State::Lost(_), ..) | (State::Unjudged, None, _) => self.unless_paused(now, Step::ReadSettled),
             // Another stream has shipped as much meanwhile, so the inbox holds it.
             (State::Doubted(_), Some(own), Some(ring)) if ring.reaches(own) => {
                 self.state = State::Following;
                 self.follow(own, ring, now)
             }
             (State::Doubted(again), ..) if now < again => Step::WaitUntil(again),
-            (State::Unjudged | State::Doubted(_), ..) => self.unless_paused(now, Step::ReadHead),
-            (State::Following | State::Lost(_), ..) => Step::Wait,
+            (State::Unjudged | State::Doubted(_), ..) => self.unless_paused(now, Step::ReadRow),
+            (State::Following | State::Found(_), ..) => Step::Wait,
         }
     }
 
     fn follow(&mut self, own: Cursor, ring: RingBounds, now: Instant) -> Step {
         if own.r#gen != ring.generation {
-            return self.reset(ResetReason::Generation, ring);
+            return self.lose(ResetReason::Generation, now);
         }
         if own.seq >= ring.end {
             self.pause = None;
@@ -131,20 +151,17 @@ impl Replay {
             return Step::Ship(own.seq + 1);
         }
         if ring.end - own.seq > limits::REPLAY_EVENTS {
-            return self.reset(ResetReason::Behind, ring);
+            return self.lose(ResetReason::Behind, now);
         }
         if ring.gap_after == Some(own.seq) {
-            return self.reset(ResetReason::Gap, ring);
+            return self.lose(ResetReason::Gap, now);
         }
         self.unless_paused(now, Step::ReadInbox { after: own.seq })
     }
 
-    fn reset(&mut self, why: ResetReason, ring: RingBounds) -> Step {
-        let to = ring.cursor();
-        self.own = Some(to);
-        self.state = State::Following;
-        self.pause = None;
-        Step::Reset { to, why }
+    fn lose(&mut self, why: ResetReason, now: Instant) -> Step {
+        self.state = State::Lost(why);
+        self.unless_paused(now, Step::ReadSettled)
     }
 
     fn unless_paused(&self, now: Instant, step: Step) -> Step {
@@ -154,18 +171,18 @@ impl Replay {
         }
     }
 
-    /// HEAD was read.
-    pub(crate) fn head_read(&mut self, head: Cursor, now: Instant) {
+    /// The row was read: the inbox ends at `head`.
+    pub(crate) fn row_read(&mut self, head: Cursor, now: Instant) {
         self.pause = None;
-        let (State::Unjudged | State::Doubted(_)) = self.state else { return };
-        let own = *self.own.get_or_insert(head);
-        if mistake!(HelloMovesCursor) {
-            self.own = self.own.map(|own| if own.r#gen == head.r#gen { own } else { head });
+        let (State::Unjudged | State::Doubted(_), Some(own)) = (self.state, self.own) else { return };
+        if mistake!(HelloMovesCursor) || mistake!(StreamAtPresent) {
+            let moves = own.r#gen != head.r#gen || mistake!(StreamAtPresent);
+            self.own = Some(if moves { head } else { own });
         }
         self.state = if own.r#gen != head.r#gen {
             State::Lost(ResetReason::Generation)
         } else if own.seq > head.seq && self.state == State::Unjudged {
-            State::Doubted(now + limits::GAP_PATIENCE)
+            State::Doubted(now + limits::CURSOR_PATIENCE)
         } else if own.seq > head.seq {
             State::Lost(ResetReason::Above)
         } else if head.seq - own.seq > limits::REPLAY_EVENTS {
@@ -175,26 +192,36 @@ impl Replay {
         };
     }
 
+    /// The cursor was read that a client without one of use goes on from.
+    pub(crate) fn settled_read(&mut self, cursor: Cursor) {
+        self.pause = None;
+        self.state = match self.state {
+            State::Lost(why) => State::Found(why),
+            State::Unjudged if self.own.is_none() => State::Following,
+            _ => return,
+        };
+        self.own = Some(cursor);
+    }
+
     /// A page of the inbox was read. Returns how many of its first events to ship; [`Replay::shipped`] is to be called
     /// for each.
+    ///
+    /// An event whose content is not visible yet is waited for. Only a page that has expired is a gap.
     pub(crate) fn page_read(
         &mut self,
         seqs: impl IntoIterator<Item = InboxSeq>,
-        asked_at: Instant,
+        rest: Rest,
         now: Instant,
     ) -> usize {
         let after = self.own.map_or(InboxSeq(0), |own| own.seq);
         let is_next = |(seq, next): &(InboxSeq, InboxSeq)| seq == next || mistake!(ReplayOverGap);
         let good = seqs.into_iter().zip((after.0 + 1..).map(InboxSeq)).take_while(is_next).count();
-        let gap = self.pause.as_ref().map(|pause| pause.gap);
         if good > 0 {
             self.pause = None;
-        } else if gap.is_some_and(|gap| gap.is_believed(asked_at)) && !mistake!(EndlessGap) {
+        } else if rest == Rest::Gone && !mistake!(EndlessGap) {
             self.state = State::Lost(ResetReason::Gap);
         } else {
-            let mut gap = gap.unwrap_or(Gap::since(now));
-            let until = gap.read_again_at(now);
-            self.pause = Some(Box::new(Pause { gap, until }));
+            self.rest(now, 1.0);
         }
         good
     }
@@ -210,8 +237,15 @@ impl Replay {
 
     /// A read has failed. `spread`, between 0 and 1, keeps many streams from reading again at once.
     pub(crate) fn read_failed(&mut self, now: Instant, spread: f64) {
-        let mut gap = self.pause.as_ref().map_or(Gap::since(now), |pause| pause.gap.restarted(now));
-        let length: Duration = gap.grow().mul_f64(0.5 + spread / 2.0);
-        self.pause = Some(Box::new(Pause { gap, until: now + length }));
+        self.rest(now, 0.5 + spread / 2.0);
+    }
+
+    /// The next read waits, twice as long each time.
+    fn rest(&mut self, now: Instant, part: f64) {
+        let length = match &self.pause {
+            None => FIRST_PAUSE,
+            Some(pause) => (2 * pause.length).min(limits::LATE_PAUSE),
+        };
+        self.pause = Some(Box::new(Pause { length, until: now + length.mul_f64(part) }));
     }
 }

@@ -7,23 +7,23 @@
 use std::{
     collections::VecDeque,
     fmt,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
     time::Duration,
 };
 
-use domain::{cursor::Cursor, limits};
+use domain::limits;
 use jiff::SignedDuration;
-use mistakes::mistake;
 use server::auth::Identity;
-use store::inbox::Event;
+use store::inbox::{Event, Image};
 use tokio::time::Instant;
 
 use crate::{
     context::{Context, jittered},
     replay::{Replay, Step},
-    upstream::head_reader::HeadReader,
+    upstream::row_reader::RowReader,
     user::{
         More, Next, User,
         hub::Hub,
@@ -56,7 +56,7 @@ const EXPIRY_GRACE: SignedDuration = SignedDuration::from_secs(30);
 pub(crate) struct StreamDeps {
     pub(crate) cx: Arc<Context>,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) heads: HeadReader,
+    pub(crate) rows: RowReader,
     pub(crate) pings: PingSchedule,
 }
 
@@ -73,6 +73,8 @@ pub(crate) struct Stream {
     /// How many events to read next.
     page_events: usize,
     reading: Option<Reading>,
+    /// An image of the user row with events that the stream has not shipped.
+    image: Option<Arc<Image>>,
     /// The version of the last ephemeral event shown.
     ephemeral_version: u64,
     ping_at: Instant,
@@ -112,13 +114,12 @@ enum Phase {
 }
 
 impl Stream {
-    /// A stream that is registered already. `head` is HEAD if it was read while the stream opened.
+    /// A stream that is registered already.
     pub(crate) fn new(
         deps: Arc<StreamDeps>,
         (user, handle, permit): (Arc<User>, Arc<StreamHandle>, AddressPermit),
         identity: &Identity,
         last_event_id: LastEventId,
-        head: Option<Cursor>,
     ) -> Self {
         let now = Instant::now();
         let left = identity.expires_at.duration_since(deps.cx.clock.now()).saturating_add(EXPIRY_GRACE);
@@ -127,11 +128,7 @@ impl Stream {
         let expires_at = now + left;
         let old_at = now + jittered(limits::STREAM_AGE);
         deps.cx.metrics.streams.increment(1.0);
-        let present = head.filter(|_| mistake!(StreamAtPresent));
-        let mut replay = Replay::new(present.map_or(last_event_id, LastEventId::Cursor));
-        if let Some(head) = head {
-            replay.head_read(head, now);
-        }
+        let replay = Replay::new(last_event_id);
         Self {
             ping_at: deps.pings.first(now),
             end: if expires_at < old_at {
@@ -148,11 +145,49 @@ impl Stream {
             page: VecDeque::new(),
             page_events: limits::REPLAY_PAGE,
             reading: None,
+            image: None,
             ephemeral_version: 0,
             opened_at: now,
             frames: 0,
             ended: EndReason::Gone,
             _permit: permit,
+        }
+    }
+
+    /// Waits for the first image of the user row, and judges the client's cursor by it. The taking of the user's lease
+    /// brings one; a stream that joins later reads the row. Without an image the stream goes on, and reads it then.
+    ///
+    /// # Errors
+    /// If the user's credentials were revoked.
+    pub(crate) async fn judged(&mut self) -> Result<(), Revoked> {
+        let image = poll_fn(|cx| {
+            self.handle.listen(cx.waker());
+            match self.handle.take_image() {
+                Some(image) => Poll::Ready(Some(image)),
+                None if self.user.will_answer(&self.handle) => Poll::Pending,
+                None => Poll::Ready(None),
+            }
+        });
+        let image = match image.await {
+            Some(image) => Ok(image),
+            None => self.deps.rows.image(&self.user.id).await,
+        };
+        match image {
+            Ok(image) if image.revokes(self.handle.issued_at) => Err(Revoked),
+            Ok(image) => {
+                self.row_read(image.clone(), Instant::now());
+                // A client without a cursor begins where the inbox ended when it came.
+                if self.replay.needs_cursor()
+                    && let Ok(cursor) = self.deps.cx.table.settled_cursor(&image).await
+                {
+                    self.replay.settled_read(cursor);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.deps.cx.failed("read a user row for a new stream", &error);
+                Ok(())
+            }
         }
     }
 
@@ -253,12 +288,25 @@ impl Stream {
                     self.deps.cx.metrics.reset(why);
                     return Ok((Frame::reset(why, to), More::Perhaps));
                 }
-                Next::Step(Step::ReadHead) => self.reading = Some(read::head(&self.deps, &self.user.id)),
-                Next::Step(Step::ReadInbox { after }) => {
-                    self.reading = Some(read::page(&self.deps, &self.user.id, after, self.page_events));
+                Next::Step(Step::ReadRow) => match self.handle.take_image() {
+                    Some(image) => self.row_read(image, now),
+                    // It wakes the stream.
+                    None if self.user.will_answer(&self.handle) => break None,
+                    None => self.reading = Some(read::row(&self.deps, &self.user.id)),
+                },
+                Next::Step(Step::ReadSettled) => {
+                    self.reading = Some(read::settled(&self.deps, &self.user.id, self.image.clone()));
+                }
+                Next::Step(Step::ReadInbox { .. }) => {
+                    let Some(after) = self.replay.cursor() else { break None };
+                    let (limit, image) = (self.page_events, self.image.take());
+                    self.reading = Some(read::page(&self.deps, &self.user.id, after, limit, image));
                 }
                 Next::Step(Step::WaitUntil(until)) => break Some(until),
-                Next::Step(Step::Wait | Step::Ship(_)) => break None,
+                Next::Step(Step::Wait | Step::Ship(_)) => {
+                    self.image = None;
+                    break None;
+                }
             }
         };
         if self.phase == Phase::Live && now >= self.ping_at {
@@ -288,23 +336,25 @@ impl Stream {
 
     fn read_done(&mut self, read: Read, now: Instant) {
         match read {
-            Read::Head(Ok(head)) => {
-                if head.revokes(self.handle.issued_at) {
-                    // The stream ends when it is polled next, which this causes.
-                    return self.handle.close(CloseReason::Revoked);
-                }
-                self.replay.head_read(head.cursor, now);
-                self.deps.hub.request(&self.user, self.user.head_seen(head.cursor));
+            // The stream ends when it is polled next, which this causes.
+            Read::Row(Ok(image)) if image.revokes(self.handle.issued_at) => {
+                self.handle.close(CloseReason::Revoked);
             }
-            Read::Page(asked_at, Ok(Page { mut events, cut })) => {
+            Read::Row(Ok(image)) => self.row_read(image, now),
+            Read::Settled(Ok(cursor)) => {
+                self.replay.settled_read(cursor);
+                self.deps.hub.request(&self.user, self.user.row_seen(cursor));
+            }
+            Read::Page(Ok(Page { mut events, cut, rest, image })) => {
                 // The next page is no larger than what fits, so that the same events are not read in vain again and
                 // again.
                 self.page_events =
                     if cut { events.len() } else { (2 * self.page_events).min(limits::REPLAY_PAGE) };
-                events.truncate(self.replay.page_read(events.iter().map(|event| event.seq), asked_at, now));
+                events.truncate(self.replay.page_read(events.iter().map(|event| event.seq), rest, now));
                 self.page = events.into();
+                self.image = image;
             }
-            Read::Head(Err(error)) | Read::Page(_, Err(error)) => {
+            Read::Row(Err(error)) | Read::Settled(Err(error)) | Read::Page(Err(error)) => {
                 self.deps.cx.failed("read an inbox for a stream", &error);
                 // A smaller page may take less time.
                 self.page_events = (self.page_events / 2).max(1);
@@ -312,7 +362,17 @@ impl Stream {
             }
         }
     }
+
+    fn row_read(&mut self, image: Arc<Image>, now: Instant) {
+        self.replay.row_read(image.cursor, now);
+        self.deps.hub.request(&self.user, self.user.row_seen(image.cursor));
+        self.image = Some(image);
+    }
 }
+
+/// The user's credentials were revoked.
+#[derive(Debug)]
+pub(crate) struct Revoked;
 
 impl Drop for Stream {
     fn drop(&mut self) {

@@ -1,5 +1,5 @@
 //! The calls to AWS that more than one part of an edge makes: receive from a queue, read HEAD, create and delete queues.
 
 pub(crate) mod consumer;
-pub(crate) mod head_reader;
 pub(crate) mod queues;
+pub(crate) mod row_reader;

@@ -11,7 +11,7 @@ use std::{
 
 use domain::{cursor::Cursor, ids::UserId, limits, sequence::InboxSeq};
 use mistakes::mistake;
-use store::inbox::{Event, Head};
+use store::inbox::{Event, Image};
 use tokio::time::Instant;
 
 use crate::{
@@ -34,7 +34,7 @@ pub(crate) mod work;
 
 use schedule::{ChangedUsers, Schedule, Watched};
 use stream_handle::StreamHandle;
-use work::Work;
+use work::{Work, WorkerState};
 
 /// A user with streams on this edge, or with one that ended less than [`limits::LINGER`] ago.
 #[derive(Debug)]
@@ -48,9 +48,15 @@ pub(crate) struct User {
 #[derive(Debug)]
 struct State {
     streams: Vec<Arc<StreamHandle>>,
-    /// None until HEAD was read after the lease was taken.
+    /// How many streams have ever joined.
+    joins: u32,
+    /// The streams up to this one get the answer of the taking of the lease that is under way.
+    asked: Option<u32>,
+    /// No taking of a lease will answer the streams up to this one: they read for themselves.
+    unanswered: u32,
+    /// None until the row was read.
     ring: Option<Ring>,
-    /// The furthest place that an envelope or a HEAD has named.
+    /// The furthest place that an envelope or a row has named.
     hinted: Option<Cursor>,
     /// None until the first ephemeral event.
     ephemerals: Option<Box<Ephemerals>>,
@@ -87,6 +93,9 @@ impl User {
     pub(crate) fn new(id: UserId, changed: Arc<ChangedUsers>, now: Instant) -> Arc<Self> {
         let state = State {
             streams: Vec::with_capacity(1),
+            joins: 0,
+            asked: None,
+            unanswered: 0,
             ring: None,
             hinted: None,
             ephemerals: None,
@@ -111,6 +120,8 @@ impl User {
         if state.streams.is_empty() {
             state.schedule.first_stream_opened(now);
         }
+        state.joins += 1;
+        handle.join_as(state.joins);
         state.streams.push(handle);
         Some(match (state.schedule.lease.held(), &state.ring) {
             (Some(_), Some(_)) if state.behind().is_none() => Work::NOTHING,
@@ -190,11 +201,13 @@ impl User {
         };
         let bounds = ring.bounds();
         if bounds.generation != at.r#gen {
-            return Work::READ_HEAD;
+            return Work::READ_ROW;
         }
         if at.seq <= bounds.end {
             return Work::NOTHING;
         }
+        state.active();
+        let Some(ring) = &mut state.ring else { return Work::NOTHING };
         if event.is_some_and(|event| ring.push(at.seq, event)) {
             state.notify();
         } else {
@@ -213,51 +226,86 @@ impl User {
         accepted
     }
 
-    // ---- HEAD and inbox ------------------------------------------------------------------
+    // ---- the row and the inbox -----------------------------------------------------------
 
-    /// HEAD was read after the lease was taken.
-    pub(crate) fn head_read(&self, head: &Head) {
+    /// A lease is about to be taken. The answer is an image for the streams that have joined by now.
+    pub(crate) fn lease_asked(&self) {
         let mut state = self.state();
-        state.close_revoked(head);
-        let cursor = head.cursor;
-        let is_far = |end: InboxSeq| cursor.seq - end > limits::REPLAY_EVENTS;
-        match state.ring.as_ref().map(Ring::bounds) {
-            Some(bounds) if bounds.generation == cursor.r#gen && !is_far(bounds.end) => state.hint(cursor),
-            // A new user, another inbox, or too far behind: no stream shows the events in between.
-            _ => state.ring = Some(Ring::at(cursor)),
+        state.asked = Some(state.joins);
+    }
+
+    /// The taking of a lease has brought an image.
+    pub(crate) fn lease_answered(&self, image: &Arc<Image>) {
+        let mut state = self.state();
+        let asked = state.asked.take().unwrap_or(0);
+        let asked = if mistake!(AnswerForLatecomers) { u32::MAX } else { asked };
+        for handle in state.streams.iter().filter(|handle| handle.joined() <= asked) {
+            handle.give(image.clone());
         }
+        state.unanswered = state.joins;
+        state.row_read(image);
+    }
+
+    /// A lease could not be taken, or is held already: streams read for themselves.
+    pub(crate) fn lease_unanswered(&self) {
+        let mut state = self.state();
+        state.asked = None;
+        state.unanswered = state.joins;
         state.notify();
     }
 
-    /// HEAD was read for one stream.
-    pub(crate) fn head_seen(&self, head: Cursor) -> Work {
+    /// Whether the taking of the lease will bring an image for a stream, or tell it to read for itself.
+    pub(crate) fn will_answer(&self, handle: &StreamHandle) -> bool {
+        let state = self.state();
+        let is_taking = match state.asked {
+            Some(asked) => handle.joined() <= asked,
+            None => {
+                state.requested.has(Work::TAKE_LEASE) || state.schedule.worker == WorkerState::TakingLease
+            }
+        };
+        handle.joined() > state.unanswered && is_taking
+    }
+
+    /// The row was read after the lease was taken.
+    pub(crate) fn row_read(&self, image: &Image) {
+        self.state().row_read(image);
+    }
+
+    /// The row was read for one stream.
+    pub(crate) fn row_seen(&self, head: Cursor) -> Work {
         let mut state = self.state();
         if state.ring.as_ref().is_some_and(|ring| ring.bounds().generation != head.r#gen) {
-            return Work::READ_HEAD;
+            return Work::READ_ROW;
         }
         state.hint(head);
         if state.behind().is_some() { Work::CATCH_UP } else { Work::NOTHING }
     }
 
-    /// A head check has read HEAD, perhaps as it was a moment ago.
-    pub(crate) fn head_checked(&self, head: &Head, now: Instant) -> Work {
+    /// A comparison has read the row, perhaps as it was a moment ago. `is_held` says whether the row has the lease of
+    /// this edge.
+    pub(crate) fn row_compared(&self, image: &Image, is_held: bool, now: Instant) -> Work {
         let mut state = self.state();
         state.schedule.checked(now);
-        state.close_revoked(head);
-        let is_behind = match state.ring.as_ref().map(Ring::bounds) {
-            Some(bounds) => bounds.generation != head.cursor.r#gen || head.cursor.seq > bounds.end,
-            None => !state.streams.is_empty(),
+        state.close_revoked(image);
+        let Some(bounds) = state.ring.as_ref().map(Ring::bounds) else {
+            return if state.streams.is_empty() { Work::NOTHING } else { Work::READ_ROW };
         };
-        match (is_behind, state.schedule.lease.is_confirmed()) {
-            (false, _) => Work::NOTHING,
-            (true, true) => Work::REPAIR,
-            // The schedule retries the lease. An attempt that takes longer than the time between two head checks would
-            // otherwise follow the other, and HEAD would never be read.
-            (true, false) => Work::READ_HEAD,
+        if bounds.generation != image.cursor.r#gen {
+            return Work::READ_ROW;
         }
+        if image.cursor.seq <= bounds.end {
+            return Work::NOTHING;
+        }
+        state.active();
+        state.hint(image.cursor);
+        // Somebody has posted nothing, or to another edge. The schedule takes a lease that is not confirmed.
+        if state.schedule.lease.is_confirmed() && !is_held {
+            return Work::TAKE_LEASE.and(Work::CATCH_UP);
+        }
+        Work::CATCH_UP
     }
 
-    /// The inbox behind the ring was read; false if the next event was missing.
+    /// The inbox behind the ring was read; false if the next event is not there yet.
     pub(crate) fn page_read(&self, events: &[Event]) -> bool {
         let mut state = self.state();
         let Some(ring) = &mut state.ring else { return true };
@@ -270,25 +318,43 @@ impl User {
         moved
     }
 
-    /// Gives up the events between the ring and HEAD, or a hint that HEAD disproves. True if there was a gap.
-    pub(crate) fn skip_gap(&self, after: Cursor, head: &Head) -> bool {
+    /// The events after `after` are gone, up to the end of the image: the ring goes on behind them.
+    pub(crate) fn skip_gap(&self, after: Cursor, image: &Image) {
         let mut state = self.state();
-        let Some(ring) = &state.ring else { return false };
-        if ring.bounds().cursor() != after {
-            return false;
-        }
-        let past = ring.past_gap(head.cursor);
-        state.hinted = None;
-        if head.cursor.r#gen == after.r#gen && head.cursor.seq <= after.seq {
-            return false;
-        }
-        state.ring = Some(past);
+        let Some(ring) = state.ring.as_ref().filter(|ring| ring.bounds().cursor() == after) else { return };
+        state.ring = Some(ring.past_gap(image.cursor));
         state.notify();
-        true
+    }
+
+    /// The row says that the inbox ends at `end`: a hint beyond that was none of ours.
+    pub(crate) fn hint_disproved(&self, end: Cursor) {
+        let mut state = self.state();
+        if state.hinted.is_some_and(|hinted| hinted.r#gen == end.r#gen && hinted.seq > end.seq) {
+            state.hinted = None;
+        }
     }
 }
 
 impl State {
+    fn row_read(&mut self, image: &Image) {
+        self.close_revoked(image);
+        let cursor = image.cursor;
+        let is_far = |end: InboxSeq| cursor.seq - end > limits::REPLAY_EVENTS;
+        match self.ring.as_ref().map(Ring::bounds) {
+            Some(bounds) if bounds.generation == cursor.r#gen && !is_far(bounds.end) => self.hint(cursor),
+            // A new user, another inbox, or too far behind: no stream shows the events in between.
+            _ => self.ring = Some(Ring::at(cursor)),
+        }
+        self.notify();
+    }
+
+    fn active(&mut self) {
+        // Only a change of the schedule lists the user anew.
+        if self.schedule.is_quiet() {
+            self.schedule.active();
+        }
+    }
+
     fn notify(&self) {
         self.streams.iter().for_each(|handle| handle.notify());
     }
@@ -311,8 +377,8 @@ impl State {
         self.ephemerals.as_ref().map(|ephemerals| ephemerals.version())
     }
 
-    fn close_revoked(&self, head: &Head) {
-        let revoked = self.streams.iter().filter(|stream| head.revokes(stream.issued_at));
+    fn close_revoked(&self, image: &Image) {
+        let revoked = self.streams.iter().filter(|stream| image.revokes(stream.issued_at));
         revoked.for_each(|stream| stream.close(CloseReason::Revoked));
     }
 }

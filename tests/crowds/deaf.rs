@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::{http::Api, sse::Stream};
-use domain::{ids::UserId, limits};
+use domain::limits;
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
@@ -77,8 +77,7 @@ async fn nobody_reads(topology: Topology) {
 }
 
 async fn is_leased(world: &World, user: &str) -> bool {
-    let leases = world.table.leases(&UserId::parse(user).unwrap()).await.unwrap();
-    leases.iter().any(|lease| lease.holder.is_some())
+    world.leases(user).await.iter().any(|lease| lease.holder.is_some())
 }
 
 /// Says something, and how long it took until somebody was shown it.

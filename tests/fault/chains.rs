@@ -1,7 +1,5 @@
 //! A worker dies in the middle of a chain of jobs.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use client::PATIENCE;
 use fanout::worker::RECEIVES;
@@ -10,7 +8,7 @@ use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault, Faults, Held, Made, Moment},
-    world::{Side, World},
+    world::{Side, World, sweep},
 };
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +64,7 @@ async fn play(strike: Option<&Strike>) -> anyhow::Result<Vec<Made>> {
             timeout(PATIENCE, working).await.context("it dies in time")?;
         }
         worker.kill();
-        world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(1))).sweep().await;
+        sweep(&world.fanout(Clock::system())).await;
         work(&world.side().await, verdict::settle(world)).await;
     } else {
         // Here the chain has to come to its end without a sweeper.

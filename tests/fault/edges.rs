@@ -2,11 +2,11 @@
 
 use anyhow::{Context as _, ensure};
 use client::{http::Api, sse::Stream};
-use domain::ids::{BootId, UserId};
+use domain::ids::BootId;
 use serde_json::json;
 use sse_edge::config::Topology;
-use store::lease::Lease;
 use tests::{
+    crowd::UserQueue,
     edge::RunningEdge,
     faults::{Call, Fault, Faults, Made, Moment},
     world::{World, until},
@@ -191,10 +191,11 @@ impl Client<'_> {
                     alive(edge, self.until_shown(&mut stream)).await??;
                 }
                 drop(stream);
-                // The holder leaves the row, or the row goes.
-                let lease = &["U#", "Q#"];
-                let given = |made: &Made| made.is("UpdateItem", lease) || made.is("DeleteItem", lease);
-                return Ok(alive(edge, edge.faults.answered(given)).await?);
+                let given = until("nobody holds a lease", async || {
+                    let leases = self.world.leases(&self.user).await;
+                    leases.iter().all(|lease| lease.holder.is_none())
+                });
+                return Ok(alive(edge, given).await?);
             }
             Life::Heir => {}
             Life::Bereft => alive(edge, self.loses_its_queue(edge)).await??,
@@ -239,8 +240,8 @@ impl Client<'_> {
         until("the edge holds the lease", async || self.lease_of(&edge.edge.boot()).await.is_some()).await;
     }
 
-    async fn lease_of(&self, boot: &BootId) -> Option<Lease> {
-        let leases = self.world.table.leases(&UserId::parse(&self.user).unwrap()).await.unwrap();
+    async fn lease_of(&self, boot: &BootId) -> Option<UserQueue> {
+        let leases = self.world.leases(&self.user).await;
         leases.into_iter().find(|lease| lease.holder.as_ref() == Some(boot))
     }
 

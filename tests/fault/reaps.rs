@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use client::sse::Stream;
-use domain::{
-    ids::{BootId, UserId},
-    limits,
-};
+use domain::{ids::BootId, limits};
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
@@ -107,7 +104,7 @@ async fn leave_a_lease_behind(world: &World, topology: Topology, cursor: &str) -
 
 /// Who holds bob's leases.
 async fn held(world: &World) -> Vec<Option<BootId>> {
-    let leases = world.table.leases(&UserId::parse("bob").unwrap()).await.unwrap();
+    let leases = world.leases("bob").await;
     leases.into_iter().map(|lease| lease.holder).collect()
 }
 

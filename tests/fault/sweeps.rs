@@ -1,12 +1,10 @@
 //! A sweeper dies in the middle of its round.
 
-use std::time::Duration;
-
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault, Made, Moment},
-    world::World,
+    world::{World, sweep},
 };
 
 use super::{
@@ -50,16 +48,15 @@ async fn play(
     writer.faults.on(Call::to("TransactWriteItems"), Fault::Die(Moment::After));
     assert!(until_death(&writer.faults, stage.ask(Some(&writer))).await.is_none());
     writer.kill();
-    let at = |hours| Clock::fixed(Clock::system().now() + Duration::from_hours(hours));
     let sweeper = world.side().await;
     if let Some((call, moment)) = strike {
         sweeper.faults.on(Call::any().nth(call), Fault::Die(moment));
     }
-    let swept = until_death(&sweeper.faults, sweeper.fanout(at(1)).sweep()).await;
+    let swept = until_death(&sweeper.faults, sweep(&sweeper.fanout(Clock::system()))).await;
     assert_eq!(swept.is_none(), strike.is_some(), "{write:?} {strike:?}");
     sweeper.kill();
     // What the dead one held is due again.
-    world.fanout(at(2)).sweep().await;
+    sweep(&world.fanout(Clock::system())).await;
     (stage, sweeper.faults.take())
 }
 

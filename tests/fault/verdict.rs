@@ -8,7 +8,7 @@ use anyhow::ensure;
 use client::sse::{Frame, Stream};
 use serde_json::{Value, json};
 use server::clock::Clock;
-use tests::world::World;
+use tests::world::{World, sweep};
 use tokio::time::timeout;
 
 use super::stage::{Stage, Write};
@@ -165,21 +165,20 @@ fn is_as_changed(write: Write, message: &Value, happened: bool) -> bool {
 /// Waits until the chains of jobs have come to their end. A link that has missed a member, on a
 /// machine that is busy, leaves the row to a sweeper.
 pub(crate) async fn settle(world: &World) {
-    for hours in 2..10 {
+    for _ in 2..10 {
         if timeout(SWEPT_AFTER, world.settled()).await.is_ok() {
             return;
         }
         println!("a chain has not come to its end by itself, and is swept");
-        world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(hours))).sweep().await;
+        sweep(&world.fanout(Clock::system())).await;
     }
     panic!("no sweeper ends these chains");
 }
 
 /// No fan-out is left to do.
 pub(crate) async fn nothing_is_owed(world: &World) {
-    let later = Clock::system().now() + Duration::from_hours(24);
     for shard in 0..store::table::keys::SHARDS {
-        let due = world.table.due(shard, later).await.unwrap();
+        let due = world.table.outbox(shard).await.unwrap();
         assert!(due.is_empty(), "{due:?}");
     }
 }

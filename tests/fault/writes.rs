@@ -1,6 +1,6 @@
 //! An API dies in the middle of a write.
 
-use std::{sync::atomic::AtomicUsize, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::AtomicUsize, sync::atomic::Ordering};
 
 use anyhow::{Context as _, ensure};
 use domain::ids::{BootId, QueueId, UserId};
@@ -9,7 +9,7 @@ use server::clock::Clock;
 use sse_edge::config::Topology;
 use tests::{
     faults::{Call, Fault, Made, Moment},
-    world::World,
+    world::{World, sweep},
 };
 
 use super::{
@@ -78,10 +78,10 @@ dies_at_any_call! {
 async fn dies_at_any_call(write: Write) {
     let mut world = World::start(Topology::PerEdge, 1).await;
     world.add_edge(Topology::PerUser).await;
-    let queue = world.queues.create(&theirs()).await.unwrap();
+    world.queues.create(&theirs()).await.unwrap();
     let tag = AtomicUsize::new(0);
     let whole = Case { write, strike: Strike::Nothing, then: Then::Sweep };
-    let (played, calls) = play(&world, &queue, whole, &tag).await.unwrap();
+    let (played, calls) = play(&world, whole, &tag).await.unwrap();
     close(vec![played]).await;
     let mut cases = Vec::new();
     for (call, made) in (1..).zip(&calls) {
@@ -96,9 +96,9 @@ async fn dies_at_any_call(write: Write) {
     }
     let calls: Vec<String> = (1..).zip(&calls).map(|(n, call)| format!("  {n:2} {call}\n")).collect();
     println!("{write:?}: {} cases of a dying API, at\n{}", cases.len(), calls.concat());
-    let (world, queue, tag) = (&world, queue.as_str(), &tag);
+    let (world, tag) = (&world, &tag);
     let played = stream::iter(cases)
-        .map(|case| async move { play(world, queue, case, tag).await.unwrap().0 })
+        .map(|case| async move { play(world, case, tag).await.unwrap().0 })
         .buffer_unordered(SIDE_BY_SIDE)
         .collect()
         .await;
@@ -120,7 +120,6 @@ struct Played<'a> {
 /// Plays a case until the sweeper is due; with the calls that the process has made.
 async fn play<'a>(
     world: &'a World,
-    queue: &str,
     case: Case,
     tag: &AtomicUsize,
 ) -> anyhow::Result<(Played<'a>, Vec<Made>)> {
@@ -128,7 +127,7 @@ async fn play<'a>(
     // Somebody is there to be told.
     for who in ["alice", "bob"] {
         let user = UserId::parse(&stage.name(who)).unwrap();
-        world.table.put_lease(&user, (&theirs(), queue), &BootId::made(7), None).await?;
+        world.table.add_queue(&user, &theirs(), &BootId::made(7)).await?;
     }
     let side = world.side().await;
     match case.strike {
@@ -153,7 +152,7 @@ async fn play<'a>(
 /// Lets the sweeper run, and judges.
 async fn close(played: Vec<Played<'_>>) {
     let (world, many) = (played[0].stage.world, played.len());
-    world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(1))).sweep().await;
+    sweep(&world.fanout(Clock::system())).await;
     let ended = stream::iter(played)
         .map(|mut played| async move {
             let went_on = played.stage.say("last").await;

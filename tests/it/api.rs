@@ -1,6 +1,7 @@
 //! The HTTP API, by status and body.
 
 use client::{http::Api, sse::Stream};
+use domain::limits;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -103,7 +104,7 @@ async fn bad_input_gets_a_clear_problem() {
     let thread = alice.thread(json!({"members": ["bob"]})).await;
     let messages = format!("/v1/threads/{thread}/messages");
     let seen = format!("/v1/threads/{thread}/seen");
-    let many: Vec<String> = (0..41).map(|n| format!("user{n}")).collect();
+    let many: Vec<String> = (0..=limits::CREATE_MEMBERS).map(|n| format!("user{n}")).collect();
     for (path, body, status) in [
         (messages.as_str(), json!({}), 422),
         (&messages, json!({"text": 1}), 422),

@@ -148,20 +148,27 @@ async fn a_write_to_one_row_that_meets_a_transaction_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_list_waits_for_a_transaction_and_for_nothing_else() {
-    let world = World::start(Topology::PerEdge, 0).await;
+async fn a_request_that_comes_again_waits_for_a_transaction_and_for_nothing_else() {
+    let (world, thread) = group().await;
     let (alice, faults) = (world.as_user("alice"), &world.faults);
-    // It asks for one row.
+    // What its key is known for is one row.
     for (codes, (status, after)) in REASONS.into_iter().filter(|(codes, _)| codes.len() == 1) {
+        let key = [("idempotency-key", codes[0])];
+        let say = async || {
+            alice.call("POST", &format!("{thread}/messages"), Some(json!({"text": "once"})), &key).await
+        };
+        assert_eq!(say().await.status, StatusCode::CREATED);
+        faults.take();
         for nth in 1..=ALWAYS {
-            faults.on(Call::to("TransactGetItems").nth(nth), Fault::Cancel(codes));
+            faults.on(Call::to("TransactGetItems").about("K#").nth(nth), Fault::Cancel(codes));
         }
-        let told = alice.get("/v1/threads").await;
+        let told = say().await;
         let called = faults.take().iter().filter(|made| made.operation == "TransactGetItems").count();
         faults.forget();
         assert_eq!(told.status, status, "{codes:?}: {told:?}");
         assert_eq!(told.headers.get("retry-after").map(|s| s.to_str().unwrap()), after, "{codes:?}");
         assert!(status != OURS.0 || called == 1, "{codes:?}");
+        assert_eq!(say().await.status, StatusCode::OK, "{codes:?}");
     }
 }
 

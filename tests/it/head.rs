@@ -45,13 +45,10 @@ async fn a_pause_of_the_process_is_followed_by_a_look_at_every_head(topology: To
     let alice = world.as_user("alice");
     let thread = alice.thread(json!({"members": ["bob"]})).await;
     let mut bob = live(&world, &alice, &thread).await;
-    let bob_id = UserId::parse("bob").unwrap();
     // The check that follows the lease is over; the next one is ten minutes off.
     tokio::time::timeout(Duration::from_secs(4), bob.next()).await.unwrap_err();
     // Nobody is told: as if another had taken the lease while this process stood still.
-    for lease in world.table.leases(&bob_id).await.unwrap() {
-        world.table.drop_lease(&bob_id, &lease.queue, lease.holder.as_ref().unwrap()).await.unwrap();
-    }
+    world.lose_leases("bob").await;
     alice.say(&thread, "while you stood still").await;
     tokio::time::timeout(Duration::from_secs(2), bob.next()).await.unwrap_err();
     tokio::time::pause();
@@ -61,10 +58,8 @@ async fn a_pause_of_the_process_is_followed_by_a_look_at_every_head(topology: To
     let shown = tokio::time::timeout(PATIENCE, bob.expect("message")).await.unwrap();
     assert_eq!(shown.data["text"], "while you stood still");
     // And the lease is put right.
-    until("it is held again", async || {
-        world.table.leases(&bob_id).await.unwrap().iter().any(|lease| lease.holder.is_some())
-    })
-    .await;
+    until("it is held again", async || world.leases("bob").await.iter().any(|lease| lease.holder.is_some()))
+        .await;
     alice.say(&thread, "awake").await;
     assert_eq!(bob.expect("message").await.data["text"], "awake");
 }
@@ -84,7 +79,7 @@ async fn an_edge_that_was_taken_for_dead_goes_on_under_another_name(topology: To
     alice.say(&thread, "are you there").await;
     assert_eq!(bob.expect("message").await.data["text"], "are you there");
     until("it has another name, and the lease under it", async || {
-        let leases = world.table.leases(&UserId::parse("bob").unwrap()).await.unwrap();
+        let leases = world.leases("bob").await;
         let boot = world.edges[0].edge.boot();
         boot != old && leases.iter().any(|lease| lease.holder.as_ref() == Some(&boot))
     })
@@ -121,7 +116,7 @@ async fn a_stream_that_loses_its_queue_and_gets_no_other_is_not_late(topology: T
         let refused = Fault::Refuse(400, "ThrottlingException");
         world.edges[0].faults.on(Call::to("CreateQueue").nth(nth), refused);
     }
-    let lease = &world.table.leases(&UserId::parse("bob").unwrap()).await.unwrap()[0];
+    let lease = &world.leases("bob").await[0];
     world.edges[0].faults.take();
     world.sqs.delete_queue().queue_url(&lease.url).send().await.unwrap();
     // A receive that is under way may hear of it only when its wait is over.

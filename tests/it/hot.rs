@@ -1,13 +1,13 @@
 //! Hot users and hot threads: slower, or told to come back, but nothing lost.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
-use tests::world::World;
+use tests::world::{World, sweep};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn a_user_in_many_busy_threads_misses_nothing() {
         "one user: {there} of {} messages appended in {took} ms, {rate} a second; {owed} threads are left to the outbox",
         THREADS * EACH
     );
-    world.fanout(Clock::fixed(Clock::system().now() + Duration::from_mins(1))).sweep().await;
+    sweep(&world.fanout(Clock::system())).await;
     assert_eq!(world.owed().await, 0);
     let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for _ in 0..THREADS * EACH {
@@ -69,7 +69,7 @@ async fn a_thread_with_too_many_writers_says_when_to_come_back_and_loses_nothing
     // The thread began with tseq 1.
     let all: Vec<u64> = (2..).take(accepted.len()).collect();
     assert_eq!(accepted, all, "what was accepted is the log, and the log is no more");
-    world.fanout(Clock::fixed(Clock::system().now() + Duration::from_mins(1))).sweep().await;
+    sweep(&world.fanout(Clock::system())).await;
     assert_eq!(world.inbox_of("bob").await.len(), accepted.len());
     assert_eq!(world.owed().await, 0);
 }

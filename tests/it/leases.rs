@@ -8,7 +8,7 @@ use domain::{
     cursor::{Cursor, Gen},
     envelope::{Envelope, News, Recipient},
     event::EventName,
-    ids::{QueueId, UserId},
+    ids::QueueId,
     sequence::InboxSeq,
 };
 use http::StatusCode;
@@ -16,8 +16,8 @@ use jiff::ToSpan as _;
 use serde_json::json;
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
-use store::lease::Lease;
 use tests::{
+    crowd::UserQueue,
     faults::{Call, Fault, Moment},
     world::{World, until},
 };
@@ -32,15 +32,11 @@ both!(
     a_name_that_sqs_refuses_keeps_nobody_from_another,
 );
 
-fn user(name: &str) -> UserId {
-    UserId::parse(name).unwrap()
-}
-
 /// The lease of `name` that somebody holds, once there is one.
-async fn held(world: &World, name: &str) -> Lease {
+async fn held(world: &World, name: &str) -> UserQueue {
     let mut found = None;
     until("somebody holds a lease", async || {
-        let leases = world.table.leases(&user(name)).await.unwrap();
+        let leases = world.leases(name).await;
         found = leases.into_iter().find(|lease| lease.holder.is_some());
         found.is_some()
     })
@@ -64,7 +60,7 @@ async fn a_queue_that_somebody_deletes_is_made_anew(topology: Topology) {
     alice.say(&thread, "into the void").await;
     assert_eq!(bob.expect("message").await.data["text"], "into the void");
     until("another queue is held, and the old one's row is gone", async || {
-        let leases = world.table.leases(&user("bob")).await.unwrap();
+        let leases = world.leases("bob").await;
         leases.len() == 1 && leases[0].queue != old.queue && leases[0].holder.is_some()
     })
     .await;
@@ -78,7 +74,7 @@ async fn a_lease_whose_answers_were_lost_does_not_outlive_the_queue_of_its_edge(
     let world = World::start(Topology::PerEdge, 1).await;
     let _alice = live(&world, 0, "alice").await;
     let old = held(&world, "alice").await;
-    let put = |nth| Call::to("PutItem").about("U#bob").about(old.queue.as_str()).nth(nth);
+    let put = |nth| Call::to("UpdateItem").about("U#bob").about(old.queue.as_str()).nth(nth);
     world.edges[0].faults.on(put(1), Fault::Reset(Moment::After));
     for nth in 2..100 {
         world.edges[0].faults.on(put(nth), Fault::Reset(Moment::Before));
@@ -87,7 +83,7 @@ async fn a_lease_whose_answers_were_lost_does_not_outlive_the_queue_of_its_edge(
     assert_eq!(held(&world, "bob").await.queue, old.queue);
     world.sqs.delete_queue().queue_url(&old.url).send().await.unwrap();
     until("bob has a lease, and no other", async || {
-        let leases = world.table.leases(&user("bob")).await.unwrap();
+        let leases = world.leases("bob").await;
         matches!(&leases[..], [one] if one.queue != old.queue)
     })
     .await;
@@ -97,44 +93,25 @@ async fn a_lease_whose_answers_were_lost_goes_with_its_user(topology: Topology) 
     let mut world = World::start(topology, 0).await;
     let config = EdgeArgs { linger: Duration::ZERO, ..World::settings(topology) };
     world.add_edge_with(config, listener::Options::default()).await;
-    let put = |nth| Call::to("PutItem").about("U#bob").about("Q#").nth(nth);
+    let lease = match topology {
+        Topology::PerUser => "\"q#",
+        Topology::PerEdge => "\"h#",
+    };
+    let change = |nth| Call::to("UpdateItem").about("U#bob").about(lease).nth(nth);
     let faults = world.edges[0].faults.clone();
-    faults.on(put(1), Fault::Reset(Moment::After));
-    for nth in 2..100 {
-        faults.on(put(nth), Fault::Reset(Moment::Before));
+    faults.on(change(1), Fault::Reset(Moment::After));
+    for nth in 2..20 {
+        faults.on(change(nth), Fault::Reset(Moment::Before));
     }
     // Live, and held as far as the table goes, but not as far as the edge knows.
     let bob = live(&world, 0, "bob").await;
     held(&world, "bob").await;
-    // And what the table has cannot be read when the user goes.
-    for nth in 1..20 {
-        faults.on(Call::to("Query").about("Q#").nth(nth), Fault::Refuse(500, "InternalServerError"));
-    }
-    faults.on(Call::to("DeleteItem").about("Q#"), Fault::Refuse(500, "InternalServerError"));
     drop(bob);
     until("nobody holds it", async || {
-        let leases = world.table.leases(&user("bob")).await.unwrap();
+        let leases = world.leases("bob").await;
         leases.iter().all(|lease| lease.holder.is_none())
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_user_who_goes_while_the_edge_changes_its_queue_leaves_a_lease_on_neither() {
-    let mut world = World::start(Topology::PerEdge, 0).await;
-    let config = EdgeArgs { linger: Duration::ZERO, ..World::settings(Topology::PerEdge) };
-    world.add_edge_with(config, listener::Options::default()).await;
-    let bob = live(&world, 0, "bob").await;
-    let old = held(&world, "bob").await;
-    // Once, and as often as the SDK repeats it.
-    for nth in 1..=3 {
-        let call = Call::to("DeleteItem").about("U#bob").about(old.queue.as_str()).nth(nth);
-        world.edges[0].faults.on(call, Fault::Refuse(500, "InternalServerError"));
-    }
-    world.sqs.delete_queue().queue_url(&old.url).send().await.unwrap();
-    until("there are two", async || world.table.leases(&user("bob")).await.unwrap().len() == 2).await;
-    drop(bob);
-    until("there is none", async || world.table.leases(&user("bob")).await.unwrap().is_empty()).await;
 }
 
 async fn a_queue_that_was_only_slow_to_appear_is_not_left_behind(topology: Topology) {
@@ -317,10 +294,7 @@ async fn the_queue_of_a_user_who_was_away_for_days_is_reaped_and_made_anew() {
     let _carol = live(&world, 0, "carol").await;
     let (old, kept) = (held(&world, "bob").await, held(&world, "carol").await);
     drop(bob);
-    until("bob's lease is given back", async || {
-        world.table.leases(&user("bob")).await.unwrap()[0].holder.is_none()
-    })
-    .await;
+    until("bob's lease is given back", async || world.leases("bob").await[0].holder.is_none()).await;
     let later = Clock::fixed(Clock::system().now() + 73.hours());
     world.add_reaper(later).await;
     until("bob's queue is gone, and carol's is not", async || {
@@ -328,7 +302,7 @@ async fn the_queue_of_a_user_who_was_away_for_days_is_reaped_and_made_anew() {
     })
     .await;
     until("so are its rows", async || {
-        world.table.leases(&user("bob")).await.unwrap().is_empty() && world.registered().await.len() == 1
+        world.leases("bob").await.is_empty() && world.registered().await.len() == 1
     })
     .await;
     let mut bob = live(&world, 0, "bob").await;
@@ -351,7 +325,7 @@ async fn what_a_dead_edge_leaves_is_reaped_and_a_living_ones_is_not() {
         match topology {
             Topology::PerUser => {
                 until("nobody holds bob's queue, which stays", async || {
-                    world.table.leases(&user("bob")).await.unwrap()[0].holder.is_none()
+                    world.leases("bob").await[0].holder.is_none()
                 })
                 .await;
                 assert_eq!(world.queues_of_users().await.len(), 2);

@@ -16,7 +16,7 @@ use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
     deaf::Deaf,
-    faults::{Call, Held, Moment},
+    faults::{Call, Held, Made, Moment},
     world::{World, until},
 };
 
@@ -78,7 +78,7 @@ async fn a_crowd_that_comes_back_does_not_read_all_its_inboxes_at_once() {
     }
     alice.say(&thread, "hi").await;
     let edge = &world.edges[0];
-    let read = || Call::to("Query").about("\"L#");
+    let read = || Call::to("BatchGetItem").about("\"E#");
     let held: Vec<Held> =
         (1..=limits::INBOX_READS).map(|n| edge.faults.hold(read().nth(n), Moment::Before)).collect();
     let all = users.iter().zip(&cursors).flat_map(|pair| [pair; limits::USER_STREAMS]);
@@ -86,7 +86,8 @@ async fn a_crowd_that_comes_back_does_not_read_all_its_inboxes_at_once() {
     let opening = all.map(async |(user, cursor)| greeted(world.open(0, user, Some(cursor)).await).await);
     let mut streams = join_all(opening).await;
     join_all(held.iter().map(Held::reached)).await;
-    let begun = edge.faults.take().iter().filter(|made| made.is("Query", &["U#", "L#"])).count();
+    let of_log = |made: &&Made| made.operation == "BatchGetItem" && made.rows.contains(&"E#");
+    let begun = edge.faults.take().iter().filter(of_log).count();
     assert_eq!((begun, streams.len()), (limits::INBOX_READS, limits::INBOX_READS + limits::USER_STREAMS));
     held.iter().for_each(Held::release);
     for stream in &mut streams {
@@ -132,14 +133,14 @@ async fn who_types_is_dropped_first_when_more_waits() {
     // A queue that somebody gave back, full already.
     let (queue, me) = (QueueId::made(7), BootId::made(7));
     let url = world.queues.create(&queue).await.unwrap();
-    world.table.put_lease(&bob, (&queue, &url), &me, None).await.unwrap();
+    world.table.add_queue(&bob, &queue, &me).await.unwrap();
     for n in 0..queue::queues::BATCH {
         let data = json!({"thread": thread, "user": format!("u{n}"), "state": "started", "ttl_ms": 6000});
         let news = News::new(EventName::Typing, data.to_string());
         let to = vec![Recipient { user: bob.as_str(), place: None }];
         world.queues.post(&url, Envelope { to, news: Some(news) }.encode()).await.unwrap();
     }
-    world.table.give_lease(&bob, &queue, &me, Clock::system().now()).await.unwrap();
+    world.table.give_queue(&bob, &queue, &me, Clock::system().now()).await.unwrap();
     let mut stream = greeted(world.open(0, "bob", None).await).await;
     until("the queue was taken and its typing dropped", async || {
         world.edges[0].metrics().contains("edge_typing_shed_total 10")

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use client::http::Answer;
-use domain::ids::UserId;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
@@ -53,12 +52,10 @@ async fn catching_up_shows_at_once_what_was_written_before(topology: Topology) {
 
 async fn catching_up_needs_no_word_from_a_queue(topology: Topology) {
     let world = World::start(topology, 1).await;
-    let (alice, bob) = (world.as_user("alice"), UserId::parse("bob").unwrap());
+    let alice = world.as_user("alice");
     let thread = alice.thread(json!({"members": ["bob"]})).await;
     let at = cursor(&world.poll(0, "bob", None, 0).await);
-    for lease in world.table.leases(&bob).await.unwrap() {
-        world.table.drop_lease(&bob, &lease.queue, lease.holder.as_ref().unwrap()).await.unwrap();
-    }
+    world.lose_leases("bob").await;
     alice.say(&thread, "nobody is told").await;
     assert_eq!(texts(&world.poll(0, "bob", Some(&at), 0).await), ["nobody is told"]);
 }

@@ -193,7 +193,7 @@ async fn a_drained_edge_says_bye_and_gives_its_leases_back(topology: Topology) {
     let ((), bye) = tokio::join!(world.edges[0].edge.drain(), bob.next());
     assert_eq!((bye.event.as_str(), bye.data["reason"].as_str(), &bye.id), ("bye", Some("drain"), &last.id));
     assert!(bob.any().await.is_none(), "bye is the last frame");
-    let leases = world.table.leases(&domain::ids::UserId::parse("bob").unwrap()).await.unwrap();
+    let leases = world.leases("bob").await;
     assert!(leases.iter().all(|lease| lease.holder.is_none()), "{leases:?}");
     let mut late = world.open(0, "bob", Some(&last.id)).await;
     assert_eq!(late.expect("bye").await.data["reason"], "drain");

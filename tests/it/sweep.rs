@@ -1,13 +1,12 @@
 //! A writer that dies between its commit and the fan-out.
 
-use std::time::Duration;
-
 use domain::ids::{IdempotencyKey, ThreadId, UserId};
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use store::write::{Outcome, command::Command, request::WriteRequest};
-use tests::world::World;
+use tests::world::{World, sweep};
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn the_sweeper_finishes_what_a_dead_writer_left() {
@@ -28,16 +27,17 @@ async fn the_sweeper_finishes_what_a_dead_writer_left() {
     // The commit, and then nothing: the writer is dead.
     assert!(matches!(
         world.table.write(&request, &id, Command::Message { text: "left behind" }).await.unwrap(),
-        Outcome::Logged(_)
+        Outcome::Logged(..)
     ));
-    world.fanout(Clock::fixed(now)).sweep().await;
+    let fanout = world.fanout(Clock::system());
+    fanout.handle(&json!({"source": "aws.events"}), Instant::now()).await;
     assert_eq!(bob_number(&world).await, 0, "not due yet: the writer may be at it");
-    world.fanout(Clock::fixed(now + Duration::from_secs(6))).sweep().await;
+    sweep(&fanout).await;
     assert_eq!(bob.expect("message").await.data["text"], "left behind");
     assert_eq!(bob_number(&world).await, 1);
     // The row is gone, so a later sweep has nothing to do.
     for shard in 0..store::table::keys::SHARDS {
-        let due = world.table.due(shard, now + Duration::from_hours(1)).await.unwrap();
+        let due = world.table.outbox(shard).await.unwrap();
         assert!(due.is_empty(), "{due:?}");
     }
 }

@@ -13,21 +13,19 @@ async fn rows_left_unprocessed_are_asked_for_again_but_not_for_ever() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
     let thread = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"], "title": "two"})).await);
-    let (messages, carol) = (format!("{thread}/messages"), format!("{thread}/members/carol"));
+    let messages = format!("{thread}/messages");
     assert_eq!(alice.post(&messages, json!({"text": "hi"})).await.status, 201);
     let (message, reaction) = (format!("{messages}/2"), format!("{messages}/2/reactions/+1"));
-    for (method, path, body) in [
-        ("GET", &thread, None),
-        ("POST", &messages, Some(json!({"text": "and on"}))),
-        ("PATCH", &message, Some(json!({"text": "ho"}))),
-        ("PUT", &reaction, None),
-        ("PUT", &carol, None),
-        ("POST", &format!("{thread}/seen"), Some(json!({"number": 1}))),
+    for (method, path, body, row) in [
+        ("GET", &thread, None, "HEAD"),
+        ("POST", &messages, Some(json!({"text": "and on"})), "META"),
+        ("PATCH", &message, Some(json!({"text": "ho"})), "META"),
+        ("PUT", &reaction, None, "META"),
+        ("POST", &format!("{thread}/seen"), Some(json!({"number": 1})), "HEAD"),
     ] {
         for (times, succeeds) in [(limits::FUTILE_TRIES as usize, false), (2, true)] {
             for n in 1..=times {
-                // The first read of each names the thread's row.
-                world.faults.on(Call::to("BatchGetItem").about("META").nth(n), Fault::Unprocessed);
+                world.faults.on(Call::to("BatchGetItem").about(row).nth(n), Fault::Unprocessed);
             }
             let told = alice.call(method, path, body.clone(), &[]).await;
             assert_eq!(told.status.is_success(), succeeds, "{method} {path} {times} times: {told:?}");

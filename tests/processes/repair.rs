@@ -2,8 +2,12 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
+use server::clock::Clock;
 use sse_edge::config::Topology;
-use tests::{process::run, world::World};
+use tests::{
+    process::run,
+    world::{World, sweep},
+};
 
 async fn repair(world: &World, more: &[&str]) -> (Option<i32>, String, String) {
     let endpoint = world.endpoints.dynamodb.as_ref().unwrap();
@@ -32,7 +36,7 @@ async fn a_table_is_repaired_as_the_dry_run_has_said_and_only_while_nobody_serve
     assert!(world.as_user("bob").get("/v1/threads").await.body["items"].as_array().unwrap().is_empty());
     let (code, stdout, told) = repair(&world, &[]).await;
     assert_eq!((code, stdout.as_str(), told.lines().count()), (Some(0), "", 1), "{told}");
-    world.fanout(server::clock::Clock::system()).sweep().await;
+    sweep(&world.fanout(Clock::system())).await;
     let list = world.as_user("bob").get("/v1/threads").await.body;
     assert_eq!((&list["items"][0]["id"], &list["items"][0]["unread"]), (&json!(thread), &json!(1)), "{list}");
 

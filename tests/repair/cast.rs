@@ -9,6 +9,7 @@ use domain::{
 use fanout::deliver::Fanout;
 use server::clock::Clock;
 use store::{
+    inbox::delivery::Parcel,
     table::Table,
     write::{Outcome, command::Command, request::WriteRequest, seen::Marked},
 };
@@ -119,7 +120,12 @@ impl Cast {
             }
             Act::Fan(who) => {
                 let tail = table.tail(thread).await?.unwrap().tseq;
-                table.deliver_to_inbox((&self.user(who), ThreadSeq(0)), thread, tail, None, now).await?;
+                let user = self.user(who);
+                let members = table.members(thread).await?;
+                let Some(member) = members.iter().find(|member| member.user == user) else { return Ok(()) };
+                let parcel = Parcel { thread, goal: tail, fresh: &[], now };
+                let position = table.positions(&[&user], thread).await?.pop().flatten();
+                table.deliver_to_inbox(member, parcel, position).await?;
                 return Ok(());
             }
             Act::FanSeen(number) => {
@@ -142,8 +148,8 @@ impl Cast {
 }
 
 async fn written(outcome: Outcome, fanout: Option<&Fanout>) -> anyhow::Result<()> {
-    if let (Outcome::Logged(entry) | Outcome::Replayed(entry), Some(fanout)) = (outcome, fanout) {
-        fanout.logged(&entry).await;
+    if let (Outcome::Logged(entry, _) | Outcome::Replayed(entry), Some(fanout)) = (outcome, fanout) {
+        fanout.logged(&entry, None).await;
     }
     Ok(())
 }
@@ -151,7 +157,7 @@ async fn written(outcome: Outcome, fanout: Option<&Fanout>) -> anyhow::Result<()
 async fn seen(marked: Marked, fanout: Option<&Fanout>) -> anyhow::Result<()> {
     match (marked, fanout) {
         (Marked::Committed(seen), Some(fanout)) => fanout.seen(&seen).await,
-        (Marked::Committed(_) | Marked::Whole(..) | Marked::Already(_), _) => {}
+        (Marked::Committed(_) | Marked::Delivered(..) | Marked::Already(_), _) => {}
         (other, _) => bail!("{other:?}"),
     }
     Ok(())

@@ -1,13 +1,13 @@
 //! Every half of what was done last, repaired and judged.
 
-use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use std::{collections::BTreeSet, sync::Mutex};
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use store::repair::{Note, Report};
-use tests::world::World;
+use tests::world::{World, sweep};
 
 use super::{
     cut::{self, Rows},
@@ -85,7 +85,7 @@ async fn judge(world: &World, cases: Vec<Case>) {
         good.into_iter().map(Result::unwrap).collect()
     };
     let cases = side_by_side("repaired", cases, 0).await;
-    world.fanout(Clock::fixed(Clock::system().now() + Duration::from_hours(1))).sweep().await;
+    sweep(&world.fanout(Clock::system())).await;
     let cases = side_by_side("going on", cases, 1).await;
     side_by_side("in the end", cases, 2).await;
     verdict::nothing_is_owed(world).await;

@@ -55,10 +55,10 @@ impl Case {
     /// Takes note of where everybody stands.
     pub(crate) async fn new(world: &World, deed: Deed, cut: u32, cast: Cast, retried: bool) -> Self {
         let users = USERS.map(|who| cast.user(who));
-        let heads = world.table.heads(&users, true).await.unwrap();
-        let old = heads.into_iter().map(|(user, head)| {
+        let images = world.table.images(&users, true).await.unwrap();
+        let old = images.into_iter().map(|(user, image)| {
             let who = USERS.into_iter().find(|who| cast.user(who) == user).unwrap();
-            (who, head.cursor.to_string())
+            (who, image.cursor.to_string())
         });
         let old = old.collect();
         Self { deed, cut, cast, retried, old, clients: BTreeMap::new() }
@@ -292,9 +292,8 @@ fn members(log: &[Entry]) -> BTreeSet<String> {
 
 /// No fan-out is left to do.
 pub(crate) async fn nothing_is_owed(world: &World) {
-    let later = Clock::system().now() + std::time::Duration::from_hours(24);
     for shard in 0..store::table::keys::SHARDS {
-        let due = world.table.due(shard, later).await.unwrap();
+        let due = world.table.outbox(shard).await.unwrap();
         assert!(due.is_empty(), "{due:?}");
     }
 }

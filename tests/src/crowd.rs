@@ -6,9 +6,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_sdk_sqs::types::QueueAttributeName;
 use domain::{
     event::EventName,
-    ids::{ThreadId, UserId},
+    ids::{BootId, QueueId, ThreadId, UserId},
     limits,
     sequence::InboxSeq,
+    user_row::Holder,
 };
 use serde_json::json;
 use server::clock::Clock;
@@ -24,11 +25,23 @@ pub fn one_of(n: usize) -> String {
     format!("u{n:04}")
 }
 
+/// A queue that carries a user's events.
+#[derive(Debug, Clone)]
+pub struct UserQueue {
+    /// The queue.
+    pub queue: QueueId,
+    /// Where it is posted to.
+    pub url: String,
+    /// The edge that receives from it, if one does.
+    pub holder: Option<BootId>,
+}
+
 impl World {
     /// Creates a group of `size` through the API as far as one request goes, and the rest of it as
     /// copies of its first member's rows: adding them one by one would fan each out to the others.
     pub async fn crowd(&self, owner: &str, size: usize) -> ThreadId {
-        let named = (size - 1).min(limits::CREATE_MEMBERS);
+        // Those named are told inline, so that the first of them has rows to copy.
+        let named = (size - 1).min(limits::INLINE_MEMBERS - 1);
         let members: Vec<String> = (0..named).map(one_of).collect();
         let thread = self.as_user(owner).thread(json!({"members": members, "title": "crowd"})).await;
         self.swell(&thread, &one_of(0), (named..size - 1).map(one_of)).await;
@@ -40,23 +53,21 @@ impl World {
     pub async fn swell(&self, thread: &str, of: &str, users: impl Iterator<Item = String>) {
         let client = &self.dynamodb;
         let user_pk = |user: &str| format!("U#{user}");
-        let (thread_pk, view_sk) = (format!("T#{thread}"), format!("M#{thread}"));
+        let thread_pk = format!("T#{thread}");
         let s = |text: &str| AttributeValue::S(text.to_owned());
         let row = async |pk: &str, sk: &str| {
             let got = client.get_item().table_name(&self.stage).key("pk", s(pk)).key("sk", s(sk));
             got.consistent_read(true).send().await.unwrap().item.unwrap()
         };
         let listed = row(&thread_pk, &format!("M#{of}")).await;
-        let view = row(&user_pk(of), &view_sk).await;
         let head = row(&user_pk(of), "HEAD").await;
         let mut puts = Vec::new();
         for user in users {
-            let (mut listed, mut view, mut head) = (listed.clone(), view.clone(), head.clone());
+            let (mut listed, mut head) = (listed.clone(), head.clone());
             listed.insert("sk".into(), s(&format!("M#{user}")));
             listed.insert("user".into(), s(&user));
-            view.insert("pk".into(), s(&user_pk(&user)));
             head.insert("pk".into(), s(&user_pk(&user)));
-            for item in [listed, view, head] {
+            for item in [listed, head] {
                 let put = PutRequest::builder().set_item(Some(item)).build().unwrap();
                 puts.push(WriteRequest::builder().put_request(put).build());
             }
@@ -78,12 +89,11 @@ impl World {
         names.iter().map(|name| found[name].parse::<u32>().unwrap()).sum()
     }
 
-    /// How many fan-outs are not known complete, whenever they are due.
+    /// How many deliveries are not known complete.
     pub async fn owed(&self) -> usize {
-        let far = Clock::system().now() + Duration::from_hours(24);
         let mut owed = 0;
         for shard in 0..store::table::keys::SHARDS {
-            owed += self.table.due(shard, far).await.unwrap().len();
+            owed += self.table.outbox(shard).await.unwrap().len();
         }
         owed
     }
@@ -99,15 +109,38 @@ impl World {
         tokio::time::timeout(PATIENCE, settled).await.expect("every fan-out to be complete");
     }
 
+    /// The queues that carry the events of `user`, and who receives from each.
+    pub async fn leases(&self, user: &str) -> Vec<UserQueue> {
+        let image = self.table.image(&UserId::parse(user).unwrap()).await.unwrap();
+        let mut queues = Vec::new();
+        for lease in image.row.leases {
+            let url = self.queues.url(&lease.queue).await.unwrap_or_default();
+            queues.push(UserQueue { holder: lease.holder.boot().cloned(), queue: lease.queue, url });
+        }
+        queues
+    }
+
+    /// Takes all leases of `user` away, as if nobody had ever taken one.
+    pub async fn lose_leases(&self, user: &str) {
+        let user = UserId::parse(user).unwrap();
+        for lease in self.table.image(&user).await.unwrap().row.leases {
+            match &lease.holder {
+                Holder::Edge(boot) => drop(self.table.end_edge_lease(&user, boot).await.unwrap()),
+                _ => assert!(self.table.remove_queue(&user, &lease).await.unwrap()),
+            }
+        }
+    }
+
     /// The texts of all messages in the inbox of `user`, in its order.
     pub async fn inbox_of(&self, user: &str) -> Vec<String> {
         let user = UserId::parse(user).unwrap();
+        let image = self.table.image(&user).await.unwrap();
         let (mut texts, mut seq) = (Vec::new(), InboxSeq(0));
         loop {
-            let events = self.table.inbox(&user, seq, 100, Clock::system().now()).await.unwrap();
-            let (last, more) = (events.last().map(|event| event.seq), events.len() == 100);
-            seq = last.unwrap_or(seq);
-            for event in events {
+            let page = self.table.inbox(&user, &image, seq, 100, Clock::system().now()).await.unwrap();
+            let more = page.events.last().is_some_and(|event| event.seq < image.cursor.seq);
+            seq = page.events.last().map_or(seq, |event| event.seq);
+            for event in page.events {
                 let data: serde_json::Value = serde_json::from_str(event.news.data.get()).unwrap();
                 match event.news.event {
                     EventName::Message => texts.push(data["text"].as_str().unwrap().to_owned()),

@@ -20,6 +20,7 @@ use domain::{ids::UserId, limits};
 use fanout::deliver::Fanout;
 use queue::queues::Queues;
 use runnel::emulators::Emulators;
+use serde_json::json;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
     aws::{self, Configs, Endpoints},
@@ -32,7 +33,7 @@ use sse_edge::{
     edge::{Edge, Parts},
 };
 use store::table::{Table, keys::SHARDS, rows::QueueRow};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -97,7 +98,8 @@ pub struct Side {
 impl Side {
     /// Its fan-out, at another time.
     pub fn fanout(&self, clock: Clock) -> Fanout {
-        Fanout { clock, ..self.fanout.clone() }
+        let Fanout { table, queues, jobs, .. } = self.fanout.clone();
+        Fanout::new(table, queues, jobs, clock)
     }
 
     /// Ends it without a word.
@@ -316,8 +318,17 @@ impl World {
 
     /// The fan-out as another process would run it, at another time.
     pub fn fanout(&self, clock: Clock) -> Fanout {
-        Fanout { table: self.table.clone(), queues: self.queues.clone(), jobs: self.jobs.clone(), clock }
+        Fanout::new(self.table.clone(), self.queues.clone(), self.jobs.clone(), clock)
     }
+}
+
+/// Sweeps as a process does that has seen every row unchanged for an hour.
+pub async fn sweep(fanout: &Fanout) {
+    let now = Clock::system().now();
+    let at = |clock| fanout.clone().with_clock(Clock::fixed(clock));
+    // It has no time for more than a look.
+    at(now).handle(&json!({"source": "aws.events"}), Instant::now()).await;
+    at(now + Duration::from_hours(1)).sweep().await;
 }
 
 impl Drop for World {
@@ -371,7 +382,7 @@ impl Place {
         let receives = aws_sdk_sqs::config::Builder::from(sqs_receive).http_client(client(sqs_receive));
         let table = Table::open(rows.build(), &self.stage, limits::INBOX_DAYS).await.unwrap();
         let queues = Queues::new(posts.build(), receives.build(), &self.stage);
-        Fanout { table, queues, jobs: self.jobs.clone(), clock: Clock::system() }
+        Fanout::new(table, queues, self.jobs.clone(), Clock::system())
     }
 }
 

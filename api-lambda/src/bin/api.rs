@@ -46,6 +46,6 @@ async fn serve(config: Config) -> Result<(), lambda_http::Error> {
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;
-    let fanout = Fanout { table, queues, jobs, clock: Clock::system() };
+    let fanout = Fanout::new(table, queues, jobs, Clock::system());
     lambda_http::run(router(ApiState { verifier, fanout }, &config.cors.allowed_origins)).await
 }

@@ -35,7 +35,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;
-    let fanout = Fanout { table, queues, jobs, clock: Clock::system() };
+    let fanout = Fanout::new(table, queues, jobs, Clock::system());
     let fanout = &fanout;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
         let now = u64::try_from(fanout.clock.now().as_millisecond()).unwrap_or_default();

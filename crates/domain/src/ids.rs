@@ -127,9 +127,50 @@ impl ThreadId {
         Self(format!("d_{}", short(&hash.finalize()[..16])).into())
     }
 
+    /// Whether it is the thread of a pair of users.
+    pub fn is_direct(&self) -> bool {
+        self.0.starts_with('d')
+    }
+
     /// A group's id from 128 random bits.
     pub fn group(random: u128) -> Self {
         Self(format!("t_{}", token(random)).into())
+    }
+
+    /// Writes the id behind `out`, in 17 bytes if it is one that [`Self::group`] or [`Self::direct`] makes: its first
+    /// letter and 128 bits. Any other one follows its length in characters, which is no letter.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let (kind, rest) = (self.0.as_bytes()[0], &self.0[2..]);
+        if let Some(bits) = bits(rest) {
+            out.push(kind);
+            out.extend_from_slice(&bits);
+        } else {
+            out.push(u8::try_from(self.0.len()).expect("an id has at most 42 characters"));
+            out.extend_from_slice(self.0.as_bytes());
+        }
+    }
+
+    /// Reads what [`Self::write`] has written, and moves `from` behind it.
+    pub(crate) fn read(from: &mut &[u8]) -> Option<Self> {
+        let (first, rest) = from.split_first()?;
+        let (id, rest) = match first {
+            b't' | b'd' => {
+                let (bits, rest) = rest.split_at_checked(16)?;
+                (format!("{}_{}", char::from(*first), short(bits)), rest)
+            }
+            length => {
+                let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+                (str::from_utf8(text).ok()?.to_owned(), rest)
+            }
+        };
+        let id = Self::parse(&id).ok()?;
+        // Of an id there is one spelling.
+        let is_short = matches!(first, b't' | b'd');
+        if is_short != bits(&id.0[2..]).is_some() {
+            return None;
+        }
+        *from = rest;
+        Some(id)
     }
 }
 
@@ -168,6 +209,11 @@ fn token(random: u128) -> String {
 
 fn short(bytes: &[u8]) -> String {
     BASE32_DNSSEC.encode(bytes)
+}
+
+/// The 128 bits of a token.
+fn bits(token: &str) -> Option<[u8; 16]> {
+    BASE32_DNSSEC.decode(token.as_bytes()).ok()?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -29,9 +29,9 @@ pub const TOKEN_BYTES: usize = 8 * 1024;
 
 /// Members of one thread: each message costs a transaction per member.
 pub const THREAD_MEMBERS: usize = 1_000;
-/// Members named when a thread is created: two rows each, with four more, fit one transaction of
+/// Members named when a thread is created: a row each, with one of the creator's and four more, fit one transaction of
 /// 100 items (`TransactWriteItems`).
-pub const CREATE_MEMBERS: usize = 40;
+pub const CREATE_MEMBERS: usize = 90;
 /// Threads of one user: a listing reads them all.
 pub const USER_THREADS: usize = 1_000;
 /// Members named in a thread list; the thread itself names all.
@@ -51,10 +51,8 @@ pub const PAGE_ITEMS: usize = 50;
 /// Most items a client may ask for in one page.
 pub const PAGE_ITEMS_MAX: usize = 100;
 
-/// Thread events copied to an inbox by one transaction: with HEAD and the view, the 100 items that
-/// a transaction may have. Inbox rows hold no bodies, and a query's page ends at 1 MB, so size is
-/// bounded too.
-pub const APPEND_BATCH: usize = 98;
+/// Entries appended to a user row by one update: as many as a page takes, so that a fold soon makes room.
+pub const APPEND_BATCH: usize = 16;
 /// Tries in vain, one after the other, before the request is told to come back (503): writes that others
 /// win, reads of what is not visible yet or that bring nothing.
 pub const FUTILE_TRIES: u32 = 8;
@@ -110,10 +108,13 @@ pub const TYPING_TTL: Duration = Duration::from_secs(6);
 /// Least time between two typing events of one user in one thread on one edge.
 pub const TYPING_PERIOD: Duration = Duration::from_secs(1);
 
-/// How far in the future an outbox row becomes due at its commit: until then the request itself runs it.
+/// How long an outbox row stays unchanged before an observer takes it: until then the request that wrote it delivers.
 pub const OUTBOX_GRACE: Duration = Duration::from_secs(5);
-/// How long a claim of an outbox row lasts.
+/// The same for a row that is claimed: longer than one link of a chain works.
 pub const OUTBOX_HOLD: Duration = Duration::from_secs(30);
+/// How young the entry before a new one has to be for an append without a read: a member's row then has it, unless many
+/// events of other threads have come since.
+pub const HOT_THREAD: Duration = Duration::from_mins(2);
 /// The longest that one link of a chain works before it hands the rest on.
 pub const LINK_TIME: Duration = Duration::from_secs(20);
 /// What a Lambda keeps of its time to hand on what it has not done.
@@ -143,22 +144,16 @@ pub const BEAT_DEAD: Duration = Duration::from_secs(30);
 pub const EDGES_LATELY: Duration = Duration::from_secs(5);
 /// How long an edge keeps a user's lease after the last stream.
 pub const LINGER: Duration = Duration::from_secs(10);
-/// How often an edge sees that a lease which it holds is still its own.
-pub const LEASE_RENEW: Duration = Duration::from_hours(12);
-/// How long the lease row of a `per-edge` queue outlives its last renewal: an edge that dies cannot
-/// take it away, and nobody can find it but by its user.
-pub const LEASE_LIFE: Duration = Duration::from_hours(48);
 /// Time between two looks of one edge for queues that nobody uses: each reads the whole registry.
 pub const REAP_PERIOD: Duration = Duration::from_hours(12);
 /// How long a user's queue may lie unused before the reaper takes it.
 pub const QUEUE_IDLE: Duration = Duration::from_hours(72);
 /// How long a queue in the registry may have no lease: whoever creates it is about to put one.
 pub const QUEUE_ORPHANED: Duration = Duration::from_hours(1);
-/// Time from a lease to the first comparison of cursor and HEAD.
-pub const FIRST_CHECK: Duration = Duration::from_secs(2);
-/// How long a hole in the inbox, or a cursor above HEAD, is read again before it is believed:
-/// the items of one DynamoDB transaction become visible one by one.
-pub const GAP_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a cursor above the inbox is read again before it is believed: the image may have been an old one.
+pub const CURSOR_PATIENCE: Duration = Duration::from_secs(2);
+/// The longest pause between two reads of a content that is not visible yet.
+pub const LATE_PAUSE: Duration = Duration::from_secs(2);
 
 /// How exact an edge keeps the time of its streams. No stream needs it better, and pings that are written together cost
 /// less than each by itself.
@@ -168,8 +163,12 @@ pub const PING: Duration = Duration::from_secs(15);
 /// The longest that a poll waits: below the 29 s at which API gateways give up, and the 30 s of
 /// CloudFront.
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
-/// Time between two head checks of a stream (`RUNNEL_HEAD_CHECK_SECONDS`).
+/// Time from activity to the next comparison of a user's cursor with the user row (`RUNNEL_HEAD_CHECK_SECONDS`). While
+/// nothing is found, each further one takes twice as long, up to [`HEAD_CHECK_MAX`].
 pub const HEAD_CHECK: Duration = Duration::from_secs(60);
+/// The longest time between two comparisons. They cover only double faults: a writer that dies between commit and post
+/// and whose client never asks again, or an envelope lost inside SQS.
+pub const HEAD_CHECK_MAX: Duration = Duration::from_mins(10);
 /// No byte written for this long closes a stream.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 /// How long a request head may take to arrive; axum's own `serve` has no such limit.
@@ -194,13 +193,11 @@ const _: () = assert!(
     MESSAGE_BYTES * 2 + MESSAGE_REACTIONS * (USER_BYTES + 3) + MESSAGE_EMOJI * (EMOJI_BYTES + 6) < 59 * 1024,
     "a message and its reactions fit a frame",
 );
-const _: () = assert!(CREATE_MEMBERS * 2 + 2 + 4 <= 100, "creation is one transaction");
-const _: () = assert!(APPEND_BATCH + 2 <= 100, "an append is one transaction");
+const _: () = assert!(CREATE_MEMBERS + 1 + 4 <= 100, "creation is one transaction");
 const _: () = assert!(LINK_TIME.as_secs() < OUTBOX_HOLD.as_secs(), "a link that works is not swept");
 const _: () = assert!(OUTBOX_HOLD.as_secs() < JOB_VISIBILITY.as_secs(), "a job that comes again may go on");
 const _: () = assert!(BEAT_PERIOD.as_secs() * 3 <= BEAT_LAPSE.as_secs(), "two beats may be lost");
 const _: () = assert!(BEAT_LAPSE.as_secs() < BEAT_DEAD.as_secs(), "an edge stops before others take over");
 const _: () = assert!(WRITE_LIFE.as_secs() * 100 < KEY_LIFE.as_secs(), "no write outlives its key");
 const _: () = assert!(EDGE_STREAMS < CONNECTIONS, "a full edge still answers");
-const _: () = assert!(LEASE_RENEW.as_secs() * 2 < LEASE_LIFE.as_secs(), "a held lease does not run out");
 const _: () = assert!(PING.as_secs() < 30, "CloudFront cuts after 30 s of silence");

@@ -42,16 +42,16 @@ impl Fanout {
     /// Even after its deadline, a link delivers to one member, so that every link of a chain makes progress.
     async fn link(&self, job: &Job, until: Instant) -> Result<Option<Job>, Error> {
         let until = until.min(Instant::now() + limits::LINK_TIME);
-        let claim = self.table.claim(job, self.clock.now()).await?;
+        let claim = self.table.claim(job).await?;
         if claim == Claim::Nothing {
             tracing::debug!(thread.id = %job.thread, "nothing is left of the job to deliver `{}` up to {}", job.thread, job.goal);
             return Ok(None);
         }
-        // Read after the goal, as in every run.
+        // Settled at each link, and read before the members, as in every run.
+        let Some(fresh) = self.settled_goal(&job.thread, job.goal, &[]).await? else { return Ok(None) };
         let page = self.table.members_after(&job.thread, job.after.as_ref(), limits::INLINE_MEMBERS).await?;
-        let fresh = self.table.entry(&job.thread, job.goal).await?;
         let pace = Pace { at_once: limits::LINK_AT_ONCE, until: Some(until) };
-        let progress = self.deliver(&page.members, (&job.thread, job.goal), fresh.as_ref(), pace).await;
+        let progress = self.deliver(&page.members, (&job.thread, job.goal), &fresh, pace).await;
         let missed = job.missed || progress.failure.is_some();
         if let Some(error) = &progress.failure {
             super::deliver::log_deferred(&job.thread, error);

@@ -81,8 +81,8 @@ impl Chat {
         number: MessageNumber,
     ) -> Result<Option<Seen>, Error> {
         Ok(match self.0.table.mark_seen(reader, thread, number, self.0.clock.now()).await? {
-            Marked::Whole(seen, delivered) => {
-                self.0.seen_whole(&seen, &delivered).await;
+            Marked::Delivered(seen, delivered) => {
+                self.0.tell_seen(&seen, delivered).await;
                 Some(seen)
             }
             Marked::Committed(seen) => {
@@ -101,8 +101,9 @@ impl Chat {
     ) -> Result<Outcome, WriteError> {
         let outcome = Box::pin(write).await?;
         match &outcome {
-            Outcome::LoggedAndDelivered(entry, delivered) => self.0.whole(entry, delivered).await,
-            Outcome::Logged(entry) | Outcome::Replayed(entry) => self.0.logged(entry).await,
+            Outcome::LoggedAndDelivered(entry, delivered) => self.0.tell(entry, delivered.clone()).await,
+            Outcome::Logged(entry, before) => self.0.logged(entry, before.as_ref()).await,
+            Outcome::Replayed(entry) => self.0.logged(entry, None).await,
             Outcome::Unchanged => {}
         }
         Ok(outcome)

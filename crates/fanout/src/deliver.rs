@@ -2,11 +2,14 @@
 //!
 //! A run never fails the request in which it takes place. The outbox row records the work that a run leaves undone.
 
+use std::collections::HashMap;
+
 use domain::{
-    envelope::News,
+    envelope::{News, Recipient},
     event::Entry,
     failure::Failed,
     ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
     job::Job,
     limits,
     sequence::ThreadSeq,
@@ -16,16 +19,27 @@ use futures_util::{
     future::join_all,
     stream::{self, StreamExt as _},
 };
-use mistakes::mistake;
+use jiff::Timestamp;
 use queue::queues::Queues;
 use server::clock::Clock;
 use store::{
-    inbox::{self, delivery::Delivered},
-    table::{Table, error::Error, keys, rows::MemberRow},
+    inbox::{
+        self, Image,
+        delivery::{Delivered, Parcel},
+    },
+    table::{
+        Table,
+        error::Error,
+        keys,
+        rows::{MemberRow, OutboxRow},
+    },
 };
 use tokio::time::Instant;
 
-use crate::log;
+use crate::{log, observed::Observed, post::ByQueue};
+
+/// Rows that one delivery folds at a time.
+const FOLDS: usize = 8;
 
 /// What a fan-out needs.
 #[derive(Debug, Clone)]
@@ -38,6 +52,22 @@ pub struct Fanout {
     pub jobs: String,
     /// The time of the appends.
     pub clock: Clock,
+    /// The outbox rows that this process has seen, by its own clock.
+    pub(super) observed: Observed,
+}
+
+impl Fanout {
+    /// A fan-out over a table and queues; `jobs` is the url of the queue of jobs.
+    pub fn new(table: Table, queues: Queues, jobs: String, clock: Clock) -> Self {
+        queues.learn(&jobs);
+        Self { table, queues, jobs, clock, observed: Observed::default() }
+    }
+
+    /// The same process by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
 }
 
 /// How far a run has got.
@@ -68,9 +98,11 @@ pub(super) struct Progress {
 }
 
 impl Fanout {
-    /// Delivers a committed entry to all members, or posts the first job of a chain that does.
-    pub async fn logged(&self, entry: &Entry) {
-        match self.run(&entry.thread, entry.tseq, Some(entry)).await {
+    /// Delivers a committed entry to all members, or posts the first job of a chain that does. `before` is the entry
+    /// before it, if the caller has it.
+    pub async fn logged(&self, entry: &Entry, before: Option<&Entry>) {
+        let fresh: Vec<Entry> = before.into_iter().chain([entry]).cloned().collect();
+        match self.run(&entry.thread, entry.tseq, &fresh).await {
             Ok(Run::Complete) => {}
             Ok(Run::Chain(first)) => {
                 if let Err(error) = self.queues.post(&self.jobs, first.encode()).await {
@@ -81,9 +113,13 @@ impl Fanout {
         }
     }
 
-    /// Notifies the members of a direct thread, whose inboxes have the entry already.
-    pub async fn whole(&self, entry: &Entry, delivered: &[Delivered]) {
-        self.post(delivered, Some(&inbox::news(entry))).await;
+    /// Tells the members of a direct thread, whose inboxes have the entry already. If a post fails, an outbox row keeps
+    /// the delivery.
+    pub async fn tell(&self, entry: &Entry, delivered: Vec<Delivered>) {
+        if !self.post(&delivered, Some(&inbox::news(entry))).await {
+            self.owe(&entry.thread, None, entry.tseq.0).await;
+        }
+        self.fold(delivered).await;
     }
 
     /// Delivers seen to all members.
@@ -93,91 +129,174 @@ impl Fanout {
         }
     }
 
-    /// Notifies the members of a direct thread, whose inboxes have seen already.
-    pub async fn seen_whole(&self, seen: &Seen, delivered: &[Delivered]) {
-        self.post(delivered, Some(&inbox::seen_news(seen))).await;
+    /// Tells of seen those whose inboxes have it already.
+    pub async fn tell_seen(&self, seen: &Seen, delivered: Vec<Delivered>) {
+        if !self.post(&delivered, Some(&inbox::seen_news(seen))).await {
+            self.owe(&seen.thread, Some(&seen.user), seen.number.0).await;
+        }
+        self.fold(delivered).await;
     }
 
-    /// Delivers the log up to `goal` to every member, then deletes the outbox row, unless its goal was raised
-    /// meanwhile. For a large thread, returns the first job of a chain instead. `fresh` is the entry at `goal`, if the
-    /// caller has it.
+    /// Tells the edges of `user` to read the user row, which has changed in another way than by an event.
+    pub async fn look(&self, user: &UserId, image: &Image) {
+        let to = Recipient { user: user.as_str(), place: None };
+        let queues = image.row.held_queues().map(|queue| (queue, vec![to])).collect();
+        self.post_to(queues, None).await;
+    }
+
+    async fn owe(&self, thread: &ThreadId, reader: Option<&UserId>, target: u64) {
+        let (thread, reader) = (thread.clone(), reader.cloned());
+        let since = self.clock.now().as_millisecond();
+        let row =
+            OutboxRow { thread, reader, target, since, claim: 0, claimed: false, claimed_through: None };
+        if let Err(error) = self.table.owe(&row).await {
+            log("could not keep a delivery for later", Some(&row.thread), &error);
+        }
+    }
+
+    /// Folds the rows that have got so many entries. What fails is tried by a later writer.
+    async fn fold(&self, delivered: Vec<Delivered>) {
+        let now = self.clock.now();
+        let folds = delivered.into_iter().filter_map(|delivered| Some((delivered.user, delivered.to_fold?)));
+        let folds = folds.map(|(user, row)| async move {
+            if let Err(error) = self.table.fold(&user, &row, now).await {
+                log("could not fold a user row, so a later writer does", None, &error);
+            }
+        });
+        stream::iter(folds.collect::<Vec<_>>()).buffer_unordered(FOLDS).collect::<()>().await;
+    }
+
+    /// Delivers the log up to `goal` to every member, then deletes the outbox row, unless its target was raised
+    /// meanwhile. For a large thread, returns the first job of a chain instead. `fresh` is the end of the log up to the
+    /// goal, if the caller has it.
     pub(super) async fn run(
         &self,
         thread: &ThreadId,
         goal: ThreadSeq,
-        fresh: Option<&Entry>,
+        fresh: &[Entry],
     ) -> Result<Run, Error> {
-        // Read after the goal, so that the list contains every recipient of the entry.
+        let Some(fresh) = self.settled_goal(thread, goal, fresh).await? else { return Ok(Run::Complete) };
+        // Read after the goal is settled, so that the list contains every recipient of the entry.
         let page = self.table.members_after(thread, None, limits::INLINE_MEMBERS).await?;
         if page.next.is_some() {
             return Ok(Run::Chain(Job::first(thread.clone(), goal)));
         }
         let pace = Pace { at_once: limits::INLINE_MEMBERS, until: None };
-        let progress = self.deliver(&page.members, (thread, goal), fresh, pace).await;
+        let progress = self.deliver(&page.members, (thread, goal), &fresh, pace).await;
         progress.failure.map_or(Ok(()), Err)?;
         self.table.complete(&keys::outbox(thread), goal.0).await?;
         Ok(Run::Complete)
     }
 
+    /// The end of the log up to a goal that is settled; none while the goal is not visible: then its writer is not done,
+    /// and the outbox row stays.
+    pub(super) async fn settled_goal(
+        &self,
+        thread: &ThreadId,
+        goal: ThreadSeq,
+        fresh: &[Entry],
+    ) -> Result<Option<Vec<Entry>>, Error> {
+        let fresh = match fresh {
+            [] => Vec::from_iter(self.table.entry(thread, goal).await?),
+            known => known.to_vec(),
+        };
+        if let Some(last) = fresh.last() {
+            self.table.settle(last).await?;
+        }
+        Ok(Some(fresh).filter(|fresh| !fresh.is_empty()))
+    }
+
     /// Appends the log up to `goal` to the inboxes of `members`, in the order of the list, then posts to their queues.
-    /// Then deletes the member row of a leaver whose inbox contains the leaving.
+    /// Then it notes which former members have got everything, and folds rows.
     pub(super) async fn deliver(
         &self,
         members: &[MemberRow],
         (thread, goal): (&ThreadId, ThreadSeq),
-        fresh: Option<&Entry>,
+        fresh: &[Entry],
         pace: Pace,
     ) -> Progress {
-        let held = if mistake!(LeasesBeforeAppend) { self.with_leases(members).await } else { Vec::new() };
-        let now = self.clock.now();
+        let parcel = Parcel { thread, goal, fresh, now: self.clock.now() };
         let in_time = |i: &usize| *i == 0 || pace.until.is_none_or(|until| Instant::now() < until);
-        let fans = (0..members.len()).take_while(in_time).map(|i| {
-            self.table.deliver_to_inbox((&members[i].user, members[i].joined), thread, goal, fresh, now)
+        let users: Vec<&UserId> = members.iter().map(|member| &member.user).collect();
+        let positions = if is_hot(fresh, parcel.now) {
+            Ok(Vec::new())
+        } else {
+            self.table.positions(&users, thread).await
+        };
+        let mut positions = match positions {
+            Ok(positions) => positions.into_iter(),
+            Err(error) => return Progress { passed: members.len(), failure: Some(error) },
+        };
+        let deliveries = (0..members.len()).take_while(in_time).map(|i| {
+            let position = positions.next().flatten();
+            self.table.deliver_to_inbox(&members[i], parcel, position)
         });
-        let fanned: Vec<_> = stream::iter(fans).buffered(pace.at_once).collect().await;
-        let passed = fanned.len();
+        let done: Vec<_> = stream::iter(deliveries).buffered(pace.at_once).collect().await;
+        let passed = done.len();
         // One member's failure must not keep the others waiting; it only keeps the row.
-        let (mut delivered, mut failure) = partition_results(fanned);
-        delivered.retain(|delivered| !mistake!(LeasesBeforeAppend) || held.contains(&delivered.user));
-        self.post(&delivered, fresh.map(inbox::news).as_ref()).await;
-        for gone in &delivered {
-            if let Some(left) = gone.left {
-                failure = failure.or(self.table.forget_member(thread, &gone.user, left).await.err());
-            }
+        let (delivered, mut failure) = partition_results(done);
+        let news = fresh.last().map(inbox::news);
+        // The content of the entry may be later than a leaving: an edge reads it for an ex-member, and withholds that.
+        let (gone, told): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|to| to.left.is_some());
+        let posted = self.post(&told, news.as_ref()).await & self.post(&gone, None).await;
+        if !posted {
+            failure = failure.or_else(|| Some(Error::Unavailable("an envelope could not be posted".into())));
         }
+        for member in members.iter().filter(|member| gone.iter().any(|gone| gone.user == member.user)) {
+            failure = failure.or(self.table.forget_member(thread, member).await.err());
+        }
+        self.fold(told.into_iter().chain(gone).collect()).await;
         Progress { passed, failure }
     }
 
-    /// The members with a lease holder, for a planted mistake.
-    async fn with_leases(&self, members: &[MemberRow]) -> Vec<UserId> {
-        let leases = join_all(members.iter().map(|member| self.table.leases(&member.user))).await;
-        let held = members.iter().zip(leases).filter(|(_, leases)| {
-            leases.as_ref().is_ok_and(|leases| leases.iter().any(|lease| lease.holder.is_some()))
-        });
-        held.map(|(member, _)| member.user.clone()).collect()
-    }
-
-    /// Delivers seen. A thread of more than [`limits::SEEN_MEMBERS`] delivers it to the reader's own devices only.
+    /// Delivers seen. A thread of more than [`limits::SEEN_MEMBERS`] delivers it to the reader's own devices only, and
+    /// they have it already.
     pub(super) async fn run_seen(&self, seen: &Seen) -> Result<(), Error> {
+        // The reader's own row shows the mark first: whoever is told of it may fold that away, and reads the row then.
+        let mut own = self.table.image(&seen.user).await?;
+        if !own.row.entries.contains(&InboxEntry::Seen(seen.clone())) {
+            self.table.await_row(&seen.user).await?;
+            own = self.table.image(&seen.user).await?;
+        }
         let members = self.table.current_members(&seen.thread).await?;
-        let readers: Vec<UserId> = if members.len() > limits::SEEN_MEMBERS {
-            vec![seen.user.clone()]
-        } else {
-            members.into_iter().map(|member| member.user).collect()
-        };
+        let others = members.into_iter().map(|member| member.user).filter(|user| user != &seen.user);
+        let others: Vec<UserId> = others.collect();
         let now = self.clock.now();
-        let (delivered, failure) = partition_results(
-            join_all(readers.iter().map(|user| self.table.deliver_seen(user, seen, now))).await,
+        let (mut delivered, failure) = partition_results(
+            join_all(others.iter().map(|user| self.table.deliver_seen(user, seen, now))).await,
         );
-        self.post(&delivered, Some(&inbox::seen_news(seen))).await;
+        delivered.push(Delivered::hint(&seen.user, own));
+        let posted = self.post(&delivered, Some(&inbox::seen_news(seen))).await;
+        self.fold(delivered).await;
         failure.map_or(Ok(()), Err)?;
+        if !posted {
+            return Err(Error::Unavailable("an envelope could not be posted".into()));
+        }
         self.table.complete(&keys::seen_outbox(&seen.thread, &seen.user), seen.number.0).await
     }
 
-    /// Posts an event that no inbox keeps to the connected ones of `users`.
+    /// Posts an event that no inbox keeps to the connected ones of `users`, at most 100.
     pub async fn ephemeral(&self, users: &[UserId], news: &News) {
-        let to = users.iter().map(|user| (user, None)).collect();
-        self.post_to(to, Some(news)).await;
+        let images = self.table.images(users, false).await.unwrap_or_else(|error| {
+            log("could not look up who is connected, so nobody is told", None, &error);
+            HashMap::new()
+        });
+        let mut queues = ByQueue::new();
+        for (user, image) in users.iter().filter_map(|user| Some((user, images.get(user)?))) {
+            for queue in image.row.held_queues() {
+                queues.entry(queue).or_default().push(Recipient { user: user.as_str(), place: None });
+            }
+        }
+        self.post_to(queues, Some(news)).await;
+    }
+}
+
+/// Whether a thread's last entry but one is so young that members' rows are likely to have it: then an append need not
+/// read first. It only saves reads, so the clocks of two writers may differ.
+fn is_hot(fresh: &[Entry], now: Timestamp) -> bool {
+    match fresh {
+        [.., before, _] => now.duration_since(before.at).unsigned_abs() < limits::HOT_THREAD,
+        _ => false,
     }
 }
 

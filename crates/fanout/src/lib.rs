@@ -9,6 +9,7 @@ pub mod chat;
 pub mod config;
 pub mod deliver;
 pub mod lambda;
+mod observed;
 pub mod post;
 pub mod sweep;
 pub mod worker;

@@ -23,27 +23,40 @@ use crate::{
 };
 
 impl Fanout {
-    /// Runs every due row once.
+    /// Runs the rows that nobody is delivering.
     pub async fn sweep(&self) {
         self.sweep_until(Instant::now() + limits::SWEEP_TIME).await;
     }
 
-    /// Runs due rows, and starts no further row after `until`. Returns the age of the oldest due row in milliseconds,
-    /// or 0 if no row was due.
+    /// Runs rows that this process has seen unchanged for long enough, and starts no further row after `until`. Rows
+    /// that it sees for the first time are looked at again while there is time. Returns the age of the oldest row in
+    /// milliseconds, or 0 if there was none: for a metric alone.
     pub(super) async fn sweep_until(&self, until: Instant) -> i64 {
         let mut oldest = 0;
-        for shard in (0..keys::SHARDS).filter(|_| !mistake!(NoSweep)) {
-            let rows = self.table.due(shard, self.clock.now()).await.unwrap_or_else(|error| {
-                log(&format!("could not read shard `{shard}` of the outbox"), None, &error);
-                Vec::new()
-            });
-            let now = self.clock.now().as_millisecond();
-            oldest = rows.iter().map(|row| now.saturating_sub(row.since)).fold(oldest, i64::max);
-            let runs = (0..rows.len()).take_while(|_| Instant::now() < until);
-            let runs = runs.map(|i| self.run_or_log(&rows[i], until));
-            stream::iter(runs).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
+        loop {
+            let mut wait: Option<Duration> = None;
+            for shard in (0..keys::SHARDS).filter(|_| !mistake!(NoSweep)) {
+                let rows = self.table.outbox(shard).await.unwrap_or_else(|error| {
+                    log(&format!("could not read shard `{shard}` of the outbox"), None, &error);
+                    Vec::new()
+                });
+                self.observed.keep(&keys::outbox_pk(shard), &rows);
+                let now = self.clock.now().as_millisecond();
+                oldest = rows.iter().map(|row| now.saturating_sub(row.since)).fold(oldest, i64::max);
+                let waits: Vec<Duration> =
+                    rows.iter().map(|row| self.observed.note(row, self.clock.monotonic())).collect();
+                wait = waits.iter().copied().filter(|wait| !wait.is_zero()).chain(wait).min();
+                let due = (0..rows.len()).filter(|i| waits[*i].is_zero());
+                let runs =
+                    due.take_while(|_| Instant::now() < until).map(|i| self.run_or_log(&rows[i], until));
+                let runs: Vec<_> = runs.collect();
+                stream::iter(runs).buffer_unordered(limits::SWEEP_AT_ONCE).collect::<()>().await;
+            }
+            match wait.map(|wait| Instant::now() + wait) {
+                Some(next) if next < until => tokio::time::sleep_until(next).await,
+                _ => return oldest,
+            }
         }
-        oldest
     }
 
     /// Sweeps every `period` until `stop`.
@@ -55,14 +68,22 @@ impl Fanout {
         }
     }
 
-    /// Runs one row, if it exists and is due.
+    /// Runs one row, if it exists and does not change for long enough.
     pub(super) async fn sweep_one(&self, key: &Key, until: Instant) {
-        match self.table.outbox_row(key).await {
-            Ok(Some(row)) if row.due <= self.clock.now().as_millisecond() => {
-                self.run_or_log(&row, until).await;
+        loop {
+            let row = match self.table.outbox_row(key).await {
+                Ok(Some(row)) => row,
+                Ok(None) => return,
+                Err(error) => return log(&format!("could not read the outbox row `{key}`"), None, &error),
+            };
+            let next = Instant::now() + self.observed.note(&row, self.clock.monotonic());
+            if next <= Instant::now() {
+                return self.run_or_log(&row, until).await;
             }
-            Ok(_) => {}
-            Err(error) => log(&format!("could not read the outbox row `{key}`"), None, &error),
+            if next >= until {
+                return;
+            }
+            tokio::time::sleep_until(next).await;
         }
     }
 
@@ -73,17 +94,17 @@ impl Fanout {
     }
 
     async fn claim_and_run(&self, row: &OutboxRow, until: Instant) -> Result<(), Error> {
-        // Claiming a row moves its due time, so that no two sweepers run the row concurrently.
-        if !self.table.claim_due(row, self.clock.now()).await? {
+        // A claim changes the row, so that no two sweepers run it concurrently.
+        if !self.table.claim_unchanged(row).await? {
             return Ok(());
         }
         match &row.reader {
-            None => match self.run(&row.thread, ThreadSeq(row.upto), None).await? {
+            None => match self.run(&row.thread, ThreadSeq(row.target), &[]).await? {
                 Run::Complete => Ok(()),
                 Run::Chain(first) => self.hand_on(first, until).await,
             },
             Some(reader) => {
-                let number = MessageNumber(row.upto);
+                let number = MessageNumber(row.target);
                 let seen = Seen { thread: row.thread.clone(), user: reader.clone(), number };
                 Ok(self.run_seen(&seen).await?)
             }

@@ -47,73 +47,90 @@ macro_rules! mistakes {
 }
 
 mistakes! {
-    "P1" {
+    "1" {
         NoIdempotencyRow: "a write leaves no idempotency row",
         EntryReplaced: "an entry replaces the one at its place",
-        MemberBeforeKey: "membership is judged before the idempotency key",
         MemberBeforeTail: "membership is read before the tail",
         NoOutboxRow: "a write adds no outbox row",
         OutboxNotRaised: "a write does not raise the target of an existing outbox row",
     }
-    "P1b" {
+    "2" {
         WholeBehindGap: "a direct thread is written whole although an inbox lacks earlier entries",
+        WholeWithoutLeases: "a direct thread is written whole although a lease has changed since the row was read",
     }
-    "P3" {
+    "4" {
         OwnEntryOnly: "a writer appends its own entry although earlier ones are missing",
-        PlaceTakenTwice: "two appends take one place of an inbox",
-        SeenTakenBack: "a message sets back what its author has seen",
+        PlaceTakenTwice: "an append does not compare the place",
+        ViewForgotten: "an append takes a member's place from the user row alone",
+        ViewBeforeRow: "an append reads the view before the user row",
+        ViewReadStale: "an append reads the view without consistency",
+        UnreadWithoutBefore: "an append without a read does not ask for the entry before",
+        UnreadWithoutAfter: "an append without a read does not ask whether the entry is there",
     }
-    "P4" {
-        InboxBegunTwice: "a second writer begins an inbox anew",
-        RepairKeepsGeneration: "a repair keeps the generation of an inbox",
-        RepairBelowEvent: "a repair sets HEAD below an event",
+    "5" {
+        CutBeforePage: "a fold cuts the row before the page is put",
+        CutBeforeViews: "a fold cuts the row before the views are written",
+        CutTwice: "a fold cuts the row although another one has",
+        ViewWrittenBlindly: "a fold writes a view that has changed since it was read",
     }
-    "P5" {
-        StreamAtPresent: "a stream starts at HEAD instead of the client's cursor",
+    "6" {
+        StreamAtPresent: "a stream starts at the present instead of the client's cursor",
         HelloMovesCursor: "hello carries the cursor of the reset that follows",
-        EndlessGap: "a stream waits for ever at a gap",
-    }
-    "P6" {
-        ShownOverGap: "an edge shows an envelope that is not the next event",
-    }
-    "P7" {
-        InboxBeforeLease: "an edge reads the inbox before it takes the lease",
-        LeasesBeforeAppend: "a writer reads the leases before it appends",
-    }
-    "P8" {
-        NoHeadCheck: "an edge never compares a cursor with HEAD",
-        SecondQueue: "an edge takes a second queue for a user",
-    }
-    "P9" {
+        EndlessGap: "a stream waits for ever at a page that has expired",
         ReplayOverGap: "a replay ships over a gap",
     }
-    "P11" {
+    "7" {
+        LeasesBeforeAppend: "a writer takes the leases from before its append",
+    }
+    "8" {
+        InboxBeforeLease: "an edge reads the inbox before it takes the lease",
+        AnswerForLatecomers: "the answer of a lease's taking serves streams that joined later",
+        SecondQueue: "an edge takes a second queue for a user",
+        TakenUnconditionally: "an edge takes a queue that another one holds",
+        GivenUnconditionally: "an edge gives back a queue that another one holds",
+        GivenWhileReceiving: "a lease is given back while its consumer still receives",
+        TakenWhileGiving: "a lease is taken while it is being given back",
+    }
+    "9" {
+        NoHeadCheck: "an edge never compares a cursor with the user row",
+    }
+    "11" {
         NoSweep: "no outbox row is swept",
-        RaisedRowDeleted: "a fan-out deletes an outbox row that was raised meanwhile",
+        RaisedRowDeleted: "a delivery deletes an outbox row that was raised meanwhile",
         MembersCutShort: "a short page ends the list of members",
     }
-    "P12" {
+    "12" {
         LeaverToldMore: "a member who left is told of later events",
         LeaverNotTold: "a member who leaves is not told of it",
+        LeaverSeesEdits: "a member who left is shown later changes of earlier messages",
         JoinerNotTold: "a new member is not told of joining",
         JoinerToldAll: "a new member is told of earlier events",
         RejoinerNotTold: "a member who comes back is not told of the leaving",
+        RejoinedAsNobodyRead: "a member comes back although the membership has changed since it was read",
     }
-    "P13" {
-        UnsettledList: "a list's cursor counts an event that is not visible yet",
-    }
-    "P14" {
+    "14" {
         SeenGoesBack: "seen goes back",
         SeenNotOwed: "seen is lost when its writer dies",
         SeenBeyondEnd: "a member has seen more messages than there are",
         TypingMovesCursor: "typing carries the user's cursor instead of the stream's",
     }
-    "P15" {
+    "15" {
         DeadEdgeGoesOn: "an edge that is marked dead goes on",
     }
-    "Queues" {
-        GivenWhileReceiving: "a lease is given back while its consumer still receives",
-        TakenWhileGiving: "a lease is taken while it is being given back",
+    "16" {
+        ShownOverGap: "an edge shows an envelope that is not the next event",
+    }
+    "17" {
+        RepairKeepsGeneration: "a repair keeps the generation of an inbox",
+        RepairBelowEvent: "a repair sets a user row below an event",
+    }
+    "18" {
+        TailUnsettled: "a writer decides on top of a tail that is not settled",
+        UnsettledCursor: "a list's cursor counts an event that is not visible yet",
+        FoldUnsettled: "a fold moves an entry that is not settled",
+        KeyReadPlainly: "a key whose transaction is under way counts as unknown",
+        PassedOver: "a replay passes over a content that is not visible yet",
+        EditBeforeMessage: "an edit is shown before its message has it",
     }
 }
 

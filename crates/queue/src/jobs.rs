@@ -18,10 +18,11 @@ impl Queues {
     /// made if it does not exist. On AWS `template.yaml` makes it, and gives its url.
     pub async fn fanout(&self, given: Option<&str>) -> Result<String, Error> {
         if let Some(url) = given.filter(|url| !url.is_empty()) {
+            self.learn(url);
             return Ok(url.into());
         }
         let name = self.named(JOBS);
-        match self.url(&name).await {
+        match self.found(&name).await {
             Err(Error::Gone) => {}
             found => return found,
         }
@@ -45,10 +46,5 @@ impl Queues {
         let call = self.calls.get_queue_attributes().queue_url(url).attribute_names(Attribute::QueueArn);
         let arn = call.send().await?.attributes.and_then(|mut found| found.remove(&Attribute::QueueArn));
         arn.ok_or_else(|| Error::Unavailable("GetQueueAttributes answered without an ARN".into()))
-    }
-
-    async fn url(&self, name: &str) -> Result<String, Error> {
-        let found = self.calls.get_queue_url().queue_name(name).send().await?;
-        found.queue_url.ok_or_else(|| Error::Unavailable("GetQueueUrl answered without a url".into()))
     }
 }

@@ -1,6 +1,9 @@
 //! The queues of one stage.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use aws_sdk_sqs::{
     Client,
@@ -32,6 +35,8 @@ pub const BATCH: usize = 10;
 #[derive(Debug, Clone)]
 pub struct Queues {
     pub(crate) calls: Client,
+    /// What the urls of this deployment's queues begin with, once one of them is known.
+    base: Arc<OnceLock<String>>,
     receives: Client,
     prefix: String,
 }
@@ -54,7 +59,8 @@ impl Queues {
     /// limits that are good for every other call.
     pub fn new(calls: Config, receives: Config, stage: &str) -> Self {
         let prefix = format!("runnel-{stage}-");
-        Self { calls: Client::from_conf(calls), receives: Client::from_conf(receives), prefix }
+        let (calls, receives) = (Client::from_conf(calls), Client::from_conf(receives));
+        Self { calls, receives, prefix, base: Arc::default() }
     }
 
     /// Creates the queue and answers with its url. A queue may need a second until it can be used
@@ -69,6 +75,34 @@ impl Queues {
             (Attribute::ReceiveMessageWaitTimeSeconds, seconds(limits::QUEUE_WAIT)),
         ];
         self.make(&self.named(id.as_str()), attributes).await
+    }
+
+    /// The url of a queue. All queues of a deployment have the same one but for their names.
+    ///
+    /// # Errors
+    /// While no queue is known, those of the call that asks for this one.
+    pub async fn url(&self, id: &QueueId) -> Result<String, Error> {
+        let name = self.named(id.as_str());
+        if let Some(base) = self.base.get() {
+            return Ok(format!("{base}{name}"));
+        }
+        self.found(&name).await
+    }
+
+    /// The url of a queue that exists, by its name.
+    pub(crate) async fn found(&self, name: &str) -> Result<String, Error> {
+        let found = self.calls.get_queue_url().queue_name(name).send().await?;
+        let url =
+            found.queue_url.ok_or_else(|| Error::Unavailable("GetQueueUrl answered without a url".into()))?;
+        self.learn(&url);
+        Ok(url)
+    }
+
+    /// Learns from the url of one queue what the others' begin with.
+    pub fn learn(&self, url: &str) {
+        if let Some((base, _)) = url.rsplit_once('/') {
+            self.base.get_or_init(|| format!("{base}/"));
+        }
     }
 
     /// The name of a queue of this stage.
@@ -88,7 +122,11 @@ impl Queues {
             call = call.attributes(attribute, value);
         }
         let created = call.send().await?;
-        created.queue_url.ok_or_else(|| Error::Unavailable("CreateQueue answered without a url".into()))
+        let url = created
+            .queue_url
+            .ok_or_else(|| Error::Unavailable("CreateQueue answered without a url".into()))?;
+        self.learn(&url);
+        Ok(url)
     }
 
     /// Posts a body: an envelope's, or a job's.
@@ -138,9 +176,8 @@ impl Queues {
 
     /// Deletes a queue of which only the name is known.
     pub async fn delete_named(&self, id: &QueueId) -> Result<(), Error> {
-        let named = self.calls.get_queue_url().queue_name(format!("{}{id}", self.prefix)).send().await;
-        match named.map_err(Error::from) {
-            Ok(found) => self.delete(found.queue_url().unwrap_or_default()).await,
+        match self.url(id).await {
+            Ok(url) => self.delete(&url).await,
             Err(Error::Gone) => Ok(()),
             Err(error) => Err(error),
         }

@@ -10,6 +10,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+/// The layout of the rows that this version writes. A folder with another one is refused.
+const LAYOUT: &str = "2";
+
 /// The folder. Its lock is held as long as the value lives.
 #[derive(Debug)]
 pub struct DataDir {
@@ -44,7 +47,10 @@ impl DataDir {
             format!("cannot write to `{}`: choose another folder with --data-dir", path.display())
         })?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _lock: Some(file), ..folder }),
+            Ok(()) => {
+                folder.check_layout()?;
+                Ok(Self { _lock: Some(file), ..folder })
+            }
             Err(fs::TryLockError::WouldBlock) => {
                 bail!(
                     "another Runnel process uses `{}`: stop it, or choose another folder with --data-dir",
@@ -55,6 +61,24 @@ impl DataDir {
                 Err(error).with_context(|| format!("cannot lock the folder `{}`", path.display()))
             }
         }
+    }
+
+    /// Refuses a database with rows of another layout, and marks a new folder with this one.
+    fn check_layout(&self) -> anyhow::Result<()> {
+        let path = self.path.join("layout");
+        if fs::read_to_string(&path).is_ok_and(|layout| layout == LAYOUT) {
+            return Ok(());
+        }
+        if self.database().exists() {
+            bail!(
+                "`{}` was written by another version of Runnel, whose rows this one cannot read: delete the folder, \
+                 or choose another one with --data-dir",
+                self.path.display()
+            );
+        }
+        fs::write(&path, LAYOUT).with_context(|| {
+            format!("cannot write to `{}`: choose another folder with --data-dir", self.path.display())
+        })
     }
 
     /// The secret of a server's folder. Neither folder nor secret is created.
@@ -158,6 +182,23 @@ mod tests {
         });
         assert!(secrets.iter().all(|secret| secret == &secrets[0]));
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_another_version_is_refused() {
+        let path = folder();
+        drop(DataDir::lock(&path).unwrap());
+        fs::write(path.join("runnel.db"), "").unwrap();
+        drop(DataDir::lock(&path).unwrap());
+        for layout in [None, Some("1"), Some("3")] {
+            match layout {
+                Some(layout) => fs::write(path.join("layout"), layout).unwrap(),
+                None => fs::remove_file(path.join("layout")).unwrap(),
+            }
+            let error = DataDir::lock(&path).unwrap_err().to_string();
+            assert!(error.contains("delete the folder"), "{error}");
+        }
         fs::remove_dir_all(path).unwrap();
     }
 

@@ -105,5 +105,5 @@ async fn fanout_of(store: &StoreArgs, endpoints: &Endpoints) -> anyhow::Result<F
     let table = Table::open((&aws.dynamodb).into(), &store.table, store.inbox_days).await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &store.stage);
     let jobs = queues.fanout(store.fanout_queue.as_deref()).await?;
-    Ok(Fanout { table, queues, jobs, clock: Clock::system() })
+    Ok(Fanout::new(table, queues, jobs, Clock::system()))
 }

@@ -101,7 +101,7 @@ async fn assemble(
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE);
     let (verifier, clock) = (Verifier::new(auth)?, Clock::system());
     let jobs = queues.fanout(None).await?;
-    let fanout = Fanout { table: table.clone(), queues: queues.clone(), jobs, clock: clock.clone() };
+    let fanout = Fanout::new(table.clone(), queues.clone(), jobs, clock.clone());
     let (worker, end) = (fanout.clone(), stop.clone());
     tracker.spawn(async move {
         tokio::join!(worker.sweep_every(SWEEP, end.clone()), worker.work_until(end));

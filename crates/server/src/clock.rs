@@ -1,11 +1,11 @@
 //! The one place that reads the wall clock.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// Where the time of day comes from. Durations are measured with tokio's `Instant`, never with this.
+/// Where the time comes from. The time of day measures no duration: [`Self::monotonic`] does.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -30,6 +30,15 @@ impl Clock {
     /// A clock that shows `start` now and moves with tokio's, which a simulation drives.
     pub fn tokio(start: Timestamp) -> Self {
         Self(Source::Tokio { start, at: Instant::now() })
+    }
+
+    /// What durations are measured with: it never goes back. Of a fixed clock it stands still too.
+    pub fn monotonic(&self) -> Instant {
+        static BEGIN: OnceLock<(Instant, Timestamp)> = OnceLock::new();
+        let Source::Fixed(at) = self.0 else { return Instant::now() };
+        let (instant, begin) = *BEGIN.get_or_init(|| (Instant::now(), Timestamp::now()));
+        let since = Duration::try_from(at.duration_since(begin)).unwrap_or_default();
+        instant + since
     }
 
     /// The time of day, in whole milliseconds: what is stored and shown has no more.
@@ -57,6 +66,10 @@ mod tests {
         let clock = Clock::fixed(at);
         assert_eq!(clock.now(), at);
         assert_eq!(clock.clone().now(), at);
+        assert_eq!(clock.monotonic(), clock.monotonic());
+        let (now, hour) = (Timestamp::now(), Duration::from_hours(1));
+        let passed = Clock::fixed(now + hour * 2).monotonic() - Clock::fixed(now + hour).monotonic();
+        assert_eq!(passed, hour);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,49 +1,60 @@
-//! A user's inbox: its head, its events, and how one grows (the parts of P3).
+//! A user's inbox: the events of all the user's threads in one order. The newest stand in the user row, the others in
+//! pages.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::{
-    operation::transact_get_items::TransactGetItemsError,
-    types::{Get, TransactGetItem},
-};
 use domain::{
     cursor::Cursor,
     envelope::News,
-    event::{Entry, EventName},
+    event::{Body, Entry, EventName},
     ids::{ThreadId, UserId},
+    inbox_entry::{Effect, InboxEntry},
     sequence::{InboxSeq, ThreadSeq},
+    user_row::{Lease, UserRow},
     wire::Seen,
 };
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use crate::table::{
-    EdgeTable, Table,
-    error::{Error, cancelled, held},
-    keys::{self, Key},
-    read, read_good,
-    retry::{Stop, retry},
-    rows::{HeadRow, InboxRow},
-    tx::{ABSENT, ALWAYS, Tx, n, s},
-    write,
+use crate::{
+    log::{self, retell},
+    table::{
+        EdgeTable, Table,
+        error::Error,
+        keys::{self, Key},
+        read,
+        rows::MemberRow,
+        tx::{n, s},
+        user_row,
+    },
 };
 
 pub mod delivery;
-pub mod view;
+mod fold;
+pub mod list;
+mod update;
 
-/// Where a user's inbox ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Its generation, as clients see it, and the seq of its last event.
+pub(crate) use update::{Change, Updated};
+
+/// A state of a user row: what one read, or the answer of one update, has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Where the inbox ends.
     pub cursor: Cursor,
-    /// The earliest `iat` that is still accepted of this user.
-    pub authv: Option<Timestamp>,
+    /// The row.
+    pub row: UserRow,
 }
 
-impl Head {
+impl Image {
+    /// The image with other leases, for a planted mistake.
+    fn with_leases(mut self, leases: Vec<Lease>) -> Self {
+        self.row.leases = leases;
+        self
+    }
+
     /// Whether credentials that were issued then are accepted no more.
     pub fn revokes(&self, issued_at: Timestamp) -> bool {
-        self.authv.is_some_and(|authv| issued_at < authv)
+        self.row.tokens_valid_from.is_some_and(|from| issued_at.as_second() < from)
     }
 }
 
@@ -56,217 +67,266 @@ pub struct Event {
     pub news: News,
 }
 
+/// The next events of an inbox, without a gap.
+#[derive(Debug, Clone)]
+pub struct InboxPage {
+    /// The events.
+    pub events: Vec<Event>,
+    /// What follows them.
+    pub rest: Rest,
+}
+
+/// What follows the events of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing that the image knows of, or events that were not asked for.
+    Unread,
+    /// An event whose content is not visible yet. It has been committed: read again.
+    Late,
+    /// Nothing any more: the page with the next event has expired.
+    Gone,
+}
+
 impl EdgeTable {
-    /// Where `user`'s inbox ends, read consistently. An inbox that nobody has needed yet begins
-    /// here, with a random generation.
-    pub async fn head(&self, user: &UserId) -> Result<Head, Error> {
-        Ok(self.wire_head(&self.head_row(user).await?))
+    /// A user's row, read consistently. A row that nobody has needed yet begins here, with a random generation.
+    pub async fn image(&self, user: &UserId) -> Result<Image, Error> {
+        let row = self.row(user).await?;
+        if let Some(image) = self.image_of(row) {
+            return Ok(image);
+        }
+        // Every row is made by an update like this one, so of many only the first counts.
+        match self.update(user, &Change::new()).await? {
+            Updated::Changed(image) | Updated::Refused(Some(image)) => Ok(image),
+            Updated::Refused(None) => Err(Error::Contended),
+        }
     }
 
-    /// The HEADs of up to 100 users, perhaps slightly stale unless `consistent`. An absent, damaged or unavailable HEAD
-    /// is omitted, so that it does not delay the other users. [`Self::head`] creates an absent HEAD, reports a damaged
-    /// one, and reads an unavailable one again.
-    pub async fn heads(&self, users: &[UserId], consistent: bool) -> Result<HashMap<UserId, Head>, Error> {
+    /// The rows of up to 100 users, perhaps slightly stale unless `consistent`. An absent, damaged or unavailable row is
+    /// left out, so that it does not delay the other users. [`Self::image`] makes an absent row, reports a damaged one,
+    /// and reads an unavailable one again.
+    pub async fn images(&self, users: &[UserId], consistent: bool) -> Result<HashMap<UserId, Image>, Error> {
         // BatchGetItem takes no key twice.
-        let users: BTreeMap<Key, &UserId> = users.iter().map(|user| (keys::head(user), user)).collect();
+        let users: BTreeMap<Key, &UserId> = users.iter().map(|user| (keys::user_row(user), user)).collect();
         let mut found = HashMap::with_capacity(users.len());
         self.get_some(users.keys().map(Key::item).collect(), consistent, &mut found).await?;
-        let mut heads = HashMap::with_capacity(found.len());
+        let mut images = HashMap::with_capacity(found.len());
         for (key, item) in found {
-            if let (Some(user), Ok(row)) = (users.get(&key), read(&key, item)) {
-                heads.insert((*user).clone(), self.wire_head(&row));
+            let row = user_row::read(&key, Some(&item)).ok();
+            if let (Some(user), Some(image)) = (users.get(&key), row.and_then(|row| self.image_of(row))) {
+                images.insert((*user).clone(), image);
             }
         }
-        Ok(heads)
+        Ok(images)
     }
 
-    /// Up to `limit` events after `seq`, consistently and in order, but perhaps with holes: an
-    /// event past its time counts as absent, and so does one not visible yet, or damaged.
+    pub(crate) async fn row(&self, user: &UserId) -> Result<UserRow, Error> {
+        let key = keys::user_row(user);
+        let got =
+            self.client.get_item().table_name(&self.name).set_key(Some(key.item())).consistent_read(true);
+        user_row::read(&key, got.send().await?.item.as_ref())
+    }
+
+    /// The rows of up to 100 users, read consistently. An absent row has no generation.
+    pub(crate) async fn rows(&self, users: &[&UserId]) -> Result<Vec<UserRow>, Error> {
+        let keys: Vec<Key> = users.iter().map(|user| keys::user_row(user)).collect();
+        let found = self.get_many(&keys, true).await?;
+        keys.iter().map(|key| user_row::read(key, found.get(key))).collect()
+    }
+
+    /// The image of a row, if the row exists.
+    pub(crate) fn image_of(&self, row: UserRow) -> Option<Image> {
+        let cursor = Cursor { r#gen: self.wire_gen(row.r#gen?), seq: row.seq };
+        Some(Image { cursor, row })
+    }
+
+    /// Up to about `limit` events after `after`, consistently and in order.
+    ///
+    /// `image` is any state of the row of the same generation that has an event after `after`. Pages are read after it:
+    /// a fold puts the page before it cuts the row.
     pub async fn inbox(
         &self,
         user: &UserId,
-        seq: InboxSeq,
+        image: &Image,
+        after: InboxSeq,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Vec<Event>, Error> {
+    ) -> Result<InboxPage, Error> {
+        let (mut entries, mut is_gone) = (Vec::new(), false);
+        let mut last = after;
+        if after < image.row.folded {
+            let pages = self.pages(user, after, limit, now).await?;
+            for (seq, entry) in pages {
+                if seq == last.next() {
+                    last = seq;
+                    entries.push((seq, entry));
+                } else if seq > last {
+                    break;
+                }
+            }
+            is_gone = last < image.row.folded && entries.len() < limit;
+        }
+        if last >= image.row.folded && entries.len() < limit {
+            let rest = image.row.after(last).map(|(seq, entry)| (seq, entry.clone()));
+            entries.extend(rest.take(limit - entries.len()));
+        }
+        let wanted = entries.len();
+        let events = self.contents(user, entries).await?;
+        let rest = match (events.len() < wanted, is_gone) {
+            (true, _) => Rest::Late,
+            (false, true) => Rest::Gone,
+            (false, false) => Rest::Unread,
+        };
+        Ok(InboxPage { events, rest })
+    }
+
+    /// The entries of the pages after `after`, each with its place.
+    async fn pages(
+        &self,
+        user: &UserId,
+        after: InboxSeq,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(InboxSeq, InboxEntry)>, Error> {
         let found = self
             .client
             .query()
             .table_name(&self.name)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .expression_attribute_values(":pk", s(keys::user_pk(user)))
-            .expression_attribute_values(":from", s(keys::inbox_sk(seq.next())))
-            .expression_attribute_values(":to", s(keys::inbox_sk(InboxSeq::MAX)))
-            .limit(i32::try_from(limit.min(100)).unwrap_or(100))
+            .expression_attribute_values(":from", s(keys::page_sk(after.next())))
+            .expression_attribute_values(":to", s(keys::page_sk(InboxSeq::MAX)))
+            // Each has up to 16 events.
+            .limit(i32::try_from(limit / 8 + 1).unwrap_or(1))
             .consistent_read(true)
             .send()
             .await?;
-        let mut rows: Vec<InboxRow> = read_good(found.items);
-        rows.retain(|row| row.exp > now.as_second());
-        let mut entries = self.bodies(&rows).await?;
-        let mut events = Vec::with_capacity(rows.len());
-        for row in rows {
-            let seq = row.seq;
-            let news = match inboxed(row) {
-                Some(Inboxed::Seen(seen)) => Some(seen_news(&seen)),
-                Some(Inboxed::Logged { thread, tseq }) => {
-                    entries.remove(&keys::entry(&thread, tseq)).map(|entry| news(&entry))
-                }
-                None => None,
-            };
-            events.extend(news.map(|news| Event { seq, news }));
+        let mut entries = Vec::new();
+        for item in found.items.unwrap_or_default() {
+            let Some(key) = Key::of(&item) else { continue };
+            let seq = key.sk.strip_prefix(keys::PAGES).and_then(|seq| seq.parse::<InboxSeq>().ok());
+            let (Some(seq), Some(page)) = (seq, user_row::page(&key, &item, now.as_second())?) else { break };
+            let before = seq.0.saturating_sub(page.len() as u64);
+            entries.extend((before + 1..).map(InboxSeq).zip(page));
         }
-        Ok(events)
+        Ok(entries)
     }
 
-    /// The log entries that inbox rows stand for: a body lives only there.
-    async fn bodies(&self, rows: &[InboxRow]) -> Result<HashMap<Key, Entry>, Error> {
-        let wanted: BTreeMap<Key, &ThreadId> =
-            rows.iter().filter_map(|row| Some((keys::entry(&row.thread, row.tseq?), &row.thread))).collect();
-        self.entries_at(&wanted).await
-    }
-
-    pub(crate) async fn head_row(&self, user: &UserId) -> Result<HeadRow, Error> {
-        let key = keys::head(user);
-        if let Some(row) = self.get(&key).await? {
-            return Ok(row);
+    /// The events of entries, up to the first whose content is not visible yet.
+    async fn contents(
+        &self,
+        user: &UserId,
+        entries: Vec<(InboxSeq, InboxEntry)>,
+    ) -> Result<Vec<Event>, Error> {
+        let mut keys = BTreeMap::new();
+        for (_, entry) in &entries {
+            let Some(logged) = entry.logged() else { continue };
+            keys.insert(keys::entry(&logged.thread, logged.tseq), &logged.thread);
+            if let Effect::Changed(message) = logged.effect {
+                keys.insert(keys::entry(&logged.thread, message), &logged.thread);
+            }
         }
-        let fresh = HeadRow { r#gen: rng::random(), seq: InboxSeq(0), authv: None };
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(write(&key, &fresh)?))
-            .condition_expression(if mistake!(InboxBegunTwice) { ALWAYS } else { ABSENT })
-            .send()
-            .await;
-        if held(put)? {
-            return Ok(fresh);
+        let found = self.entries_at(&keys).await?;
+        let mut contents = Vec::with_capacity(entries.len());
+        for (seq, entry) in &entries {
+            match content(entry, &found) {
+                Some(content) => contents.push((*seq, content)),
+                None if mistake!(PassedOver) => {}
+                None => break,
+            }
         }
-        // Somebody else began it: theirs counts.
-        self.get(&key).await?.ok_or(Error::Contended)
+        self.withhold(user, &mut contents).await?;
+        Ok(contents.into_iter().map(|(seq, content)| Event { seq, news: content.news() }).collect())
     }
 
-    pub(crate) fn wire_head(&self, row: &HeadRow) -> Head {
-        let authv = row.authv.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        Head { cursor: self.cursor(row, row.seq), authv }
-    }
-
-    /// The cursor `seq` of the generation of `head`.
-    pub(crate) fn cursor(&self, head: &HeadRow, seq: InboxSeq) -> Cursor {
-        Cursor { r#gen: self.wire_gen(head.r#gen), seq }
+    /// Takes out of the contents what is later than the user's leaving: content is as it is now, and an ex-member is
+    /// told nothing of what happened to it since. Membership is read after the content (rule 12).
+    async fn withhold(&self, user: &UserId, contents: &mut [(InboxSeq, Content)]) -> Result<(), Error> {
+        let is_changed = |content: &Content| match content {
+            Content::Logged(entry, Some(changed)) if *changed > entry.tseq => Some(entry.thread.clone()),
+            _ => None,
+        };
+        let threads: BTreeSet<ThreadId> = contents
+            .iter()
+            .filter_map(|(_, content)| is_changed(content))
+            .filter(|t| !t.is_direct())
+            .collect();
+        if threads.is_empty() || mistake!(LeaverSeesEdits) {
+            return Ok(());
+        }
+        let rows: Vec<Key> = threads.iter().map(|thread| keys::member(thread, user)).collect();
+        let mut found = self.get_many(&rows, true).await?;
+        let mut left: HashMap<ThreadId, Option<ThreadSeq>> = HashMap::new();
+        for (thread, key) in threads.into_iter().zip(&rows) {
+            let row: Option<MemberRow> = found.remove(key).map(|item| read(key, item)).transpose()?;
+            // Without a row the leaving was delivered: nothing later than the entry itself is known to be theirs.
+            left.insert(thread, row.map_or(Some(ThreadSeq(0)), |row| row.left_tseq));
+        }
+        for (_, content) in contents {
+            if let Content::Logged(entry, Some(changed)) = content
+                && let Some(Some(left)) = left.get(&entry.thread)
+                && *changed > entry.tseq
+                && *changed > *left
+            {
+                log::withhold(entry);
+            }
+        }
+        Ok(())
     }
 }
 
 impl Table {
-    /// The settled HEAD of `user`: every event up to it is visible.
-    ///
-    /// The items of one transaction become visible one by one. HEAD may count an event whose message or view is not
-    /// visible yet. A list read at that moment would lack an event that its cursor has passed. DynamoDB rejects a
-    /// transactional read while a transaction that includes HEAD is in progress (DynamoDB developer guide, "Transaction
-    /// conflict handling"). Every append includes HEAD.
-    ///
-    /// # Errors
-    /// [`Error::Contended`] if every attempt meets a transaction in progress.
-    pub async fn settled_head(&self, user: &UserId) -> Result<Head, Error> {
-        let key = &keys::head(user);
-        let item = retry(|_| async move {
-            let get = Get::builder().table_name(&self.name).set_key(Some(key.item())).build();
-            let get = get.expect("a get has a table and a key");
-            let wanted = TransactGetItem::builder().get(get).build();
-            let got = match self.client.transact_get_items().transact_items(wanted).send().await {
-                Ok(got) => got,
-                Err(error) => {
-                    let reasons = match error.as_service_error() {
-                        Some(TransactGetItemsError::TransactionCanceledException(cancelled)) => {
-                            cancelled.cancellation_reasons().to_vec()
-                        }
-                        _ => return Err(Stop::Failed(error.into())),
-                    };
-                    return Err(cancelled(&reasons, error).map_or(Stop::Conflict, Stop::Failed));
-                }
-            };
-            Ok(got.responses.unwrap_or_default().pop().and_then(|found| found.item))
-        });
-        match item.await? {
-            Some(item) => Ok(self.wire_head(&read(key, item)?)),
-            None => self.head(user).await,
+    /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked once stays revoked:
+    /// an earlier `since` than the last changes nothing. The answer names the edges that have to be told.
+    pub async fn revoke(&self, user: &UserId, since: Timestamp) -> Result<Image, Error> {
+        let change = Change::new()
+            .set("tokens_valid_from = :since", [(":since", n(since.as_second()))])
+            .only_if("(attribute_not_exists(tokens_valid_from) OR tokens_valid_from < :since)");
+        match self.update(user, &change).await? {
+            Updated::Changed(image) | Updated::Refused(Some(image)) => Ok(image),
+            Updated::Refused(None) => Err(Error::Contended),
         }
     }
+}
 
-    /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked
-    /// once stays revoked: an earlier `since` than the last changes nothing.
-    pub async fn revoke(&self, user: &UserId, since: Timestamp) -> Result<(), Error> {
-        retry(|_| async move {
-            self.head_row(user).await?;
-            let set = self
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .set_key(Some(keys::head(user).item()))
-                .update_expression("SET authv = :since")
-                .condition_expression(
-                    "attribute_exists(pk) AND (attribute_not_exists(authv) OR authv < :since)",
-                )
-                .expression_attribute_values(":since", n(since.as_second()))
-                .send()
-                .await;
-            // It may conflict with a transaction that appends to the inbox.
-            held(set).map(|_| ()).map_err(Stop::in_doubt)
-        })
-        .await
+/// What an entry stands for, and the tseq of the latest change of what it shows.
+enum Content {
+    Logged(Entry, Option<ThreadSeq>),
+    Seen(Seen),
+}
+
+impl Content {
+    fn news(&self) -> News {
+        match self {
+            Self::Logged(entry, _) => news(entry),
+            Self::Seen(seen) => seen_news(seen),
+        }
     }
+}
 
-    /// Adds an append to a transaction: the rows after `head`, and the new HEAD on condition that no other writer has
-    /// moved it. Returns the last seq.
-    pub(crate) fn grow(
-        tx: &mut Tx<'_>,
-        user: &UserId,
-        head: &HeadRow,
-        rows: Vec<InboxRow>,
-    ) -> Result<InboxSeq, Error> {
-        let (absent, unmoved) = if mistake!(PlaceTakenTwice) {
-            (ALWAYS, "gen = :gen AND :was = :was")
-        } else {
-            (ABSENT, "gen = :gen AND seq = :was")
+/// What an entry stands for; none while it is not visible.
+fn content(entry: &InboxEntry, found: &HashMap<Key, Entry>) -> Option<Content> {
+    let logged = match entry {
+        InboxEntry::Seen(seen) => return Some(Content::Seen(seen.clone())),
+        InboxEntry::Logged(logged) => logged,
+    };
+    let mut content = found.get(&keys::entry(&logged.thread, logged.tseq))?.clone();
+    if let Effect::Changed(message) = logged.effect {
+        let message = found.get(&keys::entry(&logged.thread, message))?;
+        let changed = match &message.body {
+            Body::Message(content) => content.changed,
+            _ => None,
         };
-        let mut seq = head.seq;
-        for row in rows {
-            seq = seq.next();
-            tx.put_if(&keys::inbox(user, seq), &InboxRow { seq, ..row }, absent, Vec::new())?;
+        let is_there = retell(&mut content, Some(message)) && changed >= Some(logged.tseq);
+        if !is_there && !mistake!(EditBeforeMessage) {
+            return None;
         }
-        tx.update(
-            &keys::head(user),
-            "SET seq = :seq",
-            Some(unmoved),
-            vec![(":seq", n(seq)), (":gen", n(head.r#gen)), (":was", n(head.seq))],
-        );
-        Ok(seq)
+        return Some(Content::Logged(content, changed));
     }
-
-    /// The inbox row of a logged event; its seq is given by [`Table::grow`].
-    pub(crate) fn logged_row(&self, entry: &Entry, now: Timestamp) -> InboxRow {
-        InboxRow {
-            seq: InboxSeq(0),
-            thread: entry.thread.clone(),
-            tseq: Some(entry.tseq),
-            reader: None,
-            number: None,
-            exp: now.as_second().saturating_add(self.inbox_seconds),
-        }
-    }
-
-    /// The inbox row of seen; its seq is given by [`Table::grow`].
-    pub(crate) fn seen_row(&self, seen: &Seen, now: Timestamp) -> InboxRow {
-        InboxRow {
-            seq: InboxSeq(0),
-            thread: seen.thread.clone(),
-            tseq: None,
-            reader: Some(seen.user.clone()),
-            number: Some(seen.number),
-            exp: now.as_second().saturating_add(self.inbox_seconds),
-        }
-    }
+    let changed = match &content.body {
+        Body::Message(content) => content.changed,
+        _ => None,
+    };
+    Some(Content::Logged(content, changed))
 }
 
 /// A logged event as members are told of it.
@@ -277,21 +337,4 @@ pub fn news(entry: &Entry) -> News {
 /// Seen as members are told of it.
 pub fn seen_news(seen: &Seen) -> News {
     News::new(EventName::Seen, serde_json::to_string(seen).expect("ids and numbers always serialise"))
-}
-
-/// What an inbox row stands for.
-enum Inboxed {
-    /// An entry of a thread log.
-    Logged { thread: ThreadId, tseq: ThreadSeq },
-    /// A member has read up to a message number.
-    Seen(Seen),
-}
-
-/// What an inbox row stands for; none if this version does not know its kind.
-fn inboxed(row: InboxRow) -> Option<Inboxed> {
-    match (row.tseq, row.reader, row.number) {
-        (Some(tseq), None, None) => Some(Inboxed::Logged { thread: row.thread, tseq }),
-        (None, Some(user), Some(number)) => Some(Inboxed::Seen(Seen { thread: row.thread, user, number })),
-        _ => None,
-    }
 }

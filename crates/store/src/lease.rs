@@ -1,34 +1,29 @@
-//! Queues of users, and which edge holds each.
+//! Queues of users, and which edge receives from each (rule 8). A lease is an attribute of the user row, so the answer of
+//! each change is an image of the row: whoever takes a lease has read the inbox.
 
 use std::collections::HashSet;
 
 use domain::{
     ids::{BootId, QueueId, UserId},
     limits,
+    user_row::Lease,
 };
-use futures_util::future::try_join_all;
 use jiff::Timestamp;
+use mistakes::mistake;
 
-use crate::table::{
-    EdgeTable,
-    error::{Error, held},
-    keys,
-    rows::{LeaseRow, QueueRow},
-    tx::{n, s},
+use crate::{
+    inbox::{Change, Image, Updated},
+    table::{
+        EdgeTable,
+        error::Error,
+        keys,
+        rows::QueueRow,
+        tx::{n, s},
+        user_row::{edge_lease, holder, queue_lease},
+    },
 };
 
 pub mod edges;
-
-/// A queue of a user, and its holder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// The queue.
-    pub queue: QueueId,
-    /// Where it is posted to.
-    pub url: String,
-    /// The edge that receives from it, if one does.
-    pub holder: Option<BootId>,
-}
 
 /// Whose a queue is.
 #[derive(Debug, Clone, Copy)]
@@ -39,106 +34,87 @@ pub enum QueueOf<'a> {
     Edge(&'a BootId),
 }
 
+/// A change of leases.
+fn change() -> Change {
+    Change::new()
+        .set("lease_version = if_not_exists(lease_version, :none) + :one", [(":none", n(0)), (":one", n(1))])
+}
+
+/// A change of the lease on a queue of the user's.
+fn change_queue(queue: &QueueId) -> Change {
+    change().name("#lease", queue_lease(queue))
+}
+
 impl EdgeTable {
-    /// The queues of `user`, read consistently.
-    pub async fn leases(&self, user: &UserId) -> Result<Vec<Lease>, Error> {
-        let rows: Vec<LeaseRow> = self.partition(keys::user_pk(user), keys::LEASES, 1_000).await?;
-        Ok(rows.into_iter().map(|r| Lease { queue: r.queue, url: r.url, holder: r.holder }).collect())
+    /// Has `user`'s events posted to the queue of the edge `me` from now on.
+    pub async fn take_edge_lease(&self, user: &UserId, queue: &QueueId, me: &BootId) -> Result<Image, Error> {
+        let take =
+            change().name("#lease", edge_lease(me)).set("#lease = :queue", [(":queue", s(queue.as_str()))]);
+        self.changed(user, &take).await
     }
 
-    /// Makes `me` the holder of a lease that is unchanged since it was read. A lease of `me` is accepted too: an
-    /// earlier attempt may have committed and lost its response.
-    pub async fn take_lease(&self, user: &UserId, lease: &Lease, me: &BootId) -> Result<bool, Error> {
-        let key = keys::lease(user, &lease.queue);
-        let taken = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.item()))
-            .update_expression("SET holder = :me REMOVE freed")
-            .expression_attribute_values(":me", s(me.as_str()));
-        let taken = match &lease.holder {
-            Some(holder) => taken
-                .condition_expression("holder = :holder OR holder = :me")
-                .expression_attribute_values(":holder", s(holder.as_str())),
-            None => taken.condition_expression(
-                "attribute_exists(pk) AND (attribute_not_exists(holder) OR holder = :me)",
-            ),
-        };
-        held(taken.send().await)
+    /// Ends the lease of the edge `boot` on its own queue. Of an edge that is marked dead anybody may end it: that never
+    /// turns.
+    pub async fn end_edge_lease(&self, user: &UserId, boot: &BootId) -> Result<Image, Error> {
+        self.changed(user, &change().name("#lease", edge_lease(boot)).remove("#lease")).await
     }
 
-    /// Puts a lease held by `me` on a queue. With `until` it goes by itself unless it is put again.
-    pub async fn put_lease(
+    /// Has `me` receive from a queue of `user`'s, if its lease is as it was read. None if it is not. A lease of `me` is
+    /// accepted too: an earlier attempt may have taken effect and lost its answer.
+    pub async fn take_queue(
         &self,
         user: &UserId,
-        (queue, url): (&QueueId, &str),
+        lease: &Lease,
         me: &BootId,
-        until: Option<Timestamp>,
-    ) -> Result<(), Error> {
-        let row = LeaseRow {
-            queue: queue.clone(),
-            url: url.into(),
-            holder: Some(me.clone()),
-            freed: None,
-            exp: until.map(Timestamp::as_second),
+    ) -> Result<Option<Image>, Error> {
+        let take = change_queue(&lease.queue).set("#lease = :me", [(":me", s(me.as_str()))]);
+        let take = if mistake!(TakenUnconditionally) {
+            take
+        } else {
+            take.only_if("(#lease = :was OR #lease = :me)").values([(":was", holder(&lease.holder))])
         };
-        self.put(&keys::lease(user, queue), &row).await
+        Ok(match self.update(user, &take).await? {
+            Updated::Changed(image) => Some(image),
+            Updated::Refused(_) => None,
+        })
     }
 
-    /// Gives a lease of `holder` back; false if that is not who holds it.
-    pub async fn give_lease(
+    /// Gives `user` a new queue, from which `me` receives.
+    pub async fn add_queue(&self, user: &UserId, queue: &QueueId, me: &BootId) -> Result<Image, Error> {
+        self.changed(user, &change_queue(queue).set("#lease = :me", [(":me", s(me.as_str()))])).await
+    }
+
+    /// Gives a queue of `user`'s back, so that any edge may take it; does nothing if `boot` does not hold it.
+    pub async fn give_queue(
         &self,
         user: &UserId,
         queue: &QueueId,
-        holder: &BootId,
+        boot: &BootId,
         now: Timestamp,
-    ) -> Result<bool, Error> {
-        let given = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(keys::lease(user, queue).item()))
-            .update_expression("SET freed = :now REMOVE holder")
-            .condition_expression("holder = :holder")
-            .expression_attribute_values(":holder", s(holder.as_str()))
-            .expression_attribute_values(":now", n(now.as_millisecond()))
-            .send()
-            .await;
-        held(given)
+    ) -> Result<(), Error> {
+        let give = change_queue(queue).set("#lease = :free", [(":free", n(now.as_millisecond()))]);
+        let give = if mistake!(GivenUnconditionally) {
+            give
+        } else {
+            give.only_if("#lease = :me").values([(":me", s(boot.as_str()))])
+        };
+        self.update(user, &give).await.map(drop)
     }
 
-    /// Deletes a lease that nobody has held since `freed`; false if somebody has.
-    pub async fn drop_free_lease(&self, user: &UserId, queue: &QueueId, freed: i64) -> Result<bool, Error> {
-        let dropped = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(keys::lease(user, queue).item()))
-            .condition_expression("attribute_not_exists(holder) AND freed = :freed")
-            .expression_attribute_values(":freed", n(freed))
-            .send()
-            .await;
-        held(dropped)
+    /// Takes a queue out of `user`'s row, if its lease is as it was read. False if it is not.
+    pub async fn remove_queue(&self, user: &UserId, lease: &Lease) -> Result<bool, Error> {
+        let remove = change_queue(&lease.queue)
+            .remove("#lease")
+            .only_if("#lease = :was")
+            .values([(":was", holder(&lease.holder))]);
+        Ok(matches!(self.update(user, &remove).await?, Updated::Changed(_)))
     }
 
-    /// A lease as it lies in the table, read consistently.
-    pub async fn lease(&self, user: &UserId, queue: &QueueId) -> Result<Option<LeaseRow>, Error> {
-        self.get(&keys::lease(user, queue)).await
-    }
-
-    /// Deletes a lease; false if it was not `me` who held it.
-    pub async fn drop_lease(&self, user: &UserId, queue: &QueueId, me: &BootId) -> Result<bool, Error> {
-        let dropped = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(keys::lease(user, queue).item()))
-            .condition_expression("holder = :me")
-            .expression_attribute_values(":me", s(me.as_str()))
-            .send()
-            .await;
-        held(dropped)
+    async fn changed(&self, user: &UserId, change: &Change) -> Result<Image, Error> {
+        match self.update(user, change).await? {
+            Updated::Changed(image) => Ok(image),
+            Updated::Refused(_) => Err(Error::Contended),
+        }
     }
 
     /// Registers a queue of a user or of an edge. Registration comes before creation, so that no queue is forgotten.
@@ -166,15 +142,16 @@ impl EdgeTable {
         self.delete(&keys::queue(queue)).await
     }
 
-    /// Forgets every queue, lease and edge. Only for one process whose queues died with the one
-    /// before it.
+    /// Forgets every queue and edge. Only for one process whose queues died with the one before it. Leases of former
+    /// edges on their own queues stay: such an edge has no row, so it counts as dead, and the next lease ends it.
     pub async fn forget_queues(&self) -> Result<(), Error> {
         for shard in 0..keys::SHARDS {
             for row in self.registered(shard).await? {
                 if let Some(user) = &row.user {
-                    self.delete(&keys::lease(user, &row.queue)).await?;
+                    let remove = change_queue(&row.queue).remove("#lease");
+                    self.update(user, &remove.only_if("attribute_exists(#lease)")).await?;
                 }
-                self.delete(&keys::queue(&row.queue)).await?;
+                self.unregister_queue(&row.queue).await?;
             }
         }
         for edge in self.edges().await? {
@@ -190,9 +167,15 @@ impl EdgeTable {
         let edges = self.edges_lately().await?;
         let alive: HashSet<&BootId> =
             edges.iter().filter(|e| !e.dead && fresh(e.at)).map(|e| &e.boot).collect();
-        let leases = try_join_all(users.iter().map(|user| self.leases(user))).await?;
-        let held =
-            |leases: &Vec<Lease>| leases.iter().any(|l| l.holder.as_ref().is_some_and(|h| alive.contains(h)));
-        Ok(users.iter().zip(&leases).filter(|(_, l)| held(l)).map(|(user, _)| user.clone()).collect())
+        let mut online = HashSet::new();
+        for users in users.chunks(100) {
+            for (user, image) in self.images(users, false).await? {
+                let mut boots = image.row.leases.iter().filter_map(|lease| lease.holder.boot());
+                if boots.any(|boot| alive.contains(boot)) {
+                    online.insert(user);
+                }
+            }
+        }
+        Ok(online)
     }
 }

@@ -11,4 +11,5 @@ pub mod outbox;
 pub mod repair;
 pub mod table;
 pub mod tickets;
+mod visibility;
 pub mod write;

@@ -3,19 +3,26 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
+    content::MessageContent,
     event::{Body, Entry},
-    ids::{IdempotencyKey, ThreadId},
+    ids::ThreadId,
     sequence::ThreadSeq,
 };
 
-use crate::table::{
-    EdgeTable,
-    error::Error,
-    keys::{self, Key},
-    read, read_all,
-    rows::EntryRow,
-    tx::s,
+use crate::{
+    table::{
+        EdgeTable,
+        error::Error,
+        keys::{self, Key},
+        read, read_all,
+        rows::EntryRow,
+        tx::s,
+    },
+    write::request::WriteRequest,
 };
+
+/// Rows that are read at a time: the most that `BatchGetItem` takes.
+const BATCH: usize = 100;
 
 impl EdgeTable {
     /// The last entry of a thread; none if there is no such thread.
@@ -33,38 +40,19 @@ impl EdgeTable {
         Ok(retell(&mut found, target.as_ref()).then_some(found))
     }
 
-    /// The entries behind these keys; some may be absent.
+    /// The entries behind these keys, edits without their text; some may be absent.
     pub(crate) async fn entries_at(
         &self,
         wanted: &BTreeMap<Key, &ThreadId>,
     ) -> Result<HashMap<Key, Entry>, Error> {
-        let mut found = self.rows_at(wanted).await?;
-        let edited: BTreeMap<Key, &ThreadId> = found
-            .values()
-            .filter_map(|entry| match entry.body {
-                Body::Edit { message, .. } => Some((keys::entry(&entry.thread, message), &entry.thread)),
-                _ => None,
-            })
-            .collect();
-        let targets = self.rows_at(&edited).await?;
-        found.retain(|_, entry| {
-            let Body::Edit { message, .. } = entry.body else { return true };
-            let target = targets.get(&keys::entry(&entry.thread, message));
-            retell(entry, target)
-        });
-        Ok(found)
-    }
-
-    async fn rows_at(&self, wanted: &BTreeMap<Key, &ThreadId>) -> Result<HashMap<Key, Entry>, Error> {
-        let mut found = HashMap::with_capacity(wanted.len());
-        if wanted.is_empty() {
-            return Ok(found);
-        }
         let keys: Vec<Key> = wanted.keys().cloned().collect();
-        for (key, item) in self.get_many(&keys, true).await? {
-            if let Some(thread) = wanted.get(&key) {
-                let entry = entry(thread, read(&key, item)?)?;
-                found.insert(key, entry);
+        let mut found = HashMap::with_capacity(keys.len());
+        for keys in keys.chunks(BATCH) {
+            for (key, item) in self.get_many(keys, true).await? {
+                if let Some(thread) = wanted.get(&key) {
+                    let entry = entry(thread, read(&key, item)?)?;
+                    found.insert(key, entry);
+                }
             }
         }
         Ok(found)
@@ -117,16 +105,26 @@ impl EdgeTable {
     }
 }
 
-/// The row of an entry, with the idempotency key and the fingerprint of its request if the key has a row too.
-pub(crate) fn row(entry: &Entry, key: Option<(&IdempotencyKey, &str)>) -> EntryRow {
+/// The row of an entry. It has the key of its request, by which a repetition is known; and the fingerprint, if the key
+/// has a row of its own.
+pub(crate) fn row(entry: &Entry, request: Option<&WriteRequest>) -> EntryRow {
     EntryRow {
         tseq: entry.tseq,
         number: entry.number,
         by: entry.by.clone(),
         at: entry.at,
         body: json(&entry.body),
-        key: key.map(|(key, _)| key.clone()),
-        request: key.map(|(_, fingerprint)| fingerprint.to_owned()),
+        key: request.map(|request| request.idempotency_key.clone()),
+        request: request.filter(|request| request.key_from_client).map(|request| request.fingerprint.clone()),
+    }
+}
+
+/// Takes out of an entry what it says: what is told to an ex-member of a message that was changed since.
+pub(crate) fn withhold(entry: &mut Entry) {
+    match &mut entry.body {
+        Body::Message(content) => *content = MessageContent::default(),
+        Body::Edit { text, .. } => *text = None,
+        _ => {}
     }
 }
 
@@ -137,7 +135,7 @@ pub(crate) fn json(body: &Body) -> String {
 
 /// Fills an edit with the current text of its message. False if the message does not contain the edit yet, because the
 /// items of a transaction become visible one by one. A client would keep the text from before the edit.
-fn retell(edit: &mut Entry, target: Option<&Entry>) -> bool {
+pub(crate) fn retell(edit: &mut Entry, target: Option<&Entry>) -> bool {
     let Body::Edit { text, .. } = &mut edit.body else { return true };
     let Some(Body::Message(said)) = target.map(|target| &target.body) else { return false };
     text.clone_from(&said.text);
@@ -155,7 +153,7 @@ pub(crate) fn entry(thread: &ThreadId, row: EntryRow) -> Result<Entry, Error> {
 
 #[cfg(test)]
 mod tests {
-    use domain::{content::MessageContent, ids::UserId, sequence::MessageNumber};
+    use domain::{ids::UserId, sequence::MessageNumber};
     use jiff::Timestamp;
 
     use super::*;

@@ -1,48 +1,52 @@
-//! Fan-outs not yet known complete (P11).
+//! Deliveries not yet known complete (rule 11).
+//!
+//! No decision compares the clocks of two machines. Each write to a row, and each claim, changes its `claim`. An observer
+//! that has seen a row unchanged for long enough by its own clock takes it.
 
 use domain::{job::Job, limits};
-use jiff::Timestamp;
 use mistakes::mistake;
 
-use crate::{
-    table::{
-        Table,
-        error::{Error, held},
-        keys::{self, Key},
-        rows::OutboxRow,
-        tx::{n, s},
-    },
-    write::commit::millis,
+use crate::table::{
+    Table,
+    error::{Error, held},
+    keys::{self, Key},
+    rows::OutboxRow,
+    tx::{n, s},
 };
 
 /// Whether a link has claimed the outbox row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// The link has claimed the row for [`limits::OUTBOX_HOLD`].
+    /// The link has claimed the row.
     Acquired,
-    /// A later write has raised the goal, and has a chain of its own. This chain continues without the claim. Otherwise
-    /// a thread with constant writes would never reach its last members.
+    /// A later write has raised the target, and has a chain of its own. This chain continues without the claim.
+    /// Otherwise a thread with constant writes would never reach its last members.
     Superseded,
-    /// Nothing is left to do: the row is gone, or its goal is below the job's. Or another chain at the same position or
+    /// Nothing is left to do: the row is gone, or its target is below the job's. Or another chain at the same position or
     /// further on holds the claim.
     Nothing,
 }
 
 impl OutboxRow {
-    fn key(&self) -> Key {
+    /// Its key.
+    pub fn key(&self) -> Key {
         match &self.reader {
             None => keys::outbox(&self.thread),
             Some(reader) => keys::seen_outbox(&self.thread, reader),
         }
     }
+
+    /// How long a row has to stay unchanged until an observer may take it: whoever wrote it is delivering for a moment,
+    /// whoever claimed it for longer.
+    pub fn patience(&self) -> std::time::Duration {
+        if self.claimed { limits::OUTBOX_HOLD } else { limits::OUTBOX_GRACE }
+    }
 }
 
 impl Table {
-    /// The rows of one shard that are due.
-    pub async fn due(&self, shard: u8, now: Timestamp) -> Result<Vec<OutboxRow>, Error> {
-        let mut rows: Vec<OutboxRow> = self.partition(keys::outbox_pk(shard), "", usize::MAX).await?;
-        rows.retain(|row| row.due <= now.as_millisecond());
-        Ok(rows)
+    /// The rows of one shard.
+    pub async fn outbox(&self, shard: u8) -> Result<Vec<OutboxRow>, Error> {
+        self.partition(keys::outbox_pk(shard), "", usize::MAX).await
     }
 
     /// One row, if it is still there.
@@ -50,68 +54,94 @@ impl Table {
         self.get(key).await
     }
 
-    /// Claims a due row for [`limits::OUTBOX_HOLD`]; false if another process was faster.
-    pub async fn claim_due(&self, row: &OutboxRow, now: Timestamp) -> Result<bool, Error> {
-        let moved = self
+    /// Claims a row that an observer has seen unchanged; false if it has changed meanwhile.
+    pub async fn claim_unchanged(&self, row: &OutboxRow) -> Result<bool, Error> {
+        let claimed = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(row.key().item()))
-            .update_expression("SET due = :due REMOVE reached")
-            .condition_expression("due = :was")
-            .expression_attribute_values(":due", n(held_until(now)))
-            .expression_attribute_values(":was", n(row.due))
+            .update_expression("SET claim = claim + :one, claimed = :true REMOVE claimed_through")
+            .condition_expression("claim = :was")
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":true", yes())
+            .expression_attribute_values(":was", n(row.claim))
             .send()
             .await;
-        held(moved)
+        held(claimed)
     }
 
-    /// Claims the row for one link of a chain, for [`limits::OUTBOX_HOLD`]. The claim fails if another chain holds the
-    /// row at the same position or further on. Of two chains with one goal, the leading chain has passed every member
-    /// that the other chain has passed. So duplicate jobs end here, and a long backlog does not multiply chains.
+    /// Claims the row for one link of a chain. The claim fails if another chain holds the row at the same position or
+    /// further on. Of two chains with one goal, the leading chain has passed every member that the other chain has
+    /// passed. So duplicate jobs end here, and a long backlog does not multiply chains.
     ///
-    /// The claim only saves work: two links that deliver to the same members do no harm.
-    pub async fn claim(&self, job: &Job, now: Timestamp) -> Result<Claim, Error> {
+    /// The claim only saves work: two links that deliver to the same members do no harm. A chain that dies leaves its
+    /// claim. An observer takes the row when the claim has not changed for long, and begins a chain anew.
+    pub async fn claim(&self, job: &Job) -> Result<Claim, Error> {
         let key = keys::outbox(&job.thread);
-        let free = "upto = :goal AND (attribute_not_exists(reached) OR reached < :here OR due <= :now)";
-        let moved = self
+        let free = "target = :goal AND (attribute_not_exists(claimed_through) OR claimed_through < :here)";
+        let claimed = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(key.item()))
-            .update_expression("SET due = :due, reached = :here")
+            .update_expression("SET claim = claim + :one, claimed = :true, claimed_through = :here")
             .condition_expression(free)
-            .expression_attribute_values(":due", n(held_until(now)))
+            .expression_attribute_values(":one", n(1))
+            .expression_attribute_values(":true", yes())
             .expression_attribute_values(":here", s(keys::members_after(job.after.as_ref()).0))
             .expression_attribute_values(":goal", n(job.goal))
-            .expression_attribute_values(":now", n(now.as_millisecond()))
             .send()
             .await;
-        if held(moved)? {
+        if held(claimed)? {
             return Ok(Claim::Acquired);
         }
         let row: Option<OutboxRow> = self.get(&key).await?;
-        Ok(if row.is_some_and(|row| row.upto > job.goal.0) { Claim::Superseded } else { Claim::Nothing })
+        Ok(if row.is_some_and(|row| row.target > job.goal.0) { Claim::Superseded } else { Claim::Nothing })
     }
 
-    /// The fan-out up to `upto` of the row's thread is complete: the row goes, unless it has been
-    /// given more to do.
-    pub async fn complete(&self, key: &Key, upto: u64) -> Result<(), Error> {
-        let unraised =
-            if mistake!(RaisedRowDeleted) { "attribute_exists(pk) OR upto = :upto" } else { "upto = :upto" };
+    /// Puts an outbox row for a delivery whose post has failed, or raises its target.
+    pub async fn owe(&self, row: &OutboxRow) -> Result<(), Error> {
+        let owed = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(row.key().item()))
+            .update_expression(
+                "SET target = :target, thread = :thread, since = if_not_exists(since, :now), \
+                 claim = if_not_exists(claim, :zero) + :one REMOVE claimed, claimed_through",
+            )
+            .condition_expression("attribute_not_exists(target) OR target <= :target")
+            .expression_attribute_values(":target", n(row.target))
+            .expression_attribute_values(":thread", s(row.thread.as_str()))
+            .expression_attribute_values(":now", n(row.since))
+            .expression_attribute_values(":zero", n(0))
+            .expression_attribute_values(":one", n(1))
+            .send()
+            .await;
+        held(owed).map(drop)
+    }
+
+    /// The delivery up to `target` of the row's thread is complete: the row goes, unless it has been given more to do.
+    pub async fn complete(&self, key: &Key, target: u64) -> Result<(), Error> {
+        let unraised = if mistake!(RaisedRowDeleted) {
+            "attribute_exists(pk) OR target = :target"
+        } else {
+            "target = :target"
+        };
         let deleted = self
             .client
             .delete_item()
             .table_name(&self.name)
             .set_key(Some(key.item()))
             .condition_expression(unraised)
-            .expression_attribute_values(":upto", n(upto))
+            .expression_attribute_values(":target", n(target))
             .send()
             .await;
-        held(deleted).map(|_| ())
+        held(deleted).map(drop)
     }
 }
 
-fn held_until(now: Timestamp) -> i64 {
-    now.as_millisecond() + millis(limits::OUTBOX_HOLD)
+fn yes() -> aws_sdk_dynamodb::types::AttributeValue {
+    aws_sdk_dynamodb::types::AttributeValue::Bool(true)
 }

@@ -5,9 +5,9 @@
 //! accounts for. Every inbox gets a new generation, so that every client lists again. Repair leaves correct rows as
 //! they are. An interrupted or repeated repair therefore does no harm.
 //!
-//! Repair scans the table twice, in pages: first the threads, then the rows of users. The order matters, because the
-//! first scan writes rows of users. Memory holds at most one page, and the members and membership changes of some
-//! threads.
+//! Repair scans the table three times, in pages. First it folds the users' rows and pages into their views: no log has how
+//! far a user has read. Then it repairs the threads, views included. Then it empties the users' rows. Memory holds at most
+//! one page, and the members and membership changes of some threads.
 
 use std::{
     collections::BTreeMap,
@@ -94,8 +94,8 @@ struct Repair<'a> {
 /// One thing to repair.
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
+    Views(UserId),
     Thread(ThreadId),
-    Outbox(ThreadId),
     User(UserId),
     Sender(UserId),
     Drop(Key),
@@ -112,6 +112,7 @@ impl Table {
         }
         let [put, deleted, passed_over] = [0; 3].map(AtomicU64::new);
         let repair = Repair { table: self, now, dry, tell, put, deleted, passed_over };
+        repair.walk(of_users).await?;
         repair.walk(of_threads).await?;
         repair.walk(of_the_rest).await?;
         let [put, deleted, passed_over] =
@@ -154,6 +155,13 @@ impl Table {
     }
 }
 
+fn of_users(key: &Key) -> Option<Task> {
+    match key.part()? {
+        Part::User(user) => Some(Task::Views(user)),
+        _ => None,
+    }
+}
+
 fn of_threads(key: &Key) -> Option<Task> {
     match key.part()? {
         Part::Thread(thread) => Some(Task::Thread(thread)),
@@ -165,11 +173,10 @@ fn of_threads(key: &Key) -> Option<Task> {
 fn of_the_rest(key: &Key) -> Option<Task> {
     match key.part()? {
         Part::Thread(_) => None,
-        Part::Outbox(thread) => Some(Task::Outbox(thread)),
         Part::User(user) => Some(Task::User(user)),
         Part::Sender(user) => Some(Task::Sender(user)),
-        // Clients list again, and so get every seen. The queues, leases and edges belong to the original table.
-        Part::SeenOutbox | Part::Lease | Part::Queue | Part::Edge => Some(Task::Drop(key.clone())),
+        // Clients list again, so nothing is owed. The queues and edges belong to the original table.
+        Part::Outbox(_) | Part::SeenOutbox | Part::Queue | Part::Edge => Some(Task::Drop(key.clone())),
     }
 }
 
@@ -201,8 +208,8 @@ impl Repair<'_> {
 
     async fn see_to(&self, task: &Task) -> Result<(), Error> {
         let done = match task {
+            Task::Views(user) => self.folded(user).await,
             Task::Thread(thread) => self.thread(thread).await,
-            Task::Outbox(thread) => self.outbox(thread).await,
             Task::User(user) => self.user(user).await,
             Task::Sender(sender) => self.sender(sender).await,
             Task::Drop(key) => self.delete(key).await,
@@ -225,6 +232,16 @@ impl Repair<'_> {
         self.put.fetch_add(1, Ordering::Relaxed);
         (self.tell)(Note::Put(key));
         if self.dry { Ok(()) } else { self.table.put(key, row).await }
+    }
+
+    async fn put_item(&self, key: &Key, item: Item) -> Result<(), Error> {
+        self.put.fetch_add(1, Ordering::Relaxed);
+        (self.tell)(Note::Put(key));
+        if self.dry {
+            return Ok(());
+        }
+        self.table.client.put_item().table_name(&self.table.name).set_item(Some(item)).send().await?;
+        Ok(())
     }
 
     async fn delete(&self, key: &Key) -> Result<(), Error> {

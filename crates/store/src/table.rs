@@ -16,14 +16,17 @@ use sha2::{Digest, Sha256};
 
 pub mod error;
 pub mod keys;
+mod pairs;
 mod recent_edges;
 pub(crate) mod retry;
 pub mod rows;
 pub(crate) mod tx;
 mod user_locks;
+pub(crate) mod user_row;
 
 use error::Error;
 use keys::Key;
+use pairs::Pairs;
 use recent_edges::RecentEdges;
 use retry::pause;
 use user_locks::UserLocks;
@@ -41,6 +44,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 pub struct Table {
     edge: EdgeTable,
     pub(crate) locks: UserLocks,
+    pub(crate) pairs: Pairs,
 }
 
 /// The table as an edge has it: no method writes a thread log or an inbox, except the HEAD of an inbox that has none. So a
@@ -79,7 +83,7 @@ impl Table {
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
-        Ok(Self { edge, locks: UserLocks::new() })
+        Ok(Self { edge, locks: UserLocks::new(), pairs: Pairs::default() })
     }
 
     /// The table as an edge has it.
@@ -142,16 +146,6 @@ impl EdgeTable {
             .send()
             .await?;
         got.item.map(|item| read(key, item)).transpose()
-    }
-
-    /// Two rows of different kinds at once, consistently: one request, where two would be read side by side.
-    pub(crate) async fn get_both<A: DeserializeOwned, B: DeserializeOwned>(
-        &self,
-        a: &Key,
-        b: &Key,
-    ) -> Result<(Option<A>, Option<B>), Error> {
-        let mut found = self.get_many(&[a.clone(), b.clone()], true).await?;
-        Ok((take(&mut found, a)?, take(&mut found, b)?))
     }
 
     /// Up to 100 rows at once; those that do not exist are left out.

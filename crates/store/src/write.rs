@@ -1,21 +1,25 @@
-//! Writes to a thread: one transaction each (P1), and for a thread of two the one that appends to both inboxes too (P1b).
+//! Writes to a thread: one transaction each (rule 1), and for a thread of two the one that appends to both user rows too
+//! (rule 2).
+
+use std::sync::Mutex;
 
 use domain::{
     content::TooMany,
     event::Entry,
     ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
+    sequence::ThreadSeq,
 };
+use futures_util::future::join;
 use mistakes::mistake;
 
 use crate::{
-    inbox::delivery::Delivered,
+    inbox::delivery::{Delivered, Position, append},
     table::{
         Table,
         error::Error,
-        keys,
-        retry::{Attempt, Stop, pause, retry},
-        rows::{HeadRow, ThreadRow, ViewRow},
-        take,
+        retry::{Attempt, Stop, retry},
+        tx::n,
     },
 };
 
@@ -28,14 +32,14 @@ pub mod seen;
 pub mod threads;
 
 use command::{Command, PlannedWrite, plan};
-use commit::enqueue;
+use commit::{Known, commit, enqueue};
 use request::WriteRequest;
 
 /// What an accepted write has led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its entry is in the thread log, and an outbox row has the delivery.
-    Logged(Entry),
+    /// Its entry is in the thread log, and an outbox row has the delivery. With the entry before it, if it is known.
+    Logged(Entry, Option<Entry>),
     /// Its entry is in the thread log and in both inboxes of a direct thread.
     LoggedAndDelivered(Entry, Vec<Delivered>),
     /// Its entry was written before, under the same key or for the same thread. The delivery may still be pending.
@@ -85,18 +89,14 @@ pub enum WriteError {
 /// Why an attempt of a write has ended early.
 #[derive(Debug)]
 pub(crate) enum Early {
-    /// The write is decided, whatever attempts come.
-    Decided(Box<Result<Outcome, Rejection>>),
     /// As the rows are now, the write is rejected.
     Rejected(Rejection),
+    /// The idempotency key of the request is in use.
+    KeyTaken,
+    /// The transaction with the entry at this place is not known to be committed.
+    Uncommitted(ThreadId, ThreadSeq, Stop),
     /// The attempt is void.
     Stopped(Stop),
-}
-
-impl Early {
-    pub(crate) fn decided(decided: Result<Outcome, Rejection>) -> Self {
-        Self::Decided(Box::new(decided))
-    }
 }
 
 impl From<Rejection> for Early {
@@ -123,14 +123,21 @@ impl Table {
         thread: &ThreadId,
         command: Command<'_>,
     ) -> Result<Outcome, WriteError> {
-        self.decide(request, |attempt| self.write_once(request, thread, command, attempt)).await
+        self.decide(request, |attempt| async move {
+            if thread.is_direct() {
+                self.write_direct(request, thread, command, attempt).await
+            } else {
+                self.write_to_group(request, thread, command).await
+            }
+        })
+        .await
     }
 
     /// Repeats attempts of a write until its result is final.
     ///
-    /// Before a rejection, the idempotency key is read again: an earlier attempt may have committed. The reason of the
-    /// rejection may be newer than that commit: for example, the sender has left meanwhile. The first attempt skips the
-    /// read if the client sent no key, because no earlier attempt exists.
+    /// Before a rejection, the idempotency key is read: an earlier attempt or an earlier request may have committed. The
+    /// reason of the rejection may be newer than that commit: for example, the sender has left meanwhile. A write
+    /// without a client's key is known by its place in the log.
     pub(crate) async fn decide<F>(
         &self,
         request: &WriteRequest,
@@ -139,101 +146,148 @@ impl Table {
     where
         F: Future<Output = Result<Outcome, Early>>,
     {
-        let once = &once;
+        let (once, doubted) = (&once, &Mutex::new(None::<(ThreadId, ThreadSeq)>));
+        let doubt = || doubted.lock().ok().and_then(|doubted| doubted.clone());
         let decided = retry(|attempt| async move {
+            if let Some((thread, tseq)) = doubt()
+                && let Some(entry) = self.committed(request, &thread, tseq).await?
+            {
+                return Ok(Ok(Outcome::Replayed(entry)));
+            }
             match once(attempt).await {
                 Ok(outcome) => Ok(Ok(outcome)),
-                Err(Early::Decided(decided)) => Ok(*decided),
                 Err(Early::Stopped(stop)) => Err(stop),
-                Err(Early::Rejected(rejection)) => {
-                    let is_first = attempt.number == 0 && !request.key_from_client;
-                    let is_new = is_first || self.known(request).await.map_err(Stop::Failed)?.is_none();
-                    if is_new { Ok(Err(rejection)) } else { Err(Stop::Conflict) }
+                Err(Early::Uncommitted(thread, tseq, stop)) => {
+                    if let (Stop::Indeterminate(_), Ok(mut doubted)) = (&stop, doubted.lock()) {
+                        *doubted = Some((thread, tseq));
+                    }
+                    Err(stop)
                 }
+                Err(Early::Rejected(rejection)) if !request.key_from_client => Ok(Err(rejection)),
+                Err(Early::Rejected(rejection)) => match self.known(request).await? {
+                    Some(known) => self.answer_known(known).await,
+                    None => Ok(Err(rejection)),
+                },
+                Err(Early::KeyTaken) => match self.known(request).await? {
+                    Some(known) => self.answer_known(known).await,
+                    None => Err(Stop::Conflict),
+                },
             }
         });
         decided.await?.map_err(WriteError::Rejected)
     }
 
-    async fn write_once(
+    /// The first answer of a known key. Its entry may not be visible yet: then once more, and never another answer.
+    async fn answer_known(&self, known: Known) -> Result<Result<Outcome, Rejection>, Stop> {
+        match known {
+            Known::Same { thread, tseq } => match self.entry(&thread, tseq).await? {
+                Some(entry) => Ok(Ok(Outcome::Replayed(entry))),
+                None => Err(Stop::Conflict),
+            },
+            Known::Nothing => Ok(Ok(Outcome::Unchanged)),
+            Known::Other => Ok(Err(Rejection::KeyReused)),
+        }
+    }
+
+    async fn write_to_group(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        command: Command<'_>,
+    ) -> Result<Outcome, Early> {
+        let before = self.read_preconditions(request, thread, command.about()).await?;
+        let about = before.about.as_ref();
+        let Some(planned) = plan(request, (&before.tail, Some(&before.thread)), about, command)? else {
+            return self.unchanged(request, thread).await;
+        };
+        self.commit_with_outbox(request, planned, before.tail).await
+    }
+
+    async fn write_direct(
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
         command: Command<'_>,
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let early = mistake!(MemberBeforeTail) && self.is_member(thread, &request.sender).await?;
-        if early {
-            pause(domain::limits::FUTILE_TRIES).await;
-        }
-        let before = self.read_preconditions(request, thread, command.about()).await?;
-        // Membership is read after the tail, at every attempt: a sender whose membership was read before a tail that counts
-        // their leaving must not write on top of it.
-        if !early && !self.may_write(&before.tail, &before.thread, &request.sender).await? {
+        let pair = self.pair(thread).await?.ok_or(Rejection::NotMember)?;
+        let users = [&pair.0, &pair.1];
+        if !users.contains(&&request.sender) {
             return Err(Rejection::NotMember.into());
         }
-        let Some(planned) = plan(request, &before, command)? else {
+        let read = self.read_direct(thread, command.about());
+        let (read, positions) = if attempt.number == 0 {
+            let (read, positions) = join(read, self.positions(&users, thread)).await;
+            (read, Some(positions))
+        } else {
+            (read.await, None)
+        };
+        let (tail, about) = read?;
+        let Some(planned) = plan(request, (&tail, None), about.as_ref(), command)? else {
             return self.unchanged(request, thread).await;
         };
-        match before.thread.pair.filter(|_| attempt.number == 0) {
-            Some(pair) => self.commit_direct(request, planned, &pair).await,
-            None => self.commit_with_outbox(request, planned).await,
+        match positions {
+            Some(positions) => {
+                let positions = positions.map_err(Stop::in_doubt)?;
+                self.commit_direct(request, planned, (&tail, users), positions).await
+            }
+            None => self.commit_with_outbox(request, planned, tail).await,
         }
     }
 
-    /// Whether `user` may write to the thread whose last entry is `tail`. The members of a direct thread never change.
-    async fn may_write(&self, tail: &Entry, row: &ThreadRow, user: &UserId) -> Result<bool, Error> {
-        match &row.pair {
-            Some((a, b)) => Ok(user == a || user == b),
-            None => self.is_member_at(tail, user).await,
-        }
-    }
-
-    /// P1: {idempotency row, entry, outbox row, the row that changes with it}.
+    /// {idempotency row, entry, outbox row, the row that changes with them}.
     async fn commit_with_outbox(
         &self,
         request: &WriteRequest,
         planned: PlannedWrite,
+        tail: Entry,
     ) -> Result<Outcome, Early> {
         let mut tx = self.begin(request, &planned.entry)?;
         if !mistake!(NoOutboxRow) {
             enqueue(&mut tx, &planned.entry, request.now);
         }
         planned.add_to(&mut tx);
-        tx.commit().await?;
-        Ok(Outcome::Logged(planned.entry))
+        commit(tx, request, &planned.entry).await?;
+        Ok(Outcome::Logged(planned.entry, Some(tail)))
     }
 
-    /// P1b: P1 and both P3 in one transaction of 8 items, with a changed message 9, if both inboxes have everything
-    /// before it. Otherwise the next attempt takes the general path, on fresh reads.
+    /// {idempotency row, entry, both user rows, the message that changes}, if both inboxes have everything before it.
+    /// Otherwise the next attempt takes the general path, on fresh reads.
+    ///
+    /// Each user row is as it was read: its seq, so that the place of the entry is known, and its leases, so that the
+    /// image names who listens at the commit.
     async fn commit_direct(
         &self,
         request: &WriteRequest,
         planned: PlannedWrite,
-        pair: &(UserId, UserId),
+        (tail, users): (&Entry, [&UserId; 2]),
+        positions: Vec<Option<Position>>,
     ) -> Result<Outcome, Early> {
         let entry = &planned.entry;
-        let users = [&pair.0, &pair.1];
-        let views = users.map(|user| keys::view(user, &entry.thread));
-        let heads = users.map(keys::head);
-        // The general path does without these rows.
-        let found = self.get_many(&[views.as_slice(), heads.as_slice()].concat(), true).await;
-        let mut found = found.map_err(Stop::in_doubt)?;
         let mut tx = self.begin(request, entry)?;
-        planned.add_to(&mut tx);
         let mut delivered = Vec::with_capacity(users.len());
-        for (user, key) in users.into_iter().zip(views) {
-            let view: Option<ViewRow> = take(&mut found, &key)?;
-            let head: Option<HeadRow> = take(&mut found, &keys::head(user))?;
-            let (Some(view), Some(head)) = (view, head) else { return Err(Stop::Conflict.into()) };
-            if !mistake!(WholeBehindGap) && view.fan + 1 != entry.tseq {
+        for (user, position) in users.into_iter().zip(positions) {
+            let position = position.ok_or(Stop::Conflict)?;
+            let is_behind = position.through(&entry.thread, ThreadSeq::FIRST) != tail.tseq;
+            if is_behind && !mistake!(WholeBehindGap) {
                 return Err(Stop::Conflict.into());
             }
-            let seq = self.append(&mut tx, user, (&view, &head), std::slice::from_ref(entry), request.now)?;
-            let cursor = self.cursor(&head, seq);
-            delivered.push(Delivered { user: user.clone(), cursor, exact: true, left: None });
+            let row = position.into_row();
+            if row.r#gen.is_none() || row.is_full() {
+                return Err(Stop::Conflict.into());
+            }
+            let appended = InboxEntry::of(entry, user);
+            let change = append(std::slice::from_ref(&appended), &row);
+            let change = match row.lease_version {
+                _ if mistake!(WholeWithoutLeases) => change,
+                0 => change.only_if("attribute_not_exists(lease_version)"),
+                version => change.only_if("lease_version = :leases").values([(":leases", n(version))]),
+            };
+            tx.update_user_row(user, &change);
+            delivered.extend(self.appended(user, row, appended));
         }
-        tx.commit().await?;
+        planned.add_to(&mut tx);
+        commit(tx, request, entry).await?;
         Ok(Outcome::LoggedAndDelivered(planned.entry, delivered))
     }
 }

@@ -9,12 +9,10 @@ use std::sync::Arc;
 use domain::{
     ids::{BootId, UserId},
     limits,
+    user_row::{Holder, Lease},
 };
 use jiff::{SignedDuration, Timestamp};
-use store::table::{
-    keys::SHARDS,
-    rows::{LeaseRow, QueueRow},
-};
+use store::table::{keys::SHARDS, rows::QueueRow};
 
 use super::peers::Peers;
 use crate::{
@@ -29,8 +27,8 @@ enum Verdict<'a> {
     Keep,
     /// The queue stays if its holder lives.
     Held(&'a BootId),
-    /// The queue has had no holder since this time, which is too long ago.
-    Idle(i64),
+    /// The queue has had no holder for too long.
+    Idle(&'a Lease),
     /// The queue has no lease, and the edge that would have put one is gone.
     Orphaned,
 }
@@ -87,18 +85,19 @@ impl Reaper<'_> {
 
     async fn users(&self, row: &QueueRow, user: &UserId) -> Result<(), QueueError> {
         let (now, queue, table) = (self.cx.clock.now(), &row.queue, &self.cx.table);
-        let lease = table.lease(user, queue).await?;
-        match judge(row, lease.as_ref(), now) {
+        let leases = table.image(user).await?.row.leases;
+        let lease = leases.iter().find(|lease| &lease.queue == queue);
+        match judge(row, lease, now) {
             Verdict::Keep => Ok(()),
             Verdict::Held(holder) => {
                 if !self.peers.is_living(holder).await? {
                     // Writers would post to it in vain until the user comes back.
-                    table.give_lease(user, queue, holder, now).await?;
+                    table.give_queue(user, queue, holder, now).await?;
                 }
                 Ok(())
             }
-            Verdict::Idle(freed) => {
-                if table.drop_free_lease(user, queue, freed).await? {
+            Verdict::Idle(lease) => {
+                if table.remove_queue(user, lease).await? {
                     self.delete(row).await?;
                 }
                 Ok(())
@@ -114,18 +113,18 @@ impl Reaper<'_> {
     }
 }
 
-fn judge<'a>(row: &QueueRow, lease: Option<&'a LeaseRow>, now: Timestamp) -> Verdict<'a> {
+fn judge<'a>(row: &QueueRow, lease: Option<&'a Lease>, now: Timestamp) -> Verdict<'a> {
     let over = |since: i64, limit: std::time::Duration| {
         let passed = SignedDuration::from_millis(now.as_millisecond().saturating_sub(since));
         passed > SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX)
     };
-    match lease {
-        Some(LeaseRow { holder: Some(holder), .. }) => Verdict::Held(holder),
-        Some(LeaseRow { freed: Some(freed), .. }) if over(*freed, limits::QUEUE_IDLE) => {
-            Verdict::Idle(*freed)
-        }
-        None if over(row.created, limits::QUEUE_ORPHANED) => Verdict::Orphaned,
-        Some(_) | None => Verdict::Keep,
+    let Some(lease) = lease else {
+        return if over(row.created, limits::QUEUE_ORPHANED) { Verdict::Orphaned } else { Verdict::Keep };
+    };
+    match &lease.holder {
+        Holder::Edge(holder) | Holder::UserQueue(holder) => Verdict::Held(holder),
+        Holder::Free(since) if over(*since, limits::QUEUE_IDLE) => Verdict::Idle(lease),
+        Holder::Free(_) => Verdict::Keep,
     }
 }
 
@@ -144,16 +143,15 @@ mod tests {
             edge: None,
             created: 0,
         };
-        let free =
-            |freed| LeaseRow { queue: row.queue.clone(), url: String::new(), holder: None, freed, exp: None };
+        let lease = |holder| Lease { queue: row.queue.clone(), holder };
+        let free = |hour_of: i64| lease(Holder::Free(hour_of * hour));
         let at = |hours: i64| Timestamp::from_millisecond(hours * hour + 1).unwrap();
         assert_eq!(judge(&row, None, at(0)), Verdict::Keep);
         assert_eq!(judge(&row, None, at(1)), Verdict::Orphaned);
-        assert_eq!(judge(&row, Some(&free(Some(2 * hour))), at(73)), Verdict::Keep);
-        assert_eq!(judge(&row, Some(&free(Some(2 * hour))), at(74)), Verdict::Idle(2 * hour));
-        assert_eq!(judge(&row, Some(&free(None)), at(1_000)), Verdict::Keep);
+        assert_eq!(judge(&row, Some(&free(2)), at(73)), Verdict::Keep);
+        assert_eq!(judge(&row, Some(&free(2)), at(74)), Verdict::Idle(&free(2)));
         let holder = BootId::made(1);
-        let held = LeaseRow { holder: Some(holder.clone()), ..free(None) };
+        let held = lease(Holder::UserQueue(holder.clone()));
         assert_eq!(judge(&row, Some(&held), at(1_000)), Verdict::Held(&holder));
     }
 }

@@ -7,7 +7,6 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use domain::cursor::Cursor;
 use http::{HeaderValue, Method, StatusCode, header};
 use server::{
     auth::Identity,
@@ -24,7 +23,7 @@ use super::{
 };
 use crate::{
     context::config::RetryRange,
-    stream::{Stream, address_limit::AddressPermit},
+    stream::{Revoked, Stream, address_limit::AddressPermit},
     user::stream_handle::StreamHandle,
     wire::{
         frame::{Content, Frame, Id},
@@ -33,8 +32,8 @@ use crate::{
     },
 };
 
-/// How long an answer waits for HEAD. Without it the stream opens all the same, and reads HEAD then.
-const HEAD_WAIT: Duration = Duration::from_secs(2);
+/// How long an answer waits for the user row. Without it the stream opens all the same, and reads the row then.
+const ROW_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a request gets no stream.
 #[derive(Debug)]
@@ -104,20 +103,10 @@ pub(crate) async fn open(state: &HttpState, request: StreamRequest) -> Result<St
         Authenticated::User(identity) => identity,
     };
     tracing::Span::current().record("user.id", identity.user.as_str());
-    let head = head(state, &identity).await?;
-    join(state, &identity, request.last_event_id, head, permit).map_err(limited)
-}
-
-/// The user's HEAD, if it can be read soon.
-async fn head(state: &HttpState, identity: &Identity) -> Result<Option<Cursor>, OpenError> {
-    match timeout(HEAD_WAIT, state.streams.heads.head(&identity.user)).await {
-        Ok(Ok(head)) if head.revokes(identity.issued_at) => Err(OpenError::Revoked),
-        Ok(Ok(head)) => Ok(Some(head.cursor)),
-        Ok(Err(error)) => {
-            state.cx.failed("read an inbox's head for a new stream", &error);
-            Ok(None)
-        }
-        Err(_) => Ok(None),
+    let mut stream = join(state, &identity, request.last_event_id, permit).map_err(limited)?;
+    match timeout(ROW_WAIT, stream.judged()).await {
+        Ok(Err(Revoked)) => Err(OpenError::Revoked),
+        Ok(Ok(())) | Err(_) => Ok(stream),
     }
 }
 
@@ -125,18 +114,14 @@ fn join(
     state: &HttpState,
     identity: &Identity,
     last_event_id: LastEventId,
-    head: Option<Cursor>,
     permit: AddressPermit,
 ) -> Result<Stream, Limit> {
     let (cx, hub) = (&state.cx, &state.streams.hub);
     let handle = Arc::new(StreamHandle::new(identity.issued_at));
     let (user, work) = hub.join(&identity.user, handle.clone(), cx.config.max_streams, Instant::now())?;
     let registered = (user.clone(), handle.clone(), permit);
-    let stream = Stream::new(state.streams.clone(), registered, identity, last_event_id, head);
+    let stream = Stream::new(state.streams.clone(), registered, identity, last_event_id);
     hub.request(&user, work);
-    if let Some(head) = head {
-        hub.request(&user, user.head_seen(head));
-    }
     if cx.is_draining() {
         // The drain has begun meanwhile, and does not know of this stream.
         handle.close(CloseReason::Drain);

@@ -36,8 +36,8 @@ use crate::{
 };
 
 /// Extra time of a poll beyond the requested wait, in order to be certain that no event exists. A cursor above HEAD is
-/// believed only after [`limits::GAP_PATIENCE`].
-const GRACE: Duration = limits::GAP_PATIENCE.saturating_add(Duration::from_secs(2));
+/// believed only after [`limits::CURSOR_PATIENCE`].
+const GRACE: Duration = limits::CURSOR_PATIENCE.saturating_add(Duration::from_secs(2));
 
 /// What a poll answers.
 #[derive(Debug, Default, Serialize)]

@@ -85,7 +85,7 @@ impl Dispatch {
         self.cx.metrics.bad_envelopes.increment(1);
         tracing::debug!("ignored an envelope: {why}");
         if let Some(owner) = &self.owner {
-            self.hub.request(owner, Work::READ_HEAD);
+            self.hub.request(owner, Work::READ_ROW);
         }
     }
 
@@ -122,7 +122,7 @@ fn hand_over(
             }
             Work::NOTHING
         }
-        (None, Payload::Durable(_) | Payload::Nothing) => Work::READ_HEAD,
+        (None, Payload::Durable(_) | Payload::Nothing) => Work::READ_ROW,
     })
 }
 
@@ -140,9 +140,10 @@ mod tests {
         event::EventName,
         ids::{ThreadId, UserId},
         sequence::InboxSeq,
+        user_row::UserRow,
         wire::{Typing, TypingState},
     };
-    use store::inbox::Head;
+    use store::inbox::Image;
 
     use super::*;
 
@@ -155,7 +156,7 @@ mod tests {
     /// A user whose ring ends at 5.
     fn alice() -> Arc<User> {
         let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), Instant::now());
-        user.head_read(&Head { cursor: at(5), authv: None });
+        user.row_read(&Image { cursor: at(5), row: UserRow::default() });
         user
     }
 
@@ -200,6 +201,6 @@ mod tests {
     #[test]
     fn an_envelope_without_event_and_place_says_read_head() {
         let work = hand_over(&alice(), None, &Payload::Nothing, None, false);
-        assert_eq!(work, HandedOver::Work(Work::READ_HEAD));
+        assert_eq!(work, HandedOver::Work(Work::READ_ROW));
     }
 }

@@ -2,27 +2,23 @@
 
 use domain::{
     ids::{BootId, QueueId, UserId},
-    limits,
+    user_row::{Holder, Lease, UserRow},
 };
 use mistakes::mistake;
-use store::lease::QueueOf;
+use store::{inbox::Image, lease::QueueOf, table::error::Error};
 use tokio::time::Instant;
 
-use super::{Reconciler, edge_queue};
+use super::Reconciler;
 use crate::{
     context::config::Topology,
     upstream::queues::{self, Queue, QueueError},
+    user::User,
 };
 
 impl Reconciler {
-    /// Takes or renews `user`'s lease as `me`, on the former queue wherever possible, and never on two queues. `held`
-    /// is the queue of the lease that the edge knows of.
-    pub(super) async fn take_lease(
-        &self,
-        user: &UserId,
-        me: &BootId,
-        held: Option<&QueueId>,
-    ) -> Result<Queue, QueueError> {
+    /// Takes `user`'s lease as `me`, on the former queue wherever possible, and never on two queues. The answer is an
+    /// image of the row that has the lease.
+    pub(super) async fn take_lease(&self, user: &User, me: &BootId) -> Result<(Queue, Image), QueueError> {
         match self.cx.config.queues {
             Topology::PerUser => {
                 let _permit = self.cx.budget.calls.acquire().await;
@@ -31,69 +27,96 @@ impl Reconciler {
             Topology::PerEdge => {
                 // Comes before the permit, so that workers that wait for the queue do not block the calls of other
                 // workers.
-                let (queue, former) = self.edge_queue.get(me).await?;
+                let queue = self.edge_queue.get(me).await?;
                 let _permit = self.cx.budget.calls.acquire().await;
-                let (table, until) = (&self.cx.table, self.cx.clock.now() + limits::LEASE_LIFE);
-                table.put_lease(user, (&queue.id, &queue.url), me, Some(until)).await?;
-                if held != Some(&queue.id) {
-                    // There may be a lease on the former queue, put by a call whose answer was lost.
-                    let former = former.iter().map(|(queue, boot)| (queue, boot));
-                    for (old, boot) in held.map(|queue| (queue, me)).into_iter().chain(former) {
-                        table.drop_lease(user, old, boot).await?;
-                    }
-                }
-                Ok(queue)
+                user.lease_asked();
+                let image = self.cx.table.take_edge_lease(&user.id, &queue.id, me).await?;
+                let image = self.end_dead_leases(&user.id, image, me).await?;
+                Ok((queue, image))
             }
         }
     }
 
-    /// The queue that this edge holds already, else one without a living holder, else a new one.
-    async fn take_users_queue(&self, user: &UserId, me: &BootId) -> Result<Queue, QueueError> {
-        let table = &self.cx.table;
-        let rows = table.leases(user).await?;
-        let mut own = rows.iter().filter(|row| row.holder.as_ref() == Some(me));
-        if let Some(row) = own.next().filter(|_| !mistake!(SecondQueue)) {
-            // A second one can only be left by a call whose answer was lost.
-            for double in own {
-                table.give_lease(user, &double.queue, me, self.cx.clock.now()).await?;
+    /// Ends the leases of edges that are marked dead, and of this edge under a former name: writers post to them in
+    /// vain.
+    async fn end_dead_leases(&self, user: &UserId, mut image: Image, me: &BootId) -> Result<Image, Error> {
+        let others: Vec<BootId> = image
+            .row
+            .leases
+            .iter()
+            .filter_map(|lease| match &lease.holder {
+                Holder::Edge(boot) if boot != me => Some(boot.clone()),
+                _ => None,
+            })
+            .collect();
+        for boot in others {
+            if !self.peers.is_living(&boot).await? {
+                image = self.cx.table.end_edge_lease(user, &boot).await?;
             }
-            return Ok(Queue { id: row.queue.clone(), url: row.url.clone() });
         }
-        for row in rows.iter().filter(|row| !edge_queue::is_edges(&row.queue)) {
-            let is_free = match &row.holder {
-                None => true,
-                Some(holder) => !self.peers.is_living(holder).await?,
+        Ok(image)
+    }
+
+    /// The queue that this edge holds already, else one without a living holder, else a new one.
+    async fn take_users_queue(&self, user: &User, me: &BootId) -> Result<(Queue, Image), QueueError> {
+        let table = &self.cx.table;
+        user.lease_asked();
+        let image = table.image(&user.id).await?;
+        let own = |row: &UserRow| -> Vec<Lease> {
+            let is_own = |lease: &&Lease| lease.holder == Holder::UserQueue(me.clone());
+            row.leases.iter().filter(is_own).cloned().collect()
+        };
+        if let [first, doubles @ ..] = own(&image.row).as_slice()
+            && !mistake!(SecondQueue)
+        {
+            // A second one can only be left by a call whose answer was lost.
+            for double in doubles {
+                table.give_queue(&user.id, &double.queue, me, self.cx.clock.now()).await?;
+            }
+            return Ok((self.queue(&first.queue).await?, image));
+        }
+        for lease in &image.row.leases {
+            let is_free = match &lease.holder {
+                Holder::Edge(_) => false,
+                Holder::Free(_) => true,
+                Holder::UserQueue(holder) => !self.peers.is_living(holder).await?,
             };
-            if is_free && table.take_lease(user, row, me).await? {
-                return Ok(Queue { id: row.queue.clone(), url: row.url.clone() });
+            if is_free && let Some(image) = table.take_queue(&user.id, lease, me).await? {
+                return Ok((self.queue(&lease.queue).await?, image));
             }
         }
         if !self.cx.budget.creates.spend(Instant::now()) {
             return Err(QueueError::Throttled);
         }
-        let queue = queues::create(&self.cx, QueueId::made(rng::random()), QueueOf::User(user)).await?;
-        table.put_lease(user, (&queue.id, &queue.url), me, None).await?;
-        Ok(queue)
+        let queue = queues::create(&self.cx, QueueId::made(rng::random()), QueueOf::User(&user.id)).await?;
+        let image = table.add_queue(&user.id, &queue.id, me).await?;
+        Ok((queue, image))
     }
 
-    /// Gives the lease on `queue` back, so that another edge may take the queue. Without a `queue`: on each queue where
-    /// the table has a lease of this edge.
+    async fn queue(&self, id: &QueueId) -> Result<Queue, QueueError> {
+        Ok(Queue { id: id.clone(), url: self.cx.queues.url(id).await? })
+    }
+
+    /// Gives the lease on `queue` back, so that another edge may take the queue. Without a `queue`: each lease that the
+    /// row has of this edge.
     pub(super) async fn give_lease(
         &self,
         user: &UserId,
         queue: Option<&QueueId>,
         me: &BootId,
-    ) -> Result<(), store::table::error::Error> {
+    ) -> Result<(), Error> {
         let table = &self.cx.table;
-        let rows = if queue.is_none() { table.leases(user).await? } else { Vec::new() };
-        let mine = rows.iter().filter(|row| row.holder.as_ref() == Some(me)).map(|row| &row.queue);
-        for queue in queue.into_iter().chain(mine) {
-            match self.cx.config.queues {
-                Topology::PerUser => table.give_lease(user, queue, me, self.cx.clock.now()).await?,
-                Topology::PerEdge => table.drop_lease(user, queue, me).await?,
-            };
+        match (self.cx.config.queues, queue) {
+            (Topology::PerEdge, _) => table.end_edge_lease(user, me).await.map(drop),
+            (Topology::PerUser, Some(queue)) => table.give_queue(user, queue, me, self.cx.clock.now()).await,
+            (Topology::PerUser, None) => {
+                let row = table.image(user).await?.row;
+                for lease in row.leases.iter().filter(|lease| lease.holder == Holder::UserQueue(me.clone())) {
+                    table.give_queue(user, &lease.queue, me, self.cx.clock.now()).await?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Drops the lease on a queue that seems gone, and deletes the queue: it may only be slow to appear.
@@ -103,7 +126,8 @@ impl Reconciler {
         queue: &QueueId,
         me: &BootId,
     ) -> Result<(), QueueError> {
-        if self.cx.table.drop_lease(user, queue, me).await? {
+        let lease = Lease { queue: queue.clone(), holder: Holder::UserQueue(me.clone()) };
+        if self.cx.config.queues == Topology::PerUser && self.cx.table.remove_queue(user, &lease).await? {
             queues::delete(&self.cx, queue).await?;
         }
         Ok(())

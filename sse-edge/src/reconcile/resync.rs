@@ -1,5 +1,5 @@
 //! The once-a-second timer of the edge: it visits the users with a due timer, requests their work, and checks their
-//! cursors against HEAD.
+//! cursors against the user rows.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
     context::Context,
-    upstream::head_reader::BATCH,
+    upstream::row_reader::BATCH,
     user::{User, hub::Hub, work::Work},
 };
 
@@ -44,7 +44,7 @@ struct Resync {
     hub: Arc<Hub>,
 }
 
-/// Users with a head check in progress. Dropping the value ends the checks. So the users are checked again, even if the
+/// Users whose cursor is being compared. Dropping the value ends the checks. So the users are checked again, even if the
 /// task panics or is cancelled.
 struct Checking(Vec<Arc<User>>);
 
@@ -66,7 +66,7 @@ impl Resync {
         );
     }
 
-    /// Visits the users once, and returns how long ago the oldest of their last head checks is.
+    /// Visits the users once, and returns how long ago the oldest of their last comparisons is.
     async fn visit(self: &Arc<Self>, now: Instant, paused: bool) -> Duration {
         if paused {
             self.hub.check_all(now);
@@ -91,31 +91,33 @@ impl Resync {
         oldest
     }
 
-    /// Checks the cursors of some users against HEAD.
+    /// Compares the cursors of some users with their rows.
     async fn check(self: Arc<Self>, users: Checking) {
         let Checking(users) = &users;
         let ids: Vec<_> = users.iter().map(|user| user.id.clone()).collect();
         let read = async {
             let _permit = self.cx.budget.checks.acquire().await;
-            self.cx.table.heads(&ids, false).await
+            self.cx.table.images(&ids, false).await
         };
-        let heads = match self.cx.until_stop(read).await {
+        let images = match self.cx.until_stop(read).await {
             None => return,
             Some(Ok(heads)) => heads,
             Some(Err(error)) => {
-                self.cx.failed("compare with the inboxes' heads", &error);
+                self.cx.failed("compare cursors with user rows", &error);
                 let soon = Instant::now() + 2 * PERIOD;
                 return users.iter().for_each(|user| user.schedule().check_from(soon));
             }
         };
+        let me = self.cx.identity.boot();
         for user in users {
             let now = Instant::now();
-            let work = if let Some(head) = heads.get(&user.id) {
-                user.head_checked(head, now)
+            let work = if let Some(image) = images.get(&user.id) {
+                let is_held = image.row.leases.iter().any(|lease| lease.holder.boot() == Some(&me));
+                user.row_compared(image, is_held, now)
             } else {
                 user.schedule().checked(now);
-                // A HEAD that is gone means another table: reading it makes it anew.
-                Work::READ_HEAD
+                // A row that is gone means another table: reading it makes it anew.
+                Work::READ_ROW
             };
             if work != Work::NOTHING {
                 self.cx.metrics.behind.increment(1);

@@ -1,4 +1,4 @@
-//! One user's worker: takes and gives back the lease, reads HEAD, and reads the inbox behind the ring.
+//! One user's worker: takes and gives back the lease, reads the row, and reads the inbox behind the ring.
 //!
 //! There is never more than one worker for a user, so that taking and giving back are serial. It starts when work is
 //! requested and ends when none is left: an idle user costs no task.
@@ -7,16 +7,18 @@ use std::{sync::Arc, thread, time::Duration};
 
 use domain::{cursor::Cursor, limits};
 use mistakes::mistake;
-use store::table::error::Error;
+use store::{
+    inbox::{Image, Rest},
+    table::error::Error,
+};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 
 use super::{Reconciler, dispatch::Dispatch};
 use crate::{
     context::{backoff, config::Topology},
-    replay::gap::Gap,
     upstream::{consumer::Consumer, queues::QueueError},
     user::{
         User,
@@ -29,6 +31,8 @@ use crate::{
 const CONFIRM_WAIT: Duration = Duration::from_secs(1);
 /// Longest pause between two calls that fail.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Reads of the row that do not have what an envelope has named, until the envelope counts as none of ours.
+const HINT_PATIENCE: u32 = 5;
 /// Attempts to give a lease back, before the next resync tries again.
 const GIVE_ATTEMPTS: u32 = 3;
 
@@ -43,7 +47,7 @@ pub(crate) async fn start_workers(deps: Arc<Reconciler>, mut users: mpsc::Unboun
 }
 
 async fn work(deps: Arc<Reconciler>, user: Arc<User>) {
-    let worker = Worker { deps: &deps, user: &user, gap: None, failures: 0 };
+    let worker = Worker { deps: &deps, user: &user, image: None, failures: 0 };
     deps.cx.until_stop(worker.run()).await;
     deps.hub.forget_if_idle(&user);
 }
@@ -51,9 +55,9 @@ async fn work(deps: Arc<Reconciler>, user: Arc<User>) {
 struct Worker<'a> {
     deps: &'a Arc<Reconciler>,
     user: &'a Arc<User>,
-    /// The event behind this cursor was missing when the inbox was read.
-    gap: Option<(Cursor, Gap)>,
-    /// Calls that failed in a row.
+    /// The last image of the row.
+    image: Option<Arc<Image>>,
+    /// Calls in a row that failed, or brought nothing.
     failures: u32,
 }
 
@@ -73,7 +77,7 @@ impl Worker<'_> {
                 WorkItem::DropQueue => self.drop_queue().await,
                 WorkItem::Release => self.release().await,
                 WorkItem::TakeLease => self.take_lease().await,
-                WorkItem::ReadHead => self.read_head().await,
+                WorkItem::ReadRow => self.read_row().await,
                 WorkItem::CatchUp(after) => self.catch_up(after).await,
             }
         }
@@ -82,21 +86,23 @@ impl Worker<'_> {
     async fn take_lease(&mut self) {
         let (cx, now) = (&self.deps.cx, Instant::now);
         let Some(me) = cx.identity.confirmed_within(CONFIRM_WAIT).await else {
-            return self.user.schedule().lease_failed(now(), false);
+            self.user.schedule().lease_failed(now(), false);
+            return self.user.lease_unanswered();
         };
         if mistake!(InboxBeforeLease) {
-            self.read_head().await;
+            self.read_row().await;
         }
         let held = self.user.held();
-        let queue = match self.deps.take_lease(&self.user.id, &me, held.as_ref()).await {
-            Ok(queue) => queue,
+        let (queue, image) = match self.deps.take_lease(self.user, &me).await {
+            Ok(taken) => taken,
             Err(error) => {
-                // While queue creation is throttled, streams rely on head checks alone, as the throttle intends.
+                // While queue creation is throttled, streams rely on comparisons alone, as the throttle intends.
                 let in_doubt = !matches!(error, QueueError::Throttled);
                 if in_doubt {
                     cx.failed("take a lease", &error);
                 }
-                return self.user.schedule().lease_failed(now(), in_doubt);
+                self.user.schedule().lease_failed(now(), in_doubt);
+                return self.user.lease_unanswered();
             }
         };
         cx.metrics.lease_takes.increment(1);
@@ -114,10 +120,12 @@ impl Worker<'_> {
                 held.receiving.stop().await;
             }
         }
-        // The lease comes first, then the inbox.
-        if !mistake!(InboxBeforeLease) {
-            self.user.request(Work::READ_HEAD);
+        if mistake!(InboxBeforeLease) {
+            return self.user.lease_unanswered();
         }
+        let image = Arc::new(image);
+        self.user.lease_answered(&image);
+        self.image = Some(image);
     }
 
     /// Starts to receive from the user's own queue.
@@ -128,63 +136,58 @@ impl Worker<'_> {
         Consumer::spawn(&self.deps.cx, url, move |batch| dispatch.batch(batch), on_gone)
     }
 
-    async fn read_head(&mut self) {
-        match self.deps.heads.head(&self.user.id).await {
-            Ok(head) => {
+    async fn read_row(&mut self) {
+        match self.deps.rows.image(&self.user.id).await {
+            Ok(image) => {
                 self.failures = 0;
-                self.user.head_read(&head);
+                self.user.row_read(&image);
+                self.image = Some(image);
             }
             Err(error) => {
-                self.user.request(Work::READ_HEAD);
-                self.pause("read an inbox's head", &error).await;
+                self.user.request(Work::READ_ROW);
+                self.pause("read a user row", &error).await;
             }
         }
     }
 
     async fn catch_up(&mut self, after: Cursor) {
         let cx = &self.deps.cx;
+        let known = self.image.clone().filter(|image| has_more(image, after));
+        let image = match known {
+            Some(image) => image,
+            None => match self.deps.rows.image(&self.user.id).await {
+                Ok(image) => image,
+                Err(error) => return self.pause("read a user row", &error).await,
+            },
+        };
+        self.image = Some(image.clone());
+        if image.cursor.r#gen != after.r#gen {
+            return self.user.row_read(&image);
+        }
+        if !has_more(&image, after) {
+            // An envelope has named an event that its writer may just be writing.
+            self.rest().await;
+            if self.failures > HINT_PATIENCE {
+                self.user.hint_disproved(image.cursor);
+            }
+            return;
+        }
         let permit = cx.budget.calls.acquire().await;
-        let (asked_at, now) = (Instant::now(), cx.clock.now());
-        let page = cx.table.inbox(&self.user.id, after.seq, limits::REPLAY_PAGE, now).await;
+        let page =
+            cx.table.inbox(&self.user.id, &image, after.seq, limits::REPLAY_PAGE, cx.clock.now()).await;
         drop(permit);
         cx.metrics.replays.increment(1);
         match page {
-            Ok(events) => {
-                self.failures = 0;
-                if self.user.page_read(&events) {
-                    self.gap = None;
-                } else {
-                    self.at_gap(after, asked_at).await;
-                }
+            Ok(page) if self.user.page_read(&page.events) => self.failures = 0,
+            Ok(page) if page.rest == Rest::Gone => {
+                cx.metrics.holes.increment(1);
+                tracing::warn!(user.id = %self.user.id, "skipped a gap after {after} in an inbox");
+                self.user.skip_gap(after, &image);
             }
+            // The next event is in the inbox, and its content is not visible yet: it is waited for.
+            Ok(_) => self.rest().await,
             Err(error) => self.pause("read an inbox", &error).await,
         }
-    }
-
-    /// The event behind `after` was missing when the inbox was read: it is late, or lost, or never existed.
-    async fn at_gap(&mut self, after: Cursor, asked_at: Instant) {
-        let now = Instant::now();
-        let known = self.gap.filter(|(place, _)| *place == after).map(|(_, gap)| gap);
-        let believed = known.is_some_and(|gap| gap.is_believed(asked_at));
-        if known.is_none() || believed {
-            let head = match self.deps.heads.head(&self.user.id).await {
-                Ok(head) => head,
-                Err(error) => return self.pause("read an inbox's head", &error).await,
-            };
-            let exists = head.cursor.r#gen == after.r#gen && head.cursor.seq > after.seq;
-            if believed || !exists {
-                if self.user.skip_gap(after, &head) {
-                    self.deps.cx.metrics.holes.increment(1);
-                    tracing::warn!(user.id = %self.user.id, "skipped a gap after {after} in an inbox");
-                }
-                self.gap = None;
-                return;
-            }
-        }
-        let mut gap = known.unwrap_or(Gap::since(now));
-        let until = gap.read_again_at(Instant::now());
-        self.gap = Some((after, gap));
-        sleep_until(until).await;
     }
 
     async fn release(&mut self) {
@@ -239,9 +242,18 @@ impl Worker<'_> {
 
     async fn pause(&mut self, what: &str, error: &Error) {
         self.deps.cx.failed(what, error);
+        self.rest().await;
+    }
+
+    async fn rest(&mut self) {
         sleep(backoff(self.failures, PAUSE_MAX)).await;
         self.failures += 1;
     }
+}
+
+/// Whether an image has an event after a cursor of the same generation.
+fn has_more(image: &Image, after: Cursor) -> bool {
+    image.cursor.r#gen == after.r#gen && image.cursor.seq > after.seq
 }
 
 #[cfg(test)]
@@ -259,7 +271,7 @@ mod tests {
             testing::{context, user},
         },
         fleet::peers::Peers,
-        upstream::head_reader::HeadReader,
+        upstream::row_reader::RowReader,
         user::{hub::Hub, stream_handle::StreamHandle},
     };
 
@@ -281,7 +293,7 @@ mod tests {
         let cx = context(&aws, EdgeArgs { queues: Topology::PerUser, ..EdgeArgs::default() }).await;
         cx.identity.confirm(&cx.identity.boot(), Instant::now());
         let (hub, _) = Hub::new();
-        let (hub, heads) = (Arc::new(hub), HeadReader::start(&cx));
+        let (hub, heads) = (Arc::new(hub), RowReader::start(&cx));
         let reconciler = Reconciler::new(cx.clone(), hub.clone(), heads, Arc::new(Peers::new(cx)));
         let handle = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
         let (alice, work) = hub.join(&user("alice"), handle.clone(), 10, Instant::now()).unwrap();
@@ -303,9 +315,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_that_cannot_be_taken_is_left_to_the_schedule() {
-        let head = json!({"pk": {"S": "U#alice"}, "sk": {"S": "HEAD"}, "gen": {"N": "1"}, "seq": {"N": "5"}});
+        let row = json!({"pk": {"S": "U#alice"}, "sk": {"S": "HEAD"}, "gen": {"N": "1"}});
         let setup = setup(move |operation| match operation {
-            "BatchGetItem" => Answer::Ok(json!({"Responses": {"table": [head]}, "UnprocessedKeys": {}})),
+            "BatchGetItem" => Answer::Ok(json!({"Responses": {"table": [row]}, "UnprocessedKeys": {}})),
             _ => Answer::Lost,
         })
         .await;
@@ -313,8 +325,8 @@ mod tests {
         assert!(setup.alice.held().is_none());
         assert_eq!(
             setup.calls(),
-            ["Query", "BatchGetItem"],
-            "no other attempt follows at once, and HEAD is read"
+            ["GetItem", "BatchGetItem"],
+            "no other attempt follows at once, and the row is read"
         );
         let later = Instant::now() + Duration::from_mins(1);
         let due = setup.alice.due(later, limits::HEAD_CHECK, limits::LINGER);

@@ -19,21 +19,24 @@ fn seqs(seqs: impl IntoIterator<Item = u64>) -> impl Iterator<Item = InboxSeq> {
 
 fn opened(last_event_id: LastEventId, head: u64, now: Instant) -> Replay {
     let mut replay = Replay::new(last_event_id);
-    replay.head_read(at(head), now);
+    replay.row_read(at(head), now);
     replay
 }
 
-fn reset(to: u64, why: ResetReason) -> Step {
-    Step::Reset { to: at(to), why }
+/// The replay is lost, and goes on at `to` once that is read.
+fn assert_reset(replay: &mut Replay, ring: RingBounds, now: Instant, (to, why): (Cursor, ResetReason)) {
+    assert_eq!(replay.step(Some(ring), now), Step::ReadSettled);
+    replay.settled_read(to);
+    assert_eq!(replay.step(Some(ring), now), Step::Reset { to, why });
 }
 
 #[test]
-fn a_client_without_a_cursor_starts_at_head() {
+fn a_client_without_a_cursor_starts_at_the_settled_one() {
     let now = Instant::now();
     let mut replay = Replay::new(LastEventId::Absent);
     assert!(!replay.may_greet());
-    assert_eq!(replay.step(Some(ring(8, 7)), now), Step::ReadHead);
-    replay.head_read(at(7), now);
+    assert_eq!(replay.step(Some(ring(8, 7)), now), Step::ReadSettled);
+    replay.settled_read(at(7));
     assert_eq!(replay.id(), Id(Some(at(7))));
     assert_eq!(replay.step(Some(ring(8, 7)), now), Step::Wait);
     assert!(replay.is_live(Some(ring(8, 7))));
@@ -54,7 +57,7 @@ fn a_slow_reader_falls_out_of_the_ring_and_reads_the_inbox() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 7, now);
     assert_eq!(replay.step(Some(ring(40, 103)), now), Step::ReadInbox { after: InboxSeq(5) });
-    assert_eq!(replay.page_read(seqs(6..=39), now, now), 34);
+    assert_eq!(replay.page_read(seqs(6..=39), Rest::Unread, now), 34);
     seqs(6..=39).for_each(|seq| replay.shipped(seq));
     assert_eq!(replay.step(Some(ring(40, 103)), now), Step::Ship(InboxSeq(40)));
 }
@@ -81,7 +84,7 @@ fn a_cursor_of_no_use_is_reset_to_the_present() {
     ] {
         let mut replay = opened(last_event_id, head, now);
         assert!(!replay.is_live(Some(ring(head + 1, head))));
-        assert_eq!(replay.step(Some(ring(head + 1, head)), now), reset(head, why));
+        assert_reset(&mut replay, ring(head + 1, head), now, (at(head), why));
         assert_eq!(replay.id(), Id(Some(at(head))));
         assert_eq!(replay.step(Some(ring(head + 1, head)), now), Step::Wait);
     }
@@ -98,18 +101,18 @@ fn exactly_the_limit_behind_is_replayed() {
 #[test]
 fn a_cursor_above_head_is_believed_only_when_a_second_look_agrees() {
     let now = Instant::now();
-    let later = now + limits::GAP_PATIENCE;
+    let later = now + limits::CURSOR_PATIENCE;
     let mut replay = opened(LastEventId::Cursor(at(9)), 7, now);
     assert_eq!(replay.step(Some(ring(8, 7)), now), Step::WaitUntil(later));
-    assert_eq!(replay.step(Some(ring(8, 7)), later), Step::ReadHead);
-    replay.head_read(at(9), later);
+    assert_eq!(replay.step(Some(ring(8, 7)), later), Step::ReadRow);
+    replay.row_read(at(9), later);
     assert_eq!(replay.step(Some(ring(8, 7)), later), Step::Wait);
     assert!(!replay.is_live(Some(ring(8, 7))));
 
     let mut replay = opened(LastEventId::Cursor(at(9)), 7, now);
     replay.step(Some(ring(8, 7)), later);
-    replay.head_read(at(8), later);
-    assert_eq!(replay.step(Some(ring(8, 8)), later), reset(8, ResetReason::Above));
+    replay.row_read(at(8), later);
+    assert_reset(&mut replay, ring(8, 8), later, (at(8), ResetReason::Above));
 
     // The ring gets there in between.
     let mut replay = opened(LastEventId::Cursor(at(9)), 7, now);
@@ -117,52 +120,29 @@ fn a_cursor_above_head_is_believed_only_when_a_second_look_agrees() {
 }
 
 #[test]
-fn a_slow_answer_makes_no_gap() {
-    let now = Instant::now();
+fn a_content_that_is_not_visible_yet_is_waited_for_however_long_it_takes() {
+    let (start, mut pauses) = (Instant::now(), Vec::new());
+    let mut now = start;
     let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
-    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: InboxSeq(5) });
-    assert_eq!(replay.page_read(seqs([7]), now, now), 0);
-    let late = now + 2 * limits::GAP_PATIENCE;
-    assert_eq!(replay.page_read(seqs([7]), now, late), 0);
-    assert_eq!(replay.step(Some(ring(10, 9)), late), Step::ReadInbox { after: InboxSeq(5) });
-    assert_eq!(replay.page_read(seqs([6, 7]), late, late), 2);
-}
-
-#[test]
-fn a_gap_is_read_again_for_two_seconds_and_then_given_up() {
-    let mut now = Instant::now();
-    let end = now + limits::GAP_PATIENCE;
-    let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
-    let mut reads = 0;
-    loop {
-        match replay.step(Some(ring(10, 9)), now) {
-            Step::ReadInbox { after: InboxSeq(5) } => {
-                reads += 1;
-                assert_eq!(replay.page_read(seqs([7, 8, 9]), now, now), 0);
-            }
-            Step::WaitUntil(until) => now = until,
-            step => {
-                assert_eq!(step, reset(9, ResetReason::Gap));
-                break;
-            }
-        }
+    for _ in 0..40 {
+        assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: InboxSeq(5) });
+        assert_eq!(replay.page_read(seqs([]), Rest::Late, now), 0);
+        let Step::WaitUntil(until) = replay.step(Some(ring(10, 9)), now) else { panic!("it must wait") };
+        pauses.push((until - now).as_millis());
+        now = until;
     }
-    assert_eq!(now, end);
-    assert_eq!(reads, 6);
+    assert_eq!(pauses[..6], [100, 200, 400, 800, 1_600, limits::LATE_PAUSE.as_millis()]);
+    assert_eq!(replay.page_read(seqs([6, 7]), Rest::Unread, now), 2);
 }
 
 #[test]
-fn a_gap_that_closes_in_time_is_forgotten() {
+fn a_page_that_has_expired_is_a_gap_at_once() {
     let now = Instant::now();
     let mut replay = opened(LastEventId::Cursor(at(5)), 9, now);
-    assert_eq!(replay.page_read(seqs([7, 8, 9]), now, now), 0);
-    let now = now + Duration::from_millis(100);
-    assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: InboxSeq(5) });
-    assert_eq!(replay.page_read(seqs([6, 8, 9]), now, now), 1);
+    assert_eq!(replay.page_read(seqs([6]), Rest::Gone, now), 1, "what is before it is shipped");
     replay.shipped(InboxSeq(6));
-    let now = now + limits::GAP_PATIENCE;
-    assert_eq!(replay.page_read(seqs([8, 9]), now, now), 0);
-    assert!(matches!(replay.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
+    assert_eq!(replay.page_read(seqs([]), Rest::Gone, now), 0);
+    assert_reset(&mut replay, ring(10, 9), now, (at(9), ResetReason::Gap));
 }
 
 #[test]
@@ -175,7 +155,7 @@ fn a_stream_before_a_gap_that_was_given_up_is_reset_at_once() {
         end: InboxSeq(9),
         gap_after: Some(InboxSeq(5)),
     };
-    assert_eq!(replay.step(Some(gone), now), reset(9, ResetReason::Gap));
+    assert_reset(&mut replay, gone, now, (at(9), ResetReason::Gap));
 }
 
 #[test]
@@ -185,11 +165,11 @@ fn a_failed_read_is_no_gap() {
     for _ in 0..20 {
         replay.read_failed(now, 0.5);
         let Step::WaitUntil(until) = replay.step(Some(ring(10, 9)), now) else { panic!("it must wait") };
-        assert!(until > now && until <= now + limits::GAP_PATIENCE);
+        assert!(until > now && until <= now + limits::LATE_PAUSE);
         now = until;
     }
     assert_eq!(replay.step(Some(ring(10, 9)), now), Step::ReadInbox { after: InboxSeq(5) });
-    assert_eq!(replay.page_read(seqs([]), now, now), 0);
+    assert_eq!(replay.page_read(seqs([]), Rest::Unread, now), 0);
     assert!(matches!(replay.step(Some(ring(10, 9)), now), Step::WaitUntil(_)));
 }
 
@@ -199,7 +179,7 @@ fn another_generation_in_the_middle_of_a_stream_resets_it() {
     let mut replay = opened(LastEventId::Cursor(at(5)), 5, now);
     let other = RingBounds { generation: Gen(2), start: InboxSeq(4), end: InboxSeq(3), gap_after: None };
     let to = Cursor { r#gen: Gen(2), seq: InboxSeq(3) };
-    assert_eq!(replay.step(Some(other), now), Step::Reset { to, why: ResetReason::Generation });
+    assert_reset(&mut replay, other, now, (to, ResetReason::Generation));
 }
 
 /// What the world around a stream may do between two of its steps.
@@ -262,19 +242,29 @@ impl World {
         }
         match self.replay.step(Some(self.ring()), self.now) {
             Step::Ship(seq) => self.ship(seq.0),
-            Step::ReadHead | Step::ReadInbox { .. } if std::mem::take(&mut self.failing) => {
+            Step::ReadRow | Step::ReadSettled | Step::ReadInbox { .. }
+                if std::mem::take(&mut self.failing) =>
+            {
                 self.replay.read_failed(self.now, 0.3);
             }
-            Step::ReadHead => self.replay.head_read(at(self.head), self.now),
+            Step::ReadRow => self.replay.row_read(at(self.head), self.now),
+            Step::ReadSettled => {
+                let hidden = self.hidden.filter(|hidden| (1..=self.head).contains(hidden));
+                self.replay.settled_read(at(hidden.map_or(self.head, |hidden| hidden - 1)));
+            }
             Step::ReadInbox { after } => {
                 assert_eq!(after.0, self.cursor);
-                let found = (after.0 + 1..=self.head).filter(|seq| Some(*seq) != self.hidden).take(50);
+                let found = (after.0 + 1..=self.head).take_while(|seq| Some(*seq) != self.hidden).take(50);
                 let found: Vec<u64> = found.collect();
-                let good = self.replay.page_read(seqs(found.iter().copied()), self.now, self.now);
+                let rest = if found.is_empty() { Rest::Late } else { Rest::Unread };
+                let good = self.replay.page_read(seqs(found.iter().copied()), rest, self.now);
                 self.page.extend(&found[..good]);
             }
             Step::Reset { to, .. } => {
-                assert_eq!(to, at(self.heard));
+                assert!(
+                    to.seq.0 <= self.head
+                        && self.hidden.is_none_or(|hidden| to.seq.0 < hidden || hidden > self.head)
+                );
                 self.cursor = to.seq.0;
             }
             Step::WaitUntil(until) => {

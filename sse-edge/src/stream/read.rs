@@ -1,16 +1,13 @@
-//! What a stream reads for itself: HEAD, or the next page of its inbox.
+//! What a stream reads for itself: the user row, the cursor to go on from, or the next page of its inbox.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use domain::{ids::UserId, limits, sequence::InboxSeq};
+use domain::{cursor::Cursor, ids::UserId, limits};
 use store::{
-    inbox::{Event, Head},
+    inbox::{Event, Image, InboxPage, Rest},
     table::error::Error,
 };
-use tokio::{
-    task::JoinError,
-    time::{Instant, timeout},
-};
+use tokio::{task::JoinError, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::StreamDeps;
@@ -23,9 +20,9 @@ pub(super) type Reading = AbortOnDropHandle<Read>;
 
 /// What a read has brought.
 pub(super) enum Read {
-    Head(Result<Head, Error>),
-    /// When it was asked for, and the answer.
-    Page(Instant, Result<Page, Error>),
+    Row(Result<Arc<Image>, Error>),
+    Settled(Result<Cursor, Error>),
+    Page(Result<Page, Error>),
 }
 
 /// The next events of an inbox, up to what a stream may keep.
@@ -33,10 +30,15 @@ pub(super) struct Page {
     pub(super) events: Vec<Event>,
     /// Whether there were more, which are read again later.
     pub(super) cut: bool,
+    /// What follows the events.
+    pub(super) rest: Rest,
+    /// The image that the page was read from.
+    pub(super) image: Option<Arc<Image>>,
 }
 
 impl Page {
-    fn cut(mut events: Vec<Event>) -> Self {
+    fn cut(page: InboxPage, image: Option<Arc<Image>>) -> Self {
+        let InboxPage { mut events, rest } = page;
         let (read, mut bytes) = (events.len(), 0);
         let fits = |event: &&Event| {
             bytes += event.news.data.get().len();
@@ -44,34 +46,67 @@ impl Page {
         };
         let fit = events.iter().take_while(fits).count().max(1);
         events.truncate(fit);
-        Self { cut: fit < read, events }
+        let cut = fit < read;
+        Self { events, cut, rest: if cut { Rest::Unread } else { rest }, image }
     }
 }
 
 impl Read {
     /// The task of the read has panicked: that counts as a failed read.
     pub(super) fn panicked(error: JoinError) -> Self {
-        Self::Head(Err(Error::Unavailable(error.to_string().into())))
+        Self::Row(Err(Error::Unavailable(error.to_string().into())))
     }
 }
 
-/// Reads HEAD.
-pub(super) fn head(deps: &StreamDeps, user: &UserId) -> Reading {
-    let (heads, user) = (deps.heads.clone(), user.clone());
-    spawn(deps, async move { Read::Head(heads.head(&user).await) })
+/// Reads the user row.
+pub(super) fn row(deps: &StreamDeps, user: &UserId) -> Reading {
+    let (rows, user) = (deps.rows.clone(), user.clone());
+    spawn(deps, async move { Read::Row(rows.image(&user).await) })
 }
 
-/// Reads up to `limit` events after `after`.
-pub(super) fn page(deps: &StreamDeps, user: &UserId, after: InboxSeq, limit: usize) -> Reading {
-    let (cx, user) = (deps.cx.clone(), user.clone());
+/// Reads the cursor that a client without one of use goes on from.
+pub(super) fn settled(deps: &StreamDeps, user: &UserId, image: Option<Arc<Image>>) -> Reading {
+    let (cx, rows, user) = (deps.cx.clone(), deps.rows.clone(), user.clone());
+    spawn(deps, async move {
+        let settling = async {
+            let image = match image {
+                Some(image) => image,
+                None => rows.image(&user).await?,
+            };
+            cx.table.settled_cursor(&image).await
+        };
+        Read::Settled(settling.await)
+    })
+}
+
+/// Reads up to `limit` events after `after`, from `image` if it has any.
+pub(super) fn page(
+    deps: &StreamDeps,
+    user: &UserId,
+    after: Cursor,
+    limit: usize,
+    image: Option<Arc<Image>>,
+) -> Reading {
+    let (cx, rows, user) = (deps.cx.clone(), deps.rows.clone(), user.clone());
     spawn(deps, async move {
         let _permit = cx.budget.reads.acquire().await;
         cx.metrics.replays.increment(1);
-        let (asked_at, now) = (Instant::now(), cx.clock.now());
-        let page = cx.table.inbox(&user, after, limit, now);
+        let reading = async {
+            let has_more =
+                |image: &Arc<Image>| image.cursor.r#gen == after.r#gen && image.cursor.seq > after.seq;
+            let image = match image.filter(has_more) {
+                Some(image) => image,
+                None => rows.image(&user).await?,
+            };
+            if !has_more(&image) {
+                // What the ring knows of is not in the row, or is of another inbox: the user's worker sees to that.
+                return Ok(Page { events: Vec::new(), cut: false, rest: Rest::Unread, image: None });
+            }
+            let page = cx.table.inbox(&user, &image, after.seq, limit, cx.clock.now()).await?;
+            Ok(Page::cut(page, Some(image)))
+        };
         let late = |_| Err(Error::Unavailable("an inbox is not read in time".into()));
-        let page = timeout(READ_TIME, page).await.unwrap_or_else(late);
-        Read::Page(asked_at, page.map(Page::cut))
+        Read::Page(timeout(READ_TIME, reading).await.unwrap_or_else(late))
     })
 }
 
@@ -83,7 +118,7 @@ fn spawn(deps: &StreamDeps, read: impl Future<Output = Read> + Send + 'static) -
 
 #[cfg(test)]
 mod tests {
-    use domain::{envelope::News, event::EventName};
+    use domain::{envelope::News, event::EventName, sequence::InboxSeq};
 
     use super::*;
 
@@ -92,7 +127,8 @@ mod tests {
             let news = News::new(EventName::Message, format!("\"{}\"", "x".repeat(size - 2)));
             Event { seq: InboxSeq(1), news }
         };
-        let page = Page::cut(sizes.iter().map(event).collect());
+        let events = sizes.iter().map(event).collect();
+        let page = Page::cut(InboxPage { events, rest: Rest::Unread }, None);
         (page.events.len(), page.cut)
     }
 

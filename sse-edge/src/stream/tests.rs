@@ -3,9 +3,13 @@
 use std::task::Waker;
 
 use client::aws::{Answer, Aws};
-use domain::{cursor::Gen, ids::UserId, sequence::InboxSeq};
+use domain::{
+    cursor::{Cursor, Gen},
+    ids::UserId,
+    sequence::InboxSeq,
+    user_row::UserRow,
+};
 use jiff::Timestamp;
-use store::inbox::Head;
 use tokio::time::{advance, sleep};
 
 use super::*;
@@ -13,7 +17,7 @@ use crate::context::{config::EdgeArgs, testing};
 
 const AT: Cursor = Cursor { r#gen: Gen(1), seq: InboxSeq(5) };
 
-/// A stream of a client with this id, of a user whose HEAD is not known; and its handle.
+/// A stream of a client with this id, whose user row is known or cannot be read; and its handle.
 async fn opened(
     last_event_id: LastEventId,
     head: Option<Cursor>,
@@ -22,20 +26,23 @@ async fn opened(
     let aws = Aws::new(|_, _| Answer::Lost);
     let cx = testing::context(&aws, EdgeArgs::default()).await;
     let (hub, _) = Hub::new();
-    let (hub, heads) = (Arc::new(hub), HeadReader::start(&cx));
+    let (hub, rows) = (Arc::new(hub), RowReader::start(&cx));
     let pings = PingSchedule::new(Instant::now(), cx.config.ping);
     let user: UserId = testing::user("alice");
     let handle = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
     let (alice, _) = hub.join(&user, handle.clone(), 10, Instant::now()).unwrap();
-    if let Some(cursor) = head {
-        alice.head_read(&Head { cursor, authv: None });
+    let image = head.map(|cursor| Arc::new(Image { cursor, row: UserRow::default() }));
+    alice.lease_asked();
+    match &image {
+        Some(image) => alice.lease_answered(image),
+        None => alice.lease_unanswered(),
     }
     let address = Arc::<address_limit::AddressLimits>::default().acquire(None, 10).unwrap();
     let identity =
         Identity { user, issued_at: Timestamp::UNIX_EPOCH, expires_at: Timestamp::UNIX_EPOCH + life };
-    let deps = Arc::new(StreamDeps { cx, hub, heads, pings });
+    let deps = Arc::new(StreamDeps { cx, hub, rows, pings });
     let parts = (alice, handle.clone(), address);
-    (Stream::new(deps, parts, &identity, last_event_id, head), handle)
+    (Stream::new(deps, parts, &identity, last_event_id), handle)
 }
 
 /// What the stream writes now, as text; none if it waits or has ended.

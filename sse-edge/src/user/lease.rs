@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{ids::QueueId, limits};
+use domain::ids::QueueId;
 use tokio::time::Instant;
 
 use super::User;
@@ -39,13 +39,9 @@ pub(crate) enum LeaseState {
         /// When the next attempt is due. Without a failed one it is due at once.
         due: Instant,
     },
-    /// The edge has a lease.
-    Confirmed {
-        held: Held,
-        /// When to renew it.
-        due: Instant,
-    },
-    /// The edge has a lease that may be void: its queue is gone, or the attempt to renew it has failed.
+    /// The edge has a lease. It stays until it is given back, or until the edge counts as dead.
+    Confirmed { held: Held },
+    /// The edge has a lease that may be void: its queue is gone, or the attempt to take it again has failed.
     Unconfirmed { held: Held, attempts: u32, maybe_in_table: bool, due: Instant },
 }
 
@@ -93,30 +89,29 @@ impl LeaseState {
         matches!(self, Self::Absent { maybe_in_table: false, .. })
     }
 
-    /// When to take or renew the lease.
-    pub(super) fn due(&self, now: Instant) -> Instant {
+    /// When to take the lease, or to take it again; never while it is confirmed.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         match *self {
             // No attempt since the lease was lost: the worker may have panicked.
-            Self::Absent { attempts: 0, .. } => now,
-            Self::Absent { due, .. } | Self::Confirmed { due, .. } | Self::Unconfirmed { due, .. } => due,
+            Self::Absent { attempts: 0, .. } => Some(now),
+            Self::Absent { due, .. } | Self::Unconfirmed { due, .. } => Some(due),
+            Self::Confirmed { .. } => None,
         }
     }
 
     /// The edge has taken a lease; returns the one that it replaces.
-    pub(super) fn taken(&mut self, held: Held, now: Instant) -> Option<Held> {
-        let due = now + jittered(limits::LEASE_RENEW);
-        match replace(self, Self::Confirmed { held, due }) {
+    pub(super) fn taken(&mut self, held: Held) -> Option<Held> {
+        match replace(self, Self::Confirmed { held }) {
             Self::Absent { .. } => None,
             Self::Confirmed { held, .. } | Self::Unconfirmed { held, .. } => Some(held),
         }
     }
 
     /// The edge has the same lease as before.
-    pub(super) fn renewed(&mut self, now: Instant) {
-        let due = now + jittered(limits::LEASE_RENEW);
+    pub(super) fn renewed(&mut self) {
         self.change(|lease| match lease {
-            Self::Absent { .. } => Self::Absent { attempts: 0, maybe_in_table: false, due },
-            Self::Confirmed { held, .. } | Self::Unconfirmed { held, .. } => Self::Confirmed { held, due },
+            absent @ Self::Absent { .. } => absent,
+            Self::Confirmed { held } | Self::Unconfirmed { held, .. } => Self::Confirmed { held },
         });
     }
 
@@ -144,12 +139,13 @@ impl LeaseState {
 
     /// The lease may be void.
     pub(super) fn unconfirm(&mut self) {
+        let now = Instant::now();
         self.change(|lease| match lease {
             Self::Absent { attempts, maybe_in_table, due } => {
                 Self::Absent { attempts: attempts.max(1), maybe_in_table, due }
             }
-            Self::Confirmed { held, due } => {
-                Self::Unconfirmed { held, attempts: 1, maybe_in_table: false, due }
+            Self::Confirmed { held } => {
+                Self::Unconfirmed { held, attempts: 1, maybe_in_table: false, due: now }
             }
             unconfirmed @ Self::Unconfirmed { .. } => unconfirmed,
         });
@@ -160,9 +156,9 @@ impl LeaseState {
         let mut lost = None;
         self.change(|lease| match lease {
             absent @ Self::Absent { .. } => absent,
-            Self::Confirmed { held, due } => {
+            Self::Confirmed { held } => {
                 lost = Some(held);
-                Self::Absent { attempts: 0, maybe_in_table: false, due }
+                Self::new(Instant::now())
             }
             Self::Unconfirmed { held, attempts, maybe_in_table, due } => {
                 lost = Some(held);
@@ -238,32 +234,32 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_due_at_once_then_renewed_and_each_failure_doubles_the_pause() {
+    fn a_lease_is_due_at_once_then_not_again_and_each_failure_doubles_the_pause() {
         let now = Instant::now();
         let mut lease = LeaseState::new(now);
-        assert_eq!(lease.due(now), now);
+        assert_eq!(lease.due(now), Some(now));
         for seconds in [1, 2, 4, 8, 16, 16] {
             lease.failed(now, false);
-            let pause = lease.due(now) - now;
+            let pause = lease.due(now).unwrap() - now;
             assert!(pause >= Duration::from_secs(seconds).mul_f64(0.8), "{pause:?} for {seconds}");
             assert!(pause <= Duration::from_secs(seconds).mul_f64(1.2), "{pause:?} for {seconds}");
         }
-        assert!(lease.taken(held(1), now).is_none());
-        assert!(lease.is_confirmed() && lease.due(now) >= now + limits::LEASE_RENEW.mul_f64(0.8));
+        assert!(lease.taken(held(1)).is_none());
+        assert!(lease.is_confirmed() && lease.due(now).is_none());
     }
 
     #[test]
     fn a_lease_that_may_be_void_is_held_until_it_is_renewed_or_replaced() {
         let now = Instant::now();
         let mut lease = LeaseState::new(now);
-        lease.taken(held(1), now);
+        lease.taken(held(1));
         lease.unconfirm();
         assert!(!lease.is_confirmed() && lease.held().is_some());
-        lease.renewed(now);
+        lease.renewed();
         assert!(lease.is_confirmed());
         lease.failed(now, false);
         assert!(!lease.is_confirmed());
-        assert_eq!(lease.taken(held(2), now).map(|old| old.queue), Some(QueueId::made(1)));
+        assert_eq!(lease.taken(held(2)).map(|old| old.queue), Some(QueueId::made(1)));
         assert!(lease.is_confirmed());
     }
 
@@ -271,13 +267,13 @@ mod tests {
     fn a_lost_lease_is_taken_again_at_once_unless_an_attempt_has_failed() {
         let now = Instant::now();
         let mut lease = LeaseState::new(now);
-        lease.taken(held(1), now);
+        lease.taken(held(1));
         assert!(lease.lose().is_some());
-        assert_eq!(lease.due(now), now);
-        lease.taken(held(1), now);
+        assert_eq!(lease.due(now), Some(now));
+        lease.taken(held(1));
         lease.failed(now, false);
         assert!(lease.lose().is_some());
-        assert!(lease.due(now) > now);
+        assert!(lease.due(now).unwrap() > now);
     }
 
     #[test]

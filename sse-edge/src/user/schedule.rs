@@ -17,7 +17,7 @@ use super::{
 };
 use crate::context::{jittered, lock::Lock};
 
-/// Time between two head checks without a confirmed lease: then nothing else finds new events.
+/// Time between two comparisons without a confirmed lease: then nothing else finds new events.
 const UNLEASED_CHECK: Duration = Duration::from_secs(1);
 
 /// All that decides when a user needs something.
@@ -26,9 +26,11 @@ pub(crate) struct Schedule {
     pub(super) lease: LeaseState,
     pub(super) worker: WorkerState,
     streams: Streams,
-    /// When the next head check is due.
-    check_at: Instant,
-    /// Whether a head check is under way.
+    /// When the next comparison is due; none until [`User::due`] sets it.
+    check_at: Option<Instant>,
+    /// Comparisons in a row that have found nothing, since the last activity.
+    quiet: u32,
+    /// Whether a comparison is under way.
     checking: bool,
 }
 
@@ -36,7 +38,7 @@ pub(crate) struct Schedule {
 #[derive(Debug, Clone, Copy)]
 enum Streams {
     Open {
-        /// Last time the ring was confirmed against HEAD.
+        /// Last time the ring was confirmed against the row.
         checked_at: Instant,
     },
     Closed {
@@ -50,9 +52,9 @@ enum Streams {
 pub(crate) struct Due {
     /// Work to request.
     pub(crate) work: Work,
-    /// Whether to check HEAD.
+    /// Whether to compare the cursor with the row.
     pub(crate) check: bool,
-    /// When HEAD was last checked; none while no stream is open.
+    /// When that was last done; none while no stream is open.
     pub(crate) checked_at: Option<Instant>,
     /// The user needs nothing else before this time, unless the schedule changes.
     pub(crate) until: Instant,
@@ -71,7 +73,8 @@ impl Schedule {
             lease: LeaseState::new(now),
             worker: WorkerState::Idle,
             streams: Streams::Closed { since: now },
-            check_at: now + limits::FIRST_CHECK,
+            check_at: Some(now + UNLEASED_CHECK),
+            quiet: 0,
             checking: false,
         }
     }
@@ -93,10 +96,12 @@ impl Schedule {
         };
         let lease_due = self.lease.due(now);
         let is_taking = self.worker == WorkerState::TakingLease;
-        let work = if now >= lease_due && !is_taking { Work::TAKE_LEASE } else { Work::NOTHING };
-        let check = now >= self.check_at && !self.checking;
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| now >= at);
+        let work = if is_due(lease_due) && !is_taking { Work::TAKE_LEASE } else { Work::NOTHING };
+        let check = is_due(self.check_at) && !self.checking;
         // A worker may change anything.
-        let until = if self.worker == WorkerState::Idle { lease_due.min(self.check_at) } else { now };
+        let next = lease_due.into_iter().chain(self.check_at).min();
+        let until = next.filter(|_| self.worker == WorkerState::Idle).unwrap_or(now);
         Due { work, check, checked_at: Some(checked_at), until }
     }
 
@@ -104,7 +109,7 @@ impl Schedule {
         // There was no stream to check for until now.
         self.streams = Streams::Open { checked_at: now };
         if !self.lease.is_confirmed() {
-            self.check_from(now + limits::FIRST_CHECK);
+            self.check_from(now + UNLEASED_CHECK);
         }
     }
 
@@ -113,12 +118,12 @@ impl Schedule {
     }
 
     pub(super) fn lease_taken(&mut self, held: Held, now: Instant) -> Option<Held> {
-        self.change_lease(now, |lease| lease.taken(held, now))
+        self.change_lease(now, |lease| lease.taken(held))
     }
 
     /// The lease is the same as before.
     pub(crate) fn lease_renewed(&mut self, now: Instant) {
-        self.change_lease(now, |lease| lease.renewed(now));
+        self.change_lease(now, LeaseState::renewed);
     }
 
     /// An attempt to take or renew the lease has failed; `in_doubt` if it may have taken effect.
@@ -141,33 +146,61 @@ impl Schedule {
         self.change_lease(Instant::now(), LeaseState::unconfirm);
     }
 
-    /// Without a confirmed lease, writers post nothing to this edge, so HEAD is checked soon. A writer that read the
-    /// leases just before one was taken does not post either. So HEAD is checked once more after a lease is taken.
+    /// Without a confirmed lease, writers post nothing to this edge, so the row is compared soon. The answer of a lease's
+    /// taking has the row, so nothing follows it but the usual comparisons.
     fn change_lease<T>(&mut self, now: Instant, change: impl FnOnce(&mut LeaseState) -> T) -> T {
         let changed = change(&mut self.lease);
-        let wait = if self.lease.is_confirmed() { limits::FIRST_CHECK } else { UNLEASED_CHECK };
-        self.check_from(now + wait);
+        if self.lease.is_confirmed() {
+            (self.check_at, self.quiet) = (None, 0);
+        } else {
+            self.check_from(now + UNLEASED_CHECK);
+        }
         changed
     }
 
-    /// Has HEAD checked from `at` on.
+    /// Has the row compared from `at` on.
     pub(crate) fn check_from(&mut self, at: Instant) {
-        self.check_at = self.check_at.min(at);
+        self.check_at = Some(self.check_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Whether the comparisons have become less frequent.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet > 0
+    }
+
+    /// An event has come: the comparisons are frequent again.
+    pub(super) fn active(&mut self) {
+        (self.check_at, self.quiet) = (None, 0);
+    }
+
+    /// Sets the time of the next comparison, which has none.
+    fn plan_check(&mut self, now: Instant, head_check: Duration) {
+        self.check_at = Some(now + self.pause(head_check));
     }
 
     fn check_begun(&mut self, now: Instant, head_check: Duration) {
-        self.check_at = now + if self.lease.is_confirmed() { jittered(head_check) } else { UNLEASED_CHECK };
+        self.quiet += 1;
+        self.check_at = Some(now + self.pause(head_check));
         self.checking = true;
     }
 
-    /// HEAD was compared with the ring, or there is no HEAD.
+    /// The time until the next comparison: twice as long after each one that has found nothing.
+    fn pause(&self, head_check: Duration) -> Duration {
+        if !self.lease.is_confirmed() {
+            return UNLEASED_CHECK;
+        }
+        let most = limits::HEAD_CHECK_MAX.max(head_check);
+        jittered(head_check.saturating_mul(1 << self.quiet.min(10)).min(most))
+    }
+
+    /// The row was compared with the ring, or there is no row.
     pub(crate) fn checked(&mut self, now: Instant) {
         if let Streams::Open { checked_at } = &mut self.streams {
             *checked_at = now;
         }
     }
 
-    /// The head check has ended, with any result.
+    /// The comparison has ended, with any result.
     pub(crate) fn check_ended(&mut self) {
         self.checking = false;
     }
@@ -254,9 +287,13 @@ impl User {
         self.state().schedule.is_listed = false;
     }
 
-    /// What the user needs now. A head check that is due counts as begun.
+    /// What the user needs now. A comparison that is due counts as begun.
     pub(crate) fn due(&self, now: Instant, head_check: Duration, linger: Duration) -> Due {
         let mut schedule = self.schedule();
+        // Only a change of the schedule lists the user anew.
+        if schedule.check_at.is_none() {
+            schedule.plan_check(now, head_check);
+        }
         let due = schedule.due(now, linger);
         if due.check {
             schedule.check_begun(now, head_check);

@@ -1,14 +1,18 @@
 //! What other parts of an edge hold of a stream: a way to notify it, and a way to end it.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
+    },
     task::Waker,
 };
 
 use futures_util::task::AtomicWaker;
 use jiff::Timestamp;
+use store::inbox::Image;
 
-use crate::wire::reason::CloseReason;
+use crate::{context::lock::Lock, wire::reason::CloseReason};
 
 /// The stream is to stay open.
 const OPEN: u8 = 0;
@@ -26,6 +30,10 @@ pub(crate) struct StreamHandle {
     end: AtomicU8,
     /// `iat` of the credentials that opened it.
     pub(crate) issued_at: Timestamp,
+    /// How many streams of the user had joined when this one did, itself included.
+    joined: AtomicU32,
+    /// The image that the taking of the user's lease has brought, until the stream takes it.
+    image: Lock<Option<Arc<Image>>>,
 }
 
 /// How a stream was asked to end.
@@ -46,7 +54,29 @@ impl StreamHandle {
             wants_events: AtomicBool::new(true),
             end: AtomicU8::new(OPEN),
             issued_at,
+            joined: AtomicU32::new(0),
+            image: Lock::new(None),
         }
+    }
+
+    /// The stream is the `count`th that has joined its user.
+    pub(super) fn join_as(&self, count: u32) {
+        self.joined.store(count, Ordering::Relaxed);
+    }
+
+    /// How many streams of the user had joined when this one did.
+    pub(super) fn joined(&self) -> u32 {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// Gives the stream an image of the user row that was asked for after the stream had joined.
+    pub(super) fn give(&self, image: Arc<Image>) {
+        *self.image.lock() = Some(image);
+    }
+
+    /// Takes the image.
+    pub(crate) fn take_image(&self) -> Option<Arc<Image>> {
+        self.image.lock().take()
     }
 
     /// Has events and the end wake `waker`. The stream calls this before it looks for either.

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use domain::user_row::UserRow;
 use domain::{
     cursor::Gen,
     envelope::News,
@@ -24,8 +25,8 @@ fn at(seq: u64) -> Cursor {
     Cursor { r#gen: GEN, seq: InboxSeq(seq) }
 }
 
-fn head(seq: u64) -> Head {
-    Head { cursor: at(seq), authv: None }
+fn image(seq: u64) -> Image {
+    Image { cursor: at(seq), row: UserRow { seq: InboxSeq(seq), ..UserRow::default() } }
 }
 
 fn news() -> News {
@@ -51,14 +52,14 @@ fn alice() -> (Arc<User>, Arc<StreamHandle>, Instant) {
     let handle = Arc::new(StreamHandle::new(Timestamp::from_second(1_000).unwrap()));
     assert_eq!(user.join(handle.clone(), Instant::now()), Some(Work::TAKE_LEASE));
     assert!(user.lease_taken(held(), now, || true).is_none());
-    user.head_read(&head(5));
+    user.row_read(&image(5));
     (user, handle, now)
 }
 
 /// The events that a stream shows from `seq` on.
 fn shown(user: &User, seq: u64, now: Instant) -> Vec<String> {
     let mut replay = Replay::new(LastEventId::Cursor(at(seq)));
-    replay.head_read(at(seq), now);
+    replay.row_read(at(seq), now);
     let mut typing = 0;
     let mut ids = Vec::new();
     while let Next::Event(event, id, _) = user.next(&mut replay, &mut typing, now) {
@@ -95,7 +96,7 @@ fn an_envelope_of_another_generation_makes_head_be_read() {
     let (user, _, now) = alice();
     assert_eq!(
         user.envelope_received(Cursor { r#gen: Gen(2), seq: InboxSeq(6) }, Some(&encoded())),
-        Work::READ_HEAD
+        Work::READ_ROW
     );
     assert_eq!(shown(&user, 5, now), [""; 0]);
 }
@@ -107,7 +108,7 @@ fn an_envelope_that_comes_before_head_was_read_is_not_forgotten() {
     user.join(Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH)), Instant::now());
     user.envelope_received(at(6), Some(&encoded()));
     // Read before the event was appended.
-    user.head_read(&head(5));
+    user.row_read(&image(5));
     assert!(user.request(Work::CATCH_UP));
     assert_eq!(user.next_work(), Some(WorkItem::CatchUp(at(5))));
 }
@@ -120,10 +121,10 @@ fn there_is_one_worker_at_a_time_and_it_takes_the_lease_before_it_reads() {
     assert!(user.request(ask));
     assert!(!user.request(Work::REPAIR));
     assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
-    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
-    user.head_read(&head(5));
+    assert_eq!(user.next_work(), Some(WorkItem::ReadRow));
+    user.row_read(&image(5));
     assert_eq!(user.next_work(), None);
-    assert!(user.request(Work::READ_HEAD));
+    assert!(user.request(Work::READ_ROW));
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn a_lease_goes_after_the_linger_unless_a_stream_opens_in_between() {
     assert_eq!(user.join(handle, Instant::now()), Some(Work::TAKE_LEASE));
     assert!(!user.request(Work::TAKE_LEASE));
     assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
-    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
+    assert_eq!(user.next_work(), Some(WorkItem::ReadRow));
 }
 
 #[test]
@@ -157,15 +158,25 @@ fn a_lease_of_an_old_boot_id_is_not_kept() {
 }
 
 #[test]
-fn a_check_comes_two_seconds_after_a_lease_and_then_now_and_then() {
+fn comparisons_that_find_nothing_become_rarer_until_something_comes() {
     let (user, _, now) = alice();
     let minute = Duration::from_secs(60);
-    assert!(!user.due(now + limits::FIRST_CHECK / 2, minute, limits::LINGER).check);
-    let first = now + limits::FIRST_CHECK;
-    assert!(user.due(first, minute, limits::LINGER).check);
-    user.schedule().check_ended();
-    assert!(!user.due(first + minute / 2, minute, limits::LINGER).check);
-    assert!(user.due(first + 2 * minute, minute, limits::LINGER).check);
+    let due = |at: Instant| user.due(at, minute, limits::LINGER);
+    assert!(!due(now).check, "the lease has brought the row");
+    let (mut at, mut waits) = (now, Vec::new());
+    for _ in 0..6 {
+        let until = due(at).until;
+        assert!(due(until).check);
+        user.schedule().check_ended();
+        waits.push(until - at);
+        at = until;
+    }
+    for (wait, minutes) in waits.iter().zip([1, 2, 4, 8, 10, 10]) {
+        let around = minute * minutes;
+        assert!(*wait >= around.mul_f64(0.8) && *wait <= around.mul_f64(1.2), "{wait:?} for {minutes}");
+    }
+    user.envelope_received(self::at(6), Some(&encoded()));
+    assert!(due(at).until <= at + minute.mul_f64(1.2));
 }
 
 #[test]
@@ -177,12 +188,10 @@ fn without_a_lease_head_is_checked_every_second_and_the_lease_tried_again() {
         let (user, _, now) = alice();
         let due =
             |second| user.due(now + Duration::from_secs(second), Duration::from_hours(1), limits::LINGER);
-        assert!(due(2).check, "the one that follows the lease");
-        user.schedule().check_ended();
         lost(&user);
         user.schedule().lease_failed(now + Duration::from_secs(2), false);
         let (mut checks, mut tries) = (0, 0);
-        for second in 3..14 {
+        for second in 4..15 {
             let due = due(second);
             if due.check {
                 checks += 1;
@@ -202,7 +211,8 @@ fn without_a_lease_head_is_checked_every_second_and_the_lease_tried_again() {
 fn neither_a_head_check_nor_a_take_begins_while_one_is_under_way() {
     let (user, handle, now) = alice();
     let due = |second| user.due(now + Duration::from_secs(second), Duration::from_secs(5), limits::LINGER);
-    assert!(due(2).check);
+    assert!(!due(0).check);
+    assert!(due(10).check);
     assert!(!due(100).check);
     user.schedule().check_ended();
     assert!(due(101).check);
@@ -217,52 +227,88 @@ fn neither_a_head_check_nor_a_take_begins_while_one_is_under_way() {
 }
 
 #[test]
-fn a_check_finds_a_user_behind_and_a_revoked_stream() {
+fn a_comparison_finds_a_user_behind_a_lost_lease_and_a_revoked_stream() {
     let (user, handle, _) = alice();
-    assert_eq!(user.head_checked(&head(5), Instant::now()), Work::NOTHING);
-    assert_eq!(user.head_checked(&head(4), Instant::now()), Work::NOTHING);
-    assert_eq!(user.head_checked(&head(6), Instant::now()), Work::REPAIR);
-    let old = Some(Timestamp::from_second(1_000).unwrap());
-    user.head_checked(&Head { authv: old, ..head(5) }, Instant::now());
+    let compared = |image: &Image, is_held| user.row_compared(image, is_held, Instant::now());
+    assert_eq!(compared(&image(5), true), Work::NOTHING);
+    assert_eq!(compared(&image(4), false), Work::NOTHING, "an older image says nothing");
+    assert_eq!(compared(&image(6), true), Work::CATCH_UP, "a post was lost");
+    assert_eq!(compared(&image(6), false), Work::TAKE_LEASE.and(Work::CATCH_UP), "nobody posts here");
+    let revoked = |seconds| {
+        let row = UserRow { tokens_valid_from: Some(seconds), ..UserRow::default() };
+        Image { row, ..image(5) }
+    };
+    compared(&revoked(1_000), true);
     assert_eq!(handle.end_request(), EndRequest::Open);
-    let new = Some(Timestamp::from_second(1_001).unwrap());
-    user.head_checked(&Head { authv: new, ..head(5) }, Instant::now());
+    compared(&revoked(1_001), true);
     assert_eq!(handle.end_request(), EndRequest::Close(CloseReason::Revoked));
 }
 
 #[test]
-fn without_a_lease_events_that_a_check_finds_do_not_wait_for_a_take_that_fails_slowly() {
+fn without_a_lease_events_that_a_comparison_finds_do_not_wait_for_a_take_that_fails_slowly() {
     let (user, _, now) = alice();
     user.schedule().lose_lease();
     assert!(user.request(Work::TAKE_LEASE));
     assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
-    // Meanwhile two head checks find the user behind.
+    // Meanwhile two comparisons find the user behind.
     for seq in [6, 7] {
-        let work = user.head_checked(&head(seq), now);
+        let work = user.row_compared(&image(seq), false, now);
         assert!(!user.request(work));
     }
     user.schedule().lease_failed(now, false);
-    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
+    assert_eq!(user.next_work(), Some(WorkItem::CatchUp(at(5))));
 }
 
 #[test]
-fn a_hint_that_head_disproves_is_dropped_and_no_gap() {
+fn a_hint_that_the_row_disproves_is_dropped() {
     let (user, _, _) = alice();
     user.envelope_received(at(9), None);
     assert!(!user.page_read(&[]));
-    assert!(!user.skip_gap(at(5), &head(5)));
+    assert_eq!(user.next_work(), Some(WorkItem::CatchUp(at(5))));
+    user.hint_disproved(at(5));
     assert_eq!(user.next_work(), None);
 }
 
 #[test]
-fn a_gap_that_is_given_up_sends_the_streams_past_it() {
+fn a_gap_sends_the_streams_past_it() {
     let (user, _, now) = alice();
     user.envelope_received(at(9), None);
-    assert!(!user.page_read(&events([7, 8, 9])));
-    assert!(user.skip_gap(at(5), &head(9)));
+    user.skip_gap(at(5), &image(9));
     let mut replay = Replay::new(LastEventId::Cursor(at(5)));
-    replay.head_read(at(5), now);
+    replay.row_read(at(5), now);
+    assert!(matches!(user.next(&mut replay, &mut 0, now), Next::Step(Step::ReadSettled)));
+    replay.settled_read(at(9));
     assert!(matches!(user.next(&mut replay, &mut 0, now), Next::Step(Step::Reset { to, .. }) if to == at(9)));
+}
+
+#[test]
+fn the_answer_of_a_take_serves_the_streams_that_had_joined_and_no_later_one() {
+    let now = Instant::now();
+    let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
+    let stream = || Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+    let [early, late] = [stream(), stream()];
+    let work = user.join(early.clone(), now).unwrap();
+    assert!(user.request(work) && user.will_answer(&early));
+    assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
+    user.lease_asked();
+    user.join(late.clone(), now);
+    assert!(user.will_answer(&early) && !user.will_answer(&late));
+    user.lease_answered(&Arc::new(image(5)));
+    assert_eq!(early.take_image().map(|image| image.cursor), Some(at(5)));
+    assert!(late.take_image().is_none() && !user.will_answer(&early));
+}
+
+#[test]
+fn after_a_take_that_failed_streams_read_for_themselves() {
+    let now = Instant::now();
+    let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
+    let stream = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+    let work = user.join(stream.clone(), now).unwrap();
+    user.request(work);
+    user.next_work();
+    user.lease_asked();
+    user.lease_unanswered();
+    assert!(!user.will_answer(&stream) && stream.take_image().is_none());
 }
 
 fn bob_types() -> Ephemeral {
@@ -277,7 +323,7 @@ fn typing_is_shown_to_a_stream_that_is_live_and_only_then() {
     let (user, _, now) = alice();
     assert!(user.ephemeral_received(bob_types(), now, now + limits::TYPING_TTL));
     let mut replay = Replay::new(LastEventId::Cursor(at(4)));
-    replay.head_read(at(5), now);
+    replay.row_read(at(5), now);
     let mut version = 0;
     assert!(matches!(
         user.next(&mut replay, &mut version, now),
@@ -292,7 +338,7 @@ fn typing_is_shown_to_a_stream_that_is_live_and_only_then() {
 /// Whether a stream from 5 on has to ask again after each event that it shows.
 fn more(user: &User, typed: &mut u64, now: Instant) -> Vec<More> {
     let mut replay = Replay::new(LastEventId::Cursor(at(5)));
-    replay.head_read(at(5), now);
+    replay.row_read(at(5), now);
     let mut all = Vec::new();
     while let Next::Event(event, _, more) = user.next(&mut replay, typed, now) {
         if event.event == EventName::Typing {
@@ -324,9 +370,9 @@ fn only_after_the_last_event_there_is_nothing_more_to_ask_for() {
 #[test]
 fn a_worker_that_panicked_is_replaced() {
     let (user, _, _) = alice();
-    assert!(user.request(Work::READ_HEAD));
-    assert!(!user.request(Work::READ_HEAD));
+    assert!(user.request(Work::READ_ROW));
+    assert!(!user.request(Work::READ_ROW));
     user.worker_lost();
-    assert!(user.request(Work::READ_HEAD));
-    assert_eq!(user.next_work(), Some(WorkItem::ReadHead));
+    assert!(user.request(Work::READ_ROW));
+    assert_eq!(user.next_work(), Some(WorkItem::ReadRow));
 }

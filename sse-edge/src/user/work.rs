@@ -13,7 +13,7 @@ impl Work {
     /// Take or renew the lease, then read HEAD.
     pub(crate) const TAKE_LEASE: Self = Self(1);
     /// Read HEAD.
-    pub(crate) const READ_HEAD: Self = Self(2);
+    pub(crate) const READ_ROW: Self = Self(2);
     /// The queue is gone: drop its row.
     pub(crate) const DROP_QUEUE: Self = Self(4);
     /// Give the lease back, if no stream is open.
@@ -62,7 +62,7 @@ pub(crate) enum WorkItem {
     /// Take or renew the lease.
     TakeLease,
     /// Read HEAD.
-    ReadHead,
+    ReadRow,
     /// Read the inbox behind the ring, which ends here.
     CatchUp(Cursor),
 }
@@ -133,8 +133,8 @@ impl State {
             None
         } else if self.requested.remove(Work::TAKE_LEASE) {
             Some(WorkItem::TakeLease)
-        } else if self.requested.remove(Work::READ_HEAD) || self.ring.is_none() {
-            Some(WorkItem::ReadHead)
+        } else if self.requested.remove(Work::READ_ROW) || self.ring.is_none() {
+            Some(WorkItem::ReadRow)
         } else {
             self.behind().map(WorkItem::CatchUp)
         }

@@ -8,13 +8,16 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     deployment::Deployment,
     history::{History, Said},
 };
+
+/// How often a request is sent twice.
+const DOUBLES: f64 = 0.02;
 
 /// For how long a client may ask again with one key.
 const KEY_LIFE: Duration = Duration::from_hours(24);
@@ -28,6 +31,8 @@ pub(crate) struct Actor {
     history: Arc<History>,
     calm: CancellationToken,
     rng: Arc<Mutex<StdRng>>,
+    /// How often a request is sent twice, a moment apart, and how often again once it was answered.
+    pub(crate) doubles: f64,
 }
 
 /// What came back, or that nothing did.
@@ -42,7 +47,14 @@ impl Actor {
         calm: CancellationToken,
         seed: u64,
     ) -> Self {
-        Self { user, deployment, history, calm, rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))) }
+        Self {
+            user,
+            deployment,
+            history,
+            calm,
+            rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+            doubles: DOUBLES,
+        }
     }
 
     fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
@@ -65,7 +77,10 @@ impl Actor {
             }
             None => Body::empty(),
         };
-        let response = self.deployment.ask_api(api, request.body(body).expect("a request")).await?;
+        let asking = self.deployment.ask_api(api, request.body(body).expect("a request"));
+        let hangs_up = !self.calm.is_cancelled() && self.draw(|rng| rng.random_bool(0.02));
+        let patience = if hangs_up { self.draw(|rng| rng.random_range(0..60)) } else { 3_600_000 };
+        let response = timeout(Duration::from_millis(patience), asking).await.ok()??;
         let status = response.status();
         let bytes = response.into_body().collect().await.ok()?.to_bytes();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
@@ -95,13 +110,36 @@ impl Actor {
             if begun.elapsed() > KEY_LIFE || !goes_on() {
                 break;
             }
-            match self.ask(method, path, body.clone(), Some(&key)).await {
+            match self.ask_once_or_twice(method, path, body.as_ref(), &key).await {
                 Some((status, body)) if !status.is_server_error() => return Some((status, body)),
                 _ => {}
             }
             sleep(Duration::from_millis(self.draw(|rng| rng.random_range(10..4_000)))).await;
         }
         None
+    }
+
+    /// Asks, and perhaps once more before the answer: two that succeed say the same.
+    async fn ask_once_or_twice(&self, method: &str, path: &str, body: Option<&Value>, key: &str) -> Got {
+        let once = || self.ask(method, path, body.cloned(), Some(key));
+        if !self.draw(|rng| rng.random_bool(self.doubles)) {
+            return once().await;
+        }
+        let pause = Duration::from_millis(self.draw(|rng| rng.random_range(0..100)));
+        let again = async {
+            sleep(pause).await;
+            once().await
+        };
+        let answers = tokio::join!(once(), again);
+        if let (Some((one, first)), Some((other, second))) = &answers
+            && one.is_success()
+            && other.is_success()
+            && (&first["tseq"], &first["id"]) != (&second["tseq"], &second["id"])
+        {
+            self.history.wrong(format!("{method} {path} with one key is answered with {first} and {second}"));
+        }
+        let is_final = |got: &Got| got.as_ref().is_some_and(|(status, _)| status.is_success());
+        if is_final(&answers.0) { answers.0 } else { answers.1.or(answers.0) }
     }
 
     /// Reads something: nothing, if it is not there for this user.
@@ -123,6 +161,22 @@ impl Actor {
             match page["next"].as_str() {
                 Some(next) => path = format!("/v1/threads?limit=100&after={next}"),
                 None => return Some((cursor?, ids)),
+            }
+        }
+    }
+
+    /// All threads as a list shows them. Nothing fails.
+    pub(crate) async fn list(&self) -> Vec<Value> {
+        let (mut items, mut path) = (Vec::new(), "/v1/threads?limit=100".to_owned());
+        loop {
+            let Ok(Some(page)) = self.get(&path).await else {
+                self.history.wrong(format!("a list of {} fails in peace", self.user));
+                return items;
+            };
+            items.extend(page["items"].as_array().into_iter().flatten().cloned());
+            match page["next"].as_str() {
+                Some(next) => path = format!("/v1/threads?limit=100&after={next}"),
+                None => return items,
             }
         }
     }

@@ -27,6 +27,7 @@ use aws_smithy_runtime_api::{
     http::StatusCode,
 };
 use aws_smithy_types::body::SdkBody;
+use jiff::SignedDuration;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::Value;
 use server::clock::Clock;
@@ -44,6 +45,7 @@ use self::{
     rows::Rows,
     weather::Weather,
 };
+use crate::deployment::SKEW;
 
 /// The longest that a receive waits (API reference, `ReceiveMessage`).
 const WAIT: Duration = Duration::from_secs(20);
@@ -95,6 +97,13 @@ impl Cloud {
     /// What lies in it.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock of a process: no two show the same time, and some are minutes off.
+    pub(crate) fn clock_of_a_process(&self) -> Clock {
+        let most = SKEW.as_secs();
+        let skew = self.state().rng.random_range(-most..=most);
+        Clock::tokio(self.clock.now() + SignedDuration::from_secs(skew))
     }
 
     /// TTL deletes some of what is over.

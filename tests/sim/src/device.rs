@@ -276,6 +276,8 @@ impl Device {
         if !shown.streamed.insert(tseq) {
             self.wrong(&format!("{event} {tseq} of {thread:?} is shown twice"));
         }
+        let message = if event == "edit" { &data["message"] } else { &data["tseq"] };
+        self.history.shown(&self.user, thread.unwrap_or_default(), message, &data["text"]);
         match event {
             "message" => shown.say(tseq, data),
             "edit" | "delete" | "reaction" => shown.change(event, tseq, data),
@@ -302,8 +304,8 @@ impl Device {
             let shown = self.snapshot(&id).await.ok()?;
             threads.extend(shown.map(|shown| (id, shown)));
         }
-        let so_far = (&*self.deployment.cloud, &*self.history);
-        if let Some(wrong) = judge::listed(so_far, self.user.as_str(), &cursor, &threads)
+        let cloud = &self.deployment.cloud;
+        if let Some(wrong) = judge::listed(cloud, self.user.as_str(), &cursor, &threads)
             && self.history.known().restores == restores
         {
             self.wrong(&wrong);
@@ -322,6 +324,7 @@ impl Device {
             let path = format!("/v1/threads/{id}/messages?limit=100{next}");
             let Some(page) = self.actor.get(&path).await? else { return Ok(None) };
             for message in page["items"].as_array().into_iter().flatten() {
+                self.history.shown(&self.user, id, &message["tseq"], &message["text"]);
                 shown.say(message["tseq"].as_u64().unwrap_or(0), message);
             }
             match page["next"].as_str() {

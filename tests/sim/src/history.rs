@@ -27,6 +27,8 @@ pub(crate) struct Known {
     pub(crate) seen: BTreeMap<(String, String), u64>,
     /// What streams showed at a place of a user's inbox: (user, id) → (event, data).
     pub(crate) shown: BTreeMap<(String, String), (String, Value)>,
+    /// What users were shown of messages: (user, thread, tseq of the message, text).
+    pub(crate) texts: BTreeSet<(String, String, u64, String)>,
     /// Resets that clients were given, by reason.
     pub(crate) resets: BTreeMap<String, u64>,
     /// How often the table was restored.
@@ -60,6 +62,14 @@ impl History {
     /// What is known.
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A user was shown the text of a message.
+    pub(crate) fn shown(&self, user: &UserId, thread: &str, tseq: &Value, text: &Value) {
+        if let (Some(tseq), Some(text)) = (tseq.as_u64(), text.as_str()) {
+            let shown = (user.as_str().to_owned(), thread.to_owned(), tseq, text.to_owned());
+            self.known().texts.insert(shown);
+        }
     }
 
     /// Something is wrong.

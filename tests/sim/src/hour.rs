@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     actor::Actor,
     cloud::{Cloud, bill::Bill},
-    deployment::{Deployment, Sweeping},
+    deployment::{Deployment, Sweeping, Works},
     device::Device,
     history::History,
 };
@@ -24,7 +24,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// Until everything has begun: leases, first checks.
 const SETTLE: Duration = Duration::from_mins(3);
 /// The schedule of `template.yaml`.
-const SWEEPING: Sweeping = Sweeping { every: Duration::from_mins(1), works: false };
+const SWEEPING: Sweeping = Sweeping { every: Duration::from_mins(1), works: Works::Nothing };
 const EDGES: usize = 2;
 /// Users of a scripted hour, each with one stream; they talk in pairs.
 const STREAMS: usize = 40;

@@ -6,12 +6,21 @@ use std::{
     sync::Arc,
 };
 
+use domain::{
+    ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
+    view::{Facts, View},
+};
 use serde_json::Value;
+use store::table::rows::ThreadRow;
 
 use crate::{
-    cloud::Cloud,
-    cloud::request::Item,
-    cloud::row::number,
+    cloud::{
+        Cloud,
+        request::Item,
+        row::{entries, number, read},
+        rows::Rows,
+    },
     deployment::Deployment,
     device::Device,
     history::History,
@@ -31,12 +40,15 @@ struct Entry {
 #[derive(Default)]
 struct Truth {
     logs: BTreeMap<String, Log>,
-    /// (user, thread) → the view.
-    views: BTreeMap<(String, String), Item>,
+    /// (user, thread) → the view, with the entries of the user row folded in.
+    views: BTreeMap<(String, String), View>,
     heads: BTreeMap<String, u64>,
     /// What is in each inbox, by seq: the thread, and the tseq of a logged event.
     inboxes: BTreeMap<String, BTreeMap<u64, (String, Option<u64>)>>,
-    leases: Vec<(String, String, Option<String>)>,
+    /// The entries of each user row.
+    rows: BTreeMap<String, Vec<InboxEntry>>,
+    /// (user, queue, edge).
+    leases: Vec<(String, String, String)>,
     owed: Vec<String>,
 }
 
@@ -62,21 +74,60 @@ impl Truth {
                     truth.logs.entry(owner).or_default().insert(number(item, "tseq").unwrap_or(0), entry);
                 }
                 ("U#", "M#") => {
-                    truth.views.insert((owner, sk[2..].to_owned()), item.clone());
+                    let view = read(item).expect("a view of this version");
+                    truth.views.insert((owner, sk[2..].to_owned()), view);
                 }
                 ("U#", "HE") => {
-                    truth.heads.insert(owner, number(item, "seq").unwrap_or(0));
+                    truth.heads.insert(owner.clone(), number(item, "seq").unwrap_or(0));
+                    let folded = number(item, "folded").unwrap_or(0);
+                    truth.place(&owner, folded + 1, entries(item));
+                    truth.rows.insert(owner.clone(), entries(item));
+                    for (name, holder) in item {
+                        if let (Some(queue), Some(holder)) = (name.strip_prefix("q#"), holder.text()) {
+                            truth.leases.push((owner.clone(), queue.to_owned(), holder.to_owned()));
+                        }
+                    }
                 }
                 ("U#", "L#") => {
-                    let what = (text(item, "thread").unwrap_or_default(), number(item, "tseq"));
-                    truth.inboxes.entry(owner).or_default().insert(number(item, "seq").unwrap_or(0), what);
+                    let (last, entries) = (sk[2..].parse::<u64>().expect("a seq"), entries(item));
+                    truth.place(&owner, last + 1 - entries.len() as u64, entries);
                 }
-                ("U#", "Q#") => truth.leases.push((owner, sk.clone(), text(item, "holder"))),
                 ("O#", _) => truth.owed.push(sk.clone()),
                 _ => {}
             }
         }
+        truth.fold(&state.rows);
         truth
+    }
+
+    /// Notes entries that stand in an inbox from `first` on.
+    fn place(&mut self, user: &str, first: u64, entries: Vec<InboxEntry>) {
+        let inbox = self.inboxes.entry(user.to_owned()).or_default();
+        for (seq, entry) in (first..).zip(entries) {
+            let tseq = entry.logged().map(|logged| logged.tseq.0);
+            inbox.insert(seq, (entry.thread().to_string(), tseq));
+        }
+    }
+
+    /// Folds the entries of the user rows into the views, as a list does.
+    fn fold(&mut self, rows: &Rows) {
+        for (user, entries) in std::mem::take(&mut self.rows) {
+            let owner = UserId::parse(&user).expect("a user");
+            let threads: BTreeSet<ThreadId> = entries.iter().map(|entry| entry.thread().clone()).collect();
+            for thread in threads {
+                let key = (user.clone(), thread.to_string());
+                let of_thread = entries.iter().filter(|entry| entry.thread() == &thread);
+                let row: Option<ThreadRow> = rows.get(format!("T#{thread}"), "META".into()).and_then(read);
+                let facts = row.map(|row| Facts {
+                    kind: row.kind,
+                    title: row.title,
+                    created: row.created,
+                    members: Vec::new(),
+                });
+                let folded = View::fold(self.views.remove(&key), &owner, of_thread, facts.as_ref());
+                self.views.extend(folded.map(|view| (key, view)));
+            }
+        }
     }
 }
 
@@ -104,6 +155,7 @@ fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
 pub(crate) fn judge(deployment: &Deployment, devices: &[Arc<Device>], history: &History, aged: bool) {
     let truth = Truth::read(&deployment.cloud);
     table(&truth, deployment, history, aged);
+    texts(&truth, &deployment.cloud, history);
     acknowledged(&truth, history);
     shown(&truth, history);
     for device in devices {
@@ -117,27 +169,31 @@ pub(crate) fn judge(deployment: &Deployment, devices: &[Arc<Device>], history: &
 
 /// A list holds every message that lies in the inbox up to its cursor: no stream tells of it again.
 pub(crate) fn listed(
-    (cloud, history): (&Cloud, &History),
+    cloud: &Cloud,
     user: &str,
     cursor: &str,
     threads: &BTreeMap<String, Shown>,
 ) -> Option<String> {
     let end: u64 = cursor.split_once('.')?.1.parse().ok()?;
-    let (state, known) = (cloud.state(), history.known());
-    let inbox = state.rows.of(&format!("U#{user}"), "L#");
-    for item in inbox.filter(|item| number(item, "seq").is_some_and(|seq| seq <= end)) {
-        let (thread, Some(tseq)) = (text(item, "thread")?, number(item, "tseq")) else { continue };
-        // A restore may have lost it, and another message be there by now.
-        if number(item, "seq").is_some_and(|seq| known.base.lost.contains(&(user.to_owned(), seq))) {
-            continue;
-        }
-        let Some(entry) = state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}")) else { continue };
-        let body = text(entry, "body")?;
-        if let Some(shown) = threads.get(&thread)
-            && body.contains("\"kind\":\"message\"")
-            && !shown.messages.contains_key(&tseq)
-        {
-            return Some(format!("a list up to {cursor} does not show {tseq} of {thread}"));
+    let state = cloud.state();
+    let pk = format!("U#{user}");
+    let row = state.rows.of(&pk, "HEAD").map(|item| (number(item, "seq").unwrap_or(0), entries(item)));
+    let pages = state.rows.keyed(&pk, "L#").map(|(sk, item)| (sk[2..].parse().unwrap_or(0), entries(item)));
+    for (last, entries) in pages.chain(row) {
+        let first = last + 1 - entries.len() as u64;
+        for (seq, entry) in (first..).zip(entries) {
+            let Some(logged) = entry.logged().filter(|_| seq <= end) else { continue };
+            let (thread, tseq) = (logged.thread.to_string(), logged.tseq.0);
+            let Some(entry) = state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}")) else {
+                continue;
+            };
+            let body = text(entry, "body")?;
+            if let Some(shown) = threads.get(&thread)
+                && body.contains("\"kind\":\"message\"")
+                && !shown.messages.contains_key(&tseq)
+            {
+                return Some(format!("a list up to {cursor} does not show {tseq} of {thread}"));
+            }
         }
     }
     None
@@ -169,20 +225,20 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
     for ((user, thread), view) in &truth.views {
         let Some(log) = truth.logs.get(thread) else { continue };
         let (tail, tail_entry) = log.last_key_value().expect("a log has a first entry");
-        let end = number(view, "left_at").unwrap_or(*tail);
-        let fan = number(view, "fan").unwrap_or(0);
-        if fan < end || fan > *tail {
-            history.wrong(format!("the view of {user} in {thread} is at {fan}, not {end}"));
+        let end = view.left_tseq.map_or(*tail, |left| left.0);
+        let through = view.delivered_through.0;
+        if through != end {
+            history.wrong(format!("the view of {user} in {thread} is at {through}, not {end}"));
         }
-        if number(view, "left_at").is_none() {
-            let (messages, seen) = (number(view, "messages").unwrap_or(0), number(view, "seen").unwrap_or(0));
+        if view.left_tseq.is_none() {
+            let (messages, seen) = (view.message_count.0, view.seen.0);
             if messages != tail_entry.number || seen > messages {
                 history.wrong(format!("the view of {user} in {thread} counts {messages}, seen {seen}"));
             }
             let last = log.values().rev().find(|entry| entry.body["kind"] == "message");
-            let preview = number(view, "preview");
+            let preview = view.preview.map(|tseq| tseq.0);
             let told = told_of(user, log);
-            let joined = number(view, "joined").unwrap_or(0);
+            let joined = view.joined_tseq.0;
             let mut since = log.iter().rev().filter(|(tseq, _)| **tseq >= joined);
             let own_last = since.find(|(tseq, e)| e.body["kind"] == "message" && told[*tseq]);
             if own_last.is_some() && last.is_some() && preview != own_last.map(|(tseq, _)| *tseq) {
@@ -193,7 +249,7 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
     let living: Vec<String> = deployment.boots().iter().map(|boot| boot.as_str().to_owned()).collect();
     let mut held: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for (user, queue, holder) in &truth.leases {
-        if let Some(holder) = holder.as_ref().filter(|holder| living.contains(holder)) {
+        if living.contains(holder) {
             *held.entry((user, holder)).or_default() += 1;
         }
         let _ = queue;
@@ -258,9 +314,9 @@ fn acknowledged(truth: &Truth, history: &History) {
     }
     for ((thread, user), number) in &known.seen {
         if let Some(view) = truth.views.get(&(user.clone(), thread.clone()))
-            && view.get("left_at").is_none()
+            && view.left_tseq.is_none()
             && !rejoined(user, truth.logs.get(thread))
-            && self::number(view, "seen").unwrap_or(0) < *number
+            && view.seen.0 < *number
         {
             wrong.push(format!("{user} marked {number} of {thread} as seen, and it is not"));
         }
@@ -311,6 +367,30 @@ fn shown(truth: &Truth, history: &History) {
     known.wrong.extend(wrong);
 }
 
+/// Each text that somebody was shown was in the log while they belonged to the thread: also of an older message, nobody
+/// is told what it says since they left.
+fn texts(truth: &Truth, cloud: &Cloud, history: &History) {
+    let state = cloud.state();
+    let mut known = history.known();
+    if known.restores > 0 {
+        // A restore forgets what was said.
+        return;
+    }
+    let mut wrong = Vec::new();
+    for (user, thread, tseq, text) in &known.texts {
+        let Some(log) = truth.logs.get(thread) else { continue };
+        let told = told_of(user, log);
+        let last = told.iter().rev().find(|(_, told)| **told).map_or(0, |(tseq, _)| *tseq);
+        let said = state.rows.texts.get(&(format!("T#{thread}"), format!("E#{tseq:020}")));
+        if !said.is_some_and(|said| said.iter().any(|(changed, said)| said == text && *changed <= last)) {
+            wrong.push(format!(
+                "{user} was shown `{text}` as {tseq} of {thread}: not while they belonged there"
+            ));
+        }
+    }
+    known.wrong.append(&mut wrong);
+}
+
 /// Whether a page shows a message as the log has it.
 fn is(message: &Message, entry: &Entry) -> bool {
     let reactions = entry.body["reactions"].as_object().into_iter().flatten();
@@ -330,12 +410,12 @@ fn pages(truth: &Truth, device: &Device, history: &History) {
     let user = device.user.as_str();
     let page = device.page();
     for ((_, thread), view) in truth.views.iter().filter(|((owner, _), _)| owner == user) {
-        let Some(log) = truth.logs.get(thread).filter(|_| view.get("left_at").is_none()) else { continue };
+        let Some(log) = truth.logs.get(thread).filter(|_| view.left_tseq.is_none()) else { continue };
         let Some(shown) = page.threads.get(thread) else {
             history.wrong(format!("{} does not show {thread}", device.name));
             continue;
         };
-        let joined = number(view, "joined").unwrap_or(0);
+        let joined = view.joined_tseq.0;
         let missing: Vec<u64> = log
             .iter()
             .filter(|(tseq, e)| e.body["kind"] == "message" && **tseq >= joined)
@@ -351,11 +431,10 @@ fn pages(truth: &Truth, device: &Device, history: &History) {
             history.wrong(format!("{} shows messages of {thread} that are not there", device.name));
         }
         for ((member, _), other) in
-            truth.views.iter().filter(|((_, of), v)| of == thread && v.get("left_at").is_none())
+            truth.views.iter().filter(|((_, of), v)| of == thread && v.left_tseq.is_none())
         {
-            let (is, shows) =
-                (number(other, "seen").unwrap_or(0), shown.seen.get(member).copied().unwrap_or(0));
-            let since = number(other, "joined").unwrap_or(0) <= joined;
+            let (is, shows) = (other.seen.0, shown.seen.get(member).copied().unwrap_or(0));
+            let since = other.joined_tseq.0 <= joined;
             if since && !rejoined(member, Some(log)) && is != shows {
                 history.wrong(format!(
                     "{} shows that {member} has read {shows} of {thread}, not {is}",

@@ -14,6 +14,10 @@ mod device;
 mod history;
 mod hour;
 mod judge;
+mod lambda;
+#[cfg(test)]
+mod late;
+mod lists;
 #[cfg(feature = "mistakes")]
 mod mistakes;
 #[cfg(test)]

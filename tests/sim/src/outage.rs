@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     actor::Actor,
     cloud::Cloud,
-    deployment::{Deployment, Sweeping},
+    deployment::{Deployment, Sweeping, Works},
     device::Device,
     history::History,
 };
@@ -57,7 +57,7 @@ fn run(topology: Topology, service: &'static str) {
         let clock = Clock::tokio(Timestamp::from_second(1_800_000_000).expect("a time"));
         let cloud = Cloud::new(1, clock.clone(), tracker.clone());
         let config = EdgeArgs { queues: topology, ..EdgeArgs::default() };
-        let sweeping = Sweeping { every: Duration::from_mins(1), works: false };
+        let sweeping = Sweeping { every: Duration::from_mins(1), works: Works::Nothing };
         let (deployment, history) = (
             Deployment::start(cloud.clone(), (clock, tracker.clone()), &base, config, (1, EDGES, sweeping))
                 .await,

@@ -1,11 +1,10 @@
 //! What a restore from a backup takes away, and where everything goes on behind the repair.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     cloud::{Cloud, row::number},
     history::History,
-    judge::text,
 };
 
 /// Where inboxes and views stand when a restored table begins to serve: what is below was told before,
@@ -14,10 +13,8 @@ use crate::{
 pub(crate) struct Base {
     /// The seq of each HEAD.
     pub(crate) heads: BTreeMap<String, u64>,
-    /// (user, thread) → fan.
+    /// (user, thread) → up to where the view was delivered.
     pub(crate) fans: BTreeMap<(String, String), u64>,
-    /// (user, seq) of what inboxes tell of places whose entries are lost: others may be there later.
-    pub(crate) lost: BTreeSet<(String, u64)>,
     /// Writes that had taken back what only grows.
     went_back: usize,
 }
@@ -42,25 +39,17 @@ pub(crate) fn begin_anew(cloud: &Cloud, history: &History) {
     // A repair takes back what goes beyond what is left.
     state.rows.went_back.truncate(known.base.went_back);
     let (mut heads, mut fans, mut seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut lost = BTreeSet::new();
     for ((pk, sk), item) in state.rows.all() {
         let Some(user) = pk.strip_prefix("U#") else { continue };
         if sk == "HEAD" {
             heads.insert(user.to_owned(), number(item, "seq").unwrap_or(0));
-        } else if sk.starts_with("L#")
-            && let (Some(seq), Some(thread), Some(tseq)) =
-                (number(item, "seq"), text(item, "thread"), number(item, "tseq"))
-        {
-            if state.rows.get(format!("T#{thread}"), format!("E#{tseq:020}")).is_none() {
-                lost.insert((user.to_owned(), seq));
-            }
         } else if let Some(thread) = sk.strip_prefix("M#") {
-            fans.insert((user.to_owned(), thread.to_owned()), number(item, "fan").unwrap_or(0));
+            fans.insert((user.to_owned(), thread.to_owned()), number(item, "delivered_through").unwrap_or(0));
             seen.insert((thread.to_owned(), user.to_owned()), number(item, "seen").unwrap_or(0));
         }
     }
     for (place, marked) in &mut known.seen {
         *marked = seen.get(place).copied().unwrap_or(0).min(*marked);
     }
-    (known.base.heads, known.base.fans, known.base.lost) = (heads, fans, lost);
+    (known.base.heads, known.base.fans) = (heads, fans);
 }

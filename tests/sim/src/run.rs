@@ -15,6 +15,7 @@ use crate::{
     calm::{self, Calm},
     cloud::weather::Weather,
     history::Said,
+    lists,
     stage::{Outcome, Stage},
 };
 
@@ -31,6 +32,9 @@ const REST: Duration = Duration::from_secs(170);
 const AGE: Duration = Duration::from_hours(8 * 24);
 /// Members of a crowd who never come: enough for a chain of jobs.
 const QUIET: usize = limits::INLINE_MEMBERS + 4;
+
+/// Those of them who are added one by one.
+const ADDED: usize = 8;
 
 /// Runs `seed`, and keeps all requests and answers if `traced`.
 pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
@@ -111,6 +115,7 @@ impl Run {
         sleep(Duration::from_secs(25)).await;
         run.stage.deployment.cloud.state().weather = Weather::CALM;
         sleep(REST).await;
+        lists::judge(&run.stage).await;
         run.stage.end(run.aged)
     }
 
@@ -316,7 +321,7 @@ impl Run {
 /// A thread of more members than a writer serves inline. Its first is the one who makes it.
 async fn crowd(actors: Vec<Actor>) {
     let quiet: Vec<String> = (0..QUIET).map(|n| format!("quiet{n:02}")).collect();
-    let (first, rest) = quiet.split_at(limits::CREATE_MEMBERS - actors.len());
+    let (first, rest) = quiet.split_at(QUIET - ADDED);
     let members: Vec<&str> =
         actors.iter().skip(1).map(|a| a.user.as_str()).chain(first.iter().map(String::as_str)).collect();
     let Some(thread) = actors[0].create(json!({"members": members, "title": "crowd"})).await else { return };

@@ -12,14 +12,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     actor::Actor,
     cloud::Cloud,
-    deployment::{Deployment, Sweeping},
+    deployment::{Deployment, Sweeping, Works},
     device::Device,
     history::History,
     judge::judge,
 };
 
 /// Twice as often as on AWS: a run is short.
-const SWEEPING: Sweeping = Sweeping { every: Duration::from_secs(30), works: true };
+const SWEEPS_EVERY: Duration = Duration::from_secs(30);
 const APIS: usize = 2;
 const USERS: usize = 4;
 
@@ -80,7 +80,8 @@ impl Stage {
         cloud.state().trace = traced.then(Vec::new);
         let queues = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
         let config = EdgeArgs { queues, ..config };
-        let processes = (APIS, edges, SWEEPING);
+        let works = if seed.is_multiple_of(3) { Works::Events } else { Works::Jobs };
+        let processes = (APIS, edges, Sweeping { every: SWEEPS_EVERY, works });
         let deployment = Deployment::start(cloud, (clock, tracker.clone()), base, config, processes).await;
         Self {
             deployment,

@@ -77,7 +77,7 @@ pub async fn send(
     let request = write.of(&("message", &thread, &new));
     let command = Command::Message { text: &new.text };
     match chat.write(&request, &thread, command).await.map_err(problem(&request))? {
-        Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => {
+        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
             Ok((StatusCode::CREATED, Answer(message(&entry)?)))
         }
         Outcome::Replayed(entry) => Ok((StatusCode::OK, Answer(message(&entry)?))),

@@ -8,6 +8,7 @@ use axum::{
     response::{AppendHeaders, IntoResponse},
 };
 use domain::{ids::TicketId, limits};
+use fanout::deliver::Fanout;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use server::{
@@ -20,7 +21,7 @@ use server::{
     json::Query,
     problem::{Kind, Problem},
 };
-use store::{inbox::Head, table::Table, tickets::Ticket};
+use store::{inbox::Image, table::Table, tickets::Ticket};
 use utoipa::ToSchema;
 
 use crate::answer::failed;
@@ -52,7 +53,7 @@ pub async fn create(
     Bearer(identity): Bearer,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
-    accepted(&table.head(&identity.user).await.map_err(failed)?, &identity)?;
+    accepted(&table.image(&identity.user).await.map_err(failed)?, &identity)?;
     let token = credentials(&headers).ok_or_else(Problem::internal)?;
     let cookie = cookie::grant(&headers, token, &identity, clock.now())
         .map_err(|error| Problem::new(Kind::TooLarge, error.to_string()))?;
@@ -69,19 +70,21 @@ pub async fn create(
     params(("everywhere" = Option<bool>, Query, description = "End every session of the bearer's.")),
     responses((status = 204, description = "The cookie is gone.", headers(("Set-Cookie" = String)))))]
 pub async fn delete(
-    State(table): State<Table>,
+    State(fanout): State<Fanout>,
     State(clock): State<Clock>,
     Query(ending): Query<Ending>,
     bearer: Result<Bearer, Problem>,
 ) -> Result<impl IntoResponse, Problem> {
     if ending.everywhere {
         let Bearer(identity) = bearer?;
-        let head = table.head(&identity.user).await.map_err(failed)?;
+        let image = fanout.table.image(&identity.user).await.map_err(failed)?;
         // Who was ended already ends nothing that was begun since.
-        if !head.revokes(identity.issued_at) {
+        if !image.revokes(identity.issued_at) {
             // Its own second is over: the token in hand ends too.
             let own = identity.issued_at + Duration::from_secs(1);
-            table.revoke(&identity.user, clock.now().max(own)).await.map_err(failed)?;
+            let since = clock.now().max(own);
+            let image = fanout.table.revoke(&identity.user, since).await.map_err(failed)?;
+            fanout.look(&identity.user, &image).await;
         }
     }
     let clear = cookie::clear().map(|cookie| (header::SET_COOKIE, cookie));
@@ -98,7 +101,7 @@ pub async fn ticket(
     State(clock): State<Clock>,
     Bearer(identity): Bearer,
 ) -> Result<(StatusCode, Answer<NewTicket>), Problem> {
-    accepted(&table.head(&identity.user).await.map_err(failed)?, &identity)?;
+    accepted(&table.image(&identity.user).await.map_err(failed)?, &identity)?;
     let id = TicketId::made(rng::random());
     let ticket =
         Ticket { user: identity.user, issued_at: identity.issued_at, expires_at: identity.expires_at };
@@ -106,10 +109,10 @@ pub async fn ticket(
     Ok((StatusCode::CREATED, Answer(NewTicket { ticket: id, expires_in: limits::TICKET_LIFE.as_secs() })))
 }
 
-/// Refuses a token that was revoked. Looked at wherever HEAD is at hand, and before any new
+/// Refuses a token that was revoked. Looked at wherever the user row is at hand, and before any new
 /// credential is given out; elsewhere it would cost each request a read, and a token ends by itself.
-pub fn accepted(head: &Head, identity: &Identity) -> Result<(), Problem> {
-    if head.revokes(identity.issued_at) {
+pub fn accepted(image: &Image, identity: &Identity) -> Result<(), Problem> {
+    if image.revokes(identity.issued_at) {
         return Err(Problem::new(Kind::Unauthorized, "the token was revoked: sign in again"));
     }
     Ok(())

@@ -11,7 +11,6 @@ use domain::{
 };
 use fanout::chat::Chat;
 use http::StatusCode;
-use mistakes::mistake;
 use serde::{Deserialize, Serialize};
 use server::{
     auth::bearer::Bearer,
@@ -36,7 +35,7 @@ use crate::answer::failed;
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewThread {
-    /// 1 to 40 users besides yourself.
+    /// 1 to 90 users besides yourself.
     members: BTreeSet<UserId>,
     /// At most 200 bytes of UTF-8.
     title: Option<String>,
@@ -83,7 +82,7 @@ pub async fn create(
         _ => chat.create_group(&request, ThreadId::group(rng::random()), new.title, &others).await,
     };
     let (status, entry) = match created.map_err(problem(&request))? {
-        Outcome::Logged(entry) | Outcome::LoggedAndDelivered(entry, _) => (StatusCode::CREATED, entry),
+        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => (StatusCode::CREATED, entry),
         Outcome::Replayed(entry) => (StatusCode::OK, entry),
         Outcome::Unchanged => return Err(Problem::internal()),
     };
@@ -103,24 +102,19 @@ pub async fn list(
     Bearer(reader): Bearer,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
-    let (limit, place) = (paging.limit()?, paging.place::<(i64, ThreadId)>()?);
-    // Read before the list, so that a stream opened at this cursor misses nothing (P13).
-    let head = if mistake!(UnsettledList) {
-        table.head(&reader.user).await
-    } else {
-        table.settled_head(&reader.user).await
-    };
-    let head = head.map_err(failed)?;
-    accepted(&head, &reader)?;
-    let mut views = table.views(&reader.user).await.map_err(failed)?;
+    let (limit, place) = (paging.limit()?, paging.place::<(u64, ThreadId)>()?);
+    // Read before the list, so that a stream opened at this cursor misses nothing.
+    let image = table.image(&reader.user).await.map_err(failed)?;
+    accepted(&image, &reader)?;
+    let mut views = table.views(&reader.user, &image).await.map_err(failed)?;
     if let Some((activity, id)) = place {
         views.retain(|view| (view.activity, &view.thread) < (activity, &id));
     }
     let more = views.len() > limit;
     views.truncate(limit);
     let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));
-    let items = table.listed(views).await.map_err(failed)?;
-    Ok(Answer(Threads { page: Page { items, next }, cursor: head.cursor }))
+    let (items, cursor) = table.listed(&reader.user, views, &image).await.map_err(failed)?;
+    Ok(Answer(Threads { page: Page { items, next }, cursor }))
 }
 
 /// Read a thread.

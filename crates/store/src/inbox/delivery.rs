@@ -1,23 +1,35 @@
-//! From a thread's log to one member's inbox (P3): in order, without a gap, each entry once.
+//! From a thread's log to one member's inbox (rule 4): in order, without a gap, each entry once.
+//!
+//! One conditional update appends what is missing, and its answer names the queues to post to. A member's place in a
+//! thread is told by the user row and by the view: the row is read first, and the view only if the row has no entry of
+//! the thread. A fold writes the view before it cuts the row, so one of the two always tells.
+
+use std::{collections::HashMap, sync::Mutex};
 
 use domain::{
     cursor::Cursor,
     event::Entry,
-    ids::{ThreadId, UserId},
+    ids::{QueueId, ThreadId, UserId},
+    inbox_entry::InboxEntry,
     limits,
     sequence::{InboxSeq, ThreadSeq},
+    user_row::{FULL, UserRow},
+    view::View,
     wire::Seen,
 };
 use jiff::Timestamp;
 use mistakes::mistake;
 
+use super::{Change, Image, Updated};
 use crate::table::{
-    Table,
+    EdgeTable, Item, Table,
     error::Error,
-    keys,
+    keys::{self, Key},
     retry::{Attempt, Stop, retry},
-    rows::{HeadRow, ViewRow},
-    tx::Tx,
+    rows::MemberRow,
+    take,
+    tx::n,
+    user_row,
 };
 
 /// One member whose inbox has got as far as it should, and whose queues may be posted to.
@@ -27,38 +39,146 @@ pub struct Delivered {
     pub user: UserId,
     /// Where their inbox ends.
     pub cursor: Cursor,
+    /// The queues that an edge receives the user's events from.
+    pub queues: Vec<QueueId>,
     /// Whether the delivered event is the one at `cursor`. If not, the edge must read the inbox.
     pub exact: bool,
     /// The tseq of the member's leaving, if the inbox contains every entry up to it.
     pub left: Option<ThreadSeq>,
+    /// The row, if it has so many entries that it is to be folded.
+    pub to_fold: Option<UserRow>,
+}
+
+impl Delivered {
+    /// Whose inbox an image has shown: the edge has to read it.
+    pub fn hint(user: &UserId, image: Image) -> Self {
+        let queues = image.row.held_queues().cloned().collect();
+        Self { user: user.clone(), cursor: image.cursor, queues, exact: false, left: None, to_fold: None }
+    }
+}
+
+/// How far a thread is delivered to a member, as rows have told.
+#[derive(Debug, Clone)]
+pub struct Position {
+    row: UserRow,
+    /// What the view says, if the row has no entry of the thread.
+    viewed: Option<ThreadSeq>,
+}
+
+/// What to deliver.
+#[derive(Debug, Clone, Copy)]
+pub struct Parcel<'a> {
+    /// The thread.
+    pub thread: &'a ThreadId,
+    /// The tseq up to which the members are to get its log.
+    pub goal: ThreadSeq,
+    /// The last entries up to the goal that the caller has, without a hole.
+    pub fresh: &'a [Entry],
+    /// The time of the append, for the life of pages.
+    pub now: Timestamp,
+}
+
+impl Parcel<'_> {
+    /// The entries `from ..= to`, if the caller has them all.
+    fn fresh(&self, from: ThreadSeq, to: ThreadSeq) -> Option<Vec<Entry>> {
+        let first = self.fresh.first()?.tseq;
+        let wanted = self.fresh.iter().filter(|entry| (from..=to).contains(&entry.tseq));
+        (first <= from && self.goal >= to).then(|| wanted.cloned().collect())
+    }
+}
+
+impl Position {
+    /// The tseq of the last entry that the member has.
+    pub(crate) fn through(&self, thread: &ThreadId, joined: ThreadSeq) -> ThreadSeq {
+        let row = self.row.delivered_through(thread).unwrap_or_default();
+        let viewed = self.viewed.filter(|_| !mistake!(ViewForgotten)).unwrap_or_default();
+        let before = if mistake!(JoinerToldAll) { ThreadSeq(0) } else { joined.previous() };
+        row.max(viewed).max(before)
+    }
+}
+
+impl Position {
+    /// The row that the position was read from.
+    pub(crate) fn into_row(self) -> UserRow {
+        self.row
+    }
+}
+
+impl EdgeTable {
+    /// How far `thread` is delivered to each of up to 100 users, read consistently: the rows first, then the views of
+    /// those whose row has no entry of the thread. None of a user with a damaged row: one must not keep the others
+    /// waiting.
+    pub async fn positions(
+        &self,
+        users: &[&UserId],
+        thread: &ThreadId,
+    ) -> Result<Vec<Option<Position>>, Error> {
+        let early = if mistake!(ViewBeforeRow) { Some(self.views_of(users, thread).await?) } else { None };
+        let keys: Vec<Key> = users.iter().map(|user| keys::user_row(user)).collect();
+        let found = self.get_many(&keys, true).await?;
+        let rows: Vec<Option<UserRow>> =
+            keys.iter().map(|key| user_row::read(key, found.get(key)).ok()).collect();
+        let is_lacking =
+            |row: &Option<UserRow>| row.as_ref().is_some_and(|row| row.delivered_through(thread).is_none());
+        let mut views = if let Some(early) = early {
+            early
+        } else {
+            let lacking = users.iter().zip(&rows).filter(|(_, row)| is_lacking(row)).map(|(user, _)| *user);
+            self.views_of(&lacking.collect::<Vec<_>>(), thread).await?
+        };
+        let position = |(user, row): (&&UserId, Option<UserRow>)| {
+            let viewed = if is_lacking(&row) { viewed(&mut views, user, thread).ok()? } else { None };
+            Some(Position { row: row?, viewed })
+        };
+        Ok(users.iter().zip(rows).map(position).collect())
+    }
+
+    /// The views that users have of a thread.
+    async fn views_of(&self, users: &[&UserId], thread: &ThreadId) -> Result<HashMap<Key, Item>, Error> {
+        let keys: Vec<Key> = users.iter().map(|user| keys::view(user, thread)).collect();
+        self.get_many(&keys, !mistake!(ViewReadStale)).await
+    }
+
+    /// The position of a user whose row is known.
+    async fn position_of(&self, user: &UserId, thread: &ThreadId, row: UserRow) -> Result<Position, Error> {
+        let viewed = match row.delivered_through(thread) {
+            Some(_) => None,
+            None => viewed(&mut self.views_of(&[user], thread).await?, user, thread)?,
+        };
+        Ok(Position { row, viewed })
+    }
 }
 
 impl Table {
-    /// Appends the log of `thread` up to `goal` to the inbox of `user`, a member since `joined`. The append includes
-    /// entries that an earlier delivery has left out because it crashed or is slower. `fresh` is the entry at `goal` if
-    /// the caller has it.
-    ///
-    /// A delivery that reads the log also appends the entries after `goal`. So with many writers to one inbox, one
-    /// transaction does the work of the writers that lost the race.
+    /// Appends the log up to the parcel's goal to the inbox of `member`: what is missing, and nothing that is later than
+    /// the member's leaving. `position` is what was read of the member's place; without it, the entry before the goal
+    /// tells whether only the last one is missing.
     ///
     /// # Errors
-    /// [`Error::Contended`] if the inbox changes too often, or if the view of this membership is not visible yet. The
-    /// outbox row stays. No view is ever deleted, except by a repair.
+    /// [`Error::Contended`] if the row changes too often, or if an entry is not visible yet. The outbox row stays.
     pub async fn deliver_to_inbox(
         &self,
-        (user, joined): (&UserId, ThreadSeq),
-        thread: &ThreadId,
-        goal: ThreadSeq,
-        fresh: Option<&Entry>,
-        now: Timestamp,
+        member: &MemberRow,
+        parcel: Parcel<'_>,
+        position: Option<Position>,
     ) -> Result<Delivered, Error> {
-        let _lock = self.locks.of(user).await;
+        let _lock = self.locks.of(&member.user).await;
+        if position.is_none()
+            && let Some(delivered) = self.append_unread(member, parcel).await?
+        {
+            return Ok(delivered);
+        }
+        let known = &Mutex::new(position);
         loop {
-            let append = |attempt: Attempt| {
-                // The first attempt uses `fresh`. After a lost race, an attempt reads the entries that other writers
-                // have added.
-                let fresh = fresh.filter(|_| attempt.number == 0);
-                self.deliver_some((user, joined), thread, goal, fresh, now)
+            let append = |_: Attempt| async move {
+                let position = known.lock().ok().and_then(|mut known| known.take());
+                let position = if let Some(position) = position {
+                    position
+                } else {
+                    let row = self.row(&member.user).await?;
+                    self.position_of(&member.user, parcel.thread, row).await?
+                };
+                self.append_some(member, parcel, position, known).await
             };
             if let Some(delivered) = retry(append).await? {
                 return Ok(delivered);
@@ -66,92 +186,198 @@ impl Table {
         }
     }
 
-    /// Appends the next entries up to `goal`; none if more remain.
-    async fn deliver_some(
+    /// Appends the next entries up to the goal; none if more remain. An image of the row goes into `known`, for the next
+    /// attempt.
+    async fn append_some(
         &self,
-        (user, joined): (&UserId, ThreadSeq),
-        thread: &ThreadId,
-        goal: ThreadSeq,
-        fresh: Option<&Entry>,
-        now: Timestamp,
+        member: &MemberRow,
+        parcel: Parcel<'_>,
+        position: Position,
+        known: &Mutex<Option<Position>>,
     ) -> Result<Option<Delivered>, Stop> {
-        // A transaction becomes visible item by item. If a listed member's view is missing or belongs to an earlier
-        // membership, retry; never skip the member.
-        let found = self.view_and_head(user, thread).await?.filter(|(view, _)| view.joined >= joined);
-        let (view, head) = found.ok_or(Stop::Conflict)?;
-        let until = view.goal(goal);
-        if view.fan >= until {
-            // Read again: the HEAD that came with the view may be older than the view.
-            let head = self.head_row(user).await?;
-            return Ok(Some(self.delivered_to(user, (&view, view.fan), (&head, head.seq), false)));
+        let Parcel { thread, goal, now, .. } = parcel;
+        let user = &member.user;
+        let through = position.through(thread, member.joined_tseq);
+        let until = clip(member, goal);
+        let mut row = position.row;
+        if through >= until {
+            // Whoever appended may have died before the post.
+            let image = match self.image_of(row) {
+                Some(image) => image,
+                None => self.image(user).await?,
+            };
+            return Ok(Some(delivered(member, image, through, (0, false))));
         }
-        let is_next = view.fan + 1 == until || mistake!(OwnEntryOnly);
-        let entries = match fresh.filter(|entry| is_next && entry.tseq == until) {
-            Some(entry) => vec![entry.clone()],
-            None => {
-                self.entries(thread, view.fan + 1, view.goal(ThreadSeq::MAX), limits::APPEND_BATCH).await?
+        if row.is_full() && self.fold(user, &row, now).await? {
+            row = self.row(user).await?;
+            let position = self.position_of(user, thread, row).await?;
+            keep(known, position);
+            return Ok(None);
+        }
+        let room = FULL.saturating_sub(row.entries.len()).clamp(1, limits::APPEND_BATCH);
+        let from = if mistake!(OwnEntryOnly) { until } else { through.next() };
+        let entries = match parcel.fresh(from, until) {
+            Some(mut entries) => {
+                entries.truncate(room);
+                entries
             }
+            None => self.entries(thread, from, until, room).await?,
         };
         // Without an entry, it is not visible yet.
-        let fan = entries.last().map(|entry| entry.tseq).ok_or(Stop::Conflict)?;
-        let mut tx = Tx::new(self);
-        let seq = self.append(&mut tx, user, (&view, &head), &entries, now)?;
-        tx.commit().await?;
-        Ok((fan >= until).then(|| self.delivered_to(user, (&view, fan), (&head, seq), fan == goal)))
+        let last = entries.last().map(|entry| entry.tseq).ok_or(Stop::Conflict)?;
+        let entries: Vec<InboxEntry> = entries.iter().map(|entry| InboxEntry::of(entry, user)).collect();
+        let change = append(&entries, &row);
+        let leases = row.leases;
+        let image = match self.update(user, &change).await.map_err(Stop::in_doubt)? {
+            Updated::Changed(image) => image,
+            Updated::Refused(image) => {
+                let row = image.map(|image| image.row).unwrap_or_default();
+                let position = self.position_of(user, thread, row).await?;
+                keep(known, position);
+                return Err(Stop::Conflict);
+            }
+        };
+        let image = if mistake!(LeasesBeforeAppend) { image.with_leases(leases) } else { image };
+        if last < until {
+            let row = image.row;
+            keep(known, Position { row, viewed: None });
+            return Ok(None);
+        }
+        Ok(Some(delivered(member, image, last, (entries.len(), last == goal))))
     }
 
-    fn delivered_to(
+    /// Appends the last entry without a read, where the row has the entry before it. Appends of different threads to one
+    /// user never lose against each other in this way. None if the row does not tell.
+    async fn append_unread(
         &self,
-        user: &UserId,
-        (view, fan): (&ViewRow, ThreadSeq),
-        (head, seq): (&HeadRow, InboxSeq),
-        exact: bool,
-    ) -> Delivered {
-        let left = view.left.filter(|left| *left <= fan);
-        Delivered { user: user.clone(), cursor: self.cursor(head, seq), exact, left }
+        member: &MemberRow,
+        parcel: Parcel<'_>,
+    ) -> Result<Option<Delivered>, Error> {
+        let [.., before, last] = parcel.fresh else { return Ok(None) };
+        let user = &member.user;
+        let has_both = before.tseq.next() == last.tseq && last.tseq == parcel.goal;
+        let is_member = member.joined_tseq <= before.tseq && clip(member, parcel.goal) == parcel.goal;
+        if !has_both || !is_member {
+            return Ok(None);
+        }
+        let (before, after) = (InboxEntry::of(before, user), InboxEntry::of(last, user));
+        let condition = match (mistake!(UnreadWithoutBefore), mistake!(UnreadWithoutAfter)) {
+            (true, _) => "NOT contains(entries, :after)",
+            (_, true) => "contains(entries, :before)",
+            _ => "contains(entries, :before) AND NOT contains(entries, :after)",
+        };
+        let mut change = appended(std::slice::from_ref(&after)).only_if(condition);
+        if !mistake!(UnreadWithoutBefore) {
+            change = change.values([(":before", user_row::binary(&before))]);
+        }
+        if !mistake!(UnreadWithoutAfter) {
+            change = change.values([(":after", user_row::binary(&after))]);
+        }
+        match self.update(user, &change).await? {
+            Updated::Changed(image) => Ok(Some(delivered(member, image, parcel.goal, (1, true)))),
+            Updated::Refused(_) => Ok(None),
+        }
     }
 
-    /// Adds {inbox rows, HEAD, view} for `entries` to a transaction; answers with the last seq.
-    pub(crate) fn append(
-        &self,
-        tx: &mut Tx<'_>,
-        user: &UserId,
-        (view, head): (&ViewRow, &HeadRow),
-        entries: &[Entry],
-        now: Timestamp,
-    ) -> Result<InboxSeq, Error> {
-        let rows = entries.iter().map(|entry| self.logged_row(entry, now)).collect();
-        let seq = Self::grow(tx, user, head, rows)?;
-        view.advance(tx, user, &view.after(user, entries));
-        Ok(seq)
+    /// What an append in a transaction has led to: it has happened to the row as it was read.
+    pub(crate) fn appended(&self, user: &UserId, mut row: UserRow, entry: InboxEntry) -> Option<Delivered> {
+        row.seq = row.seq.next();
+        row.entries.push(entry);
+        let image = self.image_of(row)?;
+        Some(Delivered {
+            user: user.clone(),
+            cursor: image.cursor,
+            queues: image.row.held_queues().cloned().collect(),
+            exact: true,
+            left: None,
+            to_fold: image.row.is_fold_due(1).then_some(image.row),
+        })
     }
 
-    /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the
-    /// maximum.
+    /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the maximum.
     pub async fn deliver_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Delivered, Error> {
         let _lock = self.locks.of(user).await;
-        retry(|_| async move {
-            let head = self.head_row(user).await?;
-            let mut tx = Tx::new(self);
-            let seq = Self::grow(&mut tx, user, &head, vec![self.seen_row(seen, now)])?;
-            tx.commit().await?;
-            Ok(Delivered { user: user.clone(), cursor: self.cursor(&head, seq), exact: true, left: None })
+        let entry = [InboxEntry::Seen(seen.clone())];
+        let roomy = appended(&entry)
+            .only_if("(attribute_not_exists(entries) OR size(entries) < :full)")
+            .values([(":full", n(FULL))]);
+        let mut updated = self.update(user, &roomy).await?;
+        if let Updated::Refused(Some(image)) = &updated {
+            self.fold(user, &image.row, now).await?;
+            // Once more, and then without the condition: the fold may have to wait.
+            updated = self.update(user, &appended(&entry)).await?;
+        }
+        let Updated::Changed(image) = updated else { return Err(Error::Contended) };
+        Ok(Delivered {
+            user: user.clone(),
+            cursor: image.cursor,
+            queues: image.row.held_queues().cloned().collect(),
+            exact: true,
+            left: None,
+            to_fold: image.row.is_fold_due(1).then_some(image.row),
         })
-        .await
     }
+}
 
-    async fn view_and_head(
-        &self,
-        user: &UserId,
-        thread: &ThreadId,
-    ) -> Result<Option<(ViewRow, HeadRow)>, Error> {
-        let (view, head) = self.get_both::<ViewRow, _>(&keys::view(user, thread), &keys::head(user)).await?;
-        let Some(view) = view else { return Ok(None) };
-        let head = match head {
-            Some(head) => head,
-            // HEAD is always put on its own, before the first append.
-            None => self.head_row(user).await?,
-        };
-        Ok(Some((view, head)))
+/// How far a thread is delivered, as a user's view says.
+fn viewed(
+    views: &mut HashMap<Key, Item>,
+    user: &UserId,
+    thread: &ThreadId,
+) -> Result<Option<ThreadSeq>, Error> {
+    Ok(take::<View>(views, &keys::view(user, thread))?.map(|view| view.delivered_through))
+}
+
+/// Keeps an image of the row for the next attempt.
+fn keep(known: &Mutex<Option<Position>>, position: Position) {
+    if let Ok(mut known) = known.lock() {
+        *known = Some(position);
     }
+}
+
+/// The last tseq that a member gets, when the thread has got to `goal`.
+fn clip(member: &MemberRow, goal: ThreadSeq) -> ThreadSeq {
+    let left = member.left_tseq.filter(|_| !mistake!(LeaverToldMore));
+    let left = left.map(|left| if mistake!(LeaverNotTold) { left.previous() } else { left });
+    left.map_or(goal, |left| goal.min(left))
+}
+
+fn delivered(
+    member: &MemberRow,
+    image: Image,
+    through: ThreadSeq,
+    (appended, exact): (usize, bool),
+) -> Delivered {
+    let left = member.left_tseq.filter(|left| *left <= through);
+    let queues = image.row.held_queues().cloned().collect();
+    let to_fold = image.row.is_fold_due(appended).then_some(image.row);
+    Delivered { user: member.user.clone(), cursor: image.cursor, queues, exact, left, to_fold }
+}
+
+/// The change that appends entries to a row that is as it was read.
+pub(crate) fn append(entries: &[InboxEntry], row: &UserRow) -> Change {
+    let change = appended(entries);
+    // A row that nothing was appended to has no `seq` yet.
+    let unmoved = match row.seq {
+        InboxSeq(0) => "gen = :gen AND (attribute_not_exists(seq) OR seq = :was)",
+        _ => "gen = :gen AND seq = :was",
+    };
+    match row.r#gen {
+        None => change.only_if("attribute_not_exists(gen)"),
+        Some(_) if mistake!(PlaceTakenTwice) => change,
+        Some(r#gen) => change.only_if(unmoved).values([(":gen", n(r#gen)), (":was", n(row.seq))]),
+    }
+}
+
+/// The change that appends entries, whatever the row has.
+pub(crate) fn appended(entries: &[InboxEntry]) -> Change {
+    Change::new()
+        .set(
+            "entries = list_append(if_not_exists(entries, :none), :entries)",
+            [(":none", user_row::list(&[])), (":entries", user_row::list(entries))],
+        )
+        .set(
+            "seq = if_not_exists(seq, :zero) + :count",
+            [(":zero", n(InboxSeq(0))), (":count", n(entries.len()))],
+        )
 }

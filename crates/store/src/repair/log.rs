@@ -72,7 +72,7 @@ impl Repair<'_> {
             [a, b].map(|user| Member { user: user.clone(), role: Role::Member }).into()
         } else {
             let members = self.table.members(thread).await?;
-            let first = members.into_iter().filter(|member| member.joined == ThreadSeq::FIRST);
+            let first = members.into_iter().filter(|member| member.joined_tseq == ThreadSeq::FIRST);
             first.map(|member| Member { user: member.user, role: member.role }).collect()
         };
         let of = if row.pair.is_some() { ThreadKind::Direct } else { ThreadKind::Group };

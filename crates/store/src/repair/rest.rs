@@ -1,11 +1,13 @@
-//! Repairs the rows of users: views, HEAD and idempotency keys. Also deletes the outbox rows of threads without a log.
+//! Repairs the rows of users: views, the user row and its pages, and idempotency keys.
 
 use std::collections::BTreeSet;
 
 use domain::{
     event::{Body, Change},
     ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
     sequence::{InboxSeq, ThreadSeq},
+    view::View,
 };
 use mistakes::mistake;
 
@@ -17,8 +19,9 @@ use crate::{
         error::Error,
         keys::{self, Key},
         read,
-        rows::{EntryRow, HeadRow, KeyRow, ViewRow},
-        tx::s,
+        rows::{EntryRow, KeyRow},
+        tx::{n, s},
+        user_row,
     },
 };
 
@@ -26,16 +29,45 @@ use crate::{
 const PAGE: i32 = 100;
 
 impl Repair<'_> {
-    /// A thread without a log can never be delivered: its outbox row would stay for ever.
-    pub(super) async fn outbox(&self, thread: &ThreadId) -> Result<(), Error> {
-        if self.table.tail(thread).await?.is_none() {
-            self.delete(&keys::outbox(thread)).await?;
+    /// Folds what the row and the pages of `user` say into the views: the row and the pages go later. No log has how far
+    /// a user has read, and the thread of a view may be one that cannot be repaired.
+    pub(super) async fn folded(&self, user: &UserId) -> Result<(), Error> {
+        let (mut entries, mut from) = (Vec::new(), None);
+        loop {
+            let (items, next) = self.page(keys::user_pk(user), keys::PAGES, from).await?;
+            for (key, item) in &items {
+                // An expired page has its entries all the same.
+                entries.extend(user_row::page(key, item, i64::MIN)?.unwrap_or_default());
+            }
+            from = next;
+            if from.is_none() {
+                break;
+            }
+        }
+        entries.extend(self.table.row(user).await?.entries);
+        let threads: BTreeSet<&ThreadId> = entries.iter().map(InboxEntry::thread).collect();
+        for thread in threads {
+            let of_thread = entries.iter().filter(|entry| entry.thread() == thread);
+            let key = keys::view(user, thread);
+            let was = self.rows::<View>([key.clone()]).await?.remove(&key).flatten();
+            let facts = if View::needs_facts(was.as_ref(), of_thread.clone()) {
+                self.table.facts(user, thread).await
+            } else {
+                Ok(None)
+            };
+            let facts = match facts {
+                Err(Error::Corrupt { .. }) => None,
+                facts => facts?,
+            };
+            if let Some(view) = View::fold(was.clone(), user, of_thread, facts.as_ref()) {
+                self.set(&key, was.as_ref(), &view).await?;
+            }
         }
         Ok(())
     }
 
-    /// Repairs the rows of a user. Deletes the views of threads that the user never joined. Gives HEAD a new
-    /// generation, and a seq that is not below the last event.
+    /// Repairs the rows of a user. Deletes the views of threads that the user never joined, and empties the row: every
+    /// client lists again, and the views have everything.
     pub(super) async fn user(&self, user: &UserId) -> Result<(), Error> {
         let (mut from, mut views) = (None, 0);
         loop {
@@ -43,11 +75,11 @@ impl Repair<'_> {
             // A view is unreadable here only if its thread could not be repaired, and the first scan has reported that
             // thread.
             let page = items.into_iter().filter_map(|(key, item)| Some((read(&key, item).ok()?, key)));
-            let page: Vec<(ViewRow, Key)> = page.collect();
-            let joined = page.iter().map(|(view, _)| keys::entry(&view.thread, view.joined));
+            let page: Vec<(View, Key)> = page.collect();
+            let joined = page.iter().map(|(view, _)| keys::entry(&view.thread, view.joined_tseq));
             let entries = self.rows::<EntryRow>(joined).await?;
             for (view, key) in &page {
-                let joined = entries.get(&keys::entry(&view.thread, view.joined));
+                let joined = entries.get(&keys::entry(&view.thread, view.joined_tseq));
                 if joined.is_some_and(|row| joins(&view.thread, row.as_ref(), user)) {
                     views += 1;
                 } else {
@@ -56,44 +88,41 @@ impl Repair<'_> {
             }
             from = next;
             if from.is_none() {
-                return self.head(user, views > 0).await;
+                return self.empty(user, views > 0).await;
             }
         }
     }
 
-    async fn head(&self, user: &UserId, views: bool) -> Result<(), Error> {
-        let key = keys::head(user);
-        let was: Option<HeadRow> = self.table.get(&key).await?;
-        let last = self.last(user).await?;
-        if was.is_none() && last == InboxSeq(0) && !views {
+    /// Gives the user row a new generation without entries and leases, and drops the pages.
+    async fn empty(&self, user: &UserId, views: bool) -> Result<(), Error> {
+        let key = keys::user_row(user);
+        let row = self.table.row(user).await.unwrap_or_default();
+        let (mut last, mut from) = (InboxSeq(0), None);
+        loop {
+            let (items, next) = self.page(keys::user_pk(user), keys::PAGES, from).await?;
+            for (key, _) in items {
+                let seq = key.sk.strip_prefix(keys::PAGES).and_then(|seq| seq.parse().ok());
+                last = last.max(seq.unwrap_or_default());
+                self.delete(&key).await?;
+            }
+            from = next;
+            if from.is_none() {
+                break;
+            }
+        }
+        if row.r#gen.is_none() && last == InboxSeq(0) && !views {
             return Ok(());
         }
-        let least = if mistake!(RepairBelowEvent) { InboxSeq(0) } else { last };
-        let seq = was.as_ref().map_or(least, |was| was.seq.max(least));
-        let old = was.as_ref().filter(|_| mistake!(RepairKeepsGeneration));
-        let r#gen = old.map_or_else(rng::random, |was| was.r#gen);
-        let head = HeadRow { r#gen, seq, authv: was.as_ref().and_then(|was| was.authv) };
-        self.set(&key, was.as_ref(), &head).await
-    }
-
-    /// The largest seq in the inbox of `user`, told by its key: the row may be damaged.
-    async fn last(&self, user: &UserId) -> Result<InboxSeq, Error> {
-        let found = self
-            .table
-            .client
-            .query()
-            .table_name(&self.table.name)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :inbox)")
-            .expression_attribute_values(":pk", s(keys::user_pk(user)))
-            .expression_attribute_values(":inbox", s(keys::INBOX))
-            .scan_index_forward(false)
-            .limit(1)
-            .consistent_read(true)
-            .send()
-            .await?;
-        let key = found.items.unwrap_or_default().first().and_then(Key::of);
-        let seq = key.and_then(|key| key.sk.strip_prefix(keys::INBOX)?.parse().ok());
-        Ok(seq.unwrap_or_default())
+        let seq = if mistake!(RepairBelowEvent) { InboxSeq(0) } else { row.seq.max(last) };
+        let old = row.r#gen.filter(|_| mistake!(RepairKeepsGeneration));
+        let mut item = key.item();
+        item.insert("gen".into(), n(old.unwrap_or_else(rng::random)));
+        item.insert("seq".into(), n(seq));
+        item.insert("folded".into(), n(seq));
+        if let Some(from) = row.tokens_valid_from {
+            item.insert("tokens_valid_from".into(), n(from));
+        }
+        self.put_item(&key, item).await
     }
 
     /// Deletes the idempotency keys of `sender` whose entries are lost, so that a retry of the request commits again.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     event::{Body, Change, Entry, Role, ThreadKind},
     ids::UserId,
-    sequence::ThreadSeq,
+    sequence::{MessageNumber, ThreadSeq},
 };
 use jiff::Timestamp;
 
-use crate::table::rows::{MemberRow, ThreadRow};
+use crate::table::rows::{LeftBy, MemberRow, ThreadRow};
 
 /// A log, as far as it has been read.
 #[derive(Debug)]
@@ -33,13 +33,16 @@ pub(super) struct Standing {
     pub(super) joined: ThreadSeq,
     pub(super) joined_at: Timestamp,
     pub(super) left: Option<ThreadSeq>,
+    left_by: Option<LeftBy>,
+    /// How far the log says that they have read: up to the joining, and what they wrote themselves.
+    pub(super) seen: MessageNumber,
 }
 
 impl Story {
     /// Begins with the first entry of a log; none, if it is none.
     pub(super) fn begin(first: &Entry) -> Option<Self> {
         let Body::Thread { of, title, members } = &first.body else { return None };
-        let standing = |role| Standing { role, joined: first.tseq, joined_at: first.at, left: None };
+        let standing = |role| Standing::begin(role, first);
         let pair = match (of, members.as_slice()) {
             (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
             _ => None,
@@ -61,15 +64,21 @@ impl Story {
             Body::Title { title } => self.titles.push((entry.tseq, Some(title.clone()))),
             Body::Member { user, change: Change::Added } => {
                 let role = if user == &self.creator { Role::Owner } else { Role::Member };
-                let (joined, joined_at) = (entry.tseq, entry.at);
-                self.standings.insert(user.clone(), Standing { role, joined, joined_at, left: None });
+                self.standings.insert(user.clone(), Standing::begin(role, entry));
                 self.moves.push((entry.tseq, user.clone(), true));
             }
-            Body::Member { user, change: Change::Removed | Change::Left } => {
+            Body::Member { user, change } => {
                 if let Some(standing) = self.standings.get_mut(user) {
                     standing.left = Some(entry.tseq);
+                    let is_own = *change == Change::Left;
+                    standing.left_by = Some(if is_own { LeftBy::Member } else { LeftBy::Owner });
                 }
                 self.moves.push((entry.tseq, user.clone(), false));
+            }
+            Body::Message(_) => {
+                if let Some(standing) = self.standings.get_mut(&entry.by) {
+                    standing.seen = entry.number;
+                }
             }
             _ => {}
         }
@@ -112,8 +121,26 @@ impl Story {
 }
 
 impl Standing {
+    /// The standing of a user whom `entry` makes a member.
+    fn begin(role: Role, entry: &Entry) -> Self {
+        let (joined, joined_at, seen) = (entry.tseq, entry.at, entry.number);
+        Self { role, joined, joined_at, left: None, left_by: None, seen }
+    }
+
+    /// Whether another one has ended the membership.
+    pub(super) fn is_removed(&self) -> bool {
+        self.left_by == Some(LeftBy::Owner)
+    }
+
     /// The row of `user`, whose standing it is, in the list of members.
     pub(super) fn row(&self, user: &UserId) -> MemberRow {
-        MemberRow { user: user.clone(), role: self.role, joined: self.joined, left: self.left }
+        MemberRow {
+            user: user.clone(),
+            role: self.role,
+            joined_tseq: self.joined,
+            left_tseq: self.left,
+            left_by: self.left_by,
+            is_told: self.left.is_some(),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Rebuilds the other rows of a thread from its log.
+//! Rebuilds the other rows of a thread from its log: the thread, its members, and their views.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use domain::{
     ids::{ThreadId, UserId},
     limits,
     sequence::{MessageNumber, ThreadSeq},
+    view::{Facts, View},
 };
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
 use crate::table::{
     error::Error,
     keys,
-    rows::{MemberRow, OutboxRow, ThreadRow, ViewRow},
+    rows::{MemberRow, ThreadRow},
 };
 
 /// Views that are read at a time: a `BatchGetItem` takes 100 keys.
@@ -30,13 +31,13 @@ struct Moment<'a> {
     tseq: ThreadSeq,
     number: MessageNumber,
     /// The latest message: its tseq and its time.
-    message: Option<(ThreadSeq, i64)>,
+    message: Option<(ThreadSeq, u64)>,
     title: Option<String>,
     members: BTreeSet<&'a UserId>,
 }
 
 impl Repair<'_> {
-    /// Repairs a thread: its log, its members and their views, and what it owes.
+    /// Repairs a thread: its log, its members and their views.
     pub(super) async fn thread(&self, thread: &ThreadId) -> Result<(), Error> {
         let Some(tail) = self.table.tail(thread).await?.map(|tail| tail.tseq) else {
             return self.never_was(thread).await;
@@ -51,37 +52,43 @@ impl Repair<'_> {
             self.delete(&keys::member(thread, stranger)).await?;
         }
         let now = self.moment(thread, &story, tail).await?;
-        let mut owes = false;
         let standings: Vec<_> = story.standings.iter().collect();
         for page in standings.chunks(PAGE) {
-            let views = self.rows::<ViewRow>(page.iter().map(|(user, _)| keys::view(user, thread))).await?;
+            let views = self.rows::<View>(page.iter().map(|(user, _)| keys::view(user, thread))).await?;
+            let was_of = |user: &UserId| views.get(&keys::view(user, thread)).and_then(Option::as_ref);
             for (user, standing) in page {
                 let key = keys::view(user, thread);
-                let was = views.get(&key).and_then(Option::as_ref);
-                let fan = fan(standing, was, tail);
-                let then = if fan == tail { None } else { Some(self.moment(thread, &story, fan).await?) };
-                let view = view(thread, &story, standing, was, then.as_ref().unwrap_or(&now));
+                let was = was_of(user);
+                // One of two may have been told of a mark that the rows of the one who made it lack.
+                let other = page.iter().find(|(other, _)| thread.is_direct() && other != user);
+                let other = other.map(|(other, standing)| (was_of(other), *standing));
+                let then = match standing.left {
+                    Some(left) => Some(self.moment(thread, &story, left).await?),
+                    None => None,
+                };
+                let then = then.as_ref().unwrap_or(&now);
+                let seen = seen_of((was, standing), other.and_then(|(was, _)| was));
+                let others_seen = other.map(|other| seen_of(other, was)).unwrap_or_default();
+                let view = view(thread, &story, standing, was, (then, seen, others_seen));
                 self.set(&key, was, &view).await?;
-                owes |= fan < standing.left.unwrap_or(tail);
-                self.list(thread, (user, standing), listed.get(*user), fan).await?;
+                self.list(thread, (user, standing), listed.get(*user)).await?;
             }
         }
-        self.owe(thread, tail, owes).await
+        Ok(())
     }
 
-    /// Repairs the row of one member. A leaver keeps the row until the leaver's inbox contains the leaving.
+    /// Repairs the row of one member. Nothing is owed after a repair: the row of one who was removed goes.
     async fn list(
         &self,
         thread: &ThreadId,
         (user, standing): (&UserId, &Standing),
         was: Option<&MemberRow>,
-        fan: ThreadSeq,
     ) -> Result<(), Error> {
         let key = keys::member(thread, user);
-        match standing.left {
-            Some(left) if fan >= left && was.is_some() => self.delete(&key).await,
-            Some(left) if fan >= left => Ok(()),
-            _ => self.set(&key, was, &standing.row(user)).await,
+        match (standing.is_removed(), was) {
+            (true, Some(_)) => self.delete(&key).await,
+            (true, None) => Ok(()),
+            (false, was) => self.set(&key, was, &standing.row(user)).await,
         }
     }
 
@@ -92,20 +99,6 @@ impl Repair<'_> {
         }
         let key = keys::thread(thread);
         if self.table.get::<ThreadRow>(&key).await?.is_some() { self.delete(&key).await } else { Ok(()) }
-    }
-
-    /// Repairs the outbox row. Its goal becomes the tail, because a higher goal could never be reached. A thread whose
-    /// members all have every entry needs no row. So a table full of such threads needs no sweep.
-    async fn owe(&self, thread: &ThreadId, tail: ThreadSeq, owes: bool) -> Result<(), Error> {
-        let key = keys::outbox(thread);
-        let was: Option<OutboxRow> = self.table.get(&key).await?;
-        if !owes {
-            return if was.is_some() { self.delete(&key).await } else { Ok(()) };
-        }
-        let now = self.now.as_millisecond();
-        let (since, due) = was.as_ref().map_or((now, now), |was| (was.since, was.due.min(now)));
-        let row = OutboxRow { thread: thread.clone(), reader: None, upto: tail.0, since, due, reached: None };
-        self.set(&key, was.as_ref(), &row).await
     }
 
     async fn moment<'a>(
@@ -124,51 +117,60 @@ impl Repair<'_> {
                 moment.number = first.number;
             }
             let message = entries.iter().find(|entry| entry.is_message());
-            moment.message = message.map(|message| (message.tseq, message.at.as_millisecond()));
+            moment.message = message.map(|message| {
+                let at = u64::try_from(message.at.as_millisecond()).unwrap_or_default();
+                (message.tseq, at)
+            });
             to = if last.number == MessageNumber(0) { ThreadSeq(0) } else { last.tseq.previous() };
         }
         Ok(moment)
     }
 }
 
-/// The repaired `fan` of a view: at most the tail or, for a leaver, the tseq of the leaving. The view of an earlier
-/// membership counts as absent.
-fn fan(standing: &Standing, was: Option<&ViewRow>, tail: ThreadSeq) -> ThreadSeq {
-    let (before, end) = (standing.joined.previous(), standing.left.unwrap_or(tail));
-    was.filter(|was| was.joined >= standing.joined).map_or(before, |was| was.fan.clamp(before, end))
+/// How far a member has read: as far as the member's own view, the log, or in a thread of two the other's view says.
+fn seen_of((was, standing): (Option<&View>, &Standing), other: Option<&View>) -> MessageNumber {
+    let own = was.map(|was| was.seen).unwrap_or_default();
+    let told = other.map(|other| other.others_seen).unwrap_or_default();
+    own.max(told).max(standing.seen)
 }
 
-/// The view as it should be.
+/// The view as it should be: the fold of the whole log, as far as the member may know it.
 fn view(
     thread: &ThreadId,
     story: &Story,
     standing: &Standing,
-    was: Option<&ViewRow>,
-    then: &Moment<'_>,
-) -> ViewRow {
-    let was = was.filter(|was| was.joined >= standing.joined);
+    was: Option<&View>,
+    (then, seen, others_seen): (&Moment<'_>, MessageNumber, MessageNumber),
+) -> View {
     let message = then.message.filter(|(tseq, _)| *tseq > standing.joined);
-    ViewRow {
+    let joined_at = u64::try_from(standing.joined_at.as_millisecond()).unwrap_or_default();
+    let view = View {
         thread: thread.clone(),
-        kind: story.kind,
-        title: then.title.clone(),
-        created: story.created,
-        joined: standing.joined,
-        left: standing.left,
-        fan: then.tseq,
-        // A new member starts with every message seen. Seen never exceeds the number of messages.
-        seen: was.map_or(then.number, |was| was.seen.min(then.number)),
-        number: then.number,
-        activity: message.map_or(standing.joined_at.as_millisecond(), |(_, at)| at),
+        version: was.map_or(0, |was| was.version),
+        facts: Some(Facts {
+            kind: story.kind,
+            title: then.title.clone(),
+            created: story.created,
+            members: listed(story, was, &then.members),
+        }),
+        joined_tseq: standing.joined,
+        left_tseq: standing.left,
+        delivered_through: then.tseq,
+        // Seen never exceeds the number of messages.
+        seen: seen.min(then.number),
+        others_seen: others_seen.min(then.number),
+        message_count: then.number,
+        activity: message.map_or(joined_at, |(_, at)| at),
         preview: message.map(|(tseq, _)| tseq),
-        members: listed(story, was, &then.members),
-    }
+    };
+    // A write of a view raises its version.
+    if was == Some(&view) { view } else { View { version: view.version + 1, ..view } }
 }
 
 /// The members that a view names: those that it names already, if they are as many as it may.
-fn listed(story: &Story, was: Option<&ViewRow>, members: &BTreeSet<&UserId>) -> Vec<Member> {
+fn listed(story: &Story, was: Option<&View>, members: &BTreeSet<&UserId>) -> Vec<Member> {
     let many = members.len().min(limits::LISTED_MEMBERS);
-    if let Some(was) = was {
+    if let Some(was) = was.and_then(|was| was.facts.as_ref()) {
         let named: BTreeSet<&UserId> = was.members.iter().map(|member| &member.user).collect();
         if was.members.len() == many && named.len() == many && named.is_subset(members) {
             return was.members.clone();

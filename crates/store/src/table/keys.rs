@@ -8,9 +8,8 @@
 //! | idempotency | `S#alice` | `K#<key>` |
 //! | outbox | `O#11` | `T#t_4k…`, or `T#t_4k…#S#alice` for seen |
 //! | member view | `U#alice` | `M#t_4k…` |
-//! | inbox head | `U#alice` | `HEAD` |
-//! | inbox | `U#alice` | `L#00000000000000000042` |
-//! | queue / lease | `U#alice` | `Q#<queue id>` |
+//! | user row | `U#alice` | `HEAD` |
+//! | page of the inbox | `U#alice` | `L#<seq of its last event>` |
 //! | queue registry | `QUEUES#3` | `<queue id>` |
 //! | edge | `EDGE` | `<boot id>` |
 //! | ticket | `K#<ticket>` | `TICKET` |
@@ -54,10 +53,8 @@ pub enum Part {
     Outbox(ThreadId),
     /// The outbox row of somebody's seen.
     SeenOutbox,
-    /// A user's view, inbox or head of it.
+    /// A user's row, page or view.
     User(UserId),
-    /// A user's lease.
-    Lease,
     /// The queue registry.
     Queue,
     /// An edge.
@@ -73,7 +70,6 @@ impl Key {
             "S" => UserId::parse(id).ok().map(Part::Sender),
             "O" if self.sk.contains("#S#") => Some(Part::SeenOutbox),
             "O" => self.sk.strip_prefix("T#").and_then(|id| ThreadId::parse(id).ok()).map(Part::Outbox),
-            "U" if self.sk.starts_with(LEASES) => Some(Part::Lease),
             "U" => UserId::parse(id).ok().map(Part::User),
             "QUEUES" => Some(Part::Queue),
             EDGES => Some(Part::Edge),
@@ -108,12 +104,10 @@ pub const MEMBERS: &str = "M#";
 pub const ENTRIES: &str = "E#";
 /// What the sort keys of a user's views begin with.
 pub const VIEWS: &str = "M#";
-/// What the sort keys of a user's inbox begin with.
-pub const INBOX: &str = "L#";
+/// What the sort keys of a user's pages begin with.
+pub const PAGES: &str = "L#";
 /// What the sort keys of a sender's idempotency keys begin with.
 pub const IDEMPOTENCY: &str = "K#";
-/// What the sort keys of a user's leases begin with.
-pub const LEASES: &str = "Q#";
 
 /// A thread.
 pub fn thread(thread: &ThreadId) -> Key {
@@ -172,24 +166,20 @@ pub fn view(user: &UserId, thread: &ThreadId) -> Key {
     key(user_pk(user), format!("{VIEWS}{thread}"))
 }
 
-/// A user's inbox head.
-pub fn head(user: &UserId) -> Key {
+/// A user's row.
+pub fn user_row(user: &UserId) -> Key {
     key(user_pk(user), "HEAD")
 }
 
-/// An event of a user's inbox.
-pub fn inbox(user: &UserId, seq: InboxSeq) -> Key {
-    key(user_pk(user), inbox_sk(seq))
+/// The page of a user's inbox whose last event is at `last`. So the first page after a cursor is the one that has the
+/// next event.
+pub fn page(user: &UserId, last: InboxSeq) -> Key {
+    key(user_pk(user), page_sk(last))
 }
 
-/// The sort key of an inbox event.
-pub fn inbox_sk(seq: InboxSeq) -> String {
-    format!("{INBOX}{seq:020}")
-}
-
-/// A user's queue, and who holds it.
-pub fn lease(user: &UserId, queue: &QueueId) -> Key {
-    key(user_pk(user), format!("{LEASES}{queue}"))
+/// The sort key of a page.
+pub fn page_sk(last: InboxSeq) -> String {
+    format!("{PAGES}{last:020}")
 }
 
 /// A queue in the registry.
@@ -234,9 +224,8 @@ mod tests {
         Outbox(ThreadId),
         SeenOutbox(ThreadId, UserId),
         View(UserId, ThreadId),
-        Head(UserId),
-        Inbox(UserId, InboxSeq),
-        Lease(UserId, QueueId),
+        Inbox(UserId),
+        Page(UserId, InboxSeq),
         Queue(QueueId),
         Edge(BootId),
         Ticket(TicketId),
@@ -252,9 +241,8 @@ mod tests {
                 Self::Outbox(t) => outbox(t),
                 Self::SeenOutbox(t, u) => seen_outbox(t, u),
                 Self::View(u, t) => view(u, t),
-                Self::Head(u) => head(u),
-                Self::Inbox(u, n) => inbox(u, *n),
-                Self::Lease(u, q) => lease(u, q),
+                Self::Inbox(u) => user_row(u),
+                Self::Page(u, n) => page(u, *n),
                 Self::Queue(q) => queue(q),
                 Self::Edge(b) => edge(b),
                 Self::Ticket(t) => ticket(t),
@@ -269,8 +257,7 @@ mod tests {
                 Self::Idempotency(u, _) => Part::Sender(u),
                 Self::Outbox(t) => Part::Outbox(t),
                 Self::SeenOutbox(..) => Part::SeenOutbox,
-                Self::View(u, _) | Self::Head(u) | Self::Inbox(u, _) => Part::User(u),
-                Self::Lease(..) => Part::Lease,
+                Self::View(u, _) | Self::Inbox(u) | Self::Page(u, _) => Part::User(u),
                 Self::Queue(_) => Part::Queue,
                 Self::Edge(_) => Part::Edge,
                 Self::Ticket(_) => return None,
@@ -284,7 +271,7 @@ mod tests {
         let thread = "[td]_[a-z0-9]{1,3}".prop_map(|t| ThreadId::parse(&t).unwrap());
         let short = "[a-z0-9]{1,3}";
         let number = prop_oneof![0..20u64, any::<u64>()];
-        (0..13u8, user, thread, short, number, any::<u128>()).prop_map(
+        (0..12u8, user, thread, short, number, any::<u128>()).prop_map(
             |(kind, u, t, s, n, random)| match kind {
                 0 => Row::Thread(t),
                 1 => Row::Member(t, u),
@@ -293,11 +280,10 @@ mod tests {
                 4 => Row::Outbox(t),
                 5 => Row::SeenOutbox(t, u),
                 6 => Row::View(u, t),
-                7 => Row::Head(u),
-                8 => Row::Inbox(u, InboxSeq(n)),
-                9 => Row::Lease(u, QueueId::parse(&s).unwrap()),
-                10 => Row::Queue(QueueId::parse(&s).unwrap()),
-                11 => Row::Edge(BootId::parse(&s).unwrap()),
+                7 => Row::Inbox(u),
+                8 => Row::Page(u, InboxSeq(n)),
+                9 => Row::Queue(QueueId::parse(&s).unwrap()),
+                10 => Row::Edge(BootId::parse(&s).unwrap()),
                 _ => Row::Ticket(TicketId::made(random)),
             },
         )
@@ -319,7 +305,7 @@ mod tests {
         #[test]
         fn number_order_is_key_order(a: u64, b: u64) {
             prop_assert_eq!(a.cmp(&b), entry_sk(ThreadSeq(a)).cmp(&entry_sk(ThreadSeq(b))));
-            prop_assert_eq!(a.cmp(&b), inbox_sk(InboxSeq(a)).cmp(&inbox_sk(InboxSeq(b))));
+            prop_assert_eq!(a.cmp(&b), page_sk(InboxSeq(a)).cmp(&page_sk(InboxSeq(b))));
         }
     }
 }

@@ -1,12 +1,15 @@
 //! What lies behind each key of [`super::keys`]: the schema, on one page.
 //!
+//! The user row and its pages are in [`super::user_row`]: their attributes have no fixed names. A member's view is
+//! [`domain::view::View`].
+//!
 //! `exp`, in seconds since 1970, is the table's TTL attribute. DynamoDB deletes up to days late
 //! and in any order, so every reader of a row with `exp` looks at it.
 
 use domain::{
-    event::{Member, Role, ThreadKind},
+    event::{Role, ThreadKind},
     ids::{BootId, IdempotencyKey, QueueId, ThreadId, UserId},
-    sequence::{InboxSeq, MessageNumber, ThreadSeq},
+    sequence::{MessageNumber, ThreadSeq},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,12 +38,27 @@ pub struct MemberRow {
     pub user: UserId,
     /// With which rights.
     pub role: Role,
-    /// The tseq at which they joined: the first that they are told of.
-    pub joined: ThreadSeq,
-    /// The tseq at which they left: the last that they are told of.
-    /// (`LEFT` is a reserved word of DynamoDB's expressions.)
-    #[serde(rename = "left_at", default, skip_serializing_if = "Option::is_none")]
-    pub left: Option<ThreadSeq>,
+    /// The tseq at which they joined: the first entry that they get.
+    pub joined_tseq: ThreadSeq,
+    /// The tseq at which they left: the last entry that they get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_tseq: Option<ThreadSeq>,
+    /// Who ended the membership. The row of a member who left by themselves stays: they have said that they want out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_by: Option<LeftBy>,
+    /// Whether a former member has got everything up to the leaving. No delivery looks at the row again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_told: bool,
+}
+
+/// Who ended a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftBy {
+    /// The member.
+    Member,
+    /// The owner of the thread.
+    Owner,
 }
 
 /// `T#t` / `E#tseq`.
@@ -88,100 +106,18 @@ pub struct OutboxRow {
     /// Whose seen this is; absent for the thread's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader: Option<UserId>,
-    /// The tseq (of seen: the message number) that every member has to be told of.
-    pub upto: u64,
-    /// Since when it lies here, in milliseconds since 1970.
+    /// The tseq (of seen: the message number) that every member has to get.
+    pub target: u64,
+    /// Since when it lies here, in milliseconds since 1970. For metrics alone: no decision compares it with a clock.
     pub since: i64,
-    /// When the sweeper may take it up, in milliseconds since 1970.
-    pub due: i64,
+    /// Counts the writes and claims of the row. An observer that has seen it unchanged for long enough takes the row.
+    pub claim: u64,
+    /// Whether the last change was a claim, and not a write.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub claimed: bool,
     /// How far the chain that holds the row has got: the sort key of the member it went on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reached: Option<String>,
-}
-
-/// `U#u` / `M#t`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ViewRow {
-    /// The thread.
-    pub thread: ThreadId,
-    /// Direct or group.
-    pub kind: ThreadKind,
-    /// Its title.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// When the thread was created.
-    pub created: Timestamp,
-    /// The tseq at which this member joined.
-    pub joined: ThreadSeq,
-    /// The tseq at which they left.
-    /// (`LEFT` is a reserved word of DynamoDB's expressions.)
-    #[serde(rename = "left_at", default, skip_serializing_if = "Option::is_none")]
-    pub left: Option<ThreadSeq>,
-    /// The last tseq copied to this member's inbox.
-    pub fan: ThreadSeq,
-    /// The message number up to which they have read.
-    pub seen: MessageNumber,
-    /// Messages as of `fan`. (`NUMBER` is a reserved word of DynamoDB's expressions.)
-    #[serde(rename = "messages")]
-    pub number: MessageNumber,
-    /// The latest message or the creation, in milliseconds since 1970: orders the list of threads.
-    pub activity: i64,
-    /// The tseq of the latest message as of `fan`. What it says is kept with the message and
-    /// nowhere else, so that a list never shows what has been edited away or deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preview: Option<ThreadSeq>,
-    /// At most [`domain::limits::LISTED_MEMBERS`] of its members.
-    pub members: Vec<Member>,
-}
-
-/// `U#u` / `HEAD`. Never has an `exp`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeadRow {
-    /// 64 random bits.
-    pub r#gen: u64,
-    /// The largest seq ever given out.
-    pub seq: InboxSeq,
-    /// The earliest `iat` still accepted of this user, in seconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authv: Option<i64>,
-}
-
-/// `U#u` / `L#seq`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct InboxRow {
-    /// Its place in the inbox.
-    pub seq: InboxSeq,
-    /// The thread.
-    pub thread: ThreadId,
-    /// Of a logged event: its place in the thread.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tseq: Option<ThreadSeq>,
-    /// Of seen: who has read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reader: Option<UserId>,
-    /// Of seen: up to which message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<MessageNumber>,
-    /// Seconds since 1970; an event past it counts as absent.
-    pub exp: i64,
-}
-
-/// `U#u` / `Q#queue`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LeaseRow {
-    /// The queue.
-    pub queue: QueueId,
-    /// Where it is posted to.
-    pub url: String,
-    /// Who receives from it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holder: Option<BootId>,
-    /// Since when nobody does, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub freed: Option<i64>,
-    /// Seconds since 1970; only of an edge's queue, which nobody else can take over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exp: Option<i64>,
+    pub claimed_through: Option<String>,
 }
 
 /// `QUEUES#shard` / `queue`.

@@ -2,17 +2,19 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update},
+    types::{AttributeValue, Put, TransactWriteItem, Update},
 };
+use domain::ids::UserId;
 use serde::Serialize;
 
 use super::{
     Table,
     error::{Error, cancelled},
-    keys::Key,
+    keys::{self, Key},
     retry::Stop,
     write,
 };
+use crate::inbox::Change;
 
 /// Values of an expression: `:name` and what it stands for.
 pub(crate) type Values<'a> = Vec<(&'a str, AttributeValue)>;
@@ -35,11 +37,6 @@ pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
 
 pub(crate) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
-}
-
-/// A value in the form that its rows have it in.
-pub(crate) fn value<T: Serialize>(value: &T) -> AttributeValue {
-    serde_dynamo::to_attribute_value(value).expect("ids, numbers and strings always serialise")
 }
 
 impl<'a> Tx<'a> {
@@ -86,36 +83,53 @@ impl<'a> Tx<'a> {
         self.items.push(TransactWriteItem::builder().update(built).build());
     }
 
-    /// Changes nothing, and lets the transaction happen only if `condition` holds.
-    pub(crate) fn check(&mut self, key: &Key, condition: &str, values: Values<'_>) {
-        let mut check = ConditionCheck::builder()
-            .table_name(&self.table.name)
-            .set_key(Some(key.item()))
-            .condition_expression(condition);
-        for (name, value) in values {
-            check = check.expression_attribute_values(name, value);
-        }
-        let check = check.build().expect("a check has a table, a key and a condition");
-        self.items.push(TransactWriteItem::builder().condition_check(check).build());
+    /// Changes a user's row, on the conditions of the change.
+    pub(crate) fn update_user_row(&mut self, user: &UserId, change: &Change) {
+        let values = change.expression_values().collect();
+        let condition = change.condition();
+        self.update(&keys::user_row(user), &change.update_expression(), condition.as_deref(), values);
     }
 
     /// Commits. The SDK gives each call one `ClientRequestToken` and keeps it over its own
     /// retries, so a retry after a lost answer does not write twice (valid for ten minutes).
     ///
     /// # Errors
-    /// [`Stop::Conflict`]: the transaction did not commit, because another writer was faster. Which condition failed
-    /// does not matter: the next attempt reads everything again. [`Stop::Indeterminate`]: the transaction may have
-    /// committed. [`Stop::Failed`]: the transaction did not commit.
-    pub(crate) async fn commit(self) -> Result<(), Stop> {
+    /// [`Cancelled`]
+    pub(crate) async fn commit(self) -> Result<(), Cancelled> {
         let sent = self.table.client.transact_write_items().set_transact_items(Some(self.items)).send().await;
         let Err(error) = sent else { return Ok(()) };
         let reasons = match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                 cancelled.cancellation_reasons().to_vec()
             }
-            _ => return Err(Stop::in_doubt(error.into())),
+            _ => return Err(Cancelled { failed: Vec::new(), stop: Stop::in_doubt(error.into()) }),
         };
-        Err(cancelled(&reasons, error).map_or(Stop::Conflict, Stop::in_doubt))
+        let failed = reasons.iter().map(|reason| reason.code() == Some("ConditionalCheckFailed")).collect();
+        Err(Cancelled { failed, stop: cancelled(&reasons, error).map_or(Stop::Conflict, Stop::in_doubt) })
+    }
+}
+
+/// Why a transaction has no known success.
+#[derive(Debug)]
+pub(crate) struct Cancelled {
+    /// Which conditions did not hold, by position. A conflict with another transaction is none: it says nothing of the
+    /// outcome of either.
+    failed: Vec<bool>,
+    /// What to do. [`Stop::Conflict`]: nothing was written, because another writer was faster; the next attempt reads
+    /// everything again. [`Stop::Indeterminate`]: everything may be written. [`Stop::Failed`]: nothing was written.
+    pub(crate) stop: Stop,
+}
+
+impl Cancelled {
+    /// Whether the condition of the item at this position did not hold.
+    pub(crate) fn failed_at(&self, position: usize) -> bool {
+        self.failed.get(position) == Some(&true)
+    }
+}
+
+impl From<Cancelled> for Stop {
+    fn from(cancelled: Cancelled) -> Self {
+        cancelled.stop
     }
 }
 
@@ -134,8 +148,8 @@ mod tests {
         let table = Table::open(aws.dynamodb(), "table", 7).await.unwrap();
         let mut tx = Tx::new(&table);
         let member = keys::member(&ThreadId::parse("t_a").unwrap(), &UserId::parse("alice").unwrap());
-        tx.check(&member, ABSENT, Vec::new());
-        tx.commit().await
+        tx.update(&member, "SET role = :role", Some(ABSENT), vec![(":role", s("owner"))]);
+        Ok(tx.commit().await?)
     }
 
     fn cancelled_by(codes: &[&str]) -> Answer {

@@ -8,12 +8,12 @@ use domain::{
     sequence::ThreadSeq,
 };
 
-use super::{Early, Rejection, preconditions::Preconditions, request::WriteRequest};
+use super::{Early, Rejection, request::WriteRequest};
 use crate::{
     log::{self, json},
     table::{
-        keys, read,
-        rows::EntryRow,
+        Item, keys, read,
+        rows::{EntryRow, ThreadRow},
         tx::{Tx, s},
     },
 };
@@ -119,20 +119,24 @@ impl PlannedWrite {
 }
 
 /// Plans a write from the rows it depends on. None if everything is as the command asks already.
+///
+/// `group` is the thread's row; a direct thread has nothing there that ever changes.
 pub(crate) fn plan(
     request: &WriteRequest,
-    before: &Preconditions,
+    (tail, group): (&Entry, Option<&ThreadRow>),
+    about: Option<&Item>,
     command: Command<'_>,
 ) -> Result<Option<PlannedWrite>, Early> {
-    let Preconditions { tail, thread, about } = before;
     let (message, body) = match command {
         Command::Message { text } => {
             let body = Body::Message(MessageContent::new(text));
             return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Nothing)));
         }
-        Command::Title { .. } if thread.pair.is_some() => return Err(Rejection::DirectTitle.into()),
-        Command::Title { title } if thread.title.as_deref() == Some(title) => return Ok(None),
         Command::Title { title } => {
+            let group = group.ok_or(Rejection::DirectTitle)?;
+            if group.title.as_deref() == Some(title) {
+                return Ok(None);
+            }
             let body = Body::Title { title: title.into() };
             return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Title(title.into()))));
         }
@@ -142,7 +146,7 @@ pub(crate) fn plan(
             (message, Body::Reaction { message, emoji: emoji.clone(), state })
         }
     };
-    let found = about.as_ref().ok_or(Rejection::NoMessage)?;
+    let found = about.ok_or(Rejection::NoMessage)?;
     let found: EntryRow = read(&keys::entry(&tail.thread, message), found.clone())?;
     let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
     let Body::Message(content) = &target.body else { return Err(Rejection::NoMessage.into()) };

@@ -1,4 +1,5 @@
-//! The one commit of a write (P1): idempotency row, log entry and outbox row, or nothing.
+//! The one commit of a write (rule 1): idempotency row, log entry, outbox row and the row that changes with them, or
+//! nothing.
 
 use domain::{event::Entry, ids::ThreadId, limits, sequence::ThreadSeq};
 use jiff::Timestamp;
@@ -11,9 +12,10 @@ use crate::{
         Table,
         error::{Error, held},
         keys::{self, Key},
+        read,
         retry::Stop,
-        rows::KeyRow,
-        tx::{ABSENT, ALWAYS, Tx, n, s},
+        rows::{EntryRow, KeyRow},
+        tx::{ABSENT, ALWAYS, Cancelled, Tx, n, s},
         write,
     },
 };
@@ -35,29 +37,57 @@ pub(crate) enum Known {
 }
 
 /// When a row of an idempotency key that exists already counts as absent: TTL deletes late, and
-/// [`known`] does not count it either.
+/// [`Known`] does not count it either.
 const KEY_ABSENT: &str = "attribute_not_exists(pk) OR exp <= :now";
 
 impl Table {
-    /// What the key of `request` is known for, if it is.
-    pub(crate) async fn known(&self, request: &WriteRequest) -> Result<Option<Known>, Error> {
-        Ok(known(request, self.get(&keys::idempotency(&request.sender, &request.idempotency_key)).await?))
+    /// What the key of `request` is known for, if it is. A transaction under way with the key is waited for (rule 18).
+    pub(crate) async fn known(&self, request: &WriteRequest) -> Result<Option<Known>, Stop> {
+        let key = keys::idempotency(&request.sender, &request.idempotency_key);
+        let mut found = if mistake!(KeyReadPlainly) {
+            self.get_many(std::slice::from_ref(&key), true).await?
+        } else {
+            self.get_applied(std::slice::from_ref(&key)).await?
+        };
+        let row: Option<KeyRow> = found.remove(&key).map(|item| read(&key, item)).transpose()?;
+        let row = row.filter(|row| row.exp > request.now.as_second());
+        Ok(row.map(|row| {
+            if row.hash != request.fingerprint {
+                Known::Other
+            } else if row.tseq == ThreadSeq(0) {
+                Known::Nothing
+            } else {
+                Known::Same { thread: row.thread, tseq: row.tseq }
+            }
+        }))
     }
 
-    /// Begins a P1 transaction: the idempotency row and the entry, both only if absent.
+    /// Whether an earlier attempt of `request`, whose outcome is unknown, has written the entry at `tseq`. Its place is
+    /// taken once: whatever stands there keeps the attempt from being committed later.
+    pub(crate) async fn committed(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        tseq: ThreadSeq,
+    ) -> Result<Option<Entry>, Stop> {
+        let key = keys::entry(thread, tseq);
+        let mut found = self.get_applied(std::slice::from_ref(&key)).await?;
+        let row: Option<EntryRow> = found.remove(&key).map(|item| read(&key, item)).transpose()?;
+        let own =
+            row.filter(|row| row.by == request.sender && row.key.as_ref() == Some(&request.idempotency_key));
+        Ok(own.map(|row| log::entry(thread, row)).transpose()?)
+    }
+
+    /// Begins a transaction: the idempotency row, if the request brought a key, and the entry, both only if absent.
     pub(crate) fn begin<'a>(&'a self, request: &WriteRequest, entry: &Entry) -> Result<Tx<'a>, Error> {
         let mut tx = Tx::new(self);
-        let (key, row) = key_row(request, &entry.thread, entry.tseq);
-        if !mistake!(NoIdempotencyRow) {
+        if request.key_from_client && !mistake!(NoIdempotencyRow) {
+            let (key, row) = key_row(request, &entry.thread, entry.tseq);
             tx.put_if(&key, &row, KEY_ABSENT, vec![(":now", n(request.now.as_second()))])?;
         }
         let condition = if mistake!(EntryReplaced) { ALWAYS } else { ABSENT };
-        tx.put_if(
-            &keys::entry(&entry.thread, entry.tseq),
-            &log::row(entry, Some((&request.idempotency_key, &request.fingerprint))),
-            condition,
-            Vec::new(),
-        )?;
+        let row = log::row(entry, Some(request));
+        tx.put_if(&keys::entry(&entry.thread, entry.tseq), &row, condition, Vec::new())?;
         Ok(tx)
     }
 
@@ -81,20 +111,17 @@ impl Table {
             .expression_attribute_values(":now", n(request.now.as_second()))
             .send()
             .await;
-        // The key may have been used meanwhile.
-        if held(put)? { Ok(Outcome::Unchanged) } else { Err(Stop::Conflict.into()) }
+        if held(put)? { Ok(Outcome::Unchanged) } else { Err(Early::KeyTaken) }
     }
 }
 
-/// What `row`, read at its key, says of the request of `request`.
-pub(crate) fn known(request: &WriteRequest, row: Option<KeyRow>) -> Option<Known> {
-    let row = row.filter(|row| row.exp > request.now.as_second())?;
-    Some(if row.hash != request.fingerprint {
-        Known::Other
-    } else if row.tseq == ThreadSeq(0) {
-        Known::Nothing
-    } else {
-        Known::Same { thread: row.thread, tseq: row.tseq }
+/// Commits what [`Table::begin`] has begun.
+pub(crate) async fn commit(tx: Tx<'_>, request: &WriteRequest, entry: &Entry) -> Result<(), Early> {
+    tx.commit().await.map_err(|cancelled: Cancelled| {
+        if request.key_from_client && cancelled.failed_at(0) {
+            return Early::KeyTaken;
+        }
+        Early::Uncommitted(entry.thread.clone(), entry.tseq, cancelled.stop)
     })
 }
 
@@ -112,21 +139,21 @@ pub(crate) fn key_end(at: Timestamp) -> i64 {
 
 /// Adds the outbox row of `entry`: the delivery that is not known to be complete.
 pub(crate) fn enqueue(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) {
-    let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
-    let upto = if mistake!(OutboxNotRaised) { "if_not_exists(upto, :upto)" } else { ":upto" };
+    let target = if mistake!(OutboxNotRaised) { "if_not_exists(target, :target)" } else { ":target" };
     tx.update(
         &keys::outbox(&entry.thread),
-        &format!("SET upto = {upto}, thread = :thread, since = if_not_exists(since, :now), due = :due REMOVE reached"),
+        &format!("SET target = {target}, thread = :thread, {RAISED} REMOVE claimed, claimed_through"),
         None,
         vec![
-            (":upto", n(entry.tseq)),
+            (":target", n(entry.tseq)),
             (":thread", s(entry.thread.as_str())),
             (":now", n(now.as_millisecond())),
-            (":due", n(due)),
+            (":zero", n(0)),
+            (":one", n(1)),
         ],
     );
 }
 
-pub(crate) fn millis(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
+/// The part of an update that each write to an outbox row has: `:now`, `:zero` and `:one` are values.
+pub(crate) const RAISED: &str =
+    "since = if_not_exists(since, :now), claim = if_not_exists(claim, :zero) + :one";

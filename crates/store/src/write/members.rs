@@ -1,26 +1,29 @@
-//! Who belongs to a thread, and how that changes (P12).
+//! Who belongs to a thread, and how that changes (rule 12).
 
 use domain::{
     event::{Body, Change, Entry, Member, Role},
     ids::{ThreadId, UserId},
     limits,
-    sequence::ThreadSeq,
 };
 use futures_util::future::try_join;
 use mistakes::mistake;
 
 use super::{
-    Early, Outcome, Rejection, WriteError, commit::enqueue, preconditions::Preconditions,
+    Early, Outcome, Rejection, WriteError,
+    commit::{commit, enqueue},
     request::WriteRequest,
 };
-use crate::table::{
-    Table,
-    error::{Error, held},
-    keys::{self, Key},
-    read_good,
-    retry::Attempt,
-    rows::{MemberRow, ViewRow},
-    tx::{Tx, n, s},
+use crate::{
+    inbox::delivery::Parcel,
+    table::{
+        EdgeTable, Table,
+        error::{Error, held},
+        keys::{self, Key},
+        read_good,
+        retry::Attempt,
+        rows::{LeftBy, MemberRow, ThreadRow},
+        tx::{ABSENT, n, s},
+    },
 };
 
 /// Some of the members of a thread.
@@ -32,15 +35,9 @@ pub struct MemberPage {
     pub next: Option<UserId>,
 }
 
-impl Table {
-    /// The members of a thread, and those who left but have not been told of it yet.
-    pub async fn members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
-        self.partition(keys::thread_pk(thread), keys::MEMBERS, usize::MAX).await
-    }
-
-    /// The first `limit` of the members after `after`, in key order, leavers who have not been told
-    /// included.
-    pub async fn members_after(
+impl EdgeTable {
+    /// The first `limit` of the rows of members after `after`, in key order, former members included.
+    pub(crate) async fn member_rows(
         &self,
         thread: &ThreadId,
         after: Option<&UserId>,
@@ -82,29 +79,51 @@ impl Table {
         Ok(MemberPage { members, next: last.filter(|_| more) })
     }
 
+    /// The first `limit` members of a thread.
+    pub(crate) async fn first_members(&self, thread: &ThreadId, limit: usize) -> Result<Vec<Member>, Error> {
+        let (mut members, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.member_rows(thread, after.as_ref(), limit).await?;
+            let current = page.members.into_iter().filter(|member| member.left_tseq.is_none());
+            members.extend(current.map(|member| Member { user: member.user, role: member.role }));
+            after = page.next;
+            if members.len() >= limit || after.is_none() {
+                members.truncate(limit);
+                return Ok(members);
+            }
+        }
+    }
+
+    /// Whether `user` is a member of `thread` now: read it after what only members may see.
+    pub async fn is_member(&self, thread: &ThreadId, user: &UserId) -> Result<bool, Error> {
+        let row: Option<MemberRow> = self.get(&keys::member(thread, user)).await?;
+        Ok(row.is_some_and(|row| row.left_tseq.is_none()))
+    }
+}
+
+impl Table {
+    /// The members of a thread, and its former ones.
+    pub async fn members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
+        self.partition(keys::thread_pk(thread), keys::MEMBERS, usize::MAX).await
+    }
+
+    /// The first `limit` of those after `after`, in key order, who may lack entries of the thread.
+    pub async fn members_after(
+        &self,
+        thread: &ThreadId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<MemberPage, Error> {
+        let mut page = self.member_rows(thread, after, limit).await?;
+        page.members.retain(|member| !member.is_told);
+        Ok(page)
+    }
+
     /// The members of a thread.
     pub async fn current_members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
         let mut members = self.members(thread).await?;
-        members.retain(|m| m.left.is_none());
+        members.retain(|member| member.left_tseq.is_none());
         Ok(members)
-    }
-
-    /// Whether `user` is a member of `thread` now.
-    pub async fn is_member(&self, thread: &ThreadId, user: &UserId) -> Result<bool, Error> {
-        let row: Option<MemberRow> = self.get(&keys::member(thread, user)).await?;
-        Ok(row.is_some_and(|row| row.left.is_none()))
-    }
-
-    /// Whether `user` is a member as of `tail`, the last entry of the thread as just read.
-    ///
-    /// The items of a transaction become visible one by one. So the member row may lag behind the entry that changed
-    /// it, and then the entry decides. A transaction on top of `tail` commits only if no entry has followed, a leaving
-    /// included. A condition on the member row would add two write units to every message, and no safety.
-    pub(crate) async fn is_member_at(&self, tail: &Entry, user: &UserId) -> Result<bool, Error> {
-        match &tail.body {
-            Body::Member { user: changed, change } if changed == user => Ok(*change == Change::Added),
-            _ => self.is_member(&tail.thread, user).await,
-        }
     }
 
     /// Adds `user` to `thread`.
@@ -124,9 +143,9 @@ impl Table {
         user: &UserId,
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (before, members) = self.read_membership(request, thread).await?;
-        let current = members.iter().filter(|m| m.left.is_none());
-        if current.clone().any(|m| &m.user == user) {
+        let (tail, row, members) = self.read_membership(request, thread).await?;
+        let current = members.iter().filter(|member| member.left_tseq.is_none());
+        if current.clone().any(|member| &member.user == user) {
             return self.unchanged(request, thread).await;
         }
         if current.count() >= limits::THREAD_MEMBERS {
@@ -138,26 +157,45 @@ impl Table {
         {
             return Err(Rejection::UserFull(full).into());
         }
-        // Re-adding first completes the old delivery, because the new view replaces the row with the last tseq of that
-        // delivery.
-        let old = self.view(user, thread).await?;
-        if let Some(left) = old.as_ref().and_then(|view| view.left)
+        // A former membership is completed first: its row, which says how far to deliver, is replaced.
+        let former = members.iter().find(|member| &member.user == user);
+        if let Some((former, goal)) = former.and_then(|former| Some((former, former.left_tseq?)))
+            && !former.is_told
             && !mistake!(RejoinerNotTold)
         {
-            self.deliver_to_inbox((user, ThreadSeq(0)), thread, left, None, request.now).await?;
+            let parcel = Parcel { thread, goal, fresh: &[], now: request.now };
+            self.deliver_to_inbox(former, parcel, self.positions(&[user], thread).await?.pop().flatten())
+                .await?;
         }
-        let entry = next(request, &before.tail, user, Change::Added);
+        let entry = next(request, &tail, user, Change::Added);
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
-        // A new member gets no event for an earlier title, so the view must start with the current one.
-        let (titled, title) = match &before.thread.title {
-            Some(title) => ("title = :title", vec![(":title", s(title.as_str()))]),
-            None => ("attribute_not_exists(title)", Vec::new()),
+        let role = if &row.creator == user { Role::Owner } else { Role::Member };
+        let joined_tseq = if mistake!(JoinerNotTold) { entry.tseq.next() } else { entry.tseq };
+        let member = MemberRow {
+            user: user.clone(),
+            role,
+            joined_tseq,
+            left_tseq: None,
+            left_by: None,
+            is_told: false,
         };
-        tx.check(&keys::thread(thread), titled, title);
-        join(&mut tx, (&before, &members), &entry, user, old.as_ref())?;
-        tx.commit().await?;
-        Ok(Outcome::Logged(entry))
+        let key = keys::member(thread, user);
+        match former.and_then(|former| former.left_tseq) {
+            _ if mistake!(RejoinedAsNobodyRead) => {
+                tx.put_if(&key, &member, crate::table::tx::ALWAYS, Vec::new())?;
+            }
+            None => tx.put_if(&key, &member, ABSENT, Vec::new())?,
+            // The row of one who was removed may have gone meanwhile.
+            Some(left) => tx.put_if(
+                &key,
+                &member,
+                "attribute_not_exists(pk) OR left_tseq = :left",
+                vec![(":left", n(left))],
+            )?,
+        }
+        commit(tx, request, &entry).await?;
+        Ok(Outcome::Logged(entry, Some(tail)))
     }
 
     /// Removes `user` from `thread`. The user is told of the removal, and of nothing later.
@@ -176,61 +214,74 @@ impl Table {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Outcome, Early> {
-        let (before, members) = self.read_membership(request, thread).await?;
-        let role = |who: &UserId| members.iter().find(|m| &m.user == who && m.left.is_none()).map(|m| m.role);
-        if role(user).is_none() {
+        let (tail, _, members) = self.read_membership(request, thread).await?;
+        let member = |who: &UserId| members.iter().find(|m| &m.user == who && m.left_tseq.is_none());
+        if member(user).is_none() {
             return self.unchanged(request, thread).await;
         }
-        let change = if user == &request.sender { Change::Left } else { Change::Removed };
-        if change == Change::Removed && role(&request.sender) != Some(Role::Owner) {
+        let (change, by) =
+            if user == &request.sender { (Change::Left, "member") } else { (Change::Removed, "owner") };
+        if change == Change::Removed && member(&request.sender).map(|m| m.role) != Some(Role::Owner) {
             return Err(Rejection::NotOwner.into());
         }
-        let entry = next(request, &before.tail, user, change);
+        let entry = next(request, &tail, user, change);
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
-        for key in [keys::member(thread, user), keys::view(user, thread)] {
-            let here = "attribute_exists(pk) AND attribute_not_exists(left_at)";
-            tx.update(&key, "SET left_at = :left", Some(here), vec![(":left", n(entry.tseq))]);
-        }
-        tx.commit().await?;
-        Ok(Outcome::Logged(entry))
+        tx.update(
+            &keys::member(thread, user),
+            "SET left_tseq = :left, left_by = :by",
+            Some("attribute_exists(pk) AND attribute_not_exists(left_tseq)"),
+            vec![(":left", n(entry.tseq)), (":by", s(by))],
+        );
+        commit(tx, request, &entry).await?;
+        Ok(Outcome::Logged(entry, Some(tail)))
     }
 
-    /// Takes one who left, and has been told so, off the list, unless they have come back.
-    pub async fn forget_member(
-        &self,
-        thread: &ThreadId,
-        user: &UserId,
-        left: ThreadSeq,
-    ) -> Result<(), Error> {
+    /// Notes that a former member has got everything up to the leaving, unless they have come back. The row of one who
+    /// was removed goes. The row of one who left by themselves stays: it says that they want out.
+    pub async fn forget_member(&self, thread: &ThreadId, member: &MemberRow) -> Result<(), Error> {
+        let Some(left) = member.left_tseq else { return Ok(()) };
+        let key = keys::member(thread, &member.user).item();
+        if member.left_by == Some(LeftBy::Member) {
+            let told = self
+                .client
+                .update_item()
+                .table_name(&self.name)
+                .set_key(Some(key))
+                .update_expression("SET is_told = :true")
+                .condition_expression("left_tseq = :left")
+                .expression_attribute_values(":true", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+                .expression_attribute_values(":left", n(left));
+            return held(told.send().await).map(drop);
+        }
         let deleted = self
             .client
             .delete_item()
             .table_name(&self.name)
-            .set_key(Some(keys::member(thread, user).item()))
-            .condition_expression("left_at = :left")
-            .expression_attribute_values(":left", n(left))
-            .send()
-            .await;
-        held(deleted).map(|_| ())
+            .set_key(Some(key))
+            .condition_expression("left_tseq = :left")
+            .expression_attribute_values(":left", n(left));
+        held(deleted.send().await).map(drop)
     }
 
-    /// The rows a change of membership depends on, and the members, read after them.
+    /// The tail, settled, and then the thread and its members. The sender is one of them.
     async fn read_membership(
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
-    ) -> Result<(Preconditions, Vec<MemberRow>), Early> {
-        let before = self.read_preconditions(request, thread, None).await?;
-        let (members, is_member) =
-            try_join(self.members(thread), self.is_member_at(&before.tail, &request.sender)).await?;
-        if !is_member {
+    ) -> Result<(Entry, ThreadRow, Vec<MemberRow>), Early> {
+        let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
+        self.settle(&tail).await?;
+        let row = async { self.get::<ThreadRow>(&keys::thread(thread)).await };
+        let (row, members) = try_join(row, self.members(thread)).await?;
+        let row = row.ok_or(Rejection::NotMember)?;
+        if !members.iter().any(|m| m.user == request.sender && m.left_tseq.is_none()) {
             return Err(Rejection::NotMember.into());
         }
-        if before.thread.pair.is_some() {
-            return Err(Early::decided(Err(Rejection::DirectMembers)));
+        if row.pair.is_some() {
+            return Err(Rejection::DirectMembers.into());
         }
-        Ok((before, members))
+        Ok((tail, row, members))
     }
 }
 
@@ -243,44 +294,5 @@ fn next(request: &WriteRequest, tail: &Entry, user: &UserId, change: Change) -> 
         by: request.sender.clone(),
         at: request.now,
         body: Body::Member { user: user.clone(), change },
-    }
-}
-
-/// Adds both rows of a new member, if membership is still as `old` says.
-fn join(
-    tx: &mut Tx<'_>,
-    (before, members): (&Preconditions, &[MemberRow]),
-    entry: &Entry,
-    user: &UserId,
-    old: Option<&ViewRow>,
-) -> Result<(), Error> {
-    let role = if &before.thread.creator == user { Role::Owner } else { Role::Member };
-    let member = MemberRow { user: user.clone(), role, joined: entry.tseq, left: None };
-    let absent = "attribute_not_exists(pk) OR attribute_exists(left_at)";
-    tx.put_if(&keys::member(&entry.thread, user), &member, absent, Vec::new())?;
-    let listed = members.iter().filter(|m| m.left.is_none()).take(limits::LISTED_MEMBERS);
-    let view = ViewRow {
-        thread: entry.thread.clone(),
-        kind: before.thread.kind,
-        title: before.thread.title.clone(),
-        created: before.thread.created,
-        joined: entry.tseq,
-        left: None,
-        fan: match (mistake!(JoinerToldAll), mistake!(JoinerNotTold)) {
-            (true, _) => ThreadSeq(0),
-            (_, true) => entry.tseq,
-            _ => entry.tseq.previous(),
-        },
-        seen: before.tail.number,
-        number: before.tail.number,
-        activity: entry.at.as_millisecond(),
-        preview: None,
-        members: listed.map(|m| Member { user: m.user.clone(), role: m.role }).collect(),
-    };
-    let key = keys::view(user, &entry.thread);
-    let told = if mistake!(RejoinerNotTold) { "left_at = :left" } else { "left_at = :left AND fan >= :left" };
-    match old.and_then(|old| old.left) {
-        None => tx.put_new(&key, &view),
-        Some(left) => tx.put_if(&key, &view, told, vec![(":left", n(left))]),
     }
 }

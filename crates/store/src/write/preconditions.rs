@@ -1,17 +1,22 @@
-//! The rows a write depends on, read concurrently. They are not a snapshot; the transaction re-checks every precondition.
+//! The rows a write depends on. They are not a snapshot; the transaction re-checks every precondition.
 
-use domain::{event::Entry, ids::ThreadId, sequence::ThreadSeq};
-use futures_util::future::try_join;
+use domain::{
+    event::Entry,
+    ids::{ThreadId, UserId},
+    sequence::ThreadSeq,
+};
 use mistakes::mistake;
 
-use super::{
-    Early, Outcome, Rejection,
-    commit::{Known, known},
-    request::WriteRequest,
+use super::{Early, Rejection, request::WriteRequest};
+use crate::table::{
+    Item, Table,
+    error::Error,
+    keys::{self, Key},
+    rows::{MemberRow, ThreadRow},
+    take,
 };
-use crate::table::{Item, Table, error::Error, keys, retry::Stop, rows::ThreadRow, take};
 
-/// The rows a write depends on.
+/// The rows a write to a group depends on.
 #[derive(Debug)]
 pub(crate) struct Preconditions {
     /// The last entry of the thread.
@@ -23,10 +28,8 @@ pub(crate) struct Preconditions {
 }
 
 impl Table {
-    /// Reads the idempotency key, the tail of `thread`, the thread, and its entry `about`.
-    ///
-    /// The caller judges afterwards whether the sender is a member. So the entry is read for senders who are not members
-    /// too, and must not be shown to them.
+    /// Reads and settles the tail of `thread`; then the thread, the sender's membership and the entry `about`. In this
+    /// order, at each attempt: a sender whose leaving is the tail must not write on top of it.
     ///
     /// # Errors
     /// [`Early`], if the attempt ends with these rows.
@@ -36,34 +39,48 @@ impl Table {
         thread: &ThreadId,
         about: Option<ThreadSeq>,
     ) -> Result<Preconditions, Early> {
-        let (key, row) = (keys::idempotency(&request.sender, &request.idempotency_key), keys::thread(thread));
+        let (row, member) = (keys::thread(thread), keys::member(thread, &request.sender));
         let about = about.map(|tseq| keys::entry(thread, tseq));
-        let wanted: Vec<_> = [&key, &row].into_iter().chain(&about).cloned().collect();
-        let (tail, mut found) = try_join(self.tail(thread), self.get_many(&wanted, true)).await?;
-        if mistake!(MemberBeforeKey)
-            && let Some(tail) = &tail
-            && !self.is_member_at(tail, &request.sender).await?
-        {
-            return Err(Early::decided(Err(Rejection::NotMember)));
-        }
-        if let Some(known) = known(request, take(&mut found, &key)?) {
-            return Err(self.answer_known(known).await?);
-        }
-        let Some((tail, row)) = tail.zip(take(&mut found, &row)?) else {
-            return Err(Rejection::NotMember.into());
+        let wanted: Vec<Key> = [&row, &member].into_iter().chain(&about).cloned().collect();
+        let early = if mistake!(MemberBeforeTail) { Some(self.get_many(&wanted, true).await?) } else { None };
+        let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
+        self.settle(&tail).await?;
+        let mut found = match early {
+            Some(found) => found,
+            None => self.get_many(&wanted, true).await?,
         };
-        Ok(Preconditions { tail, thread: row, about: about.and_then(|key| found.remove(&key)) })
+        let member: Option<MemberRow> = take(&mut found, &member)?;
+        if member.is_none_or(|member| member.left_tseq.is_some()) {
+            return Err(Rejection::NotMember.into());
+        }
+        let thread = take(&mut found, &row)?.ok_or(Rejection::NotMember)?;
+        Ok(Preconditions { tail, thread, about: about.and_then(|key| found.remove(&key)) })
     }
 
-    /// The first answer of a known key.
-    pub(crate) async fn answer_known(&self, known: Known) -> Result<Early, Error> {
-        Ok(match known {
-            Known::Same { thread, tseq } => match self.entry(&thread, tseq).await? {
-                Some(entry) => Early::decided(Ok(Outcome::Replayed(entry))),
-                None => Stop::Conflict.into(),
-            },
-            Known::Nothing => Early::decided(Ok(Outcome::Unchanged)),
-            Known::Other => Early::decided(Err(Rejection::KeyReused)),
-        })
+    /// The two members of a direct thread; none if there is no such thread. They never change, so they are read once.
+    pub(crate) async fn pair(&self, thread: &ThreadId) -> Result<Option<(UserId, UserId)>, Error> {
+        if let Some(pair) = self.pairs.get(thread) {
+            return Ok(Some(pair));
+        }
+        let row: Option<ThreadRow> = self.get(&keys::thread(thread)).await?;
+        let pair = row.and_then(|row| row.pair);
+        if let Some(pair) = &pair {
+            self.pairs.put(thread.clone(), pair.clone());
+        }
+        Ok(pair)
+    }
+
+    /// The tail of a direct thread, settled, and the entry `about`.
+    pub(crate) async fn read_direct(
+        &self,
+        thread: &ThreadId,
+        about: Option<ThreadSeq>,
+    ) -> Result<(Entry, Option<Item>), Early> {
+        let key = about.map(|tseq| keys::entry(thread, tseq));
+        let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
+        self.settle(&tail).await?;
+        let Some(key) = key else { return Ok((tail, None)) };
+        let mut found = self.get_many(std::slice::from_ref(&key), true).await?;
+        Ok((tail, found.remove(&key)))
     }
 }

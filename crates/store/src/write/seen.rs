@@ -1,25 +1,27 @@
-//! How far a member has read: a maximum (P14).
+//! How far a member has read: a maximum (rule 14).
 
 use domain::{
     ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
     limits,
-    sequence::MessageNumber,
+    sequence::{MessageNumber, ThreadSeq},
+    user_row::UserRow,
+    view::{View, seen_by},
     wire::Seen,
 };
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join3};
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use super::commit::millis;
+use super::commit::RAISED;
 use crate::{
-    inbox::delivery::Delivered,
+    inbox::delivery::{Delivered, append},
     table::{
         Table,
         error::Error,
         keys,
         retry::{Attempt, Stop, retry},
-        rows::{HeadRow, ThreadRow, ViewRow},
-        take,
+        rows::MemberRow,
         tx::{Tx, n, s},
     },
 };
@@ -27,14 +29,24 @@ use crate::{
 /// How a mark fared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marked {
-    /// Marked, and in both inboxes of a direct thread.
-    Whole(Seen, Vec<Delivered>),
+    /// Marked, and in the inboxes of everybody who is to be told.
+    Delivered(Seen, Vec<Delivered>),
     /// Marked; the members are still to be told.
     Committed(Seen),
     /// Marked as far, or further, before.
     Already(Seen),
     /// No such thread, or none of the reader's.
     NotMember,
+}
+
+/// Who is told of a mark.
+enum Told {
+    /// The other member of a direct thread.
+    Other(UserId),
+    /// The members of a group.
+    Group,
+    /// The reader's own devices alone: the group has more than [`limits::SEEN_MEMBERS`].
+    Reader,
 }
 
 impl Table {
@@ -57,83 +69,100 @@ impl Table {
         now: Timestamp,
         attempt: Attempt,
     ) -> Result<Marked, Stop> {
-        let (view, row) = (keys::view(reader, thread), keys::thread(thread));
-        let both = self.get_both::<ViewRow, ThreadRow>(&view, &row);
-        let (tail, (view, row)) = try_join(self.tail(thread), both).await?;
-        let (Some(view), Some(tail), Some(row)) = (view.filter(|v| v.left.is_none()), tail, row) else {
-            return Ok(Marked::NotMember);
+        let Some(told) = self.told_of_seen(reader, thread).await? else { return Ok(Marked::NotMember) };
+        let users = match &told {
+            Told::Other(other) => vec![reader, other],
+            Told::Group | Told::Reader => vec![reader],
         };
+        // In no order: seen is a maximum, so what a fold moves between the reads is at worst marked twice.
+        let view = async { self.get::<View>(&keys::view(reader, thread)).await };
+        let (tail, mut rows, view) = try_join3(self.tail(thread), self.rows(&users), view).await?;
+        let tail = tail.ok_or(Stop::Conflict)?;
         let number = if mistake!(SeenBeyondEnd) { number } else { number.min(tail.number) };
-        let seen = |number| Seen { thread: thread.clone(), user: reader.clone(), number };
-        if number == view.seen && attempt.in_doubt {
+        let mark = Seen { thread: thread.clone(), user: reader.clone(), number };
+        let (own, others) = rows.split_at_mut(1);
+        let entries = own[0].entries.iter().filter(|entry| entry.thread() == thread);
+        let known = seen_by(reader, reader, entries).max(view.map(|view| view.seen).unwrap_or_default());
+        if number == known && attempt.in_doubt {
             // An earlier attempt committed but its response was lost; members may not have been notified.
-            return Ok(Marked::Committed(seen(number)));
+            return Ok(Marked::Committed(mark));
         }
-        if number <= view.seen && !mistake!(SeenGoesBack) {
-            return Ok(Marked::Already(seen(view.seen)));
+        if number <= known && !mistake!(SeenGoesBack) {
+            return Ok(Marked::Already(Seen { number: known, ..mark }));
         }
-        let mut tx = Tx::new(self);
-        let forward = if mistake!(SeenGoesBack) { "seen < :seen OR seen >= :seen" } else { "seen < :seen" };
-        tx.update(
-            &keys::view(reader, thread),
-            "SET seen = :seen",
-            Some(&format!("attribute_not_exists(left_at) AND ({forward})")),
-            vec![(":seen", n(number))],
-        );
-        let whole = match row.pair.filter(|_| attempt.number == 0) {
-            Some(pair) => self.seen_whole(&mut tx, &seen(number), &pair, now).await?,
-            None => None,
-        };
-        if whole.is_none() && !mistake!(SeenNotOwed) {
-            enqueue_seen(&mut tx, &seen(number), now);
+        match told {
+            Told::Reader => {
+                let delivered = self.deliver_seen(reader, &mark, now).await?;
+                Ok(Marked::Delivered(mark, vec![delivered]))
+            }
+            Told::Other(other) if attempt.number == 0 => {
+                let rows = [(reader, std::mem::take(&mut own[0])), (&other, std::mem::take(&mut others[0]))];
+                self.commit_seen(mark, rows).await
+            }
+            Told::Other(_) | Told::Group => {
+                let mut tx = Tx::new(self);
+                let entry = InboxEntry::Seen(mark.clone());
+                tx.update_user_row(reader, &append(std::slice::from_ref(&entry), &own[0]));
+                if !mistake!(SeenNotOwed) {
+                    enqueue_seen(&mut tx, &mark, now);
+                }
+                tx.commit().await?;
+                Ok(Marked::Committed(mark))
+            }
         }
-        tx.commit().await?;
-        let seen = seen(number);
-        Ok(whole.map_or(Marked::Committed(seen.clone()), |delivered| Marked::Whole(seen, delivered)))
     }
 
-    /// Adds seen to both inboxes of a direct thread. Returns none, and adds nothing, if one of the inboxes has no HEAD
-    /// yet.
-    async fn seen_whole(
-        &self,
-        tx: &mut Tx<'_>,
-        seen: &Seen,
-        pair: &(UserId, UserId),
-        now: Timestamp,
-    ) -> Result<Option<Vec<Delivered>>, Error> {
-        let users = [&pair.0, &pair.1];
-        let mut found = self.get_many(&users.map(keys::head), true).await?;
-        let mut heads = Vec::with_capacity(2);
-        for user in users {
-            let Some(head) = take::<HeadRow>(&mut found, &keys::head(user))? else { return Ok(None) };
-            heads.push((user, head));
-        }
+    /// {own row, other's row}: both have the mark, or neither.
+    async fn commit_seen(&self, mark: Seen, rows: [(&UserId, UserRow); 2]) -> Result<Marked, Stop> {
+        let mut tx = Tx::new(self);
         let mut delivered = Vec::with_capacity(2);
-        for (user, head) in heads {
-            let seq = Self::grow(tx, user, &head, vec![self.seen_row(seen, now)])?;
-            delivered.push(Delivered {
-                user: user.clone(),
-                cursor: self.cursor(&head, seq),
-                exact: true,
-                left: None,
-            });
+        for (user, row) in rows {
+            if row.r#gen.is_none() || row.is_full() {
+                return Err(Stop::Conflict);
+            }
+            let entry = InboxEntry::Seen(mark.clone());
+            let change = append(std::slice::from_ref(&entry), &row);
+            let change = match row.lease_version {
+                0 => change.only_if("attribute_not_exists(lease_version)"),
+                version => change.only_if("lease_version = :leases").values([(":leases", n(version))]),
+            };
+            tx.update_user_row(user, &change);
+            delivered.extend(self.appended(user, row, entry));
         }
-        Ok(Some(delivered))
+        tx.commit().await?;
+        Ok(Marked::Delivered(mark, delivered))
+    }
+
+    /// Who is told of a mark of `reader`'s; none if the reader is not a member.
+    async fn told_of_seen(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<Told>, Error> {
+        if thread.is_direct() {
+            let pair = self.pair(thread).await?;
+            return Ok(pair.and_then(|(a, b)| match () {
+                () if &a == reader => Some(Told::Other(b)),
+                () if &b == reader => Some(Told::Other(a)),
+                () => None,
+            }));
+        }
+        let member = async { self.get::<MemberRow>(&keys::member(thread, reader)).await };
+        let (member, first) = try_join(member, self.first_members(thread, limits::SEEN_MEMBERS + 1)).await?;
+        let is_member = member.is_some_and(|member| member.left_tseq.is_none());
+        let told = if first.len() > limits::SEEN_MEMBERS { Told::Reader } else { Told::Group };
+        Ok(is_member.then_some(told))
     }
 }
 
 fn enqueue_seen(tx: &mut Tx<'_>, seen: &Seen, now: Timestamp) {
-    let due = now.as_millisecond() + millis(limits::OUTBOX_GRACE);
     tx.update(
         &keys::seen_outbox(&seen.thread, &seen.user),
-        "SET upto = :upto, thread = :thread, reader = :reader, since = if_not_exists(since, :now), due = :due",
+        &format!("SET target = :target, thread = :thread, reader = :reader, {RAISED} REMOVE claimed"),
         None,
         vec![
-            (":upto", n(seen.number)),
+            (":target", n(seen.number)),
             (":thread", s(seen.thread.as_str())),
             (":reader", s(seen.user.as_str())),
             (":now", n(now.as_millisecond())),
-            (":due", n(due)),
+            (":zero", n(ThreadSeq(0))),
+            (":one", n(1)),
         ],
     );
 }

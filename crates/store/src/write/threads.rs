@@ -1,23 +1,33 @@
 //! Threads: created, and read by their members.
 
+use std::collections::BTreeMap;
+
 use domain::{
     event::{Body, Entry, Member, Role, ThreadKind},
     ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
     limits,
     sequence::{MessageNumber, ThreadSeq},
+    view::{Facts, View, seen_by},
     wire,
 };
-use futures_util::future::try_join;
 
-use super::{Early, Outcome, Rejection, WriteError, commit::enqueue, request::WriteRequest};
-use crate::table::{
-    Table,
-    error::Error,
-    keys,
-    retry::Stop,
-    rows::{MemberRow, ThreadRow, ViewRow},
-    take,
-    tx::Tx,
+use super::{
+    Early, Outcome, Rejection, WriteError,
+    commit::{commit, enqueue},
+    request::WriteRequest,
+};
+use crate::{
+    inbox::list::as_listed,
+    table::{
+        Table,
+        error::Error,
+        keys::{self, Key},
+        retry::Stop,
+        rows::{MemberRow, ThreadRow},
+        take,
+        tx::Tx,
+    },
 };
 
 impl Table {
@@ -35,9 +45,6 @@ impl Table {
         let entry = created(request, id, ThreadKind::Group, title, members.clone());
         let (entry, members) = (&entry, members.as_slice());
         self.decide(request, |attempt| async move {
-            if let Some(known) = self.known(request).await? {
-                return Err(self.answer_known(known).await?);
-            }
             // At a later attempt a member may be full by an earlier one.
             if attempt.number == 0
                 && let Some(full) = self.full(members).await?
@@ -57,6 +64,7 @@ impl Table {
         let members = vec![member(&request.sender), member(other)];
         let entry = created(request, id.clone(), ThreadKind::Direct, None, members.clone());
         let (id, entry, members) = (&id, &entry, members.as_slice());
+        let request = &WriteRequest { key_from_client: false, ..request.clone() };
         self.decide(request, |attempt| async move {
             if let Some(entry) = self.entry(id, ThreadSeq::FIRST).await? {
                 return Ok(Outcome::Replayed(entry));
@@ -65,12 +73,12 @@ impl Table {
                 && let Some(full) = self.full(members).await?
             {
                 // Another writer may have created the thread meanwhile, which filled the user.
-                let created = self.entry(id, ThreadSeq::FIRST).await?.map(Outcome::Replayed);
-                return Err(Early::decided(created.ok_or(Rejection::UserFull(full))));
+                return match self.entry(id, ThreadSeq::FIRST).await? {
+                    Some(entry) => Ok(Outcome::Replayed(entry)),
+                    None => Err(Rejection::UserFull(full).into()),
+                };
             }
-            let mut tx = Tx::new(self);
-            tx.put_new(&keys::entry(id, ThreadSeq::FIRST), &crate::log::row(entry, None))?;
-            self.commit_thread(tx, request, entry, members).await
+            self.commit_thread(self.begin(request, entry)?, request, entry, members).await
         })
         .await
     }
@@ -103,54 +111,88 @@ impl Table {
         tx.put_new(&keys::thread(&entry.thread), &row)?;
         enqueue(&mut tx, entry, request.now);
         for member in members {
-            let user = member.user.clone();
-            let listed =
-                MemberRow { user: user.clone(), role: member.role, joined: ThreadSeq::FIRST, left: None };
-            tx.put_new(&keys::member(&entry.thread, &user), &listed)?;
-            let view = ViewRow {
-                thread: entry.thread.clone(),
-                kind: *kind,
-                title: title.clone(),
-                created: request.now,
-                joined: ThreadSeq::FIRST,
-                left: None,
-                fan: ThreadSeq(0),
-                seen: MessageNumber(0),
-                number: MessageNumber(0),
-                activity: request.now.as_millisecond(),
-                preview: None,
-                members: members.iter().take(limits::LISTED_MEMBERS).cloned().collect(),
+            let listed = MemberRow {
+                user: member.user.clone(),
+                role: member.role,
+                joined_tseq: ThreadSeq::FIRST,
+                left_tseq: None,
+                left_by: None,
+                is_told: false,
             };
-            tx.put_new(&keys::view(&user, &entry.thread), &view)?;
+            tx.put_new(&keys::member(&entry.thread, &member.user), &listed)?;
         }
-        tx.commit().await?;
-        Ok(Outcome::Logged(entry.clone()))
+        commit(tx, request, entry).await?;
+        Ok(Outcome::Logged(entry.clone(), None))
     }
 
-    /// A thread as `reader` sees it: all its members, and how far each has read.
+    /// A thread as `reader` sees it: all its members, and how far each has read. Content comes first, membership after
+    /// it: whoever is a member still may see all of it.
     pub async fn thread(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<wire::Thread>, Error> {
-        let (row, view) = (keys::thread(thread), keys::view(reader, thread));
-        let both = self.get_both::<ThreadRow, ViewRow>(&row, &view);
-        let ((row, view), members) = try_join(both, self.current_members(thread)).await?;
-        let (Some(row), Some(view)) = (row, view.filter(|view| view.left.is_none())) else { return Ok(None) };
-        let last = match view.preview {
+        let image = self.image(reader).await?;
+        let view = self.view_of(reader, thread, &image).await?;
+        let last = match view.as_ref().and_then(|view| view.preview) {
             Some(tseq) => self.entry(thread, tseq).await?.and_then(|entry| entry.message()),
             None => None,
         };
-        let mut seen_by = None;
+        let row = async { self.get::<ThreadRow>(&keys::thread(thread)).await };
+        let row = row.await?;
+        let members = self.current_members(thread).await?;
+        let is_member = members.iter().any(|member| &member.user == reader);
+        let Some(row) = row.filter(|_| is_member) else { return Ok(None) };
+        let view = match view {
+            Some(view) => view,
+            // The delivery that makes it is still under way.
+            None => match self.unknown_view(reader, thread).await? {
+                Some(view) => view,
+                None => return Ok(None),
+            },
+        };
+        let mut seen_of = None;
         if members.len() <= limits::SEEN_MEMBERS {
-            let keys: Vec<_> = members.iter().map(|m| keys::view(&m.user, thread)).collect();
-            let mut found = self.get_many(&keys, true).await?;
-            let mut seen = std::collections::BTreeMap::new();
-            for (member, key) in members.iter().zip(&keys) {
-                if let Some(view) = take::<ViewRow>(&mut found, key)? {
-                    seen.insert(member.user.clone(), view.seen);
-                }
+            let users: Vec<&UserId> = members.iter().map(|member| &member.user).collect();
+            let mut numbers = self.seen_of(thread, &users).await?;
+            // What the reader was told of the others counts as well: their own rows may be a moment late.
+            let told = image.row.entries.iter().filter(|entry| entry.thread() == thread);
+            for (user, number) in &mut numbers {
+                let known = if user == reader { view.seen } else { view.others_seen };
+                *number = (*number).max(known).max(seen_by(user, reader, told.clone()));
             }
-            seen_by = Some(seen);
+            seen_of = Some(numbers);
         }
-        let members = members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
-        Ok(Some(wire::Thread { title: row.title, members, seen_by, ..view.listed(last) }))
+        let members: Vec<Member> =
+            members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
+        // As it is now, whatever the view has.
+        let facts = Facts { kind: row.kind, title: row.title, created: row.created, members };
+        let listed = as_listed(View { facts: Some(facts), ..view }, last);
+        Ok(listed.map(|thread| wire::Thread { seen_by: seen_of, ..thread }))
+    }
+
+    /// The view of a member to whom nothing was delivered yet: as of the joining, with everything before it seen.
+    async fn unknown_view(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<View>, Error> {
+        let member: Option<MemberRow> = self.get(&keys::member(thread, reader)).await?;
+        let Some(member) = member.filter(|member| member.left_tseq.is_none()) else { return Ok(None) };
+        let Some(joined) = self.entry(thread, member.joined_tseq).await? else { return Ok(None) };
+        let facts = self.facts(reader, thread).await?;
+        Ok(View::fold(None, reader, [&InboxEntry::of(&joined, reader)], facts.as_ref()))
+    }
+
+    /// How far each of up to 100 users has read a thread, by their rows and views.
+    async fn seen_of(
+        &self,
+        thread: &ThreadId,
+        users: &[&UserId],
+    ) -> Result<BTreeMap<UserId, MessageNumber>, Error> {
+        let rows = self.rows(users).await?;
+        let keys: Vec<Key> = users.iter().map(|user| keys::view(user, thread)).collect();
+        let mut views = self.get_many(&keys, true).await?;
+        let mut seen_of = BTreeMap::new();
+        for ((user, row), key) in users.iter().zip(rows).zip(&keys) {
+            let view: Option<View> = take(&mut views, key)?;
+            let entries = row.entries.iter().filter(|entry| entry.thread() == thread);
+            let of_row = seen_by(user, user, entries);
+            seen_of.insert((*user).clone(), view.map_or(of_row, |view| view.seen.max(of_row)));
+        }
+        Ok(seen_of)
     }
 
     /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on.

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use domain::user_row::UserRow;
 use domain::{
     cursor::{Cursor, Gen},
     ids::QueueId,
@@ -7,7 +8,7 @@ use domain::{
     sequence::InboxSeq,
 };
 use jiff::Timestamp;
-use store::inbox::Head;
+use store::inbox::Image;
 
 use super::*;
 use crate::user::{
@@ -84,7 +85,9 @@ struct Life {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HEAD: Head = Head { cursor: Cursor { r#gen: Gen(1), seq: InboxSeq(5) }, authv: None };
+fn image() -> Image {
+    Image { cursor: Cursor { r#gen: Gen(1), seq: InboxSeq(5) }, row: UserRow::default() }
+}
 
 impl Life {
     fn request(&mut self, user: &Arc<User>, work: Work) {
@@ -143,8 +146,8 @@ impl Life {
                 user.schedule().lose_lease();
                 user.request(Work::TAKE_LEASE);
             }
-            Some(WorkItem::ReadHead) => user.head_read(&HEAD),
-            Some(WorkItem::CatchUp(_)) => unreachable!("HEAD stays"),
+            Some(WorkItem::ReadRow) => user.row_read(&image()),
+            Some(WorkItem::CatchUp(_)) => unreachable!("the row stays"),
         }
         self.working.push(user);
     }
@@ -155,7 +158,7 @@ impl Life {
             0 => user.schedule().check_from(self.now + Duration::from_secs(2)),
             1 => user.schedule().checked(self.now),
             _ => {
-                let ask = user.head_checked(&HEAD, self.now);
+                let ask = user.row_compared(&image(), rng::random(), self.now);
                 self.request(&user, ask);
             }
         }

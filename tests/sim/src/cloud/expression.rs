@@ -2,6 +2,8 @@
 //! expressions" and "Update expressions"). Whatever else it meets, it panics: the model is to grow
 //! with the code that it judges.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::request::{Attribute, Item, Request};
 
 /// Whether a condition holds of a row, which may be absent.
@@ -17,6 +19,8 @@ pub(crate) fn holds(condition: &str, item: Option<&Item>, names: &Request<'_>) -
 pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Request<'_>) -> Item {
     let before = item.cloned().unwrap_or_else(|| key.clone());
     let mut after = before.clone();
+    // Places of lists that go: all at once, in the list as it was.
+    let mut gone: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     let mut clause = "";
     let mut parser = Parser { tokens: tokens(update), at: 0, item: &before, names };
     while let Some(token) = parser.peek() {
@@ -29,15 +33,24 @@ pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Req
             path => {
                 let path = path_of(names, path);
                 parser.at += 1;
-                if clause == "REMOVE" {
-                    after.remove(path);
-                } else {
+                if clause == "SET" {
                     parser.expect("=");
-                    let value = parser.operand().unwrap_or_else(|| panic!("`{update}` sets an absent value"));
+                    let value = parser.sum().unwrap_or_else(|| panic!("`{update}` sets an absent value"));
                     after.insert(path.into(), value);
+                } else if parser.takes("[") {
+                    let place = parser.next().parse().expect("a place of a list");
+                    parser.expect("]");
+                    gone.entry(path).or_default().insert(place);
+                } else {
+                    after.remove(path);
                 }
             }
         }
+    }
+    for (path, places) in gone {
+        let Some(Attribute::L(list)) = after.get_mut(path) else { continue };
+        let kept = std::mem::take(list).into_iter().enumerate().filter(|(place, _)| !places.contains(place));
+        *list = kept.map(|(_, value)| value).collect();
     }
     after
 }
@@ -118,6 +131,10 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Some("attribute_exists") => self.has(),
             Some("attribute_not_exists") => !self.has(),
+            Some("contains") => {
+                let (list, value) = self.two();
+                matches!((list, value), (Some(Attribute::L(list)), Some(value)) if list.contains(&value))
+            }
             Some("begins_with") => {
                 let (text, prefix) = self.two();
                 let (text, prefix) = (text.as_ref(), prefix.as_ref());
@@ -168,12 +185,39 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// An operand, or the sum of two.
+    fn sum(&mut self) -> Option<Attribute> {
+        let first = self.operand();
+        if !self.takes("+") {
+            return first;
+        }
+        let number = |value: Option<Attribute>| -> Option<i128> { value?.digits()?.parse().ok() };
+        let sum = number(first)? + number(self.operand())?;
+        Some(Attribute::N(sum.to_string().into()))
+    }
+
     fn operand(&mut self) -> Option<Attribute> {
         match self.next() {
             "if_not_exists" => {
                 self.at -= 1;
                 let (there, otherwise) = self.two();
                 there.or(otherwise)
+            }
+            "list_append" => {
+                self.at -= 1;
+                match self.two() {
+                    (Some(Attribute::L(first)), Some(Attribute::L(second))) => {
+                        Some(Attribute::L([first, second].concat()))
+                    }
+                    other => panic!("no lists to append: {other:?}"),
+                }
+            }
+            "size" => {
+                self.expect("(");
+                let path = path_of(self.names, self.next());
+                self.expect(")");
+                let Attribute::L(list) = self.item.get(path)? else { panic!("the size of a list only") };
+                Some(Attribute::N(list.len().to_string().into()))
             }
             token if token.starts_with(':') => {
                 let value = self.names.expression_attribute_values.get(token);
@@ -221,6 +265,30 @@ mod tests {
         }
         assert!(holds("attribute_not_exists(x)", None, &names));
         assert!(!holds("x >= :b", None, &names));
+    }
+
+    #[test]
+    fn a_list_grows_at_its_end_is_searched_and_loses_places() {
+        let names = Request::of(
+            br#"{"ExpressionAttributeValues": {":none": {"L": []}, ":more": {"L": [{"B": "eA=="}, {"B": "eQ=="}]},
+                ":x": {"B": "eA=="}, ":z": {"B": "eg=="}, ":two": {"N": "2"}, ":zero": {"N": "0"}}}"#,
+        );
+        let update =
+            "SET list = list_append(if_not_exists(list, :none), :more), n = if_not_exists(n, :zero) + :two";
+        let once = updated(update, None, &Item::new(), &names);
+        let twice = updated(update, Some(&once), &Item::new(), &names);
+        let length = |item: &Item| match &item["list"] {
+            Attribute::L(list) => list.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((length(&once), length(&twice), twice["n"].digits()), (2, 4, Some("4")));
+        assert!(holds("contains(list, :x) AND NOT contains(list, :z)", Some(&once), &names));
+        assert!(!holds("contains(list, :x)", None, &names));
+        assert!(holds("attribute_not_exists(list) OR size(list) < :two", None, &names));
+        assert!(!holds("attribute_not_exists(list) OR size(list) < :two", Some(&once), &names));
+        let cut =
+            updated("SET n = :zero REMOVE list[0], list[1], list[2]", Some(&twice), &Item::new(), &names);
+        assert_eq!(cut["list"], Attribute::L(vec![Attribute::B("eQ==".into())]));
     }
 
     #[test]

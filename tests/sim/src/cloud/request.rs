@@ -13,6 +13,8 @@ pub(crate) type Item = BTreeMap<Arc<str>, Attribute>;
 pub(crate) enum Attribute {
     S(Arc<str>),
     N(Arc<str>),
+    /// Bytes in base 64, as they came.
+    B(Arc<str>),
     #[serde(rename = "BOOL")]
     Bool(bool),
     L(Vec<Self>),
@@ -82,6 +84,8 @@ pub(crate) struct Request<'a> {
     #[serde(borrow)]
     pub(crate) transact_items: Vec<Action<'a>>,
     pub(crate) client_request_token: &'a str,
+    pub(crate) return_values: &'a str,
+    pub(crate) return_values_on_condition_check_failure: &'a str,
 }
 
 /// A part of a transaction.

@@ -2,10 +2,17 @@
 
 use std::sync::{Arc, OnceLock};
 
+use data_encoding::BASE64;
+use domain::inbox_entry::InboxEntry;
 use rand::{RngExt as _, rngs::StdRng};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::{Duration, Instant};
 
-use super::{request::Item, weather::Weather};
+use super::{
+    request::{Attribute, Item},
+    weather::Weather,
+};
 
 /// How long an eventually consistent read may be behind.
 const STALE: Duration = Duration::from_secs(1);
@@ -19,10 +26,8 @@ pub(super) struct Row {
     pub(super) before: Option<Arc<Stored>>,
     /// When that was.
     pub(super) changed: Instant,
-    /// Until then readers still see `before`.
-    pub(super) visible: Instant,
-    /// Until then other writers get a conflict.
-    pub(super) busy: Instant,
+    /// Until then readers still see `before`, and other writers get a conflict.
+    pub(super) applied: Instant,
 }
 
 impl Row {
@@ -35,7 +40,7 @@ impl Row {
         now: Instant,
     ) -> Option<Arc<Stored>> {
         let stale = !consistent && now < self.changed + STALE && rng.random_bool(weather.stale);
-        if now < self.visible || stale { self.before.clone() } else { self.item.clone() }
+        if now < self.applied || stale { self.before.clone() } else { self.item.clone() }
     }
 }
 
@@ -61,4 +66,33 @@ impl Stored {
 /// A number of a row.
 pub(crate) fn number(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.digits()?.parse().ok()
+}
+
+/// The inbox entries of a user row or a page.
+pub(crate) fn entries(item: &Item) -> Vec<InboxEntry> {
+    let Some(Attribute::L(list)) = item.get("entries") else { return Vec::new() };
+    let entry = |value: &Attribute| {
+        let Attribute::B(bytes) = value else { panic!("an entry of bytes") };
+        let bytes = BASE64.decode(bytes.as_bytes()).expect("base 64");
+        InboxEntry::decode(&bytes).expect("an entry of this version")
+    };
+    list.iter().map(entry).collect()
+}
+
+/// A row whose attributes have fixed names.
+pub(crate) fn read<T: DeserializeOwned>(item: &Item) -> Option<T> {
+    let fields = item.iter().map(|(name, value)| (name.to_string(), plain(value)));
+    serde_json::from_value(Value::Object(fields.collect())).ok()
+}
+
+fn plain(value: &Attribute) -> Value {
+    match value {
+        Attribute::S(text) | Attribute::B(text) => Value::from(&**text),
+        Attribute::N(digits) => digits.parse().map_or(Value::Null, Value::Number),
+        Attribute::Bool(is) => Value::Bool(*is),
+        Attribute::L(list) => list.iter().map(plain).collect(),
+        Attribute::M(map) => {
+            Value::Object(map.iter().map(|(name, value)| (name.to_string(), plain(value))).collect())
+        }
+    }
 }

@@ -25,21 +25,46 @@ const TOKEN_LIFE: Duration = Duration::from_mins(10);
 
 type Key = (String, String);
 
+/// Changes that the table's stream keeps.
+const STREAMED: usize = 100;
+
 /// Writes that a restore may take back.
 const LATEST: usize = 256;
 
 /// What never goes back, by prefixes of a row's keys.
-const GROWS: [(&str, &str, &str); 3] = [("U#", "HEAD", "seq"), ("U#", "M#", "fan"), ("U#", "M#", "seen")];
+const GROWS: [(&str, &str, &str); 5] = [
+    ("U#", "HEAD", "seq"),
+    ("U#", "HEAD", "folded"),
+    ("U#", "HEAD", "lease_version"),
+    ("U#", "M#", "delivered_through"),
+    ("U#", "M#", "seen"),
+];
 
 /// The rows of the one table.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     items: BTreeMap<Key, Row>,
-    tokens: HashMap<String, Instant>,
+    tokens: HashMap<String, Sent>,
+    /// The outbox rows that were written since somebody asked, the latest of them.
+    stream: VecDeque<Key>,
+    /// What each message has ever said: the tseq of the change that made it say so, and the text.
+    pub(crate) texts: BTreeMap<Key, Vec<(u64, String)>>,
+    /// The nth row of every transaction is applied later than the others by so much, whatever the weather.
+    pub(crate) late: Option<(usize, Duration)>,
+    /// How many rows were.
+    pub(crate) were_late: usize,
     /// Writes that took back what only grows.
     pub(crate) went_back: Vec<String>,
     /// The latest writes.
     latest: VecDeque<Written>,
+}
+
+/// A transaction that was sent with a token.
+#[derive(Debug)]
+struct Sent {
+    at: Instant,
+    applied: Instant,
+    keys: Vec<Key>,
 }
 
 /// A write, as far as one has to know to take it back.
@@ -47,8 +72,7 @@ pub(crate) struct Rows {
 struct Written {
     key: Key,
     before: Option<Arc<Stored>>,
-    visible: Instant,
-    busy: Instant,
+    applied: Instant,
 }
 
 enum Write<'a> {
@@ -83,8 +107,10 @@ impl Rows {
             "TransactGetItems" => {
                 let keys: Vec<Key> =
                     request.transact_items.iter().map(|action| action.part().about()).collect();
-                if keys.iter().any(|key| self.is_busy(key, now)) {
-                    return Answer::refused("TransactionCanceledException");
+                let reason = |key| if self.is_busy(key, now) { "TransactionConflict" } else { "None" };
+                let reasons: Vec<&str> = keys.iter().map(reason).collect();
+                if reasons.iter().any(|reason| *reason != "None") {
+                    return cancelled(&reasons);
                 }
                 let found =
                     keys.iter().map(|key| one(self.items.get(key).and_then(|row| row.item.as_deref())));
@@ -104,7 +130,7 @@ impl Rows {
     /// Deletes some of the rows whose `exp` is over.
     pub(crate) fn expire(&mut self, seconds: i64, rng: &mut StdRng) {
         let now = Instant::now();
-        for row in self.items.values_mut().filter(|row| now >= row.busy) {
+        for row in self.items.values_mut().filter(|row| now >= row.applied) {
             let exp = row.item.as_ref().and_then(|item| item.item.get("exp")?.digits()?.parse::<i64>().ok());
             if exp.is_some_and(|exp| exp < seconds) && rng.random_bool(0.5) {
                 (row.before, row.item) = (None, None);
@@ -115,18 +141,13 @@ impl Rows {
     /// The table is another one now, restored from a backup: each row is as readers saw it at some moment
     /// in the middle of one of the latest transactions, of which it may hold any half.
     pub(crate) fn restore(&mut self, rng: &mut StdRng) {
-        let halves: Vec<Instant> = self
-            .latest
-            .iter()
-            .filter(|write| write.visible < write.busy)
-            .map(|write| write.visible)
-            .collect();
+        let halves: Vec<Instant> = self.latest.iter().map(|write| write.applied).collect();
         if halves.is_empty() {
             return;
         }
         let moment = halves[rng.random_range(0..halves.len())];
         while let Some(write) = self.latest.pop_back() {
-            if write.visible > moment
+            if write.applied > moment
                 && let Some(row) = self.items.get_mut(&write.key)
             {
                 row.item = write.before;
@@ -134,7 +155,7 @@ impl Rows {
         }
         let now = Instant::now();
         for row in self.items.values_mut() {
-            (row.changed, row.visible, row.busy) = (now, now, now);
+            (row.changed, row.applied) = (now, now);
             row.before.clone_from(&row.item);
         }
         self.tokens.clear();
@@ -152,9 +173,38 @@ impl Rows {
         rows.filter_map(|(_, row)| Some(&row.item.as_ref()?.item))
     }
 
+    /// The same, each with its sort key.
+    pub(crate) fn keyed(&self, pk: &str, prefix: &str) -> impl Iterator<Item = (&str, &Item)> + use<'_> {
+        let (from, to) = prefixed(prefix);
+        let rows = self.items.range((pk.to_owned(), from)..=(pk.to_owned(), to));
+        rows.filter_map(|((_, sk), row)| Some((sk.as_str(), &row.item.as_ref()?.item)))
+    }
+
     /// A row as it is, seen or not.
     pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
         Some(&self.items.get(&(pk, sk))?.item.as_ref()?.item)
+    }
+
+    /// What the table's stream tells of since the last time: the keys of outbox rows.
+    pub(crate) fn stream(&mut self) -> Vec<Key> {
+        self.stream.drain(..).collect()
+    }
+
+    fn note(&mut self, key: &Key, item: Option<&Arc<Stored>>) {
+        if key.0.starts_with("O#") {
+            if self.stream.len() == STREAMED {
+                self.stream.pop_front();
+            }
+            self.stream.push_back(key.clone());
+        }
+        let body = item.filter(|_| key.1.starts_with("E#")).and_then(|item| item.item.get("body")?.text());
+        let body: Option<Value> = body.and_then(|body| serde_json::from_str(body).ok());
+        if let Some(body) = body
+            && let Some(text) = body["text"].as_str()
+        {
+            let changed = body["changed"].as_u64().unwrap_or(0);
+            self.texts.entry(key.clone()).or_default().push((changed, text.to_owned()));
+        }
     }
 
     fn read(
@@ -252,11 +302,25 @@ impl Rows {
         if self.is_busy(key, now) {
             return Answer::refused("TransactionConflictException");
         }
+        let item = |rows: &Self| rows.items.get(key).and_then(|row| row.item.clone());
         if !self.condition_holds(key, request) {
-            return Answer::refused("ConditionalCheckFailedException");
+            let mut body =
+                json!({"__type": "ConditionalCheckFailedException", "message": "the model says so"});
+            if request.return_values_on_condition_check_failure == "ALL_OLD"
+                && let Some(item) = item(self)
+            {
+                body["Item"] = json!(item.item);
+            }
+            return Answer::because(body);
         }
-        self.write(key, write, request, (now, now, now));
-        Answer::ok(json!({}))
+        let before = item(self);
+        self.write(key, write, request, (now, now));
+        let returned = match request.return_values {
+            "ALL_NEW" => item(self),
+            "ALL_OLD" => before,
+            _ => None,
+        };
+        Answer::ok(returned.map_or(json!({}), |item| json!({"Attributes": item.item})))
     }
 
     fn transact(
@@ -267,8 +331,17 @@ impl Rows {
         now: Instant,
     ) -> Answer {
         let token = request.client_request_token;
-        if self.tokens.get(token).is_some_and(|at| now < *at + TOKEN_LIFE) {
-            return Answer::ok(json!({}));
+        let about =
+            || request.transact_items.iter().map(|action| action.part().about()).collect::<Vec<Key>>();
+        if let Some(sent) = self.tokens.get(token).filter(|sent| now < sent.at + TOKEN_LIFE) {
+            return match () {
+                () if sent.keys != about() => Answer::refused("IdempotentParameterMismatchException"),
+                // Still under way, or committed: either may be told.
+                () if now < sent.applied && rng.random_bool(0.5) => {
+                    Answer::refused("TransactionInProgressException")
+                }
+                () => Answer::ok(json!({})),
+            };
         }
         let mut writes = Vec::new();
         for action in &request.transact_items {
@@ -292,6 +365,8 @@ impl Rows {
             .map(|(key, _, part)| {
                 if self.is_busy(key, now) || rng.random_bool(weather.conflict) {
                     "TransactionConflict"
+                } else if rng.random_bool(weather.throttle / 4.0) {
+                    "ThrottlingError"
                 } else if self.condition_holds(key, part) {
                     "None"
                 } else {
@@ -300,25 +375,33 @@ impl Rows {
             })
             .collect();
         if reasons.iter().any(|reason| *reason != "None") {
-            let reasons: Vec<Value> = reasons.iter().map(|reason| json!({ "Code": reason })).collect();
-            return Answer::because(json!({
-                "__type": "TransactionCanceledException",
-                "message": "the model says so",
-                "CancellationReasons": reasons,
-            }));
+            return cancelled(&reasons);
         }
+        // Each row is applied by itself, and is free from then on. The answer usually comes after the last one; AWS
+        // promises that nowhere.
         let spread = Duration::from_millis(rng.random_range(0..=weather.spread_ms));
-        for (key, write, part) in &writes {
-            let visible = now + spread.mul_f64(rng.random::<f64>());
-            self.write(key, write, part, (now, visible, now + spread));
+        let slow = rng.random_bool(weather.late).then(|| rng.random_range(0..writes.len()));
+        let mut last = now;
+        for (nth, (key, write, part)) in writes.iter().enumerate() {
+            let mut applied = now + spread.mul_f64(rng.random::<f64>());
+            if let Some((_, by)) = self.late.filter(|(late, _)| *late == nth) {
+                applied += by;
+                self.were_late += 1;
+            }
+            if slow == Some(nth) {
+                applied += Duration::from_millis(rng.random_range(0..weather.late_ms));
+            }
+            last = last.max(applied);
+            self.write(key, write, part, (now, applied));
         }
-        self.tokens.insert(token.to_owned(), now);
-        Answer { after: spread, ..Answer::ok(json!({})) }
+        self.tokens.insert(token.to_owned(), Sent { at: now, applied: last, keys: about() });
+        let after = if rng.random_bool(weather.early) { Duration::ZERO } else { last - now };
+        Answer { after, ..Answer::ok(json!({})) }
     }
 
     /// Whether a transaction that has the row in it is under way.
     fn is_busy(&self, key: &Key, now: Instant) -> bool {
-        self.items.get(key).is_some_and(|row| now < row.busy)
+        self.items.get(key).is_some_and(|row| now < row.applied)
     }
 
     fn condition_holds(&self, key: &Key, part: &Request<'_>) -> bool {
@@ -326,13 +409,13 @@ impl Rows {
         part.condition_expression.is_none_or(|condition| holds(condition, item, part))
     }
 
-    /// Writes a row that readers see from `visible` on, and other writers may have from `busy` on.
+    /// Writes a row that is applied at `applied`: readers see it from then on, and other writers may have it.
     fn write(
         &mut self,
         key: &Key,
         write: &Write<'_>,
         part: &Request<'_>,
-        (now, visible, busy): (Instant, Instant, Instant),
+        (now, applied): (Instant, Instant),
     ) {
         let before = self.items.get(key).and_then(|row| row.item.clone());
         let item = match write {
@@ -354,12 +437,23 @@ impl Rows {
                 self.went_back.push(format!("{name} of {}/{} went back from {was} to {is}", key.0, key.1));
             }
         }
+        self.note(key, item.as_ref());
         if self.latest.len() == LATEST {
             self.latest.pop_front();
         }
-        self.latest.push_back(Written { key: key.clone(), before: before.clone(), visible, busy });
-        self.items.insert(key.clone(), Row { item, before, changed: now, visible, busy });
+        self.latest.push_back(Written { key: key.clone(), before: before.clone(), applied });
+        self.items.insert(key.clone(), Row { item, before, changed: now, applied });
     }
+}
+
+/// A transaction that was cancelled, with a reason for each row.
+fn cancelled(reasons: &[&str]) -> Answer {
+    let reasons: Vec<Value> = reasons.iter().map(|reason| json!({ "Code": reason })).collect();
+    Answer::because(json!({
+        "__type": "TransactionCanceledException",
+        "message": "the model says so",
+        "CancellationReasons": reasons,
+    }))
 }
 
 fn prefixed(prefix: &str) -> (String, String) {
@@ -372,7 +466,6 @@ fn sort_range(request: &Request<'_>) -> (String, String) {
         "pk = :pk" => (String::new(), char::MAX.to_string()),
         "pk = :pk AND begins_with(sk, :prefix)" => prefixed(request.text(":prefix")),
         "pk = :pk AND begins_with(sk, :views)" => prefixed(request.text(":views")),
-        "pk = :pk AND begins_with(sk, :inbox)" => prefixed(request.text(":inbox")),
         "pk = :pk AND sk BETWEEN :from AND :to" => {
             (request.text(":from").to_owned(), request.text(":to").to_owned())
         }

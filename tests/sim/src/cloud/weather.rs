@@ -13,8 +13,14 @@ pub(crate) struct Weather {
     pub(crate) leg_us: u64,
     /// Too many requests, says the service.
     pub(crate) throttle: f64,
-    /// Milliseconds within which the items of a transaction become visible.
+    /// Milliseconds within which the rows of a transaction are applied, each by itself.
     pub(crate) spread_ms: u64,
+    /// One row of a transaction is applied later than the others.
+    pub(crate) late: f64,
+    /// By so many milliseconds at most.
+    pub(crate) late_ms: u64,
+    /// The answer of a transaction comes before its rows are applied.
+    pub(crate) early: f64,
     /// An eventually consistent read is behind.
     pub(crate) stale: f64,
     /// A transaction meets another one, item by item.
@@ -46,6 +52,9 @@ impl Weather {
         leg_us: 3_000,
         throttle: 0.0,
         spread_ms: 10,
+        late: 0.02,
+        late_ms: 500,
+        early: 0.1,
         stale: 0.3,
         conflict: 0.0,
         short: 0.0,
@@ -63,6 +72,9 @@ impl Weather {
         leg_us: 3_000,
         throttle: 0.002,
         spread_ms: 60,
+        late: 0.05,
+        late_ms: 2_000,
+        early: 0.2,
         stale: 0.5,
         conflict: 0.005,
         short: 0.05,
@@ -80,6 +92,9 @@ impl Weather {
         leg_us: 3_000,
         throttle: 0.06,
         spread_ms: 800,
+        late: 0.1,
+        late_ms: 5_000,
+        early: 0.3,
         stale: 0.9,
         conflict: 0.05,
         short: 0.3,

@@ -1,10 +1,10 @@
-//! Reads many HEADs in one call. Thousands of streams may reconnect at once, and each needs its user's HEAD. A call for
+//! Reads many user rows in one call. Thousands of streams may reconnect at once, and each needs its user's row. A call for
 //! each stream would cost several times as much as the stream.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, pin::pin, sync::Arc, time::Duration};
 
 use domain::ids::UserId;
-use store::{inbox::Head, table::error::Error};
+use store::{inbox::Image, table::error::Error};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::sleep,
@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::context::Context;
 
-/// HEADs read at once: the most that `BatchGetItem` takes.
+/// Rows read at once: the most that `BatchGetItem` takes.
 pub(crate) const BATCH: usize = 100;
 /// Reads under way at once, so that a read that hangs delays only the requests in it.
 const READS: usize = 8;
@@ -22,17 +22,17 @@ const GATHER: Duration = Duration::from_millis(10);
 /// Requests that wait for a read; further ones wait for room.
 const WAITING: usize = 1_024;
 
-/// The user whose HEAD is wanted, and where the answer goes.
-type Request = (UserId, oneshot::Sender<Option<Head>>);
+/// The user whose row is wanted, and where the answer goes.
+type Request = (UserId, oneshot::Sender<Option<Arc<Image>>>);
 
-/// Reads HEADs. Clones share their reads.
+/// Reads user rows. Clones share their reads.
 #[derive(Debug, Clone)]
-pub(crate) struct HeadReader {
+pub(crate) struct RowReader {
     cx: Arc<Context>,
     requests: mpsc::Sender<Request>,
 }
 
-impl HeadReader {
+impl RowReader {
     /// Starts the task that reads; it ends with the edge.
     pub(crate) fn start(cx: &Arc<Context>) -> Self {
         let (requests, received) = mpsc::channel(WAITING);
@@ -40,17 +40,17 @@ impl HeadReader {
         Self { cx: cx.clone(), requests }
     }
 
-    /// Where `user`'s inbox ends, read consistently after this call.
-    pub(crate) async fn head(&self, user: &UserId) -> Result<Head, Error> {
+    /// The row of `user`, read consistently after this call.
+    pub(crate) async fn image(&self, user: &UserId) -> Result<Arc<Image>, Error> {
         let (sender, answer) = oneshot::channel();
         let lost = |why: &'static str| Error::Unavailable(why.into());
         self.requests.send((user.clone(), sender)).await.map_err(|_| lost("the edge stops"))?;
-        if let Some(head) = answer.await.map_err(|_| lost("the read of many heads failed"))? {
-            return Ok(head);
+        if let Some(image) = answer.await.map_err(|_| lost("the read of many rows failed"))? {
+            return Ok(image);
         }
-        // This inbox has no HEAD yet, or its HEAD could not be read together with the others.
+        // This user has no row yet, or the row could not be read together with the others.
         let _permit = self.cx.budget.calls.acquire().await;
-        self.cx.table.head(user).await
+        self.cx.table.image(user).await.map(Arc::new)
     }
 }
 
@@ -89,15 +89,17 @@ async fn gather(requests: &mut mpsc::Receiver<Request>, last: Option<impl Future
 
 async fn read(cx: Arc<Context>, batch: Vec<Request>, _permit: OwnedSemaphorePermit) {
     let users: Vec<UserId> = batch.iter().map(|(user, _)| user.clone()).collect();
-    let Some(heads) = cx.until_stop(cx.table.heads(&users, true)).await else { return };
-    match heads {
-        Ok(heads) => {
+    let Some(images) = cx.until_stop(cx.table.images(&users, true)).await else { return };
+    match images {
+        Ok(images) => {
+            let images: HashMap<UserId, Arc<Image>> =
+                images.into_iter().map(|(user, image)| (user, Arc::new(image))).collect();
             for (user, answer) in batch {
-                let _ = answer.send(heads.get(&user).copied());
+                let _ = answer.send(images.get(&user).cloned());
             }
         }
         // The dropped senders tell the callers.
-        Err(error) => cx.failed("read inboxes' heads", &error),
+        Err(error) => cx.failed("read user rows", &error),
     }
 }
 

@@ -1,0 +1,310 @@
+//! A member's view of a thread, and the fold that makes it: a view is the fold of the member's inbox entries of that
+//! thread, and nothing else (delivery protocol, rule 5).
+//!
+//! Everything in it is a maximum, or is replaced by a later state. So an entry that is folded twice changes nothing, and
+//! a list may fold entries in memory that another process folds into the row at the same time.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::{Member, ThreadKind},
+    ids::{ThreadId, UserId},
+    inbox_entry::{Effect, InboxEntry, Logged},
+    sequence::{MessageNumber, ThreadSeq},
+};
+
+/// A member's view of a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Counts the writes of this view: a write is conditional on the version as read.
+    pub version: u64,
+    /// What the fold has read beside the entries; nothing, if the member had left by then. Such a view is not shown: it
+    /// says how far the thread was delivered.
+    #[serde(flatten)]
+    pub facts: Option<Facts>,
+    /// The tseq at which the member joined.
+    pub joined_tseq: ThreadSeq,
+    /// The tseq at which the member left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_tseq: Option<ThreadSeq>,
+    /// The tseq of the last entry folded.
+    pub delivered_through: ThreadSeq,
+    /// The message number up to which the member has read.
+    pub seen: MessageNumber,
+    /// In a direct thread: the message number up to which the other one has read.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub others_seen: MessageNumber,
+    /// How many messages the thread has had, as of `delivered_through`.
+    pub message_count: MessageNumber,
+    /// The latest message, or the joining, in milliseconds since 1970: orders the list of threads.
+    pub activity: u64,
+    /// The tseq of the latest message. What it says is kept with the message and nowhere else, so that a list never
+    /// shows what has been edited away or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<ThreadSeq>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(number: &MessageNumber) -> bool {
+    *number == MessageNumber(0)
+}
+
+/// What a view shows of a thread that its inbox entries do not say. It may be newer than the entries, never older.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Direct or group.
+    pub kind: ThreadKind,
+    /// Its title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// When the thread was created.
+    pub created: Timestamp,
+    /// At most [`LISTED_MEMBERS`](crate::limits::LISTED_MEMBERS) of its members.
+    pub members: Vec<Member>,
+}
+
+/// How far `user` has read, as far as some inbox entries of one thread say. They are those of `owner`'s inbox.
+pub fn seen_by<'a>(
+    user: &UserId,
+    owner: &UserId,
+    entries: impl IntoIterator<Item = &'a InboxEntry>,
+) -> MessageNumber {
+    let number = |entry: &InboxEntry| match entry {
+        InboxEntry::Seen(seen) => (&seen.user == user).then_some(seen.number),
+        InboxEntry::Logged(logged) if user == owner => match logged.effect {
+            Effect::Message(_) => logged.own.then_some(logged.number),
+            Effect::Joined(_) => Some(logged.number),
+            _ => None,
+        },
+        InboxEntry::Logged(_) => None,
+    };
+    entries.into_iter().filter_map(number).max().unwrap_or_default()
+}
+
+impl View {
+    /// Whether the fold of `entries` of this view's thread needs [`Facts`].
+    pub fn needs_facts<'a>(view: Option<&Self>, entries: impl IntoIterator<Item = &'a InboxEntry>) -> bool {
+        let through = view.map_or(ThreadSeq(0), |view| view.delivered_through);
+        let lacks_facts = view.is_none_or(|view| view.facts.is_none());
+        let mut logged =
+            entries.into_iter().filter_map(InboxEntry::logged).filter(|entry| entry.tseq > through);
+        logged.any(|entry| match entry.effect {
+            Effect::Created(_) | Effect::Joined(_) | Effect::Renamed | Effect::Members => true,
+            Effect::Message(_) | Effect::Changed(_) | Effect::Left => lacks_facts,
+        })
+    }
+
+    /// The view once `entries` are folded into it: some of `owner`'s inbox entries of one thread, in their order.
+    ///
+    /// None if there is none yet, and no entry makes one. `facts` are read after the entries, where
+    /// [`Self::needs_facts`] says so; a former member gets none.
+    pub fn fold<'a>(
+        view: Option<Self>,
+        owner: &UserId,
+        entries: impl IntoIterator<Item = &'a InboxEntry>,
+        facts: Option<&Facts>,
+    ) -> Option<Self> {
+        entries.into_iter().fold(view, |view, entry| match (view, entry) {
+            (None, InboxEntry::Seen(_)) => None,
+            (None, InboxEntry::Logged(logged)) => Some(Self::begin(logged, facts.cloned())),
+            (Some(mut view), InboxEntry::Seen(seen)) => {
+                if &seen.user == owner {
+                    view.seen = view.seen.max(seen.number);
+                } else if view.thread.is_direct() {
+                    view.others_seen = view.others_seen.max(seen.number);
+                }
+                Some(view)
+            }
+            (Some(mut view), InboxEntry::Logged(logged)) => {
+                if logged.tseq > view.delivered_through {
+                    view.apply(logged, facts);
+                }
+                Some(view)
+            }
+        })
+    }
+
+    /// The view of a member whom `entry` is the first to tell of the thread.
+    fn begin(entry: &Logged, facts: Option<Facts>) -> Self {
+        let mut view = Self {
+            thread: entry.thread.clone(),
+            version: 0,
+            facts,
+            joined_tseq: entry.tseq,
+            left_tseq: None,
+            delivered_through: entry.tseq.previous(),
+            seen: MessageNumber(0),
+            others_seen: MessageNumber(0),
+            message_count: MessageNumber(0),
+            activity: 0,
+            preview: None,
+        };
+        view.apply(entry, None);
+        view
+    }
+
+    fn apply(&mut self, entry: &Logged, facts: Option<&Facts>) {
+        self.delivered_through = entry.tseq;
+        self.message_count = self.message_count.max(entry.number);
+        match entry.effect {
+            Effect::Created(at) => self.activity = self.activity.max(at),
+            // A new membership: the member starts with every message seen.
+            Effect::Joined(at) => {
+                self.joined_tseq = entry.tseq;
+                self.left_tseq = None;
+                self.seen = self.seen.max(entry.number);
+                self.activity = at;
+                self.preview = None;
+            }
+            Effect::Message(at) => {
+                self.activity = self.activity.max(at);
+                self.preview = Some(entry.tseq);
+                if entry.own {
+                    self.seen = self.seen.max(entry.number);
+                }
+            }
+            Effect::Left => self.left_tseq = Some(entry.tseq),
+            Effect::Changed(_) | Effect::Renamed | Effect::Members => {}
+        }
+        let is_stale = matches!(entry.effect, Effect::Joined(_) | Effect::Renamed | Effect::Members);
+        if let Some(facts) = facts.filter(|_| is_stale || self.facts.is_none()) {
+            self.facts = Some(facts.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::Seen;
+
+    fn owner() -> UserId {
+        UserId::parse("alice").unwrap()
+    }
+
+    fn facts() -> Facts {
+        Facts { kind: ThreadKind::Group, title: None, created: Timestamp::UNIX_EPOCH, members: Vec::new() }
+    }
+
+    /// What may happen in a thread, from its creation on.
+    #[derive(Debug, Clone)]
+    enum Happens {
+        Message { own: bool },
+        Change,
+        Rename,
+        Leave,
+        Join,
+        Seen { own: bool, number: u64 },
+    }
+
+    /// The inbox entries of that history, as the protocol delivers them: nothing between leaving and joining.
+    fn inbox(history: &[Happens]) -> Vec<InboxEntry> {
+        let thread = ThreadId::group(1);
+        let (mut tseq, mut number, mut is_member) = (1, 0, true);
+        let logged = |tseq, number, own, effect| {
+            let (tseq, number) = (ThreadSeq(tseq), MessageNumber(number));
+            InboxEntry::Logged(Logged { thread: thread.clone(), tseq, number, own, effect })
+        };
+        let mut entries = vec![logged(1, 0, false, Effect::Created(1))];
+        for happens in history {
+            if let Happens::Seen { own, number: seen } = happens {
+                let user = if *own { owner() } else { UserId::parse("bob").unwrap() };
+                let seen = Seen { thread: thread.clone(), user, number: MessageNumber(seen % (number + 1)) };
+                entries.extend(is_member.then_some(InboxEntry::Seen(seen)));
+                continue;
+            }
+            tseq += 1;
+            let (own, effect) = match happens {
+                Happens::Message { own } => {
+                    number += 1;
+                    (*own, Effect::Message(tseq))
+                }
+                Happens::Change => (false, Effect::Changed(ThreadSeq(1))),
+                Happens::Rename => (false, Effect::Renamed),
+                Happens::Leave if is_member => (true, Effect::Left),
+                Happens::Join if !is_member => (false, Effect::Joined(tseq)),
+                Happens::Leave | Happens::Join | Happens::Seen { .. } => (false, Effect::Members),
+            };
+            is_member |= matches!(effect, Effect::Joined(_));
+            if is_member {
+                entries.push(logged(tseq, number, own, effect));
+            }
+            is_member &= effect != Effect::Left;
+        }
+        entries
+    }
+
+    fn history() -> impl Strategy<Value = Vec<Happens>> {
+        let one = prop_oneof![
+            4 => any::<bool>().prop_map(|own| Happens::Message { own }),
+            1 => Just(Happens::Change),
+            1 => Just(Happens::Rename),
+            1 => Just(Happens::Leave),
+            1 => Just(Happens::Join),
+            2 => any::<(bool, u64)>().prop_map(|(own, number)| Happens::Seen { own, number }),
+        ];
+        prop::collection::vec(one, 0..40)
+    }
+
+    fn fold<'a>(view: Option<View>, entries: impl IntoIterator<Item = &'a InboxEntry>) -> Option<View> {
+        View::fold(view, &owner(), entries, Some(&facts()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_fold_in_parts_is_the_fold_of_the_whole(history in history(), cut: prop::sample::Index) {
+            let inbox = inbox(&history);
+            let (first, rest) = inbox.split_at(cut.index(inbox.len()));
+            prop_assert_eq!(fold(fold(None, first), rest), fold(None, &inbox));
+        }
+
+        #[test]
+        fn what_is_folded_twice_changes_nothing(history in history(), from: prop::sample::Index) {
+            let inbox = inbox(&history);
+            let whole = fold(None, &inbox);
+            prop_assert_eq!(fold(whole.clone(), &inbox[from.index(inbox.len())..]), whole);
+        }
+
+        #[test]
+        fn facts_are_read_only_where_an_entry_changes_them(history in history(), cut: prop::sample::Index) {
+            let inbox = inbox(&history);
+            let (first, rest) = inbox.split_at(cut.index(inbox.len()));
+            let view = fold(None, first);
+            if !View::needs_facts(view.as_ref(), rest) {
+                prop_assert_eq!(View::fold(view.clone(), &owner(), rest, None), fold(view, rest));
+            }
+        }
+    }
+
+    #[test]
+    fn a_former_member_has_a_view_without_facts_until_they_are_back() {
+        use Happens::{Join, Leave, Message};
+        let inbox = inbox(&[Message { own: false }, Leave, Message { own: false }, Join]);
+        let (before, back) = inbox.split_at(2);
+        let view = View::fold(None, &owner(), before, None).unwrap();
+        assert_eq!((view.facts.as_ref(), view.delivered_through.0), (None, 2));
+        assert!(View::needs_facts(Some(&view), back));
+        assert_eq!(fold(Some(view), back), fold(None, &inbox));
+    }
+
+    #[test]
+    fn a_view_says_how_far_its_owner_has_read_and_whether_they_are_there() {
+        use Happens::{Join, Leave, Message};
+        let folded = |history: &[Happens]| fold(None, &inbox(history)).unwrap();
+        let view = folded(&[Message { own: false }, Message { own: true }, Message { own: false }]);
+        assert_eq!((view.message_count.0, view.seen.0, view.preview), (3, 2, Some(ThreadSeq(4))));
+        let view = folded(&[Message { own: false }, Happens::Seen { own: true, number: 1 }]);
+        assert_eq!((view.seen.0, view.delivered_through.0), (1, 2));
+        let view = folded(&[Message { own: false }, Happens::Seen { own: false, number: 1 }]);
+        assert_eq!(view.seen.0, 0, "another member has read, not the owner");
+        let view = folded(&[Leave]);
+        assert_eq!((view.joined_tseq.0, view.left_tseq), (1, Some(ThreadSeq(2))));
+        let view = folded(&[Leave, Message { own: false }, Join]);
+        assert_eq!((view.joined_tseq.0, view.left_tseq, view.seen.0, view.preview), (4, None, 1, None));
+    }
+}

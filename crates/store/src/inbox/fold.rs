@@ -1,0 +1,201 @@
+//! Folding (rule 5): moves the first entries of a user row into a page and into the views.
+//!
+//! The page is put first, then the views are written, and the entries are cut last. So whoever dies between leaves
+//! everything in the row, and the next fold does it again. Each step is conditional, or does nothing the second time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::{
+    event::{Member, Role, ThreadKind},
+    ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
+    limits,
+    user_row::UserRow,
+    view::{Facts, View},
+};
+use futures_util::future::{try_join, try_join_all};
+use jiff::Timestamp;
+use mistakes::mistake;
+
+use super::{Change, Updated};
+use crate::{
+    table::{
+        EdgeTable, Item, Table,
+        error::{Error, held},
+        keys::{self, Key},
+        retry::{Stop, retry},
+        rows::ThreadRow,
+        tx::{ABSENT, n},
+        user_row, write,
+    },
+    visibility::{is_settled, looked_at},
+};
+
+impl Table {
+    /// Folds the first entries of a user row. False if there are too few of them, or if it has to wait: a page needs no
+    /// look at the log, so the entries must be settled before they get into one.
+    pub async fn fold(&self, user: &UserId, row: &UserRow, now: Timestamp) -> Result<bool, Error> {
+        let Some(page) = row.next_page() else { return Ok(false) };
+        if !self.is_settled(row, page).await? && !mistake!(FoldUnsettled) {
+            return Ok(false);
+        }
+        if mistake!(CutBeforePage) {
+            self.cut(user, row, page).await?;
+        }
+        self.put_page(user, row, page, now).await?;
+        if mistake!(CutBeforeViews) {
+            self.cut(user, row, page).await?;
+        }
+        self.fold_views(user, page).await?;
+        self.cut(user, row, page).await?;
+        Ok(true)
+    }
+
+    /// Whether the last entry of each thread that the page would take is settled. The others are: only a thread's last
+    /// entry can be unsettled.
+    async fn is_settled(&self, row: &UserRow, page: &[InboxEntry]) -> Result<bool, Error> {
+        let last = row.last_of_each();
+        let end = row.folded + page.len() as u64;
+        let last = last.iter().filter(|(seq, _)| *seq <= end).map(|(_, logged)| *logged);
+        let found = self.entries_at(&looked_at(last.clone())).await?;
+        Ok(last.into_iter().all(|logged| is_settled(logged, &found)))
+    }
+
+    /// Puts the page. It is a function of the generation and of `folded`, but for its end.
+    async fn put_page(
+        &self,
+        user: &UserId,
+        row: &UserRow,
+        page: &[InboxEntry],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut item = keys::page(user, row.folded + page.len() as u64).item();
+        item.insert("entries".into(), user_row::list(page));
+        item.insert("exp".into(), n(now.as_second().saturating_add(self.inbox_seconds)));
+        self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await?;
+        Ok(())
+    }
+
+    /// Brings each view of the page's threads forward.
+    async fn fold_views(&self, user: &UserId, page: &[InboxEntry]) -> Result<(), Error> {
+        let mut threads: BTreeMap<&ThreadId, Vec<&InboxEntry>> = BTreeMap::new();
+        for entry in page {
+            threads.entry(entry.thread()).or_default().push(entry);
+        }
+        let keys: Vec<Key> = threads.keys().map(|thread| keys::view(user, thread)).collect();
+        let mut found = self.get_many(&keys, true).await?;
+        let mut first = |thread| found.remove(&keys::view(user, thread));
+        let folds: Vec<_> =
+            threads.into_iter().map(|(thread, entries)| (thread, entries, first(thread))).collect();
+        try_join_all(
+            folds.into_iter().map(|(thread, entries, first)| self.fold_view(user, thread, entries, first)),
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Folds entries into one view. A view that another fold has written meanwhile is read again.
+    async fn fold_view(
+        &self,
+        user: &UserId,
+        thread: &ThreadId,
+        entries: Vec<&InboxEntry>,
+        first: Option<Item>,
+    ) -> Result<(), Error> {
+        let (key, entries, first) = (&keys::view(user, thread), &entries, &first);
+        retry(|attempt| async move {
+            let was: Option<View> = match (attempt.number, first) {
+                (0, first) => first.clone().map(|item| crate::table::read(key, item)).transpose()?,
+                _ => self.get(key).await?,
+            };
+            let needs_facts = View::needs_facts(was.as_ref(), entries.iter().copied());
+            let facts = if needs_facts { self.facts(user, thread).await? } else { None };
+            let folded = View::fold(was.clone(), user, entries.iter().copied(), facts.as_ref());
+            let Some(folded) = folded.filter(|folded| Some(folded) != was.as_ref()) else { return Ok(()) };
+            let next = View { version: folded.version + 1, ..folded };
+            let put = self.client.put_item().table_name(&self.name).set_item(Some(write(key, &next)?));
+            let put = match &was {
+                _ if mistake!(ViewWrittenBlindly) => put,
+                None => put.condition_expression(ABSENT),
+                Some(was) => put
+                    .condition_expression("version = :version")
+                    .expression_attribute_values(":version", n(was.version)),
+            };
+            if held(put.send().await)? { Ok(()) } else { Err(Stop::Conflict) }
+        })
+        .await
+    }
+
+    /// Takes the page's entries out of the row, if no other fold has done so.
+    async fn cut(&self, user: &UserId, row: &UserRow, page: &[InboxEntry]) -> Result<(), Error> {
+        let mut change =
+            Change::new().set("folded = :folded", [(":folded", n(row.folded + page.len() as u64))]);
+        for place in 0..page.len() {
+            change = change.remove(format!("entries[{place}]"));
+        }
+        let was = [(":was", n(row.folded)), (":gen", n(row.r#gen.unwrap_or_default()))];
+        let change = match row.folded.0 {
+            _ if mistake!(CutTwice) => change,
+            0 => change.only_if("gen = :gen AND (attribute_not_exists(folded) OR folded = :was)").values(was),
+            _ => change.only_if("gen = :gen AND folded = :was").values(was),
+        };
+        match self.update(user, &change).await? {
+            Updated::Changed(_) | Updated::Refused(_) => Ok(()),
+        }
+    }
+}
+
+impl EdgeTable {
+    /// What a view of `user`'s shows of a thread beside the inbox entries; none for an ex-member, who is told nothing
+    /// that is later. Its rows are as new as any entry that a delivery has brought to an inbox, because the delivery was
+    /// settled.
+    pub(crate) async fn facts(&self, user: &UserId, thread: &ThreadId) -> Result<Option<Facts>, Error> {
+        let meta = async { self.get::<ThreadRow>(&keys::thread(thread)).await };
+        let (row, members) = if thread.is_direct() {
+            (meta.await?, Vec::new())
+        } else {
+            let read = try_join(meta, self.first_members(thread, limits::LISTED_MEMBERS)).await?;
+            // After the rest: who is a member still may see all of it.
+            if !self.is_member(thread, user).await? {
+                return Ok(None);
+            }
+            read
+        };
+        Ok(row.map(|row| Facts {
+            kind: row.kind,
+            members: match (row.kind, &row.pair) {
+                (ThreadKind::Direct, Some((a, b))) => {
+                    [a, b].map(|user| Member { user: user.clone(), role: Role::Member }).into()
+                }
+                _ => members,
+            },
+            title: row.title,
+            created: row.created,
+        }))
+    }
+
+    /// The views of a user's inbox entries, folded in memory over the views that the table has: a list reads the row
+    /// first, then the views.
+    pub(crate) async fn folded(
+        &self,
+        user: &UserId,
+        row: &UserRow,
+        mut views: HashMap<ThreadId, View>,
+    ) -> Result<Vec<View>, Error> {
+        let mut threads: BTreeMap<&ThreadId, Vec<&InboxEntry>> = BTreeMap::new();
+        for entry in &row.entries {
+            threads.entry(entry.thread()).or_default().push(entry);
+        }
+        let folds = threads.into_iter().map(|(thread, entries)| {
+            let was = views.remove(thread);
+            async move {
+                let needs_facts = View::needs_facts(was.as_ref(), entries.iter().copied());
+                let facts = if needs_facts { self.facts(user, thread).await? } else { None };
+                Ok::<_, Error>(View::fold(was, user, entries, facts.as_ref()))
+            }
+        });
+        let folds: Vec<_> = folds.collect();
+        let folded = try_join_all(folds).await?;
+        Ok(views.into_values().chain(folded.into_iter().flatten()).collect())
+    }
+}

@@ -1,0 +1,147 @@
+//! The list of a user's threads: the user row first, then the views, with the row's entries folded over them in memory by
+//! the code of the fold (rule 13).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::Select;
+use domain::{
+    cursor::Cursor,
+    ids::{ThreadId, UserId},
+    limits,
+    view::View,
+    wire::{self, Message},
+};
+use futures_util::future::try_join_all;
+
+use super::Image;
+use crate::{
+    table::{
+        EdgeTable, Table,
+        error::Error,
+        keys::{self, Key},
+        read,
+        rows::MemberRow,
+        tx::s,
+    },
+    visibility::{looked_at, settled_cursor},
+};
+
+impl Table {
+    /// The threads that `user` is a member of, as of `image` or later, the one with the latest activity first; at most
+    /// [`limits::USER_THREADS`], the latest.
+    pub async fn views(&self, user: &UserId, image: &Image) -> Result<Vec<View>, Error> {
+        let views: Vec<View> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
+        let views = views.into_iter().map(|view| (view.thread.clone(), view)).collect();
+        let mut views = self.folded(user, &image.row, views).await?;
+        // The views of threads that were left are still there, and must not crowd others out.
+        views.retain(|view| view.left_tseq.is_none() && view.facts.is_some());
+        views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
+        views.truncate(limits::USER_THREADS);
+        Ok(views)
+    }
+
+    /// Up to 100 views as a list of threads shows them, each with the beginning of its latest message; and the cursor of
+    /// `image` up to which the list shows everything.
+    pub async fn listed(
+        &self,
+        user: &UserId,
+        views: Vec<View>,
+        image: &Image,
+    ) -> Result<(Vec<wire::Thread>, Cursor), Error> {
+        let preview = |view: &View| view.preview.map(|tseq| keys::entry(&view.thread, tseq));
+        let last = image.row.last_of_each();
+        let mut wanted: BTreeMap<Key, &ThreadId> = looked_at(last.iter().map(|(_, logged)| *logged));
+        wanted.extend(views.iter().filter_map(|view| Some((preview(view)?, &view.thread))));
+        let found = self.entries_at(&wanted).await?;
+        let cursor = settled_cursor(image, &found);
+        let message = |view: &View| preview(view).and_then(|key| found.get(&key)?.message());
+        let is_changed = |view: &&View| message(view).is_some_and(|message| message.changed.is_some());
+        let changed = views.iter().filter(is_changed).map(|view| view.thread.clone());
+        let left = self.left_of(user, changed.filter(|thread| !thread.is_direct()).collect()).await?;
+        let listed = views.iter().filter(|view| !left.contains(&view.thread)).filter_map(|view| {
+            let last = message(view).map(Message::preview);
+            as_listed(view.clone(), last)
+        });
+        Ok((listed.collect(), cursor))
+    }
+
+    /// Of some threads, those that `user` is not a member of any more. Their content was read before.
+    async fn left_of(&self, user: &UserId, threads: BTreeSet<ThreadId>) -> Result<BTreeSet<ThreadId>, Error> {
+        let keys: Vec<Key> = threads.iter().map(|thread| keys::member(thread, user)).collect();
+        let mut found = self.get_many(&keys, true).await?;
+        let mut left = BTreeSet::new();
+        for (thread, key) in threads.into_iter().zip(&keys) {
+            let row: Option<MemberRow> = found.remove(key).map(|item| read(key, item)).transpose()?;
+            if row.is_none_or(|row| row.left_tseq.is_some()) {
+                left.insert(thread);
+            }
+        }
+        Ok(left)
+    }
+
+    /// The first of `users` who has [`limits::USER_THREADS`], if one has.
+    ///
+    /// The count is eventually consistent, and two writers may count concurrently. So a user may exceed the limit by a
+    /// few threads. The user's list then shows the latest ones.
+    pub(crate) async fn full_user(&self, users: &[UserId]) -> Result<Option<UserId>, Error> {
+        let counts = try_join_all(users.iter().map(|user| self.count_views(user))).await?;
+        let full = users.iter().zip(counts).find(|(_, count)| *count >= limits::USER_THREADS);
+        Ok(full.map(|(user, _)| user.clone()))
+    }
+
+    async fn count_views(&self, user: &UserId) -> Result<usize, Error> {
+        let (mut count, mut from) = (0, None);
+        loop {
+            let found = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .select(Select::Count)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :views)")
+                .filter_expression("attribute_not_exists(left_tseq)")
+                .expression_attribute_values(":pk", s(keys::user_pk(user)))
+                .expression_attribute_values(":views", s(keys::VIEWS))
+                .set_exclusive_start_key(from)
+                .send()
+                .await?;
+            count += usize::try_from(found.count).unwrap_or_default();
+            from = found.last_evaluated_key;
+            if from.is_none() || count >= limits::USER_THREADS {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+impl EdgeTable {
+    /// A user's view of a thread as of `image` or later; none of one who never was a member.
+    pub(crate) async fn view_of(
+        &self,
+        user: &UserId,
+        thread: &ThreadId,
+        image: &Image,
+    ) -> Result<Option<View>, Error> {
+        let view: Option<View> = self.get(&keys::view(user, thread)).await?;
+        let views = view.map(|view| (thread.clone(), view)).into_iter().collect::<HashMap<_, _>>();
+        let mut row = image.row.clone();
+        row.entries.retain(|entry| entry.thread() == thread);
+        Ok(self.folded(user, &row, views).await?.pop())
+    }
+}
+
+/// The thread as its owner sees it, with the message that [`View::preview`] names; none of a former member.
+pub(crate) fn as_listed(view: View, last: Option<Message>) -> Option<wire::Thread> {
+    let facts = view.facts?;
+    Some(wire::Thread {
+        id: view.thread,
+        kind: facts.kind,
+        title: facts.title,
+        members: facts.members,
+        created_at: facts.created,
+        number: view.message_count,
+        seen: view.seen,
+        unread: view.message_count - view.seen,
+        last,
+        seen_by: None,
+    })
+}
