@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use client::PATIENCE;
-use domain::limits;
+use domain::{ids::UserId, limits};
 use serde_json::{Value, json};
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
@@ -169,14 +168,6 @@ impl<'a> Doors<'a> {
 
 /// Accepts no credentials of `user` that were issued up to now.
 async fn revoke(world: &World, user: &str) {
-    let at = Clock::system().now().as_second() + 60;
-    let revoked = world
-        .dynamodb
-        .update_item()
-        .table_name(&world.stage)
-        .key("pk", AttributeValue::S(format!("U#{user}")))
-        .key("sk", AttributeValue::S("HEAD".into()))
-        .update_expression("SET authv = :at")
-        .expression_attribute_values(":at", AttributeValue::N(at.to_string()));
-    revoked.send().await.unwrap();
+    let since = Clock::system().now() + Duration::from_mins(1);
+    world.fanout(Clock::system()).table.revoke(&UserId::parse(user).unwrap(), since).await.unwrap();
 }

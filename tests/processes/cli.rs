@@ -20,11 +20,14 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
     {
         fs::create_dir(folder.at(name)).unwrap();
         fs::write(folder.at(name).join(file), content).unwrap();
+        fs::write(folder.at(name).join("layout"), "2").unwrap();
     }
+    fs::create_dir(folder.at("old")).unwrap();
+    fs::write(folder.at("old").join("runnel.db"), "").unwrap();
     let at = |name: &str| format!("--listen 127.0.0.1:0 --data-dir {}", folder.at(name).display());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("--listen {}", taken.local_addr().unwrap());
-    let [file, no_database, no_secret] = ["file", "no-database", "no-secret"].map(at);
+    let [file, old, no_database, no_secret] = ["file", "old", "no-database", "no-secret"].map(at);
     let new = folder.at("new").display().to_string();
     let no_server = format!("--url http://127.0.0.1:1 --data-dir {}", folder.at("served").display());
     run("runnel", &["token", "alice", "--data-dir", folder.at("served").to_str().unwrap()]).await;
@@ -36,6 +39,7 @@ async fn a_mistake_is_told_in_one_sentence_that_says_what_to_do() {
         ("runnel --ephemeral --listen 192.0.2.1:80".into(), vec![], 1, "choose another address"),
         (format!("runnel {file}"), vec![], 1, "is a file: choose a folder with --data-dir"),
         ("runnel token alice --data-dir /dev/null/x".into(), vec![], 1, "with --data-dir"),
+        (format!("runnel {old}"), vec![], 1, "written by another version of Runnel"),
         (format!("runnel {no_database}"), vec![], 1, "restore a copy of it, or move it away"),
         (format!("runnel emulators {no_database}"), vec![], 1, "restore a copy of it, or move it away"),
         (format!("runnel {no_secret}"), vec![], 1, "delete it, then sign in again"),
