@@ -185,7 +185,7 @@ part_storms() {
 part_mistakes() {
     cargo build --workspace --bin sim --features tests/programs,sim/mistakes
     built=
-    "$programs/sim" --mistakes --seeds 1000
+    "$programs/sim" --mistakes --seeds 400
 }
 
 # What an edge costs, beside other servers; writes the tables of docs/PERFORMANCE.md. Half an hour on a machine with

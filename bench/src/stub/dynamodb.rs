@@ -31,7 +31,7 @@ fn key(item: &Value) -> (String, String) {
 fn get(truth: &mut Truth, key_of: &Value) -> Option<Value> {
     let (pk, sk) = key(key_of);
     if let (Some(user), "HEAD") = (pk.strip_prefix("U#"), sk.as_str()) {
-        return Some(truth.head(user));
+        return Some(truth.user_row(user));
     }
     if let (Some(thread), Some(tseq)) = (pk.strip_prefix("T#"), sk.strip_prefix("E#")) {
         return truth.entry(thread, tseq.parse().ok()?);
@@ -53,7 +53,7 @@ fn query(truth: &mut Truth, asked: &Value) -> Value {
     let (pk, from) = (text(values, ":pk"), text(values, ":from"));
     let items = if let (Some(user), Some(seq)) = (pk.strip_prefix("U#"), from.strip_prefix("L#")) {
         let limit = asked["Limit"].as_u64().unwrap_or(100) as usize;
-        truth.inbox(user, seq.parse().unwrap_or(1), limit)
+        truth.pages(user, seq.parse().unwrap_or(1), limit)
     } else {
         let prefix = text(values, ":prefix");
         let rows = truth.rows.range((pk.to_owned(), prefix.to_owned())..);
@@ -64,37 +64,72 @@ fn query(truth: &mut Truth, asked: &Value) -> Value {
 }
 
 fn put(truth: &mut Truth, item: &Value) -> Value {
-    let key = key(item);
-    if let (Some(user), true) = (key.0.strip_prefix("U#"), key.1.starts_with("Q#")) {
-        let (user, url) = (truth.named(user), text(item, "url"));
-        let queues = &mut truth.user_mut(user).queues;
-        if !queues.iter().any(|known| known == url) {
-            queues.push(url.to_owned());
-        }
-    }
-    truth.rows.insert(key, item.clone());
+    truth.rows.insert(key(item), item.clone());
     json!({})
 }
 
-/// Only ever `SET` of plain values: that is how an edge beats.
+/// A change of a lease, or a beat: `SET` of plain values.
 fn update(truth: &mut Truth, asked: &Value) -> Value {
     let key_of = &asked["Key"];
-    let row = truth.rows.entry(key(key_of)).or_insert_with(|| key_of.clone());
     let expression = asked["UpdateExpression"].as_str().unwrap_or_default();
+    let (names, values) = (&asked["ExpressionAttributeNames"], &asked["ExpressionAttributeValues"]);
+    if let (Some(name), "HEAD") = (text(key_of, "pk").strip_prefix("U#"), text(key_of, "sk")) {
+        if let Some(lease) = names["#lease"].as_str() {
+            let value =
+                expression.split_once("#lease = ").and_then(|(_, rest)| rest.split([',', ' ']).next());
+            let user = truth.named(name);
+            truth.user_mut(user).lease(lease, value.map(|value| values[value].clone()));
+        }
+        return json!({"Attributes": truth.user_row(name)});
+    }
+    let row = truth.rows.entry(key(key_of)).or_insert_with(|| key_of.clone());
     for set in expression.trim_start_matches("SET ").split(", ") {
         let Some((name, value)) = set.split_once(" = ") else { continue };
-        let name = asked["ExpressionAttributeNames"][name].as_str().unwrap_or(name);
-        row[name] = asked["ExpressionAttributeValues"][value].clone();
+        row[names[name].as_str().unwrap_or(name)] = values[value].clone();
     }
     json!({})
 }
 
 fn delete(truth: &mut Truth, key_of: &Value) -> Value {
-    let key = key(key_of);
-    let row = truth.rows.remove(&key);
-    if let (Some(user), Some(row)) = (key.0.strip_prefix("U#"), row) {
-        let user = truth.named(user);
-        truth.user_mut(user).queues.retain(|url| url != text(&row, "url"));
-    }
+    truth.rows.remove(&key(key_of));
     json!({})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_answered_with_the_row_that_has_it() {
+        let mut truth = Truth::default();
+        let change = |expression: &str| {
+            let key = json!({"pk": {"S": "U#a"}, "sk": {"S": "HEAD"}});
+            json!({
+                "Key": key, "UpdateExpression": expression, "ExpressionAttributeNames": {"#lease": "h#boot"},
+                "ExpressionAttributeValues": {":queue": {"S": "queue"}},
+            })
+        };
+        let set = "SET gen = if_not_exists(gen, :random), #lease = :queue";
+        assert_eq!(update(&mut truth, &change(set))["Attributes"]["h#boot"]["S"], "queue");
+        let user = truth.named("a");
+        assert_eq!(truth.user(user).queues().collect::<Vec<_>>(), ["queue"]);
+        update(&mut truth, &change("SET gen = if_not_exists(gen, :random) REMOVE #lease"));
+        assert_eq!(truth.user(user).queues().count(), 0);
+    }
+
+    #[test]
+    fn what_is_in_no_page_is_in_the_row() {
+        let mut truth = Truth::default();
+        let user = truth.named("a");
+        for tseq in 1..=100 {
+            truth.append("t_x", tseq, &[user], "hi");
+            let row = truth.user_row("a");
+            let folded: usize = row["folded"]["N"].as_str().unwrap().parse().unwrap();
+            let pages = truth.pages("a", 1, 100);
+            assert_eq!(
+                (pages.len() * 16, folded + row["entries"]["L"].as_array().unwrap().len()),
+                (folded, tseq as usize)
+            );
+        }
+    }
 }

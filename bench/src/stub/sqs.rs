@@ -20,7 +20,7 @@ const BATCH: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Queues {
     address: SocketAddr,
-    by_url: HashMap<String, Queue>,
+    by_id: HashMap<String, Queue>,
     given: u64,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Answer {
 
 impl Queues {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, by_url: HashMap::new(), given: 0 }
+        Self { address, by_id: HashMap::new(), given: 0 }
     }
 
     pub(crate) fn call(&mut self, call: &str, body: &[u8], conn: u64) -> Answer {
@@ -53,19 +53,19 @@ impl Queues {
         }
         let asked: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
         match call {
-            "ReceiveMessage" => self.receive(asked["QueueUrl"].as_str().unwrap_or_default(), conn),
+            "ReceiveMessage" => self.receive(id(asked["QueueUrl"].as_str().unwrap_or_default()), conn),
             "CreateQueue" => {
                 let name = asked["QueueName"].as_str().unwrap_or_default();
                 let url = format!("http://{}/000000000000/{name}", self.address);
-                self.by_url.entry(url.clone()).or_default();
+                self.by_id.entry(id(name).to_owned()).or_default();
                 Answer::Now(json!({"QueueUrl": url}).to_string())
             }
             _ => Answer::Now("{}".to_owned()),
         }
     }
 
-    fn receive(&mut self, url: &str, conn: u64) -> Answer {
-        let queue = self.by_url.entry(url.to_owned()).or_default();
+    fn receive(&mut self, queue: &str, conn: u64) -> Answer {
+        let queue = self.by_id.entry(queue.to_owned()).or_default();
         if queue.waiting.is_empty() {
             queue.waiters.push_back((conn, now() + limits::QUEUE_WAIT.as_nanos() as u64));
             return Answer::Later;
@@ -83,9 +83,9 @@ impl Queues {
         let mut digits = itoa::Buffer::new();
         for user in users {
             let user = truth.user(*user);
-            for url in &user.queues {
-                let at = open.iter().position(|(of, ..)| of == url).unwrap_or_else(|| {
-                    open.push((url, 0, String::new()));
+            for queue in user.queues() {
+                let at = open.iter().position(|(of, ..)| *of == queue).unwrap_or_else(|| {
+                    open.push((queue, 0, String::new()));
                     open.len() - 1
                 });
                 let (_, count, list) = &mut open[at];
@@ -96,20 +96,20 @@ impl Queues {
                 if *count == limits::ENVELOPE_RECIPIENTS {
                     let message = message(list, &data, sent);
                     (*count, *list) = (0, String::new());
-                    self.by_url.entry(url.clone()).or_default().waiting.push_back(message);
+                    self.by_id.entry(queue.to_owned()).or_default().waiting.push_back(message);
                 }
             }
         }
-        for (url, _, list) in open.into_iter().filter(|(_, count, _)| *count > 0) {
+        for (queue, _, list) in open.into_iter().filter(|(_, count, _)| *count > 0) {
             let message = message(&list, &data, sent);
-            self.by_url.entry(url.to_owned()).or_default().waiting.push_back(message);
+            self.by_id.entry(queue.to_owned()).or_default().waiting.push_back(message);
         }
     }
 
     /// Whoever waits and has something to receive.
     pub(crate) fn wake(&mut self) -> Vec<(u64, String)> {
         let mut woken = Vec::new();
-        for queue in self.by_url.values_mut() {
+        for queue in self.by_id.values_mut() {
             while !queue.waiting.is_empty()
                 && let Some((conn, _)) = queue.waiters.pop_front()
             {
@@ -122,7 +122,7 @@ impl Queues {
     /// Whoever has waited long enough.
     pub(crate) fn expired(&mut self, now: u64) -> Vec<u64> {
         let mut over = Vec::new();
-        for queue in self.by_url.values_mut() {
+        for queue in self.by_id.values_mut() {
             while let Some((conn, until)) = queue.waiters.front().copied()
                 && until <= now
             {
@@ -134,8 +134,13 @@ impl Queues {
     }
 
     pub(crate) fn forget(&mut self, conn: u64) {
-        self.by_url.values_mut().for_each(|queue| queue.waiters.retain(|(waiter, _)| *waiter != conn));
+        self.by_id.values_mut().for_each(|queue| queue.waiters.retain(|(waiter, _)| *waiter != conn));
     }
+}
+
+/// The id in a queue's name or url: what stands behind the stage.
+fn id(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(_, id)| id)
 }
 
 /// The envelope as `domain::envelope` writes it, in JSON's quotes.
@@ -181,7 +186,7 @@ mod tests {
         let users = truth.users(["a", "b"].map(String::from).into_iter());
         let mut queues = Queues::new("127.0.0.1:1".parse().unwrap());
         for user in &users {
-            truth.user_mut(*user).queues.push("q".into());
+            truth.user_mut(*user).lease("h#boot", Some(json!({"S": "q"})));
         }
         let stamp = Stamp { topic: 0, seq: 1, due: 0 };
         truth.append("t_x", 1, &users, &stamp.text());

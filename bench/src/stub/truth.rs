@@ -5,12 +5,24 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::{Value, json};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use domain::{
+    ids::ThreadId,
+    inbox_entry::{Effect, InboxEntry, Logged},
+    sequence::{MessageNumber, ThreadSeq},
+};
+use serde_json::{Map, Value, json};
 
 /// How the table calls itself; inbox generations are told by it.
 pub(crate) const TABLE_ID: &str = "bench";
-/// When an inbox row runs out, in seconds since 1970: not in our time.
+/// When a page expires, in seconds since 1970: not in our time.
 const EXP: &str = "9999999999";
+/// Events of a page.
+const PAGE: u64 = 16;
+/// Events that a user row keeps at least when it is folded: it is folded at 24.
+const KEPT: u64 = 8;
+/// When each message was sent, in milliseconds since 1970.
+const SENT_AT: u64 = 1_767_225_600_000;
 
 /// All rows.
 #[derive(Debug, Default)]
@@ -19,7 +31,7 @@ pub(crate) struct Truth {
     by_name: HashMap<String, usize>,
     /// The texts of each thread, the first at 0, and its name as inboxes share it.
     threads: HashMap<String, (Arc<str>, Vec<String>)>,
-    /// What an edge writes: itself, queues, leases.
+    /// What an edge writes, without the leases: itself and queues.
     pub(crate) rows: BTreeMap<(String, String), Value>,
 }
 
@@ -35,8 +47,10 @@ pub(crate) struct User {
     seq: u64,
     /// Where they stand, in one piece as long as they follow each other in one thread.
     inbox: Vec<Piece>,
-    /// The queues of those edges where the user is.
-    pub(crate) queues: Vec<String>,
+    /// The attributes that tell who holds the user's queues.
+    leases: Map<String, Value>,
+    /// How often they have changed.
+    lease_version: u64,
 }
 
 /// Entries of one thread, one behind the other.
@@ -50,6 +64,47 @@ struct Piece {
 impl User {
     pub(crate) fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// The last event that a page has.
+    fn folded(&self) -> u64 {
+        self.seq.saturating_sub(KEPT) / PAGE * PAGE
+    }
+
+    /// The queues to post to, by their ids.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &str> {
+        self.leases.iter().filter_map(|(name, value)| match name.strip_prefix("h#") {
+            Some(_) => value["S"].as_str(),
+            None => value["S"].as_str().and_then(|_| name.strip_prefix("q#")),
+        })
+    }
+
+    /// Sets or removes the lease in an attribute of this name.
+    pub(crate) fn lease(&mut self, name: &str, value: Option<Value>) {
+        self.lease_version += 1;
+        match value {
+            Some(value) => self.leases.insert(name.to_owned(), value),
+            None => self.leases.remove(name),
+        };
+    }
+
+    /// The events after `after` up to `to`, as a list attribute.
+    fn entries(&self, after: u64, to: u64) -> Value {
+        let pieces = self.inbox.iter();
+        let all = pieces
+            .flat_map(|Piece { thread, first, count }| (*first..first + count).map(move |t| (thread, t)));
+        let events = all.skip(after as usize).take((to - after) as usize);
+        let entry = |(thread, tseq): (&Arc<str>, u32)| {
+            let logged = Logged {
+                thread: ThreadId::parse(thread).expect("a thread's name"),
+                tseq: ThreadSeq(tseq.into()),
+                number: MessageNumber(tseq.into()),
+                own: false,
+                effect: Effect::Message(SENT_AT),
+            };
+            json!({"B": BASE64_STANDARD.encode(InboxEntry::Logged(logged).encode())})
+        };
+        json!({"L": events.map(entry).collect::<Vec<_>>()})
     }
 
     fn append(&mut self, thread: &Arc<str>, tseq: u32) {
@@ -81,7 +136,8 @@ impl Truth {
             generation: store::table::wire_gen(raw, TABLE_ID).to_string(),
             seq: 0,
             inbox: Vec::new(),
-            queues: Vec::new(),
+            leases: Map::new(),
+            lease_version: 0,
         });
         self.by_name.insert(name.to_owned(), user);
         user
@@ -106,29 +162,30 @@ impl Truth {
         }
     }
 
-    /// `HEAD` of a user.
-    pub(crate) fn head(&mut self, name: &str) -> Value {
+    /// A user row.
+    pub(crate) fn user_row(&mut self, name: &str) -> Value {
         let user = self.named(name);
         let user = &self.users[user];
-        json!({
+        let folded = user.folded();
+        let mut row = json!({
             "pk": {"S": format!("U#{name}")}, "sk": {"S": "HEAD"},
-            "gen": {"N": user.raw.to_string()}, "seq": {"N": user.seq().to_string()},
-        })
+            "gen": {"N": user.raw.to_string()}, "seq": {"N": user.seq.to_string()},
+            "folded": {"N": folded.to_string()}, "entries": user.entries(folded, user.seq),
+            "lease_version": {"N": user.lease_version.to_string()},
+        });
+        row.as_object_mut().expect("it is one").extend(user.leases.clone());
+        row
     }
 
-    /// Up to `limit` rows of an inbox from `seq` on.
-    pub(crate) fn inbox(&mut self, name: &str, seq: u64, limit: usize) -> Vec<Value> {
+    /// Up to `limit` pages of an inbox, from the one with the event `seq` on.
+    pub(crate) fn pages(&mut self, name: &str, seq: u64, limit: usize) -> Vec<Value> {
         let user = self.named(name);
-        let pieces = self.users[user].inbox.iter();
-        let rows = pieces
-            .flat_map(|Piece { thread, first, count }| (*first..first + count).map(move |t| (thread, t)));
-        let rows = rows.enumerate();
-        let rows = rows.skip(seq.saturating_sub(1) as usize).take(limit);
-        rows.map(|(at, (thread, tseq))| {
+        let user = &self.users[user];
+        let ends = (seq.max(1).div_ceil(PAGE)..=user.folded() / PAGE).map(|page| page * PAGE).take(limit);
+        ends.map(|end| {
             json!({
-                "pk": {"S": format!("U#{name}")}, "sk": {"S": format!("L#{:020}", at + 1)},
-                "seq": {"N": (at + 1).to_string()}, "thread": {"S": &**thread},
-                "tseq": {"N": tseq.to_string()}, "exp": {"N": EXP},
+                "pk": {"S": format!("U#{name}")}, "sk": {"S": format!("L#{end:020}")},
+                "entries": user.entries(end - PAGE, end), "exp": {"N": EXP},
             })
         })
         .collect()

@@ -2,7 +2,7 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 /// Where the time comes from. The time of day measures no duration: [`Self::monotonic`] does.
@@ -13,7 +13,7 @@ pub struct Clock(Source);
 enum Source {
     System,
     Fixed(Timestamp),
-    Tokio { start: Timestamp, at: Instant },
+    Tokio { start: Timestamp, at: Instant, ppm: i64 },
 }
 
 impl Clock {
@@ -29,7 +29,12 @@ impl Clock {
 
     /// A clock that shows `start` now and moves with tokio's, which a simulation drives.
     pub fn tokio(start: Timestamp) -> Self {
-        Self(Source::Tokio { start, at: Instant::now() })
+        Self::tokio_drifting(start, 0)
+    }
+
+    /// The same, but of a million microseconds it counts `ppm` too many: no two clocks run alike.
+    pub fn tokio_drifting(start: Timestamp, ppm: i64) -> Self {
+        Self(Source::Tokio { start, at: Instant::now(), ppm })
     }
 
     /// What durations are measured with: it never goes back. Of a fixed clock it stands still too.
@@ -49,8 +54,9 @@ impl Clock {
                 Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
             }
             Source::Fixed(at) => at,
-            Source::Tokio { start, at } => {
-                start + Duration::from_millis(u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+            Source::Tokio { start, at, ppm } => {
+                let elapsed = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
+                start + SignedDuration::from_millis(elapsed + elapsed / 1_000 * ppm / 1_000)
             }
         }
     }
@@ -78,6 +84,9 @@ mod tests {
         let clock = Clock::tokio(start);
         tokio::time::advance(Duration::from_secs(5)).await;
         assert_eq!(clock.now(), Timestamp::from_second(1_005).unwrap());
+        let fast = Clock::tokio_drifting(start, 10_000);
+        tokio::time::advance(Duration::from_secs(100)).await;
+        assert_eq!(fast.now(), Timestamp::from_second(1_101).unwrap());
     }
 
     #[test]

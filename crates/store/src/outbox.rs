@@ -102,24 +102,26 @@ impl Table {
 
     /// Puts an outbox row for a delivery whose post has failed, or raises its target.
     pub async fn owe(&self, row: &OutboxRow) -> Result<(), Error> {
+        let reader = row.reader.as_ref().map(|reader| s(reader.as_str()));
+        let set_reader = if reader.is_some() { ", reader = :reader" } else { "" };
         let owed = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(row.key().item()))
-            .update_expression(
-                "SET target = :target, thread = :thread, since = if_not_exists(since, :now), \
-                 claim = if_not_exists(claim, :zero) + :one REMOVE claimed, claimed_through",
-            )
+            .update_expression(format!(
+                "SET target = :target, thread = :thread{set_reader}, since = if_not_exists(since, :now), \
+                 claim = if_not_exists(claim, :zero) + :one REMOVE claimed, claimed_through"
+            ))
             .condition_expression("attribute_not_exists(target) OR target <= :target")
             .expression_attribute_values(":target", n(row.target))
             .expression_attribute_values(":thread", s(row.thread.as_str()))
             .expression_attribute_values(":now", n(row.since))
             .expression_attribute_values(":zero", n(0))
-            .expression_attribute_values(":one", n(1))
-            .send()
-            .await;
-        held(owed).map(drop)
+            .expression_attribute_values(":one", n(1));
+        let owed =
+            reader.into_iter().fold(owed, |owed, reader| owed.expression_attribute_values(":reader", reader));
+        held(owed.send().await).map(drop)
     }
 
     /// The delivery up to `target` of the row's thread is complete: the row goes, unless it has been given more to do.

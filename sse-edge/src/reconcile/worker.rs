@@ -89,9 +89,8 @@ impl Worker<'_> {
             self.user.schedule().lease_failed(now(), false);
             return self.user.lease_unanswered();
         };
-        if mistake!(InboxBeforeLease) {
-            self.read_row().await;
-        }
+        let before =
+            if mistake!(InboxBeforeLease) { self.deps.rows.image(&self.user.id).await.ok() } else { None };
         let held = self.user.held();
         let (queue, image) = match self.deps.take_lease(self.user, &me).await {
             Ok(taken) => taken,
@@ -120,10 +119,7 @@ impl Worker<'_> {
                 held.receiving.stop().await;
             }
         }
-        if mistake!(InboxBeforeLease) {
-            return self.user.lease_unanswered();
-        }
-        let image = Arc::new(image);
+        let image = before.unwrap_or_else(|| Arc::new(image));
         self.user.lease_answered(&image);
         self.image = Some(image);
     }

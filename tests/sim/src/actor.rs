@@ -33,6 +33,8 @@ pub(crate) struct Actor {
     rng: Arc<Mutex<StdRng>>,
     /// How often a request is sent twice, a moment apart, and how often again once it was answered.
     pub(crate) doubles: f64,
+    /// Whether the user asks until there is an answer.
+    pub(crate) insists: bool,
 }
 
 /// What came back, or that nothing did.
@@ -54,6 +56,7 @@ impl Actor {
             calm,
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             doubles: DOUBLES,
+            insists: false,
         }
     }
 
@@ -104,7 +107,7 @@ impl Actor {
         body: Option<Value>,
     ) -> Got {
         let key = self.draw(|rng| format!("k{:032x}", rng.random::<u128>()));
-        let tries = self.draw(|rng| rng.random_range(1..6));
+        let tries = if self.insists { u32::MAX } else { self.draw(|rng| rng.random_range(1..6)) };
         let begun = Instant::now();
         for _ in 0..tries {
             if begun.elapsed() > KEY_LIFE || !goes_on() {

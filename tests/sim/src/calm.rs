@@ -1,8 +1,11 @@
-//! A calm run: nothing is lost, refused or hidden, and no cursor is compared with HEAD for an hour.
+//! A calm run: nothing is lost, refused or hidden, and no cursor is compared with the user row for an hour.
 //! Streams open, move and close while others write, so that leases are taken and given back all the
 //! time; and whatever was acknowledged has to be shown soon.
 //!
-//! Among faults nobody can say what is late: an envelope may be lost, and the comparison mends it. So
+//! Some calm runs have quiet faults: answers are lost, processes die, and clients hang up. As each client asks until it
+//! has an answer, whatever was acknowledged has to be shown within seconds all the same.
+//!
+//! Among the other faults nobody can say what is late: an envelope may be lost, and the comparison mends it. So
 //! a rule without which nothing is lost but time goes unseen there. Here it does not.
 
 use std::time::Duration;
@@ -22,7 +25,7 @@ use crate::{
     stage::{Outcome, Stage},
 };
 
-/// One run of so many is calm.
+/// One run of so many is calm, and one has quiet faults.
 const EVERY: u64 = 5;
 /// Scenes of a run: each ends in a silence, and then everything has to be shown.
 const SCENES: usize = 40;
@@ -31,20 +34,36 @@ const EDGES: usize = 3;
 /// requests take their time. It is less than the 2 s after which a cursor is compared for the first
 /// time behind each lease (P8), which would mend what is to be found.
 const SOON: Duration = Duration::from_secs(1);
+/// The same after quiet faults: the SDK asks again for what was lost, and clients come back for what died.
+const AFTER_FAULTS: Duration = Duration::from_secs(15);
 /// The same after an edge was cut off: the SDK waits for seconds before it asks again, and what a late
 /// receive has taken is hidden for 2 s.
 const AFTER_A_CUT: Duration = Duration::from_secs(10);
 /// For how long a lease is kept after the last stream.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Whether the run of a seed is calm. Both topologies have such runs: see [`Stage::set`].
-pub(crate) const fn is_calm(seed: u64) -> bool {
-    seed.is_multiple_of(EVERY)
+/// What happens in a calm run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Nothing that anybody would mind.
+    Calm,
+    /// Answers are lost, processes die, clients hang up.
+    QuietFaults,
+}
+
+/// Whether the run of a seed is calm, and how. Both topologies have such runs: see [`Stage::set`].
+pub(crate) const fn is_calm(seed: u64) -> Option<Kind> {
+    match seed % EVERY {
+        0 => Some(Kind::Calm),
+        2 => Some(Kind::QuietFaults),
+        _ => None,
+    }
 }
 
 /// A calm run.
 pub(crate) struct Calm {
     stage: Stage,
+    kind: Kind,
     rng: StdRng,
     /// By device; dropping one closes its stream.
     seats: Vec<Option<DropGuard>>,
@@ -60,6 +79,16 @@ enum Act {
     Write { thread: usize, actor: usize, reads: bool },
     Replace { edge: usize },
     Cut { edge: usize, length: Duration },
+    Fault(Fault),
+}
+
+/// A quiet fault.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    KillApi { api: usize },
+    DoomApi { api: usize, transactions: u32 },
+    KillEdge { edge: usize, away: Duration },
+    RestartSweeper,
 }
 
 /// What happens in a scene and when, and how long it takes until everything is shown.
@@ -70,7 +99,7 @@ struct Script {
 
 impl Calm {
     /// Runs a seed.
-    pub(crate) async fn simulate(seed: u64, base: &Configs, traced: bool) -> Outcome {
+    pub(crate) async fn simulate(seed: u64, kind: Kind, base: &Configs, traced: bool) -> Outcome {
         let mut rng = StdRng::seed_from_u64(seed ^ 0xca1f);
         let config = EdgeArgs {
             head_check: Duration::from_secs(3_600),
@@ -81,11 +110,17 @@ impl Calm {
         };
         let mut stage = Stage::set(seed, base, traced, (config, EDGES)).await;
         stage.people(&mut rng, &(2..=2), 0.0);
-        stage.calm.cancel();
-        stage.deployment.cloud.state().weather = Weather::STILL;
         let seats = stage.devices.iter().map(|_| None).collect();
-        let mut run = Self { stage, rng, seats, threads: Vec::new() };
+        stage.actors.iter_mut().for_each(|actor| actor.insists = true);
+        let mut run = Self { stage, kind, rng, seats, threads: Vec::new() };
         run.make_threads().await;
+        if kind == Kind::Calm {
+            run.stage.calm.cancel();
+        }
+        run.stage.deployment.cloud.state().weather = match kind {
+            Kind::Calm => Weather::STILL,
+            Kind::QuietFaults => Weather::QUIET,
+        };
         for _ in 0..SCENES {
             let script = run.script();
             run.play(script).await;
@@ -94,7 +129,7 @@ impl Calm {
             let edge = run.rng.random_range(0..EDGES);
             run.act(Act::Sit { device, edge });
         }
-        sleep(2 * AFTER_A_CUT).await;
+        sleep(2 * AFTER_FAULTS).await;
         run.stage.end(false)
     }
 
@@ -115,6 +150,9 @@ impl Calm {
 
     /// Draws a scene.
     fn script(&mut self) -> Script {
+        if self.kind == Kind::QuietFaults {
+            return self.quiet_faults();
+        }
         let device = self.rng.random_range(0..self.seats.len());
         // Whatever the scene before has begun is at another point each time.
         let start = self.millis(0..2_500);
@@ -155,6 +193,36 @@ impl Calm {
         }
         acts.sort_by_key(|(at, _)| *at);
         Script { acts, rest }
+    }
+
+    /// Two devices move or go, and others write, while something breaks.
+    fn quiet_faults(&mut self) -> Script {
+        let device = self.rng.random_range(0..self.seats.len());
+        let mut acts = Vec::new();
+        for device in [device, device ^ 1] {
+            let at = self.millis(0..3_000);
+            acts.push((at, Act::Rise { device }));
+            if self.rng.random_bool(0.8) {
+                acts.push((at + self.millis(1..60), self.sit(device)));
+            }
+        }
+        for _ in 0..self.rng.random_range(0..3) {
+            let (at, away) = (self.millis(0..3_000), self.millis(0..3_000));
+            let (api, edge) =
+                (self.rng.random_range(0..self.stage.deployment.apis()), self.rng.random_range(0..EDGES));
+            let fault = match self.rng.random_range(0..100) {
+                0..30 => Fault::KillApi { api },
+                30..70 => Fault::DoomApi { api, transactions: self.rng.random_range(1..3) },
+                70..95 => Fault::KillEdge { edge, away },
+                _ => Fault::RestartSweeper,
+            };
+            acts.push((at, Act::Fault(fault)));
+        }
+        for _ in 0..self.rng.random_range(1..=4) {
+            acts.push((self.millis(0..3_000), self.write(device)));
+        }
+        acts.sort_by_key(|(at, _)| *at);
+        Script { acts, rest: AFTER_FAULTS }
     }
 
     /// The edge of a user's one stream is cut off, perhaps until it counts as dead; shortly before it
@@ -212,12 +280,12 @@ impl Calm {
 
     /// Has something happen; what is waited for at the end of the scene.
     fn act(&mut self, act: Act) -> Option<JoinHandle<()>> {
-        let Stage { deployment, history, tracker, actors, devices, calm, stop } = &self.stage;
+        let Stage { deployment, history, tracker, actors, devices, stop, .. } = &self.stage;
         match act {
             Act::Rise { device } => self.seats[device] = None,
             Act::Sit { device, edge } => {
                 let (seat, device_of) = (stop.child_token(), devices[device].clone());
-                let sits = device_of.sit(self.rng.random(), edge, calm.clone());
+                let sits = device_of.sit(self.rng.random(), edge);
                 tracker.spawn(seat.clone().run_until_cancelled_owned(sits));
                 self.seats[device] = Some(seat.drop_guard());
             }
@@ -242,6 +310,18 @@ impl Calm {
             Act::Cut { edge, length } => {
                 history.known().faults += 1;
                 deployment.cut_edge(edge, length);
+            }
+            Act::Fault(fault) => {
+                history.known().faults += 1;
+                let deployment = deployment.clone();
+                tracker.spawn(async move {
+                    match fault {
+                        Fault::KillApi { api } => deployment.kill_api(api).await,
+                        Fault::DoomApi { api, transactions } => deployment.doom_api(api, transactions).await,
+                        Fault::KillEdge { edge, away } => deployment.kill_edge(edge, away).await,
+                        Fault::RestartSweeper => deployment.restart_sweeper().await,
+                    }
+                });
             }
         }
         None

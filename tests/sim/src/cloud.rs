@@ -50,6 +50,9 @@ use crate::deployment::SKEW;
 /// The longest that a receive waits (API reference, `ReceiveMessage`).
 const WAIT: Duration = Duration::from_secs(20);
 
+/// By how many microseconds a second the clock of a process may be fast or slow: five minutes in the longest run.
+const DRIFT_PPM: i64 = 400;
+
 /// All that the cloud holds.
 #[derive(Debug)]
 pub(crate) struct Cloud {
@@ -99,11 +102,12 @@ impl Cloud {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The clock of a process: no two show the same time, and some are minutes off.
+    /// The clock of a process: no two show the same time or run alike, and some are minutes off.
     pub(crate) fn clock_of_a_process(&self) -> Clock {
         let most = SKEW.as_secs();
-        let skew = self.state().rng.random_range(-most..=most);
-        Clock::tokio(self.clock.now() + SignedDuration::from_secs(skew))
+        let rng = &mut self.state().rng;
+        let (skew, ppm) = (rng.random_range(-most..=most), rng.random_range(-DRIFT_PPM..=DRIFT_PPM));
+        Clock::tokio_drifting(self.clock.now() + SignedDuration::from_secs(skew), ppm)
     }
 
     /// TTL deletes some of what is over.
@@ -203,6 +207,7 @@ pub(crate) struct Network {
     /// Cancelled when the process dies: from then on it neither asks nor hears anything.
     pub(crate) dead: CancellationToken,
     cut_until: Arc<Mutex<Instant>>,
+    paused_until: Arc<Mutex<Instant>>,
     /// Transactions after which the process dies, before it hears of the last one.
     doom: Arc<Mutex<Option<u32>>>,
 }
@@ -210,12 +215,25 @@ pub(crate) struct Network {
 impl Network {
     /// The way of a process that lives until `dead`.
     pub(crate) fn new(cloud: Arc<Cloud>, dead: CancellationToken) -> Self {
-        Self { cloud, dead, cut_until: Arc::new(Mutex::new(Instant::now())), doom: Arc::default() }
+        let now = || Arc::new(Mutex::new(Instant::now()));
+        Self { cloud, dead, cut_until: now(), paused_until: now(), doom: Arc::default() }
     }
 
     /// Nothing goes out or comes in until then.
     pub(crate) fn cut(&self, until: Instant) {
         *self.cut_until.lock().expect("nothing panics while it holds this") = until;
+    }
+
+    /// The process stands still until then: its clients hear nothing of it either.
+    pub(crate) fn pause(&self, until: Instant) {
+        self.cut(until);
+        *self.paused_until.lock().expect("nothing panics while it holds this") = until;
+    }
+
+    /// Waits while the process stands still.
+    pub(crate) async fn awake(&self) {
+        let until = *self.paused_until.lock().expect("nothing panics while it holds this");
+        tokio::time::sleep_until(until).await;
     }
 
     /// The process dies once `transactions` more have been committed.

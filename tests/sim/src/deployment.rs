@@ -326,11 +326,20 @@ impl Deployment {
 
     /// One process hears nothing from the cloud for a while, nor the cloud from it.
     pub(crate) fn cut(&self, at: usize, length: Duration) {
+        self.network_of(at).cut(Instant::now() + length);
+    }
+
+    /// One process stands still for a while, as a stopped one does: what was on its way to it arrives afterwards.
+    pub(crate) fn pause(&self, at: usize, length: Duration) {
+        self.network_of(at).pause(Instant::now() + length);
+    }
+
+    fn network_of(&self, at: usize) -> Network {
         let processes = self.processes();
         let networks = processes.apis.iter().map(|api| &api.network);
         let networks = networks.chain(processes.edges.iter().map(|edge| &edge.process.network));
         let networks: Vec<&Network> = networks.chain([&processes.sweeper]).collect();
-        networks[at % networks.len()].cut(Instant::now() + length);
+        networks[at % networks.len()].clone()
     }
 
     /// The same for one edge.
@@ -368,21 +377,23 @@ impl Deployment {
         process.ask(request).await
     }
 
-    /// What an edge answers, and how to know that it has died.
-    pub(crate) async fn ask_edge(
-        &self,
-        at: usize,
-        request: Request<Body>,
-    ) -> Option<(Response, CancellationToken)> {
+    /// What an edge answers, and how to know that it has died or stands still.
+    pub(crate) async fn ask_edge(&self, at: usize, request: Request<Body>) -> Option<(Response, Network)> {
         let process = self.processes().edges[at].process.clone();
-        let dead = process.network.dead.clone();
-        Some((process.ask(request).await?, dead))
+        let network = process.network.clone();
+        Some((process.ask(request).await?, network))
     }
 }
 
 impl Process {
     async fn ask(self, request: Request<Body>) -> Option<Response> {
-        let answer = self.router.oneshot(request);
+        let network = self.network.clone();
+        let answer = async {
+            network.awake().await;
+            let answer = self.router.oneshot(request).await;
+            network.awake().await;
+            answer
+        };
         tokio::select! {
             biased;
             () = self.network.dead.cancelled() => None,

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actor::Actor,
+    cloud::Network,
     deployment::Deployment,
     history::History,
     judge,
@@ -43,6 +44,8 @@ pub(crate) struct Device {
 
 /// How a connection is to end, unless the service ends it.
 struct Line {
+    /// The edge at its other end.
+    network: Network,
     cut_at: Instant,
     stalls: bool,
 }
@@ -84,7 +87,9 @@ impl Device {
     }
 
     /// Uses one edge over a good network, until it is dropped.
-    pub(crate) async fn sit(self: Arc<Self>, seed: u64, edge: usize, calm: CancellationToken) {
+    pub(crate) async fn sit(self: Arc<Self>, seed: u64, edge: usize) {
+        let calm = CancellationToken::new();
+        calm.cancel();
         let mut rng = StdRng::seed_from_u64(seed);
         self.page().greeted = None;
         loop {
@@ -116,7 +121,7 @@ impl Device {
         }
         let request = request.body(Body::empty()).expect("a request");
         let edge = edge.unwrap_or_else(|| rng.random_range(0..self.deployment.edges()));
-        let Some((response, dead)) = self.deployment.ask_edge(edge, request).await else { return again };
+        let Some((response, network)) = self.deployment.ask_edge(edge, request).await else { return again };
         if response.status() != StatusCode::OK {
             self.wrong(&format!("a stream is answered with {}", response.status()));
             return again;
@@ -125,6 +130,7 @@ impl Device {
         let good = calm.is_cancelled() || rng.random_bool(0.45);
         let life = if good { 86_400_000 } else { rng.random_range(100..40_000) };
         let line = Line {
+            network: network.clone(),
             cut_at: Instant::now() + Duration::from_millis(life),
             stalls: !calm.is_cancelled() && rng.random_bool(0.2),
         };
@@ -132,7 +138,7 @@ impl Device {
         let reading = self.read(response.into_body(), &mut opening, rng, line, calm);
         tokio::select! {
             biased;
-            () = dead.cancelled() => Duration::from_millis(2_000),
+            () = network.dead.cancelled() => Duration::from_millis(2_000),
             retry = reading => retry.max(Duration::from_millis(100)),
         }
     }
@@ -152,7 +158,12 @@ impl Device {
                 sleep(Duration::from_millis(rng.random_range(0..3_000))).await;
             }
             let until = line.cut_at.min(Instant::now() + SILENCE);
-            let Ok(Some(Ok(frame))) = timeout_at(until, body.frame()).await else { return retry };
+            let next = async {
+                let frame = body.frame().await;
+                line.network.awake().await;
+                frame
+            };
+            let Ok(Some(Ok(frame))) = timeout_at(until, next).await else { return retry };
             let bytes: Bytes = frame.into_data().unwrap_or_default();
             // The line may break at any byte; what is behind the last blank line is dropped.
             let broken = !calm.is_cancelled() && rng.random_bool(0.005);

@@ -43,10 +43,9 @@ pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O");
     let outcome = runtime.block_on(async {
-        if calm::is_calm(seed) {
-            Calm::simulate(seed, base, traced).await
-        } else {
-            Run::simulate(seed, base, traced).await
+        match calm::is_calm(seed) {
+            Some(kind) => Calm::simulate(seed, kind, base, traced).await,
+            None => Run::simulate(seed, base, traced).await,
         }
     });
     runtime.shutdown_background();
@@ -303,7 +302,8 @@ impl Run {
             20..36 => drop(self.stage.tracker.spawn(async move { deployment.kill_edge(edge, short).await })),
             36..46 => drop(self.stage.tracker.spawn(async move { deployment.replace_edge(edge).await })),
             46..52 => drop(self.stage.tracker.spawn(async move { deployment.restart_sweeper().await })),
-            52..70 => deployment.cut(self.rng.random_range(0..64), short * 2),
+            52..64 => deployment.cut(self.rng.random_range(0..64), short * 2),
+            64..70 => deployment.pause(self.rng.random_range(0..64), short * 2),
             70..88 => {
                 deployment.cloud.state().weather = Weather::STORM;
                 self.stage.tracker.spawn(async move {

@@ -21,7 +21,7 @@ use crate::{
         error::Error,
         keys,
         retry::{Attempt, Stop, retry},
-        rows::MemberRow,
+        rows::{MemberRow, OutboxRow},
         tx::{Tx, n, s},
     },
 };
@@ -80,12 +80,12 @@ impl Table {
         let tail = tail.ok_or(Stop::Conflict)?;
         let number = if mistake!(SeenBeyondEnd) { number } else { number.min(tail.number) };
         let mark = Seen { thread: thread.clone(), user: reader.clone(), number };
-        let (own, others) = rows.split_at_mut(1);
-        let entries = own[0].entries.iter().filter(|entry| entry.thread() == thread);
+        let entries = rows[0].entries.iter().filter(|entry| entry.thread() == thread);
         let known = seen_by(reader, reader, entries).max(view.map(|view| view.seen).unwrap_or_default());
-        if number == known && attempt.in_doubt {
-            // An earlier attempt committed but its response was lost; members may not have been notified.
-            return Ok(Marked::Committed(mark));
+        if number == known
+            && let Some(marked) = self.marked_before(&mark, &told, (&users, &rows), attempt.in_doubt).await?
+        {
+            return Ok(marked);
         }
         if number <= known && !mistake!(SeenGoesBack) {
             return Ok(Marked::Already(Seen { number: known, ..mark }));
@@ -96,13 +96,13 @@ impl Table {
                 Ok(Marked::Delivered(mark, vec![delivered]))
             }
             Told::Other(other) if attempt.number == 0 => {
-                let rows = [(reader, std::mem::take(&mut own[0])), (&other, std::mem::take(&mut others[0]))];
-                self.commit_seen(mark, rows).await
+                let [own, row] = [0, 1].map(|at| std::mem::take(&mut rows[at]));
+                self.commit_seen(mark, [(reader, own), (&other, row)]).await
             }
             Told::Other(_) | Told::Group => {
                 let mut tx = Tx::new(self);
                 let entry = InboxEntry::Seen(mark.clone());
-                tx.update_user_row(reader, &append(std::slice::from_ref(&entry), &own[0]));
+                tx.update_user_row(reader, &append(std::slice::from_ref(&entry), &rows[0]));
                 if !mistake!(SeenNotOwed) {
                     enqueue_seen(&mut tx, &mark, now);
                 }
@@ -110,6 +110,33 @@ impl Table {
                 Ok(Marked::Committed(mark))
             }
         }
+    }
+
+    /// What is left to do for a mark that is there: its writer may have died before anybody was told. None if that was
+    /// too long ago to tell.
+    async fn marked_before(
+        &self,
+        mark: &Seen,
+        told: &Told,
+        (users, rows): (&[&UserId], &[UserRow]),
+        in_doubt: bool,
+    ) -> Result<Option<Marked>, Error> {
+        let entry = InboxEntry::Seen(mark.clone());
+        let has_mark = |row: &UserRow| row.entries.contains(&entry);
+        if rows.iter().all(has_mark) && !matches!(told, Told::Group) {
+            let image =
+                |(user, row): (&&UserId, &UserRow)| Some(Delivered::hint(user, self.image_of(row.clone())?));
+            return Ok(Some(Marked::Delivered(
+                mark.clone(),
+                users.iter().zip(rows).filter_map(image).collect(),
+            )));
+        }
+        let is_owed = in_doubt
+            || has_mark(&rows[0]) && {
+                let owed: Option<OutboxRow> = self.get(&keys::seen_outbox(&mark.thread, &mark.user)).await?;
+                owed.is_some()
+            };
+        Ok(is_owed.then(|| Marked::Committed(mark.clone())))
     }
 
     /// {own row, other's row}: both have the mark, or neither.

@@ -44,6 +44,8 @@ impl Weather {
     /// longer than it takes: whatever is late, the service is to blame.
     pub(crate) const STILL: Self =
         Self { leg_us: 40_000, spread_ms: 60, haunt: 0.0, notice_ms: 0, ..Self::CALM };
+    /// The same, but answers are lost.
+    pub(crate) const QUIET: Self = Self { lost: 0.02, ..Self::STILL };
     /// All that can go right does, but transactions are as they are.
     pub(crate) const CALM: Self = Self {
         error: 0.0,
