@@ -238,7 +238,6 @@ impl User {
     pub(crate) fn lease_answered(&self, image: &Arc<Image>) {
         let mut state = self.state();
         let asked = state.asked.take().unwrap_or(0);
-        let asked = if mistake!(AnswerForLatecomers) { u32::MAX } else { asked };
         for handle in state.streams.iter().filter(|handle| handle.joined() <= asked) {
             handle.give(image.clone());
         }

@@ -4,6 +4,8 @@
 //! Everything in it is a maximum, or is replaced by a later state. So an entry that is folded twice changes nothing, and
 //! a list may fold entries in memory that another process folds into the row at the same time.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,7 @@ use crate::{
     ids::{ThreadId, UserId},
     inbox_entry::{Effect, InboxEntry, Logged},
     sequence::{MessageNumber, ThreadSeq},
+    user_row::UserRow,
 };
 
 /// A member's view of a thread.
@@ -125,6 +128,25 @@ impl View {
                 Some(view)
             }
         })
+    }
+
+    /// `views` once the entries of their owner's row are folded into them. Those whose [`Facts`] are to be read, as
+    /// [`Self::needs_facts`] says, have none.
+    pub fn with_row(views: Vec<Self>, owner: &UserId, row: &UserRow) -> Vec<Self> {
+        let mut entries: BTreeMap<&ThreadId, Vec<&InboxEntry>> = BTreeMap::new();
+        for entry in &row.entries {
+            entries.entry(entry.thread()).or_default().push(entry);
+        }
+        let mut views: BTreeMap<ThreadId, Self> =
+            views.into_iter().map(|view| (view.thread.clone(), view)).collect();
+        for (thread, entries) in entries {
+            let was = views.remove(thread);
+            let needs_facts = Self::needs_facts(was.as_ref(), entries.iter().copied());
+            let view = Self::fold(was, owner, entries, None);
+            let facts = |view: &Self| view.facts.clone().filter(|_| !needs_facts);
+            views.extend(view.map(|view| (thread.clone(), Self { facts: facts(&view), ..view })));
+        }
+        views.into_values().collect()
     }
 
     /// The view of a member whom `entry` is the first to tell of the thread.

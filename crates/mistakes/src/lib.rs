@@ -46,6 +46,10 @@ macro_rules! mistakes {
     };
 }
 
+// Not here, because a second clause covers it, so that no run can show it: that a mark below the last one is no mark
+// (every reader takes the maximum); that a lease's answer serves no latecomer (who waits, and reads again); that a member
+// comes back only as it was read (the log's next place is taken by then); that a repair leaves no inbox below an event
+// (its generation is another one, and its pages are gone). Their own tests hold them.
 mistakes! {
     "1" {
         NoIdempotencyRow: "a write leaves no idempotency row",
@@ -84,7 +88,6 @@ mistakes! {
     }
     "8" {
         InboxBeforeLease: "an edge reads the inbox before it takes the lease",
-        AnswerForLatecomers: "the answer of a lease's taking serves streams that joined later",
         SecondQueue: "an edge takes a second queue for a user",
         TakenUnconditionally: "an edge takes a queue that another one holds",
         GivenUnconditionally: "an edge gives back a queue that another one holds",
@@ -106,10 +109,8 @@ mistakes! {
         JoinerNotTold: "a new member is not told of joining",
         JoinerToldAll: "a new member is told of earlier events",
         RejoinerNotTold: "a member who comes back is not told of the leaving",
-        RejoinedAsNobodyRead: "a member comes back although the membership has changed since it was read",
     }
     "14" {
-        SeenGoesBack: "seen goes back",
         SeenNotOwed: "seen is lost when its writer dies",
         SeenBeyondEnd: "a member has seen more messages than there are",
         TypingMovesCursor: "typing carries the user's cursor instead of the stream's",
@@ -122,7 +123,6 @@ mistakes! {
     }
     "17" {
         RepairKeepsGeneration: "a repair keeps the generation of an inbox",
-        RepairBelowEvent: "a repair sets a user row below an event",
     }
     "18" {
         TailUnsettled: "a writer decides on top of a tail that is not settled",

@@ -9,7 +9,7 @@
 //!
 //! Each function here is the only one of its kind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::{
     operation::transact_get_items::TransactGetItemsError,
@@ -44,24 +44,25 @@ impl Table {
     ///
     /// On top of a message there is nothing to read.
     pub async fn settle(&self, tail: &Entry) -> Result<(), Error> {
-        let wanted: Vec<Key> = match &tail.body {
-            Body::Message(_) => return Ok(()),
-            _ if mistake!(TailUnsettled) => return Ok(()),
-            Body::Edit { message, .. } | Body::Delete { message } | Body::Reaction { message, .. } => {
-                vec![keys::entry(&tail.thread, *message)]
-            }
-            Body::Member { user, .. } => vec![keys::member(&tail.thread, user)],
-            Body::Title { .. } => vec![keys::thread(&tail.thread)],
-            Body::Thread { members, .. } => {
-                let members = members.iter().map(|member| keys::member(&tail.thread, &member.user));
-                std::iter::once(keys::thread(&tail.thread)).chain(members).collect()
-            }
-        };
-        let plain = self.get_many(&wanted, true).await?;
-        if wanted.iter().all(|key| plain.get(key).is_some_and(|item| shows(tail, key, item))) {
-            return Ok(());
+        self.settled_rows(tail, &[]).await.map(drop)
+    }
+
+    /// Settles the last entry of a thread, and reads up to ten rows of the thread as they are from then on.
+    ///
+    /// The rows that the entry's transaction did not write were settled before it, so that one read serves both.
+    pub(crate) async fn settled_rows(
+        &self,
+        tail: &Entry,
+        wanted: &[Key],
+    ) -> Result<HashMap<Key, Item>, Error> {
+        let written = written_beside(tail);
+        let both: BTreeSet<&Key> = written.iter().chain(wanted).collect();
+        let found = self.get_many(&both.into_iter().cloned().collect::<Vec<_>>(), true).await?;
+        if written.iter().all(|key| found.get(key).is_some_and(|item| shows(tail, key, item))) {
+            return Ok(found);
         }
-        self.await_rows(&wanted).await
+        self.await_rows(&written).await?;
+        self.get_many(wanted, true).await
     }
 
     /// Waits until no transaction that has committed has the row of `user` in hand.
@@ -97,6 +98,24 @@ impl Table {
         };
         let found = keys.iter().cloned().zip(got);
         Ok(found.filter_map(|(key, response)| Some((key, response.item?))).collect())
+    }
+}
+
+/// The rows of its thread that the transaction of an entry wrote beside it.
+fn written_beside(entry: &Entry) -> Vec<Key> {
+    let thread = &entry.thread;
+    match &entry.body {
+        Body::Message(_) => Vec::new(),
+        _ if mistake!(TailUnsettled) => Vec::new(),
+        Body::Edit { message, .. } | Body::Delete { message } | Body::Reaction { message, .. } => {
+            vec![keys::entry(thread, *message)]
+        }
+        Body::Member { user, .. } => vec![keys::member(thread, user)],
+        Body::Title { .. } => vec![keys::thread(thread)],
+        Body::Thread { members, .. } => {
+            let members = members.iter().map(|member| keys::member(thread, &member.user));
+            std::iter::once(keys::thread(thread)).chain(members).collect()
+        }
     }
 }
 

@@ -11,15 +11,15 @@ static DOCS: LazyLock<String> = LazyLock::new(|| fs::read_to_string(PATH).expect
 const MONTH: f64 = 720.0;
 /// Messages that each user sends in a month: 20 a day, all of them in threads of two.
 const MESSAGES: f64 = 600.0;
-/// Seconds of a function's time and gigabytes of its memory for a message: six round trips to AWS in a row,
+/// Seconds of a function's time and gigabytes of its memory for a message: three round trips to AWS in a row,
 /// by guess, and `MemorySize` of `template.yaml`.
-const FUNCTION: (f64, f64) = (0.03, 0.5);
+const FUNCTION: (f64, f64) = (0.02, 0.5);
 /// What users do besides, with the requests of one a month, and what one costs: read units, write units, SQS requests.
 /// Units by the rows of each operation in a direct thread; posts are received and acked as those of a message are.
 const BESIDES: [(&str, f64, [f64; 3]); 3] = [
-    ("seen, 10 times a day", 300.0, [7.0, 10.0, 4.6]),
+    ("seen, 10 times a day", 300.0, [4.0, 4.0, 4.6]),
     ("typing, 40 requests a day", 1_200.0, [2.0, 0.0, 2.3]),
-    ("presence, looked at for an hour a day", 1_800.0, [3.0, 0.0, 0.0]),
+    ("presence, looked at for an hour a day", 1_800.0, [2.0, 0.0, 0.0]),
 ];
 /// How often a stream is opened in a month: `STREAM_AGE` ends one each hour.
 const OPENED: f64 = MONTH;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    event::{Member, Role, ThreadKind},
+    event::{Member, Role},
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     limits,
@@ -25,6 +25,7 @@ use crate::{
         keys::{self, Key},
         retry::{Stop, retry},
         rows::ThreadRow,
+        take,
         tx::{ABSENT, n},
         user_row, write,
     },
@@ -150,52 +151,37 @@ impl EdgeTable {
     /// that is later. Its rows are as new as any entry that a delivery has brought to an inbox, because the delivery was
     /// settled.
     pub(crate) async fn facts(&self, user: &UserId, thread: &ThreadId) -> Result<Option<Facts>, Error> {
-        let meta = async { self.get::<ThreadRow>(&keys::thread(thread)).await };
-        let (row, members) = if thread.is_direct() {
-            (meta.await?, Vec::new())
-        } else {
-            let read = try_join(meta, self.first_members(thread, limits::LISTED_MEMBERS)).await?;
-            // After the rest: who is a member still may see all of it.
-            if !self.is_member(thread, user).await? {
-                return Ok(None);
-            }
-            read
-        };
-        Ok(row.map(|row| Facts {
-            kind: row.kind,
-            members: match (row.kind, &row.pair) {
-                (ThreadKind::Direct, Some((a, b))) => {
-                    [a, b].map(|user| Member { user: user.clone(), role: Role::Member }).into()
-                }
-                _ => members,
-            },
-            title: row.title,
-            created: row.created,
-        }))
+        let facts = self.facts_of(&[thread]).await?.remove(thread);
+        // After the rest: who is a member still may see all of it.
+        let may_see = thread.is_direct() || self.is_member(thread, user).await?;
+        Ok(facts.filter(|_| may_see))
     }
 
-    /// The views of a user's inbox entries, folded in memory over the views that the table has: a list reads the row
-    /// first, then the views.
-    pub(crate) async fn folded(
-        &self,
-        user: &UserId,
-        row: &UserRow,
-        mut views: HashMap<ThreadId, View>,
-    ) -> Result<Vec<View>, Error> {
-        let mut threads: BTreeMap<&ThreadId, Vec<&InboxEntry>> = BTreeMap::new();
-        for entry in &row.entries {
-            threads.entry(entry.thread()).or_default().push(entry);
-        }
-        let folds = threads.into_iter().map(|(thread, entries)| {
-            let was = views.remove(thread);
-            async move {
-                let needs_facts = View::needs_facts(was.as_ref(), entries.iter().copied());
-                let facts = if needs_facts { self.facts(user, thread).await? } else { None };
-                Ok::<_, Error>(View::fold(was, user, entries, facts.as_ref()))
+    /// The same of up to 100 threads, whoever may see them.
+    pub(crate) async fn facts_of(&self, threads: &[&ThreadId]) -> Result<HashMap<ThreadId, Facts>, Error> {
+        let keys: Vec<Key> = threads.iter().map(|thread| keys::thread(thread)).collect();
+        let members = threads.iter().map(|thread| async move {
+            if thread.is_direct() {
+                Ok(Vec::new())
+            } else {
+                self.first_members(thread, limits::LISTED_MEMBERS).await
             }
         });
-        let folds: Vec<_> = folds.collect();
-        let folded = try_join_all(folds).await?;
-        Ok(views.into_values().chain(folded.into_iter().flatten()).collect())
+        let (mut rows, members) = try_join(self.get_many(&keys, true), try_join_all(members)).await?;
+        let mut facts = HashMap::with_capacity(threads.len());
+        for ((thread, key), members) in threads.iter().zip(&keys).zip(members) {
+            if let Some(row) = take::<ThreadRow>(&mut rows, key)? {
+                facts.insert((*thread).clone(), facts_as_of(row, members));
+            }
+        }
+        Ok(facts)
     }
+}
+
+fn facts_as_of(row: ThreadRow, members: Vec<Member>) -> Facts {
+    let members = match row.pair {
+        Some((a, b)) => [a, b].map(|user| Member { user, role: Role::Member }).into(),
+        None => members,
+    };
+    Facts { kind: row.kind, title: row.title, created: row.created, members }
 }

@@ -1,17 +1,17 @@
 //! The list of a user's threads: the user row first, then the views, with the row's entries folded over them in memory by
 //! the code of the fold (rule 13).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::Select;
 use domain::{
     cursor::Cursor,
     ids::{ThreadId, UserId},
     limits,
-    view::View,
+    view::{Facts, View},
     wire::{self, Message},
 };
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 
 use super::Image;
 use crate::{
@@ -31,10 +31,9 @@ impl Table {
     /// [`limits::USER_THREADS`], the latest.
     pub async fn views(&self, user: &UserId, image: &Image) -> Result<Vec<View>, Error> {
         let views: Vec<View> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
-        let views = views.into_iter().map(|view| (view.thread.clone(), view)).collect();
-        let mut views = self.folded(user, &image.row, views).await?;
+        let mut views = View::with_row(views, user, &image.row);
         // The views of threads that were left are still there, and must not crowd others out.
-        views.retain(|view| view.left_tseq.is_none() && view.facts.is_some());
+        views.retain(|view| view.left_tseq.is_none());
         views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
         views.truncate(limits::USER_THREADS);
         Ok(views)
@@ -52,15 +51,20 @@ impl Table {
         let last = image.row.last_of_each();
         let mut wanted: BTreeMap<Key, &ThreadId> = looked_at(last.iter().map(|(_, logged)| *logged));
         wanted.extend(views.iter().filter_map(|view| Some((preview(view)?, &view.thread))));
-        let found = self.entries_at(&wanted).await?;
+        let lacking: Vec<&ThreadId> =
+            views.iter().filter(|view| view.facts.is_none()).map(|view| &view.thread).collect();
+        let (found, mut facts) = try_join(self.entries_at(&wanted), self.facts_of(&lacking)).await?;
         let cursor = settled_cursor(image, &found);
         let message = |view: &View| preview(view).and_then(|key| found.get(&key)?.message());
         let is_changed = |view: &&View| message(view).is_some_and(|message| message.changed.is_some());
-        let changed = views.iter().filter(is_changed).map(|view| view.thread.clone());
-        let left = self.left_of(user, changed.filter(|thread| !thread.is_direct()).collect()).await?;
+        // What may be later than a leaving is shown to those alone who are members after it was read.
+        let changed = views.iter().filter(is_changed).map(|view| &view.thread);
+        let later = changed.chain(lacking).filter(|thread| !thread.is_direct()).cloned();
+        let left = self.left_of(user, later.collect()).await?;
         let listed = views.iter().filter(|view| !left.contains(&view.thread)).filter_map(|view| {
             let last = message(view).map(Message::preview);
-            as_listed(view.clone(), last)
+            let facts = view.facts.clone().or_else(|| facts.remove(&view.thread))?;
+            Some(as_listed(view.clone(), facts, last))
         });
         Ok((listed.collect(), cursor))
     }
@@ -114,7 +118,7 @@ impl Table {
 }
 
 impl EdgeTable {
-    /// A user's view of a thread as of `image` or later; none of one who never was a member.
+    /// A user's view of a thread as of `image` or later, without its facts; none of one who never was a member.
     pub(crate) async fn view_of(
         &self,
         user: &UserId,
@@ -122,17 +126,14 @@ impl EdgeTable {
         image: &Image,
     ) -> Result<Option<View>, Error> {
         let view: Option<View> = self.get(&keys::view(user, thread)).await?;
-        let views = view.map(|view| (thread.clone(), view)).into_iter().collect::<HashMap<_, _>>();
-        let mut row = image.row.clone();
-        row.entries.retain(|entry| entry.thread() == thread);
-        Ok(self.folded(user, &row, views).await?.pop())
+        let entries = image.row.entries.iter().filter(|entry| entry.thread() == thread);
+        Ok(View::fold(view, user, entries, None))
     }
 }
 
-/// The thread as its owner sees it, with the message that [`View::preview`] names; none of a former member.
-pub(crate) fn as_listed(view: View, last: Option<Message>) -> Option<wire::Thread> {
-    let facts = view.facts?;
-    Some(wire::Thread {
+/// The thread as its owner sees it, with the message that [`View::preview`] names.
+pub(crate) fn as_listed(view: View, facts: Facts, last: Option<Message>) -> wire::Thread {
+    wire::Thread {
         id: view.thread,
         kind: facts.kind,
         title: facts.title,
@@ -143,5 +144,5 @@ pub(crate) fn as_listed(view: View, last: Option<Message>) -> Option<wire::Threa
         unread: view.message_count - view.seen,
         last,
         seen_by: None,
-    })
+    }
 }

@@ -113,7 +113,7 @@ impl Repair<'_> {
         if row.r#gen.is_none() && last == InboxSeq(0) && !views {
             return Ok(());
         }
-        let seq = if mistake!(RepairBelowEvent) { InboxSeq(0) } else { row.seq.max(last) };
+        let seq = row.seq.max(last);
         let old = row.r#gen.filter(|_| mistake!(RepairKeepsGeneration));
         let mut item = key.item();
         item.insert("gen".into(), n(old.unwrap_or_else(rng::random)));

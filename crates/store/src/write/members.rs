@@ -182,9 +182,6 @@ impl Table {
         };
         let key = keys::member(thread, user);
         match former.and_then(|former| former.left_tseq) {
-            _ if mistake!(RejoinedAsNobodyRead) => {
-                tx.put_if(&key, &member, crate::table::tx::ALWAYS, Vec::new())?;
-            }
             None => tx.put_if(&key, &member, ABSENT, Vec::new())?,
             // The row of one who was removed may have gone meanwhile.
             Some(left) => tx.put_if(

@@ -44,11 +44,10 @@ impl Table {
         let wanted: Vec<Key> = [&row, &member].into_iter().chain(&about).cloned().collect();
         let early = if mistake!(MemberBeforeTail) { Some(self.get_many(&wanted, true).await?) } else { None };
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
-        self.settle(&tail).await?;
-        let mut found = match early {
-            Some(found) => found,
-            None => self.get_many(&wanted, true).await?,
-        };
+        let mut found = self.settled_rows(&tail, &wanted).await?;
+        if let Some(early) = early {
+            found = early;
+        }
         let member: Option<MemberRow> = take(&mut found, &member)?;
         if member.is_none_or(|member| member.left_tseq.is_some()) {
             return Err(Rejection::NotMember.into());
@@ -78,9 +77,7 @@ impl Table {
     ) -> Result<(Entry, Option<Item>), Early> {
         let key = about.map(|tseq| keys::entry(thread, tseq));
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
-        self.settle(&tail).await?;
-        let Some(key) = key else { return Ok((tail, None)) };
-        let mut found = self.get_many(std::slice::from_ref(&key), true).await?;
-        Ok((tail, found.remove(&key)))
+        let mut found = self.settled_rows(&tail, key.as_slice()).await?;
+        Ok((tail, key.and_then(|key| found.remove(&key))))
     }
 }

@@ -87,7 +87,7 @@ impl Table {
         {
             return Ok(marked);
         }
-        if number <= known && !mistake!(SeenGoesBack) {
+        if number <= known {
             return Ok(Marked::Already(Seen { number: known, ..mark }));
         }
         match told {

@@ -11,6 +11,7 @@ use domain::{
     view::{Facts, View, seen_by},
     wire,
 };
+use futures_util::future::{try_join, try_join3};
 
 use super::{
     Early, Outcome, Rejection, WriteError,
@@ -22,7 +23,7 @@ use crate::{
     table::{
         Table,
         error::Error,
-        keys::{self, Key},
+        keys,
         retry::Stop,
         rows::{MemberRow, ThreadRow},
         take,
@@ -129,16 +130,12 @@ impl Table {
     /// it: whoever is a member still may see all of it.
     pub async fn thread(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<wire::Thread>, Error> {
         let image = self.image(reader).await?;
-        let view = self.view_of(reader, thread, &image).await?;
-        let last = match view.as_ref().and_then(|view| view.preview) {
-            Some(tseq) => self.entry(thread, tseq).await?.and_then(|entry| entry.message()),
-            None => None,
-        };
         let row = async { self.get::<ThreadRow>(&keys::thread(thread)).await };
-        let row = row.await?;
-        let members = self.current_members(thread).await?;
-        let is_member = members.iter().any(|member| &member.user == reader);
-        let Some(row) = row.filter(|_| is_member) else { return Ok(None) };
+        let (view, row, members) =
+            try_join3(self.view_of(reader, thread, &image), row, self.current_members(thread)).await?;
+        let (Some(row), true) = (row, members.iter().any(|member| &member.user == reader)) else {
+            return Ok(None);
+        };
         let view = match view {
             Some(view) => view,
             // The delivery that makes it is still under way.
@@ -147,24 +144,39 @@ impl Table {
                 None => return Ok(None),
             },
         };
-        let mut seen_of = None;
-        if members.len() <= limits::SEEN_MEMBERS {
-            let users: Vec<&UserId> = members.iter().map(|member| &member.user).collect();
-            let mut numbers = self.seen_of(thread, &users).await?;
+        let last = async {
+            let Some(tseq) = view.preview else { return Ok::<_, Error>(None) };
+            Ok(self.entry(thread, tseq).await?.and_then(|entry| entry.message()))
+        };
+        let with_seen = members.len() <= limits::SEEN_MEMBERS;
+        let users: Vec<&UserId> = members.iter().map(|member| &member.user).filter(|_| with_seen).collect();
+        let (last, rows) = try_join(last, self.rows(&users)).await?;
+        // The views come after the rows, and the reader's membership after everything that only a member may see.
+        let views = users.iter().map(|user| keys::view(user, thread));
+        let member = keys::member(thread, reader);
+        let mut found = self.get_many(&views.chain([member.clone()]).collect::<Vec<_>>(), true).await?;
+        let member: Option<MemberRow> = take(&mut found, &member)?;
+        if member.is_none_or(|member| member.left_tseq.is_some()) {
+            return Ok(None);
+        }
+        let mut seen_of = BTreeMap::new();
+        for (user, row) in users.into_iter().zip(rows) {
+            let viewed: Option<View> = take(&mut found, &keys::view(user, thread))?;
+            let entries = row.entries.iter().filter(|entry| entry.thread() == thread);
             // What the reader was told of the others counts as well: their own rows may be a moment late.
             let told = image.row.entries.iter().filter(|entry| entry.thread() == thread);
-            for (user, number) in &mut numbers {
-                let known = if user == reader { view.seen } else { view.others_seen };
-                *number = (*number).max(known).max(seen_by(user, reader, told.clone()));
-            }
-            seen_of = Some(numbers);
+            let known = if user == reader { view.seen } else { view.others_seen };
+            let number = seen_by(user, user, entries)
+                .max(seen_by(user, reader, told))
+                .max(known)
+                .max(viewed.map(|view| view.seen).unwrap_or_default());
+            seen_of.insert(user.clone(), number);
         }
         let members: Vec<Member> =
             members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
         // As it is now, whatever the view has.
         let facts = Facts { kind: row.kind, title: row.title, created: row.created, members };
-        let listed = as_listed(View { facts: Some(facts), ..view }, last);
-        Ok(listed.map(|thread| wire::Thread { seen_by: seen_of, ..thread }))
+        Ok(Some(wire::Thread { seen_by: with_seen.then_some(seen_of), ..as_listed(view, facts, last) }))
     }
 
     /// The view of a member to whom nothing was delivered yet: as of the joining, with everything before it seen.
@@ -172,27 +184,7 @@ impl Table {
         let member: Option<MemberRow> = self.get(&keys::member(thread, reader)).await?;
         let Some(member) = member.filter(|member| member.left_tseq.is_none()) else { return Ok(None) };
         let Some(joined) = self.entry(thread, member.joined_tseq).await? else { return Ok(None) };
-        let facts = self.facts(reader, thread).await?;
-        Ok(View::fold(None, reader, [&InboxEntry::of(&joined, reader)], facts.as_ref()))
-    }
-
-    /// How far each of up to 100 users has read a thread, by their rows and views.
-    async fn seen_of(
-        &self,
-        thread: &ThreadId,
-        users: &[&UserId],
-    ) -> Result<BTreeMap<UserId, MessageNumber>, Error> {
-        let rows = self.rows(users).await?;
-        let keys: Vec<Key> = users.iter().map(|user| keys::view(user, thread)).collect();
-        let mut views = self.get_many(&keys, true).await?;
-        let mut seen_of = BTreeMap::new();
-        for ((user, row), key) in users.iter().zip(rows).zip(&keys) {
-            let view: Option<View> = take(&mut views, key)?;
-            let entries = row.entries.iter().filter(|entry| entry.thread() == thread);
-            let of_row = seen_by(user, user, entries);
-            seen_of.insert((*user).clone(), view.map_or(of_row, |view| view.seen.max(of_row)));
-        }
-        Ok(seen_of)
+        Ok(View::fold(None, reader, [&InboxEntry::of(&joined, reader)], None))
     }
 
     /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on.
