@@ -238,9 +238,13 @@ async fn a_seen_whose_answer_was_lost_is_told_all_the_same() {
     let (table, outage) = troubled(&world).await;
     outage.unanswered.store(1, Ordering::SeqCst);
     let now = Clock::system().now();
-    let marked = table.mark_seen(&user("bob"), &thread, MessageNumber(1), now).await.unwrap();
-    assert!(matches!(marked, Marked::Committed(_)), "{marked:?}");
-    let marked = table.mark_seen(&user("bob"), &thread, MessageNumber(1), now).await.unwrap();
+    for _ in 0..2 {
+        let marked = table.mark_seen(&user("bob"), &thread, MessageNumber(1), now).await.unwrap();
+        let Marked::Delivered(_, told) = &marked else { panic!("{marked:?}") };
+        let users: Vec<&str> = told.iter().map(|told| told.user.as_str()).collect();
+        assert_eq!(users, ["bob", "alice"]);
+    }
+    let marked = table.mark_seen(&user("bob"), &thread, MessageNumber(0), now).await.unwrap();
     assert!(matches!(marked, Marked::Already(_)), "{marked:?}");
 }
 

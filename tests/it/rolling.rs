@@ -1,6 +1,12 @@
 //! A deployment: edges are replaced one after another while everybody talks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use client::PATIENCE;
 use serde_json::json;
@@ -26,7 +32,12 @@ const END: &str = "end";
 
 /// The balancer in front: an edge leaves it before it is told to stop, and whoever is on the way
 /// to it arrives first.
-struct Balancer(RwLock<Vec<usize>>);
+#[derive(Default)]
+struct Balancer {
+    edges: RwLock<Vec<usize>>,
+    /// How many streams have ever been greeted: from then on they have a cursor.
+    greeted: AtomicUsize,
+}
 
 /// What one client has lived through.
 #[derive(Debug, Default)]
@@ -40,11 +51,12 @@ async fn live(world: Arc<World>, balancer: Arc<Balancer>, user: String, n: usize
     let (mut life, mut cursor) = (Life::default(), None::<String>);
     loop {
         let (edge, mut stream) = {
-            let edges = balancer.0.read().await;
+            let edges = balancer.edges.read().await;
             let edge = edges[(n + life.byes.len()) % edges.len()];
             let mut stream = world.open(edge, &user, cursor.as_deref()).await;
             let hello = stream.expect("hello").await;
             assert!(cursor.is_none_or(|cursor| cursor == hello.id));
+            balancer.greeted.fetch_add(1, Ordering::SeqCst);
             (edge, stream)
         };
         loop {
@@ -86,7 +98,8 @@ async fn edges_are_replaced_one_after_another_and_every_stream_moves_once_for_ea
     for _ in 0..2 * EDGES {
         world.add_edge_with(config.clone(), listener::Options::default()).await;
     }
-    let (world, balancer) = (Arc::new(world), Arc::new(Balancer(RwLock::new((0..EDGES).collect()))));
+    let balancer = Balancer { edges: RwLock::new((0..EDGES).collect()), ..Balancer::default() };
+    let (world, balancer) = (Arc::new(world), Arc::new(balancer));
     let (mut threads, mut users) = (Vec::new(), Vec::new());
     for group in ["a", "b"] {
         let members: Vec<String> = (0..USERS).map(|n| format!("{group}{n}")).collect();
@@ -100,13 +113,14 @@ async fn edges_are_replaced_one_after_another_and_every_stream_moves_once_for_ea
         lives.push(tracker.spawn(live(world.clone(), balancer.clone(), user, n)));
     }
     let open = async || world.edges.iter().map(|edge| edge.edge.streams()).sum::<usize>() == 2 * USERS;
-    tests::world::until("all streams are open", open).await;
+    let greeted = async || balancer.greeted.load(Ordering::SeqCst) == 2 * USERS;
+    tests::world::until("all streams are open", greeted).await;
     let stop = CancellationToken::new();
     let talking = tracker.spawn(talk(world.clone(), threads, stop.clone()));
     let mut windows = Vec::new();
     for old in 0..EDGES {
         {
-            let mut edges = balancer.0.write().await;
+            let mut edges = balancer.edges.write().await;
             edges.retain(|edge| *edge != old);
             edges.push(old + EDGES);
         }

@@ -46,10 +46,6 @@ macro_rules! mistakes {
     };
 }
 
-// Not here, because a second clause covers it, so that no run can show it: that a mark below the last one is no mark
-// (every reader takes the maximum); that a lease's answer serves no latecomer (who waits, and reads again); that a member
-// comes back only as it was read (the log's next place is taken by then); that a repair leaves no inbox below an event
-// (its generation is another one, and its pages are gone). Their own tests hold them.
 mistakes! {
     "1" {
         NoIdempotencyRow: "a write leaves no idempotency row",

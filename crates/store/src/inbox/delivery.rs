@@ -294,15 +294,21 @@ impl Table {
         })
     }
 
-    /// Appends seen to the inbox of `user`. It may come to be there twice: clients take the maximum.
+    /// Appends seen to the inbox of `user`, unless its row has it. It may come to be there twice, once the first is
+    /// folded: clients take the maximum.
     pub async fn deliver_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Delivered, Error> {
         let _lock = self.locks.of(user).await;
         let entry = [InboxEntry::Seen(seen.clone())];
         let roomy = appended(&entry)
-            .only_if("(attribute_not_exists(entries) OR size(entries) < :full)")
-            .values([(":full", n(FULL))]);
+            .only_if(
+                "(attribute_not_exists(entries) OR size(entries) < :full AND NOT contains(entries, :seen))",
+            )
+            .values([(":full", n(FULL)), (":seen", user_row::binary(&entry[0]))]);
         let mut updated = self.update(user, &roomy).await?;
-        if let Updated::Refused(Some(image)) = &updated {
+        if let Updated::Refused(Some(image)) = updated {
+            if image.row.entries.contains(&entry[0]) {
+                return Ok(Delivered::hint(user, image));
+            }
             self.fold(user, &image.row, now).await?;
             // Once more, and then without the condition: the fold may have to wait.
             updated = self.update(user, &appended(&entry)).await?;

@@ -21,7 +21,7 @@ use crate::{
         error::Error,
         keys,
         retry::{Attempt, Stop, retry},
-        rows::{MemberRow, OutboxRow},
+        rows::MemberRow,
         tx::{Tx, n, s},
     },
 };
@@ -120,7 +120,7 @@ impl Table {
         told: &Told,
         (users, rows): (&[&UserId], &[UserRow]),
         in_doubt: bool,
-    ) -> Result<Option<Marked>, Error> {
+    ) -> Result<Option<Marked>, Stop> {
         let entry = InboxEntry::Seen(mark.clone());
         let has_mark = |row: &UserRow| row.entries.contains(&entry);
         if rows.iter().all(has_mark) && !matches!(told, Told::Group) {
@@ -131,11 +131,10 @@ impl Table {
                 users.iter().zip(rows).filter_map(image).collect(),
             )));
         }
-        let is_owed = in_doubt
-            || has_mark(&rows[0]) && {
-                let owed: Option<OutboxRow> = self.get(&keys::seen_outbox(&mark.thread, &mark.user)).await?;
-                owed.is_some()
-            };
+        // Its outbox row tells, once it is applied. A mark that was delivered is not delivered again.
+        let outbox = keys::seen_outbox(&mark.thread, &mark.user);
+        let is_owed = has_mark(&rows[0]) && !self.get_applied(&[outbox]).await?.is_empty();
+        let is_owed = is_owed || in_doubt && matches!(told, Told::Other(_));
         Ok(is_owed.then(|| Marked::Committed(mark.clone())))
     }
 
