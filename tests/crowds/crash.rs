@@ -7,7 +7,7 @@ use domain::limits;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use sse_edge::config::Topology;
-use tests::world::World;
+use tests::world::{World, until};
 use tokio::time::Instant;
 
 use crate::{ONE, edge_of};
@@ -46,6 +46,8 @@ async fn a_thousand_users_of_a_dead_edge_are_shown_everything_once_by_another() 
         .buffered(AT_ONCE)
         .collect()
         .await;
+    // Chains of jobs tell so many members.
+    until("all have been told of their group", async || world.owed().await == 0).await;
     let (world, groups, alice) = (&world, &groups, &alice);
     let users = stream::iter((0..GROUPS * MEMBERS).map(name))
         .map(async |name| {

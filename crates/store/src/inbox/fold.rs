@@ -131,7 +131,8 @@ impl Table {
     async fn cut(&self, user: &UserId, row: &UserRow, page: &[InboxEntry]) -> Result<(), Error> {
         let mut change =
             Change::new().set("folded = :folded", [(":folded", n(row.folded + page.len() as u64))]);
-        for place in 0..page.len() {
+        // From the last one, so that it is the same whether a removal moves the others at once or not.
+        for place in (0..page.len()).rev() {
             change = change.remove(format!("entries[{place}]"));
         }
         let was = [(":was", n(row.folded)), (":gen", n(row.r#gen.unwrap_or_default()))];
