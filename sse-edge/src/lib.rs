@@ -8,8 +8,8 @@
 //! The modules are rooms on floors, and each room uses only rooms of the floors below it: docs/ARCHITECTURE.md has the
 //! map, and `tests/structure.py` holds the code to it.
 //!
-//! This crate must not know how threads, members or messages work: it writes no thread log, and of an inbox only a HEAD
-//! that is absent. It never calls the write side.
+//! This crate must not know how threads, members or messages work: it writes no thread log, and of a user row only leases
+//! and the generation of an absent row. It never calls the write side.
 
 pub mod edge;
 pub mod process;

@@ -214,7 +214,9 @@ impl Replay {
         now: Instant,
     ) -> usize {
         let after = self.own.map_or(InboxSeq(0), |own| own.seq);
-        let is_next = |(seq, next): &(InboxSeq, InboxSeq)| seq == next || mistake!(ReplayOverGap);
+        let is_next = |(seq, next): &(InboxSeq, InboxSeq)| {
+            seq == next || mistake!(ReplayOverGap) || mistake!(PassedOver)
+        };
         let good = seqs.into_iter().zip((after.0 + 1..).map(InboxSeq)).take_while(is_next).count();
         if good > 0 {
             self.pause = None;

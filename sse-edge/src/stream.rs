@@ -295,7 +295,7 @@ impl Stream {
                     None => self.reading = Some(read::row(&self.deps, &self.user.id)),
                 },
                 Next::Step(Step::ReadSettled) => {
-                    self.reading = Some(read::settled(&self.deps, &self.user.id, self.image.clone()));
+                    self.reading = Some(read::settled(&self.deps, &self.user.id, self.image.take()));
                 }
                 Next::Step(Step::ReadInbox { .. }) => {
                     let Some(after) = self.replay.cursor() else { break None };

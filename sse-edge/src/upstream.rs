@@ -1,4 +1,4 @@
-//! The calls to AWS that more than one part of an edge makes: receive from a queue, read HEAD, create and delete queues.
+//! The calls to AWS that more than one part of an edge makes: receive from a queue, read user rows, create and delete queues.
 
 pub(crate) mod consumer;
 pub(crate) mod queues;

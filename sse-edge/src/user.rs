@@ -179,7 +179,7 @@ impl User {
         }
     }
 
-    /// Whether a stream has shipped everything that an envelope or a HEAD has named.
+    /// Whether a stream has shipped everything that an envelope or a row has named.
     pub(crate) fn is_caught_up(&self, replay: &Replay) -> bool {
         let state = self.state();
         replay.is_live(state.ring.as_ref().map(Ring::bounds)) && state.behind().is_none()
@@ -282,9 +282,9 @@ impl User {
 
     /// A comparison has read the row, perhaps as it was a moment ago. `is_held` says whether the row has the lease of
     /// this edge.
-    pub(crate) fn row_compared(&self, image: &Image, is_held: bool, now: Instant) -> Work {
+    pub(crate) fn row_compared(&self, image: &Image, is_held: bool) -> Work {
         let mut state = self.state();
-        state.schedule.checked(now);
+        state.schedule.checked();
         state.close_revoked(image);
         let Some(bounds) = state.ring.as_ref().map(Ring::bounds) else {
             return if state.streams.is_empty() { Work::NOTHING } else { Work::READ_ROW };

@@ -270,18 +270,21 @@ def what_nobody_uses_is_reaped(cloud, doors, carol, out, orphan):
     """By the edge that lives, with the rights of its role."""
     table = cloud.client("dynamodb")
 
+    key = {"pk": {"S": "U#carol"}, "sk": {"S": "HEAD"}}
+
     def lease():
-        rows = table.query(TableName=out["TableName"], KeyConditionExpression="pk = :user AND begins_with(sk, :queue)",
-                           ExpressionAttributeValues={":user": {"S": "U#carol"}, ":queue": {"S": "Q#"}})["Items"]
-        return rows[0] if rows else {}
+        """The queue, and since when nobody holds it: the attribute is the edge that does, or a time."""
+        row = table.get_item(TableName=out["TableName"], Key=key).get("Item", {})
+        return next(((name, value.get("N")) for name, value in row.items() if name.startswith("q#")), (None, None))
 
     stream = doors.stream(carol)
-    until("carol's queue is held", lambda: "holder" in lease())
+    until("carol's queue is held", lambda: lease()[0] and not lease()[1])
     stream.close()
-    row = until("it is given back", lambda: "freed" in lease() and lease())
-    kept = queues_of(cloud) - {orphan, row["url"]["S"]}
+    name = until("it is given back", lambda: lease()[1] and lease()[0])
+    kept = {queue for queue in queues_of(cloud) - {orphan} if not queue.endswith(name.removeprefix("q#"))}
     long_ago = int(time.time() - 73 * 3600) * 1000
-    table.update_item(TableName=out["TableName"], Key={"pk": row["pk"], "sk": row["sk"]}, UpdateExpression="SET freed = :at",
+    table.update_item(TableName=out["TableName"], Key=key, UpdateExpression="SET #lease = :at",
+                      ExpressionAttributeNames={"#lease": name},
                       ExpressionAttributeValues={":at": {"N": str(long_ago)}})
     until("both are gone", lambda: queues_of(cloud) == kept, 120)
     say("the queue of a dead edge, and that of a user who was away for three days, were reaped")

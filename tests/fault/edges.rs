@@ -25,7 +25,7 @@ const OF_A_KIND: usize = 3;
 /// What an edge goes through with a lease, beside being used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
-    /// It takes it, compares with HEAD, and gives it back.
+    /// It takes it, compares with the user row, and gives it back.
     Whole,
     /// It takes the lease over from an edge that is dead.
     Heir,

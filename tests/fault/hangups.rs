@@ -1,5 +1,5 @@
 //! A client hangs up in the middle of its write, and the process lives. The write runs to its end: every member is
-//! told, though no sweeper runs and no edge compares with HEAD.
+//! told, though no sweeper runs and no edge compares with the user row.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

@@ -20,7 +20,7 @@ const SHOWN_IN: Duration = Duration::from_secs(4);
 
 async fn what_comes_while_acks_hang_is_shown_at_once(topology: Topology) {
     let mut world = World::start(topology, 0).await;
-    // No comparison with HEAD comes first.
+    // No comparison with the user row comes first.
     let config = EdgeArgs { head_check: Duration::from_secs(600), ..World::settings(topology) };
     world.add_edge_with(config, listener::Options::default()).await;
     let alice = world.as_user("alice");

@@ -112,7 +112,7 @@ async fn who_ends_every_session_is_told_once_and_none_of_them_ever_comes_back() 
     let cookie = vec![("cookie", format!("runnel={}", world.token("bob")))];
     // With the latest token: of one second, only the token in hand is known to be from before.
     end_everywhere(&world.as_user("bob")).await;
-    // The next comparison with HEAD says so.
+    // The next comparison with the user row says so.
     assert_eq!(bye(open).await.data["reason"], "revoked");
     let edge = world.edges[0].address;
     let back = Stream::open(edge, bob.token.as_ref().unwrap(), Some(&hello.id)).await;

@@ -27,6 +27,7 @@ use domain::{
     limits,
     sequence::{MessageNumber, ThreadSeq},
 };
+use fanout::chat::Chat;
 use serde_json::json;
 use server::{aws, clock::Clock};
 use sse_edge::config::Topology;
@@ -246,6 +247,26 @@ async fn a_seen_whose_answer_was_lost_is_told_all_the_same() {
     }
     let marked = table.mark_seen(&user("bob"), &thread, MessageNumber(0), now).await.unwrap();
     assert!(matches!(marked, Marked::Already(_)), "{marked:?}");
+}
+
+#[tokio::test]
+async fn an_edit_whose_answer_was_lost_is_told_with_its_text() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    let said = alice.say(&thread, "hi").await;
+    let mut bob = world.open(0, "bob", None).await;
+    bob.expect("hello").await;
+    let (table, outage) = troubled(&world).await;
+    outage.unanswered.store(1, Ordering::SeqCst);
+    let message = ThreadSeq(said["tseq"].as_u64().unwrap());
+    let command = Command::Edit { message, text: "ho" };
+    let thread = ThreadId::parse(&thread).unwrap();
+    let mut fanout = world.fanout(Clock::system());
+    fanout.table = table;
+    let outcome = Chat::new(fanout).write(&request("alice"), &thread, command).await.unwrap();
+    assert!(matches!(outcome, Outcome::Replayed(_)), "{outcome:?}");
+    assert_eq!(bob.expect("edit").await.data["text"], "ho");
 }
 
 #[tokio::test]

@@ -124,6 +124,31 @@ async fn an_answer_that_is_lost_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn who_repeats_a_request_after_leaving_is_not_shown_what_was_changed_since() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let thread = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
+    let path = format!("/v1/threads/{thread}");
+    let messages = format!("{path}/messages");
+    let said = alice.say(&thread, "hi").await;
+    let reaction = format!("{messages}/{}/reactions/+1", said["tseq"]);
+    let key = |key: &'static str| [("idempotency-key", key)];
+    let react = async || bob.call("PUT", &reaction, None, &key("react")).await;
+    let own = async || bob.call("POST", &messages, Some(json!({"text": "mine"})), &key("own")).await;
+    assert_eq!(react().await.body["text"], "hi");
+    let mine = own().await.body;
+    assert_eq!(alice.call("DELETE", &format!("{path}/members/bob"), None, &[]).await.status, 204);
+    let text = Some(json!({"text": "since"}));
+    alice.call("PATCH", &format!("{messages}/{}", said["tseq"]), text, &[]).await;
+    let reaction = format!("{messages}/{}/reactions/+1", mine["tseq"]);
+    alice.call("PUT", &reaction, None, &[]).await;
+    let again = react().await;
+    assert_eq!((again.status.as_u16(), &again.body["text"]), (200, &json!(null)), "{again:?}");
+    let again = own().await;
+    assert_eq!((again.status.as_u16(), &again.body["reactions"]), (200, &json!(null)), "{again:?}");
+}
+
+#[tokio::test]
 async fn a_request_that_was_accepted_is_not_refused_when_it_comes_again_though_its_sender_has_left_since() {
     let world = World::start(Topology::PerUser, 1).await;
     let alice = world.as_user("alice");

@@ -27,7 +27,7 @@ pub const USER_BYTES: usize = 128;
 /// Largest token or cookie looked at, in bytes.
 pub const TOKEN_BYTES: usize = 8 * 1024;
 
-/// Members of one thread: each message costs a transaction per member.
+/// Members of one thread: each message costs each message costs one update per member.
 pub const THREAD_MEMBERS: usize = 1_000;
 /// Members named when a thread is created: a row each, with one of the creator's and four more, fit one transaction of
 /// 100 items (`TransactWriteItems`).

@@ -16,7 +16,7 @@ use domain::{
     wire::Seen,
 };
 use futures_util::{
-    future::join_all,
+    future::{join, join_all},
     stream::{self, StreamExt as _},
 };
 use jiff::Timestamp;
@@ -73,7 +73,7 @@ impl Fanout {
 /// How far a run has got.
 #[derive(Debug)]
 pub(super) enum Run {
-    /// Every member was reached.
+    /// Nothing is left for this process: every member was reached, or the goal is not visible yet and the row stays.
     Complete,
     /// The thread is too large. A chain must begin with this job.
     Chain(Job),
@@ -145,10 +145,7 @@ impl Fanout {
     }
 
     async fn owe(&self, thread: &ThreadId, reader: Option<&UserId>, target: u64) {
-        let (thread, reader) = (thread.clone(), reader.cloned());
-        let since = self.clock.now().as_millisecond();
-        let row =
-            OutboxRow { thread, reader, target, since, claim: 0, claimed: false, claimed_through: None };
+        let row = OutboxRow::new(thread.clone(), reader.cloned(), target, self.clock.now());
         if let Err(error) = self.table.owe(&row).await {
             log("could not keep a delivery for later", Some(&row.thread), &error);
         }
@@ -238,11 +235,12 @@ impl Fanout {
         let news = fresh.last().map(inbox::news);
         // The content of the entry may be later than a leaving: an edge reads it for an ex-member, and withholds that.
         let (gone, told): (Vec<_>, Vec<_>) = delivered.into_iter().partition(|to| to.left.is_some());
-        let posted = self.post(&told, news.as_ref()).await & self.post(&gone, None).await;
-        if !posted {
+        let (is_told, is_gone_told) = join(self.post(&told, news.as_ref()), self.post(&gone, None)).await;
+        if !is_told || !is_gone_told {
             failure = failure.or_else(|| Some(Error::Unavailable("an envelope could not be posted".into())));
         }
-        for member in members.iter().filter(|member| gone.iter().any(|gone| gone.user == member.user)) {
+        let is_done = |member: &&MemberRow| is_gone_told && gone.iter().any(|gone| gone.user == member.user);
+        for member in members.iter().filter(is_done) {
             failure = failure.or(self.table.forget_member(thread, member).await.err());
         }
         self.fold(told.into_iter().chain(gone).collect()).await;
@@ -265,7 +263,8 @@ impl Fanout {
         let (mut delivered, failure) = partition_results(
             join_all(others.iter().map(|user| self.table.deliver_seen(user, seen, now))).await,
         );
-        delivered.push(Delivered::hint(&seen.user, own));
+        let to_fold = own.row.is_fold_due(1).then(|| own.row.clone());
+        delivered.push(Delivered { to_fold, ..Delivered::hint(&seen.user, own) });
         let posted = self.post(&delivered, Some(&inbox::seen_news(seen))).await;
         self.fold(delivered).await;
         failure.map_or(Ok(()), Err)?;

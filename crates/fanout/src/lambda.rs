@@ -70,7 +70,7 @@ impl Fanout {
         let Some(records) = event.get("Records").and_then(Value::as_array) else {
             let seconds = self.sweep_until(until).await / 1_000;
             // `infra/alarms.yaml` makes a metric of the field.
-            tracing::info!(outbox_oldest_seconds = seconds, "the oldest due outbox row was {seconds} s old");
+            tracing::info!(outbox_oldest_seconds = seconds, "the oldest outbox row was {seconds} s old");
             return Failures::default();
         };
         let (mut jobs, mut rows) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Fan-out (P11): appends an entry of a thread log to every member's inbox, then posts to the members' queues.
+//! Fan-out (rule 11): appends an entry of a thread log to every member's inbox, then posts to the members' queues.
 //!
 //! A thread of up to 50 members is delivered in the request that commits. A larger thread gets a chain of jobs, and
 //! each link delivers to up to 50 members. An outbox row records every incomplete fan-out, and the sweeper retries such

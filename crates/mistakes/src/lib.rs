@@ -126,7 +126,6 @@ mistakes! {
         FoldUnsettled: "a fold moves an entry that is not settled",
         KeyReadPlainly: "a key whose transaction is under way counts as unknown",
         PassedOver: "a replay passes over a content that is not visible yet",
-        EditBeforeMessage: "an edit is shown before its message has it",
     }
 }
 

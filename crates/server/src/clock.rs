@@ -2,7 +2,7 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// Where the time comes from. The time of day measures no duration: [`Self::monotonic`] does.
@@ -40,7 +40,11 @@ impl Clock {
     /// What durations are measured with: it never goes back. Of a fixed clock it stands still too.
     pub fn monotonic(&self) -> Instant {
         static BEGIN: OnceLock<(Instant, Timestamp)> = OnceLock::new();
-        let Source::Fixed(at) = self.0 else { return Instant::now() };
+        let at = match self.0 {
+            Source::Fixed(at) => at,
+            Source::Tokio { at, ppm, .. } => return at + drifting(at.elapsed(), ppm),
+            Source::System => return Instant::now(),
+        };
         let (instant, begin) = *BEGIN.get_or_init(|| (Instant::now(), Timestamp::now()));
         let since = Duration::try_from(at.duration_since(begin)).unwrap_or_default();
         instant + since
@@ -55,11 +59,17 @@ impl Clock {
             }
             Source::Fixed(at) => at,
             Source::Tokio { start, at, ppm } => {
-                let elapsed = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
-                start + SignedDuration::from_millis(elapsed + elapsed / 1_000 * ppm / 1_000)
+                let ms = drifting(at.elapsed(), ppm).as_millis();
+                start + Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX))
             }
         }
     }
+}
+
+/// What a clock counts while so much passes.
+fn drifting(passed: Duration, ppm: i64) -> Duration {
+    let drift = passed / 1_000_000 * u32::try_from(ppm.unsigned_abs()).unwrap_or(0);
+    if ppm < 0 { passed.saturating_sub(drift) } else { passed + drift }
 }
 
 #[cfg(test)]

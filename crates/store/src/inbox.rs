@@ -10,7 +10,7 @@ use domain::{
     ids::{ThreadId, UserId},
     inbox_entry::{Effect, InboxEntry},
     sequence::{InboxSeq, ThreadSeq},
-    user_row::{Lease, UserRow},
+    user_row::UserRow,
     wire::Seen,
 };
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ use crate::{
         tx::{n, s},
         user_row,
     },
+    visibility::looked_at,
 };
 
 pub mod delivery;
@@ -46,12 +47,6 @@ pub struct Image {
 }
 
 impl Image {
-    /// The image with other leases, for a planted mistake.
-    fn with_leases(mut self, leases: Vec<Lease>) -> Self {
-        self.row.leases = leases;
-        self
-    }
-
     /// Whether credentials that were issued then are accepted no more.
     pub fn revokes(&self, issued_at: Timestamp) -> bool {
         self.row.tokens_valid_from.is_some_and(|from| issued_at.as_second() < from)
@@ -154,16 +149,17 @@ impl EdgeTable {
         let (mut entries, mut is_gone) = (Vec::new(), false);
         let mut last = after;
         if after < image.row.folded {
-            let pages = self.pages(user, after, limit, now).await?;
+            let (pages, are_all) = self.pages(user, after, limit, now).await?;
             for (seq, entry) in pages {
                 if seq == last.next() || mistake!(ReplayOverGap) {
                     last = seq;
                     entries.push((seq, entry));
                 } else if seq > last {
+                    is_gone = true;
                     break;
                 }
             }
-            is_gone = last < image.row.folded && entries.len() < limit;
+            is_gone |= are_all && last < image.row.folded && entries.len() < limit;
         }
         if last >= image.row.folded && entries.len() < limit {
             let rest = image.row.after(last).map(|(seq, entry)| (seq, entry.clone()));
@@ -179,14 +175,14 @@ impl EdgeTable {
         Ok(InboxPage { events, rest })
     }
 
-    /// The entries of the pages after `after`, each with its place.
+    /// The entries of some pages after `after`, each with its place, and whether there is no further page.
     async fn pages(
         &self,
         user: &UserId,
         after: InboxSeq,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Vec<(InboxSeq, InboxEntry)>, Error> {
+    ) -> Result<(Vec<(InboxSeq, InboxEntry)>, bool), Error> {
         let found = self
             .client
             .query()
@@ -200,6 +196,7 @@ impl EdgeTable {
             .consistent_read(true)
             .send()
             .await?;
+        let are_all = found.last_evaluated_key.is_none();
         let mut entries = Vec::new();
         for item in found.items.unwrap_or_default() {
             let Some(key) = Key::of(&item) else { continue };
@@ -208,7 +205,7 @@ impl EdgeTable {
             let before = seq.0.saturating_sub(page.len() as u64);
             entries.extend((before + 1..).map(InboxSeq).zip(page));
         }
-        Ok(entries)
+        Ok((entries, are_all))
     }
 
     /// The events of entries, up to the first whose content is not visible yet.
@@ -217,15 +214,8 @@ impl EdgeTable {
         user: &UserId,
         entries: Vec<(InboxSeq, InboxEntry)>,
     ) -> Result<Vec<Event>, Error> {
-        let mut keys = BTreeMap::new();
-        for (_, entry) in &entries {
-            let Some(logged) = entry.logged() else { continue };
-            keys.insert(keys::entry(&logged.thread, logged.tseq), &logged.thread);
-            if let Effect::Changed(message) = logged.effect {
-                keys.insert(keys::entry(&logged.thread, message), &logged.thread);
-            }
-        }
-        let found = self.entries_at(&keys).await?;
+        let found =
+            self.entries_at(&looked_at(entries.iter().filter_map(|(_, entry)| entry.logged()))).await?;
         let mut contents = Vec::with_capacity(entries.len());
         for (seq, entry) in &entries {
             match content(entry, &found) {
@@ -236,6 +226,24 @@ impl EdgeTable {
         }
         self.withhold(user, &mut contents).await?;
         Ok(contents.into_iter().map(|(seq, content)| Event { seq, news: content.news() }).collect())
+    }
+
+    /// An entry as `user` may see it, who may have left the thread.
+    pub async fn entry_for(
+        &self,
+        user: &UserId,
+        thread: &ThreadId,
+        tseq: ThreadSeq,
+    ) -> Result<Option<Entry>, Error> {
+        let Some(entry) = self.entry(thread, tseq).await? else { return Ok(None) };
+        let changed = changed(&entry);
+        let mut contents = [(InboxSeq(0), Content::Logged(entry, changed))];
+        self.withhold(user, &mut contents).await?;
+        let [(_, content)] = contents;
+        Ok(match content {
+            Content::Logged(entry, _) => Some(entry),
+            Content::Seen(_) => None,
+        })
     }
 
     /// Takes out of the contents what is later than the user's leaving: content is as it is now, and an ex-member is
@@ -312,21 +320,21 @@ fn content(entry: &InboxEntry, found: &HashMap<Key, Entry>) -> Option<Content> {
     let mut content = found.get(&keys::entry(&logged.thread, logged.tseq))?.clone();
     if let Effect::Changed(message) = logged.effect {
         let message = found.get(&keys::entry(&logged.thread, message))?;
-        let changed = match &message.body {
-            Body::Message(content) => content.changed,
-            _ => None,
-        };
+        let changed = changed(message);
         let is_there = retell(&mut content, Some(message)) && changed >= Some(logged.tseq);
-        if !is_there && !mistake!(EditBeforeMessage) {
+        if !is_there {
             return None;
         }
         return Some(Content::Logged(content, changed));
     }
-    let changed = match &content.body {
-        Body::Message(content) => content.changed,
-        _ => None,
-    };
+    let changed = changed(&content);
     Some(Content::Logged(content, changed))
+}
+
+/// The tseq of the latest change of a message.
+fn changed(entry: &Entry) -> Option<ThreadSeq> {
+    let Body::Message(content) = &entry.body else { return None };
+    content.changed
 }
 
 /// A logged event as members are told of it.

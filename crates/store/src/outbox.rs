@@ -3,15 +3,24 @@
 //! No decision compares the clocks of two machines. Each write to a row, and each claim, changes its `claim`. An observer
 //! that has seen a row unchanged for long enough by its own clock takes it.
 
-use domain::{job::Job, limits};
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{
+    event::Entry,
+    ids::{ThreadId, UserId},
+    job::Job,
+    limits,
+    wire::Seen,
+};
+use jiff::Timestamp;
 use mistakes::mistake;
 
 use crate::table::{
     Table,
     error::{Error, held},
     keys::{self, Key},
+    retry::retry,
     rows::OutboxRow,
-    tx::{n, s},
+    tx::{Tx, n, s},
 };
 
 /// Whether a link has claimed the outbox row.
@@ -28,6 +37,12 @@ pub enum Claim {
 }
 
 impl OutboxRow {
+    /// A delivery to be done: of a thread's log, or of how far `reader` has read.
+    pub fn new(thread: ThreadId, reader: Option<UserId>, target: u64, now: Timestamp) -> Self {
+        let since = now.as_millisecond();
+        Self { thread, reader, target, since, claim: 0, claimed: false, claimed_through: None }
+    }
+
     /// Its key.
     pub fn key(&self) -> Key {
         match &self.reader {
@@ -102,26 +117,15 @@ impl Table {
 
     /// Puts an outbox row for a delivery whose post has failed, or raises its target.
     pub async fn owe(&self, row: &OutboxRow) -> Result<(), Error> {
-        let reader = row.reader.as_ref().map(|reader| s(reader.as_str()));
-        let set_reader = if reader.is_some() { ", reader = :reader" } else { "" };
-        let owed = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(row.key().item()))
-            .update_expression(format!(
-                "SET target = :target, thread = :thread{set_reader}, since = if_not_exists(since, :now), \
-                 claim = if_not_exists(claim, :zero) + :one REMOVE claimed, claimed_through"
-            ))
-            .condition_expression("attribute_not_exists(target) OR target <= :target")
-            .expression_attribute_values(":target", n(row.target))
-            .expression_attribute_values(":thread", s(row.thread.as_str()))
-            .expression_attribute_values(":now", n(row.since))
-            .expression_attribute_values(":zero", n(0))
-            .expression_attribute_values(":one", n(1));
-        let owed =
-            reader.into_iter().fold(owed, |owed, reader| owed.expression_attribute_values(":reader", reader));
-        held(owed.send().await).map(drop)
+        let (raise, values) = &raise(row);
+        retry(|_| async move {
+            let owed = self.client.update_item().table_name(&self.name).set_key(Some(row.key().item()));
+            let owed = owed.update_expression(raise).condition_expression(NOT_BEYOND);
+            let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let owed = owed.set_expression_attribute_values(Some(values)).send().await;
+            Ok(held(owed).map(drop)?)
+        })
+        .await
     }
 
     /// The delivery up to `target` of the row's thread is complete: the row goes, unless it has been given more to do.
@@ -144,6 +148,42 @@ impl Table {
     }
 }
 
-fn yes() -> aws_sdk_dynamodb::types::AttributeValue {
-    aws_sdk_dynamodb::types::AttributeValue::Bool(true)
+fn yes() -> AttributeValue {
+    AttributeValue::Bool(true)
+}
+
+/// Adds the outbox row of an entry to the transaction that commits it.
+pub(crate) fn enqueue(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) {
+    let row = OutboxRow::new(entry.thread.clone(), None, entry.tseq.0, now);
+    let (raise, values) = raise(&row);
+    tx.update(&row.key(), &raise, None, values);
+}
+
+/// Adds the outbox row of a mark to the transaction that commits it, unless a later mark is owed.
+pub(crate) fn enqueue_seen(tx: &mut Tx<'_>, seen: &Seen, now: Timestamp) {
+    let row = OutboxRow::new(seen.thread.clone(), Some(seen.user.clone()), seen.number.0, now);
+    let (raise, values) = raise(&row);
+    tx.update(&row.key(), &raise, Some(NOT_BEYOND), values);
+}
+
+/// That a row's target is not beyond the one it is given.
+const NOT_BEYOND: &str = "attribute_not_exists(target) OR target <= :target";
+
+/// The update that puts a row or raises its target, and its values.
+fn raise(row: &OutboxRow) -> (String, Vec<(&'static str, AttributeValue)>) {
+    let mut values = vec![
+        (":target", n(row.target)),
+        (":thread", s(row.thread.as_str())),
+        (":now", n(row.since)),
+        (":zero", n(0)),
+        (":one", n(1)),
+    ];
+    values.extend(row.reader.as_ref().map(|reader| (":reader", s(reader.as_str()))));
+    let target = if mistake!(OutboxNotRaised) { "if_not_exists(target, :target)" } else { ":target" };
+    let reader = if row.reader.is_some() { ", reader = :reader" } else { "" };
+    let update = format!(
+        "SET target = {target}, thread = :thread{reader}, since = if_not_exists(since, :now), \
+         claim = if_not_exists(claim, :zero) + :one REMOVE claimed, claimed_through"
+    );
+    (update, values)
 }

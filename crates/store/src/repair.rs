@@ -1,9 +1,9 @@
-//! Repairs a table restored from a backup so that it can be served (P4).
+//! Repairs a table restored from a backup so that it can be served (rule 17).
 //!
 //! DynamoDB backs a table up row by row, so a restored table may contain any half of the latest transactions. The
 //! thread log is the truth. Repair rebuilds every other row of a thread from its log, and deletes rows that no log
-//! accounts for. Every inbox gets a new generation, so that every client lists again. Repair leaves correct rows as
-//! they are. An interrupted or repeated repair therefore does no harm.
+//! accounts for. Every inbox gets a new generation, so that every client lists again. Repair leaves correct rows of
+//! threads as they are. An interrupted or repeated repair therefore does no harm.
 //!
 //! Repair scans the table three times, in pages. First it folds the users' rows and pages into their views: no log has how
 //! far a user has read. Then it repairs the threads, views included. Then it empties the users' rows. Memory holds at most

@@ -47,8 +47,8 @@ pub struct Table {
     pub(crate) pairs: Pairs,
 }
 
-/// The table as an edge has it: no method writes a thread log or an inbox, except the HEAD of an inbox that has none. So a
-/// stale or doubled edge can only be slow (P10). Cheap to clone.
+/// The table as an edge has it: no public method writes a thread log or appends to an inbox. So a stale or doubled edge
+/// can only be slow (rule 10). Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct EdgeTable {
     pub(crate) client: Client,
@@ -259,7 +259,7 @@ impl Key {
     }
 }
 
-/// The generation that clients see of an inbox whose HEAD has `raw`, in the table `id` (DynamoDB's own
+/// The generation that clients see of an inbox whose user row has `raw`, in the table `id` (DynamoDB's own
 /// `TableId`).
 pub fn wire_gen(raw: u64, id: &str) -> Gen {
     let mut hash = Sha256::new();

@@ -15,6 +15,7 @@ use mistakes::mistake;
 
 use crate::{
     inbox::delivery::{Delivered, Position, append},
+    outbox::enqueue,
     table::{
         Table,
         error::Error,
@@ -32,7 +33,7 @@ pub mod seen;
 pub mod threads;
 
 use command::{Command, PlannedWrite, plan};
-use commit::{Known, commit, enqueue};
+use commit::{Known, commit};
 use request::WriteRequest;
 
 /// What an accepted write has led to.

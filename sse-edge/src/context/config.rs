@@ -40,8 +40,8 @@ pub struct EdgeArgs {
     #[arg(long = "ping-seconds", env = "RUNNEL_PING_SECONDS", value_name = "SECONDS",
           default_value = digits(limits::PING), value_parser = seconds(1..30))]
     pub ping: Duration,
-    /// Seconds, ± 20 %, between two head checks of a user. An event whose queue message was lost arrives at the next
-    /// check.
+    /// Seconds, ± 20 %, from activity to the next comparison of a user's cursor with the user row, which finds an event
+    /// whose queue message was lost. Each comparison that finds nothing doubles the time, up to 10 minutes.
     #[arg(long = "head-check-seconds", env = "RUNNEL_HEAD_CHECK_SECONDS", value_name = "SECONDS",
           default_value = digits(limits::HEAD_CHECK), value_parser = seconds(1..=3600))]
     pub head_check: Duration,

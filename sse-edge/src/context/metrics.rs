@@ -41,7 +41,7 @@ const TYPING_SHED: &str = "edge_typing_shed_total";
 const LEASE_TAKES: &str = "edge_lease_takes_total";
 /// Queues deleted because nobody used them.
 const REAPED: &str = "edge_reaped_queues_total";
-/// Seconds since the user who has waited longest was compared with HEAD.
+/// Seconds by which the most overdue comparison of a cursor with its user row is late.
 const UNCHECKED: &str = "edge_oldest_unchecked_seconds";
 /// Head checks that found a user behind.
 const BEHIND: &str = "edge_behind_total";

@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-/// Extra time of a poll beyond the requested wait, in order to be certain that no event exists. A cursor above HEAD is
+/// Extra time of a poll beyond the requested wait, in order to be certain that no event exists. A cursor above the inbox is
 /// believed only after [`limits::CURSOR_PATIENCE`].
 const GRACE: Duration = limits::CURSOR_PATIENCE.saturating_add(Duration::from_secs(2));
 

@@ -66,7 +66,7 @@ impl Resync {
         );
     }
 
-    /// Visits the users once, and returns how long ago the oldest of their last comparisons is.
+    /// Visits the users once, and returns for how long the most overdue comparison has been due.
     async fn visit(self: &Arc<Self>, now: Instant, paused: bool) -> Duration {
         if paused {
             self.hub.check_all(now);
@@ -83,7 +83,7 @@ impl Resync {
                 unchecked.push(user);
             }
         }
-        let oldest = now - visit.oldest_check.unwrap_or(now).min(now);
+        let oldest = now - visit.longest_overdue.unwrap_or(now).min(now);
         self.cx.metrics.unchecked.set(oldest.as_secs_f64());
         for batch in unchecked.chunks(BATCH) {
             self.cx.tracker.spawn(self.clone().check(Checking(batch.to_vec())));
@@ -101,7 +101,7 @@ impl Resync {
         };
         let images = match self.cx.until_stop(read).await {
             None => return,
-            Some(Ok(heads)) => heads,
+            Some(Ok(images)) => images,
             Some(Err(error)) => {
                 self.cx.failed("compare cursors with user rows", &error);
                 let soon = Instant::now() + 2 * PERIOD;
@@ -110,12 +110,11 @@ impl Resync {
         };
         let me = self.cx.identity.boot();
         for user in users {
-            let now = Instant::now();
             let work = if let Some(image) = images.get(&user.id) {
                 let is_held = image.row.leases.iter().any(|lease| lease.holder.boot() == Some(&me));
-                user.row_compared(image, is_held, now)
+                user.row_compared(image, is_held)
             } else {
-                user.schedule().checked(now);
+                user.schedule().checked();
                 // A row that is gone means another table: reading it makes it anew.
                 Work::READ_ROW
             };

@@ -54,7 +54,7 @@ struct Registered {
 #[derive(Debug, Clone, Copy)]
 struct Visited {
     until: Instant,
-    checked_at: Option<Instant>,
+    overdue_since: Option<Instant>,
 }
 
 /// What a visit of all users brings.
@@ -63,7 +63,7 @@ pub(crate) struct Visit {
     /// The users that need something.
     pub(crate) due: Vec<(Arc<User>, Due)>,
     /// The oldest time of a last head check.
-    pub(crate) oldest_check: Option<Instant>,
+    pub(crate) longest_overdue: Option<Instant>,
 }
 
 impl Hub {
@@ -130,7 +130,7 @@ impl Hub {
         }
     }
 
-    /// Has HEAD checked for every user from `now` on.
+    /// Has the row compared for every user from `now` on.
     pub(crate) fn check_all(&self, now: Instant) {
         self.all().iter().for_each(|user| user.schedule().check_from(now));
     }
@@ -219,9 +219,9 @@ impl Visit {
             if due.is_now() {
                 self.due.push((registered.user.clone(), due));
             }
-            Visited { until: due.until, checked_at: due.checked_at }
+            Visited { until: due.until, overdue_since: due.overdue_since }
         });
         registered.visited = Some(visited);
-        self.oldest_check = [self.oldest_check, visited.checked_at].into_iter().flatten().min();
+        self.longest_overdue = [self.longest_overdue, visited.overdue_since].into_iter().flatten().min();
     }
 }

@@ -38,8 +38,8 @@ pub(crate) struct Schedule {
 #[derive(Debug, Clone, Copy)]
 enum Streams {
     Open {
-        /// Last time the ring was confirmed against the row.
-        checked_at: Instant,
+        /// Since when a comparison is due that has not succeeded yet.
+        overdue_since: Option<Instant>,
     },
     Closed {
         /// When the last one closed.
@@ -54,8 +54,8 @@ pub(crate) struct Due {
     pub(crate) work: Work,
     /// Whether to compare the cursor with the row.
     pub(crate) check: bool,
-    /// When that was last done; none while no stream is open.
-    pub(crate) checked_at: Option<Instant>,
+    /// Since when that is due.
+    pub(crate) overdue_since: Option<Instant>,
     /// The user needs nothing else before this time, unless the schedule changes.
     pub(crate) until: Instant,
 }
@@ -86,12 +86,12 @@ impl Schedule {
 
     /// What the user needs now.
     fn due(&self, now: Instant, linger: Duration) -> Due {
-        let checked_at = match self.streams {
-            Streams::Open { checked_at } => checked_at,
+        let overdue_since = match self.streams {
+            Streams::Open { overdue_since } => overdue_since,
             Streams::Closed { since } => {
                 let until = since + linger;
                 let work = if now >= until { Work::RELEASE } else { Work::NOTHING };
-                return Due { work, check: false, checked_at: None, until };
+                return Due { work, check: false, overdue_since: None, until };
             }
         };
         let lease_due = self.lease.due(now);
@@ -102,12 +102,12 @@ impl Schedule {
         // A worker may change anything.
         let next = lease_due.into_iter().chain(self.check_at).min();
         let until = next.filter(|_| self.worker == WorkerState::Idle).unwrap_or(now);
-        Due { work, check, checked_at: Some(checked_at), until }
+        let overdue_since = overdue_since.or(self.check_at.filter(|_| check));
+        Due { work, check, overdue_since, until }
     }
 
     pub(super) fn first_stream_opened(&mut self, now: Instant) {
-        // There was no stream to check for until now.
-        self.streams = Streams::Open { checked_at: now };
+        self.streams = Streams::Open { overdue_since: None };
         if !self.lease.is_confirmed() {
             self.check_from(now + UNLEASED_CHECK);
         }
@@ -179,6 +179,9 @@ impl Schedule {
     }
 
     fn check_begun(&mut self, now: Instant, head_check: Duration) {
+        if let Streams::Open { overdue_since } = &mut self.streams {
+            *overdue_since = overdue_since.or(self.check_at);
+        }
         self.quiet += 1;
         self.check_at = Some(now + self.pause(head_check));
         self.checking = true;
@@ -194,9 +197,9 @@ impl Schedule {
     }
 
     /// The row was compared with the ring, or there is no row.
-    pub(crate) fn checked(&mut self, now: Instant) {
-        if let Streams::Open { checked_at } = &mut self.streams {
-            *checked_at = now;
+    pub(crate) fn checked(&mut self) {
+        if let Streams::Open { overdue_since } = &mut self.streams {
+            *overdue_since = None;
         }
     }
 

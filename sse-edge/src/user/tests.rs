@@ -229,7 +229,7 @@ fn neither_a_head_check_nor_a_take_begins_while_one_is_under_way() {
 #[test]
 fn a_comparison_finds_a_user_behind_a_lost_lease_and_a_revoked_stream() {
     let (user, handle, _) = alice();
-    let compared = |image: &Image, is_held| user.row_compared(image, is_held, Instant::now());
+    let compared = |image: &Image, is_held| user.row_compared(image, is_held);
     assert_eq!(compared(&image(5), true), Work::NOTHING);
     assert_eq!(compared(&image(4), false), Work::NOTHING, "an older image says nothing");
     assert_eq!(compared(&image(6), true), Work::CATCH_UP, "a post was lost");
@@ -252,7 +252,7 @@ fn without_a_lease_events_that_a_comparison_finds_do_not_wait_for_a_take_that_fa
     assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
     // Meanwhile two comparisons find the user behind.
     for seq in [6, 7] {
-        let work = user.row_compared(&image(seq), false, now);
+        let work = user.row_compared(&image(seq), false);
         assert!(!user.request(work));
     }
     user.schedule().lease_failed(now, false);

@@ -10,9 +10,9 @@ pub(crate) struct Work(u8);
 
 impl Work {
     pub(crate) const NOTHING: Self = Self(0);
-    /// Take or renew the lease, then read HEAD.
+    /// Take the lease. Its answer is the read of the row.
     pub(crate) const TAKE_LEASE: Self = Self(1);
-    /// Read HEAD.
+    /// Read the user row.
     pub(crate) const READ_ROW: Self = Self(2);
     /// The queue is gone: drop its row.
     pub(crate) const DROP_QUEUE: Self = Self(4);
@@ -20,7 +20,7 @@ impl Work {
     pub(crate) const RELEASE: Self = Self(8);
     /// Read the inbox if the ring is behind.
     pub(crate) const CATCH_UP: Self = Self(16);
-    /// Take or renew the lease, and read HEAD whatever comes of it.
+    /// Take the lease, and read the row if it does not answer.
     pub(crate) const REPAIR: Self = Self(1 | 2);
 
     /// Both.
@@ -61,7 +61,7 @@ pub(crate) enum WorkItem {
     Release,
     /// Take or renew the lease.
     TakeLease,
-    /// Read HEAD.
+    /// Read the user row.
     ReadRow,
     /// Read the inbox behind the ring, which ends here.
     CatchUp(Cursor),
@@ -126,7 +126,7 @@ impl State {
             Some(WorkItem::Release)
         } else if self.streams.is_empty() {
             if self.requested.has(Work::REPAIR) {
-                // The ring may be wrong: the next stream waits until HEAD was read.
+                // The ring may be wrong: the next stream waits until the user row was read.
                 self.ring = None;
             }
             self.requested = Work::NOTHING;

@@ -31,8 +31,7 @@ const EVERY: u64 = 5;
 const SCENES: usize = 40;
 const EDGES: usize = 3;
 /// After this long everything acknowledged is shown by every stream that is as old: some twenty
-/// requests take their time. It is less than the 2 s after which a cursor is compared for the first
-/// time behind each lease (P8), which would mend what is to be found.
+/// requests take their time. No comparison happens in a calm run, so nothing hides a late event.
 const SOON: Duration = Duration::from_secs(1);
 /// The same after quiet faults: the SDK asks again for what was lost, and clients come back for what died.
 const AFTER_FAULTS: Duration = Duration::from_secs(15);

@@ -11,7 +11,7 @@ use crate::{
 /// and its streams are over.
 #[derive(Debug, Default)]
 pub(crate) struct Base {
-    /// The seq of each HEAD.
+    /// The seq of each user row.
     pub(crate) heads: BTreeMap<String, u64>,
     /// (user, thread) → up to where the view was delivered.
     pub(crate) fans: BTreeMap<(String, String), u64>,

@@ -3,7 +3,7 @@
 use axum::{Json as Answer, extract::State};
 use domain::{
     event::Entry,
-    ids::ThreadId,
+    ids::{ThreadId, UserId},
     limits,
     sequence::ThreadSeq,
     wire::{Message, Page},
@@ -69,6 +69,7 @@ fn size(text: &str) -> usize {
     ))]
 pub async fn send(
     State(chat): State<Chat>,
+    State(table): State<Table>,
     Path(thread): Path<ThreadId>,
     write: Write,
     Json(new): Json<NewMessage>,
@@ -80,7 +81,9 @@ pub async fn send(
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
             Ok((StatusCode::CREATED, Answer(message(&entry)?)))
         }
-        Outcome::Replayed(entry) => Ok((StatusCode::OK, Answer(message(&entry)?))),
+        Outcome::Replayed(entry) => {
+            Ok((StatusCode::OK, now(&table, (&request.sender, &thread), entry.tseq).await?))
+        }
         Outcome::Unchanged => Err(Problem::internal()),
     }
 }
@@ -106,7 +109,7 @@ pub async fn edit(
     let request = write.of(&("edit", &thread, tseq, &new));
     let command = Command::Edit { message: tseq, text: &new.text };
     chat.write(&request, &thread, command).await.map_err(problem(&request))?;
-    now(&table, &thread, tseq).await
+    now(&table, (&request.sender, &thread), tseq).await
 }
 
 /// Delete a message.
@@ -126,13 +129,14 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The message as it is now: a repeated request, too, must not yield what was deleted since.
+/// The message as it is now, as far as `sender` may see it: a repeated request must not yield what was deleted since, nor
+/// what was changed after the sender's leaving.
 pub(super) async fn now(
     table: &Table,
-    thread: &ThreadId,
+    (sender, thread): (&UserId, &ThreadId),
     tseq: ThreadSeq,
 ) -> Result<Answer<Message>, Problem> {
-    let entry = table.entry(thread, tseq).await.map_err(failed)?;
+    let entry = table.entry_for(sender, thread, tseq).await.map_err(failed)?;
     message(&entry.ok_or_else(Problem::internal)?).map(Answer)
 }
 

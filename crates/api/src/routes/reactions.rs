@@ -58,5 +58,5 @@ async fn react(
     let request = write.of(&("react", &thread, message, &emoji, state));
     let command = Command::React { message, emoji: &emoji, state };
     chat.write(&request, &thread, command).await.map_err(problem(&request))?;
-    now(table, &thread, message).await
+    now(table, (&request.sender, &thread), message).await
 }

@@ -62,9 +62,9 @@ pub async fn create(
 
 /// Take the cookie away, or end every session.
 ///
-/// With `everywhere=true` it takes the bearer: whatever was begun with this token or an earlier one
-/// ends within the time of a head check (a minute), and neither token, cookie nor ticket from
-/// before opens a stream, lists threads or gets a session or a ticket again.
+/// With `everywhere=true` it requires the bearer token. Streams opened with this token or an earlier one end at once, or
+/// at the latest at the edge's next comparison with the user row. No earlier token, cookie or ticket opens a stream, lists
+/// threads, or gets a session or a ticket again.
 #[utoipa::path(delete, path = "/v1/session", tag = "stream", operation_id = "deleteSession",
     security((), ("bearer" = [])),
     params(("everywhere" = Option<bool>, Query, description = "End every session of the bearer's.")),

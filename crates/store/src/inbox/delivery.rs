@@ -208,7 +208,8 @@ impl Table {
             };
             return Ok(Some(delivered(member, image, through, (0, false))));
         }
-        if row.is_full() && self.fold(user, &row, now).await? {
+        // A row that cannot be folded grows: that is dearer, never wrong.
+        if row.is_full() && self.fold(user, &row, now).await.unwrap_or(false) {
             row = self.row(user).await?;
             let position = self.position_of(user, thread, row).await?;
             keep(known, position);
@@ -228,7 +229,7 @@ impl Table {
         let entries: Vec<InboxEntry> = entries.iter().map(|entry| InboxEntry::of(entry, user)).collect();
         let change = append(&entries, &row);
         let leases = row.leases;
-        let image = match self.update(user, &change).await.map_err(Stop::in_doubt)? {
+        let mut image = match self.update(user, &change).await.map_err(Stop::in_doubt)? {
             Updated::Changed(image) => image,
             Updated::Refused(image) => {
                 let row = image.map(|image| image.row).unwrap_or_default();
@@ -237,7 +238,9 @@ impl Table {
                 return Err(Stop::Conflict);
             }
         };
-        let image = if mistake!(LeasesBeforeAppend) { image.with_leases(leases) } else { image };
+        if mistake!(LeasesBeforeAppend) {
+            image.row.leases = leases;
+        }
         if last < until {
             let row = image.row;
             keep(known, Position { row, viewed: None });
@@ -266,7 +269,10 @@ impl Table {
             (_, true) => "contains(entries, :before)",
             _ => "contains(entries, :before) AND NOT contains(entries, :after)",
         };
-        let mut change = appended(std::slice::from_ref(&after)).only_if(condition);
+        let mut change = appended(std::slice::from_ref(&after))
+            .only_if(condition)
+            .only_if("size(entries) < :full")
+            .values([(":full", n(FULL))]);
         if !mistake!(UnreadWithoutBefore) {
             change = change.values([(":before", user_row::binary(&before))]);
         }
@@ -355,6 +361,8 @@ fn delivered(
     (appended, exact): (usize, bool),
 ) -> Delivered {
     let left = member.left_tseq.filter(|left| *left <= through);
+    // What the entry says may be later than a leaving: an edge reads it for an ex-member, and withholds that.
+    let exact = exact && member.left_tseq.is_none();
     let queues = image.row.held_queues().cloned().collect();
     let to_fold = image.row.is_fold_due(appended).then_some(image.row);
     Delivered { user: member.user.clone(), cursor: image.cursor, queues, exact, left, to_fold }

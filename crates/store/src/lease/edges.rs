@@ -1,4 +1,4 @@
-//! Edges and their heartbeats (P15).
+//! Edges and their heartbeats (rule 15).
 
 use std::sync::Arc;
 

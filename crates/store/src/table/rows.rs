@@ -1,6 +1,6 @@
 //! What lies behind each key of [`super::keys`]: the schema, on one page.
 //!
-//! The user row and its pages are in [`super::user_row`]: their attributes have no fixed names. A member's view is
+//! The user row and its pages are in `table/user_row.rs`: their attributes have no fixed names. A member's view is
 //! [`domain::view::View`].
 //!
 //! `exp`, in seconds since 1970, is the table's TTL attribute. DynamoDB deletes up to days late

@@ -15,7 +15,7 @@ use crate::{
         read,
         retry::Stop,
         rows::{EntryRow, KeyRow},
-        tx::{ABSENT, ALWAYS, Cancelled, Tx, n, s},
+        tx::{ABSENT, ALWAYS, Cancelled, Tx, n},
         write,
     },
 };
@@ -73,9 +73,13 @@ impl Table {
         let key = keys::entry(thread, tseq);
         let mut found = self.get_applied(std::slice::from_ref(&key)).await?;
         let row: Option<EntryRow> = found.remove(&key).map(|item| read(&key, item)).transpose()?;
-        let own =
-            row.filter(|row| row.by == request.sender && row.key.as_ref() == Some(&request.idempotency_key));
-        Ok(own.map(|row| log::entry(thread, row)).transpose()?)
+        let is_own =
+            |row: EntryRow| row.by == request.sender && row.key.as_ref() == Some(&request.idempotency_key);
+        if !row.is_some_and(is_own) {
+            return Ok(None);
+        }
+        // Read as members are told of it: the row of an edit has no text.
+        self.entry(thread, tseq).await?.ok_or(Stop::Conflict).map(Some)
     }
 
     /// Begins a transaction: the idempotency row, if the request brought a key, and the entry, both only if absent.
@@ -136,24 +140,3 @@ pub(crate) fn key_end(at: Timestamp) -> i64 {
     let life = i64::try_from(limits::KEY_LIFE.as_secs()).unwrap_or(i64::MAX);
     at.as_second().saturating_add(life)
 }
-
-/// Adds the outbox row of `entry`: the delivery that is not known to be complete.
-pub(crate) fn enqueue(tx: &mut Tx<'_>, entry: &Entry, now: Timestamp) {
-    let target = if mistake!(OutboxNotRaised) { "if_not_exists(target, :target)" } else { ":target" };
-    tx.update(
-        &keys::outbox(&entry.thread),
-        &format!("SET target = {target}, thread = :thread, {RAISED} REMOVE claimed, claimed_through"),
-        None,
-        vec![
-            (":target", n(entry.tseq)),
-            (":thread", s(entry.thread.as_str())),
-            (":now", n(now.as_millisecond())),
-            (":zero", n(0)),
-            (":one", n(1)),
-        ],
-    );
-}
-
-/// The part of an update that each write to an outbox row has: `:now`, `:zero` and `:one` are values.
-pub(crate) const RAISED: &str =
-    "since = if_not_exists(since, :now), claim = if_not_exists(claim, :zero) + :one";

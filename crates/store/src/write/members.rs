@@ -8,13 +8,10 @@ use domain::{
 use futures_util::future::try_join;
 use mistakes::mistake;
 
-use super::{
-    Early, Outcome, Rejection, WriteError,
-    commit::{commit, enqueue},
-    request::WriteRequest,
-};
+use super::{Early, Outcome, Rejection, WriteError, commit::commit, request::WriteRequest};
 use crate::{
     inbox::delivery::Parcel,
+    outbox::enqueue,
     table::{
         EdgeTable, Table,
         error::{Error, held},
@@ -114,9 +111,20 @@ impl Table {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<MemberPage, Error> {
-        let mut page = self.member_rows(thread, after, limit).await?;
-        page.members.retain(|member| !member.is_told);
-        Ok(page)
+        let mut found = MemberPage { members: Vec::new(), next: after.cloned() };
+        loop {
+            let page = self.member_rows(thread, found.next.as_ref(), limit).await?;
+            found.members.extend(page.members.into_iter().filter(|member| !member.is_told));
+            found.next = page.next;
+            if found.next.is_none() && found.members.len() <= limit {
+                return Ok(found);
+            }
+            if found.members.len() >= limit {
+                found.members.truncate(limit);
+                found.next = found.members.last().map(|member| member.user.clone());
+                return Ok(found);
+            }
+        }
     }
 
     /// The members of a thread.

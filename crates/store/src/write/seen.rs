@@ -4,7 +4,7 @@ use domain::{
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     limits,
-    sequence::{MessageNumber, ThreadSeq},
+    sequence::MessageNumber,
     user_row::UserRow,
     view::{View, seen_by},
     wire::Seen,
@@ -13,16 +13,15 @@ use futures_util::future::{try_join, try_join3};
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use super::commit::RAISED;
 use crate::{
     inbox::delivery::{Delivered, append},
+    outbox::enqueue_seen,
     table::{
         Table,
         error::Error,
         keys,
         retry::{Attempt, Stop, retry},
-        rows::MemberRow,
-        tx::{Tx, n, s},
+        tx::{Tx, n},
     },
 };
 
@@ -69,15 +68,27 @@ impl Table {
         now: Timestamp,
         attempt: Attempt,
     ) -> Result<Marked, Stop> {
-        let Some(told) = self.told_of_seen(reader, thread).await? else { return Ok(Marked::NotMember) };
-        let users = match &told {
-            Told::Other(other) => vec![reader, other],
-            Told::Group | Told::Reader => vec![reader],
+        let other = match self.other(reader, thread).await? {
+            None if thread.is_direct() => return Ok(Marked::NotMember),
+            other => other,
         };
-        // In no order: seen is a maximum, so what a fold moves between the reads is at worst marked twice.
+        let users: Vec<&UserId> = std::iter::once(reader).chain(&other).collect();
+        // In no order: seen is a maximum, so what a fold moves between the reads is marked again and changes nothing.
         let view = async { self.get::<View>(&keys::view(reader, thread)).await };
         let (tail, mut rows, view) = try_join3(self.tail(thread), self.rows(&users), view).await?;
-        let tail = tail.ok_or(Stop::Conflict)?;
+        let Some(tail) = tail else { return Ok(Marked::NotMember) };
+        // Who is a member after the tail was read may see how far it goes.
+        let told = match &other {
+            Some(other) => Told::Other(other.clone()),
+            None => match self.told_in_group(reader, thread).await? {
+                Some(told) => told,
+                None => return Ok(Marked::NotMember),
+            },
+        };
+        if view.is_none() && rows[0].last_of(thread).is_none() {
+            // The delivery that makes the view is still under way, and a mark before it would be lost.
+            return Err(Stop::Conflict);
+        }
         let number = if mistake!(SeenBeyondEnd) { number } else { number.min(tail.number) };
         let mark = Seen { thread: thread.clone(), user: reader.clone(), number };
         let entries = rows[0].entries.iter().filter(|entry| entry.thread() == thread);
@@ -159,36 +170,22 @@ impl Table {
         Ok(Marked::Delivered(mark, delivered))
     }
 
-    /// Who is told of a mark of `reader`'s; none if the reader is not a member.
-    async fn told_of_seen(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<Told>, Error> {
-        if thread.is_direct() {
-            let pair = self.pair(thread).await?;
-            return Ok(pair.and_then(|(a, b)| match () {
-                () if &a == reader => Some(Told::Other(b)),
-                () if &b == reader => Some(Told::Other(a)),
-                () => None,
-            }));
-        }
-        let member = async { self.get::<MemberRow>(&keys::member(thread, reader)).await };
-        let (member, first) = try_join(member, self.first_members(thread, limits::SEEN_MEMBERS + 1)).await?;
-        let is_member = member.is_some_and(|member| member.left_tseq.is_none());
+    /// The other member of a direct thread; none of a group, or if the reader is not a member.
+    async fn other(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<UserId>, Error> {
+        let pair = if thread.is_direct() { self.pair(thread).await? } else { None };
+        Ok(pair.and_then(|(a, b)| match () {
+            () if &a == reader => Some(b),
+            () if &b == reader => Some(a),
+            () => None,
+        }))
+    }
+
+    /// Who is told of a mark in a group; none if the reader is not a member.
+    async fn told_in_group(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<Told>, Error> {
+        let is_member = self.is_member(thread, reader);
+        let (is_member, first) =
+            try_join(is_member, self.first_members(thread, limits::SEEN_MEMBERS + 1)).await?;
         let told = if first.len() > limits::SEEN_MEMBERS { Told::Reader } else { Told::Group };
         Ok(is_member.then_some(told))
     }
-}
-
-fn enqueue_seen(tx: &mut Tx<'_>, seen: &Seen, now: Timestamp) {
-    tx.update(
-        &keys::seen_outbox(&seen.thread, &seen.user),
-        &format!("SET target = :target, thread = :thread, reader = :reader, {RAISED} REMOVE claimed"),
-        None,
-        vec![
-            (":target", n(seen.number)),
-            (":thread", s(seen.thread.as_str())),
-            (":reader", s(seen.user.as_str())),
-            (":now", n(now.as_millisecond())),
-            (":zero", n(ThreadSeq(0))),
-            (":one", n(1)),
-        ],
-    );
 }

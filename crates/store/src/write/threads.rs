@@ -13,13 +13,10 @@ use domain::{
 };
 use futures_util::future::{try_join, try_join3};
 
-use super::{
-    Early, Outcome, Rejection, WriteError,
-    commit::{commit, enqueue},
-    request::WriteRequest,
-};
+use super::{Early, Outcome, Rejection, WriteError, commit::commit, request::WriteRequest};
 use crate::{
     inbox::list::as_listed,
+    outbox::enqueue,
     table::{
         Table,
         error::Error,

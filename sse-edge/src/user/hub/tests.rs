@@ -52,7 +52,7 @@ async fn a_visit_reaches_every_user_that_stays_whichever_come_and_go() {
     let looking = hub.visit(now, |user| {
         seen.insert(user.id.clone());
         let check = user.id.as_str() == "user7";
-        Due { work: Work::NOTHING, check, checked_at: None, until: now }
+        Due { work: Work::NOTHING, check, overdue_since: None, until: now }
     });
     let moving = async {
         // In each pause, a user that was not visited yet leaves, and one that was, and a new one comes.
@@ -156,9 +156,9 @@ impl Life {
         let Some(user) = any(&mut self.checked) else { return };
         match rng::range(0..4) {
             0 => user.schedule().check_from(self.now + Duration::from_secs(2)),
-            1 => user.schedule().checked(self.now),
+            1 => user.schedule().checked(),
             _ => {
-                let ask = user.row_compared(&image(), rng::random(), self.now);
+                let ask = user.row_compared(&image(), rng::random());
                 self.request(&user, ask);
             }
         }
@@ -180,7 +180,7 @@ impl Life {
             assert!(!due(user).is_now(), "{user:?} at {now:?}");
             self.passed_over += 1;
         }
-        assert_eq!(visit.oldest_check, all.iter().filter_map(|user| due(user).checked_at).min());
+        assert_eq!(visit.longest_overdue, all.iter().filter_map(|user| due(user).overdue_since).min());
         for (user, due) in visit.due {
             self.request(&user, due.work);
             if due.check {
