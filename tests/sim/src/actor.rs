@@ -129,9 +129,11 @@ impl Actor {
             return once().await;
         }
         let pause = Duration::from_millis(self.draw(|rng| rng.random_range(0..100)));
+        let begun = Instant::now();
         let again = async {
             sleep(pause).await;
-            once().await
+            // Days may have passed meanwhile, and a key that nobody knows any more writes again.
+            if begun.elapsed() > KEY_LIFE { None } else { once().await }
         };
         let answers = tokio::join!(once(), again);
         if let (Some((one, first)), Some((other, second))) = &answers
