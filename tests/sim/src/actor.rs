@@ -143,8 +143,13 @@ impl Actor {
         {
             self.history.wrong(format!("{method} {path} with one key is answered with {first} and {second}"));
         }
-        let is_final = |got: &Got| got.as_ref().is_some_and(|(status, _)| status.is_success());
-        if is_final(&answers.0) { answers.0 } else { answers.1.or(answers.0) }
+        let is_success = |got: &Got| got.as_ref().is_some_and(|(status, _)| status.is_success());
+        match answers {
+            (one, _) if is_success(&one) => one,
+            // Of two copies one may be refused and the other accepted: the sender has joined meanwhile.
+            (Some(_), other) => other,
+            (None, other) => other.filter(|(status, _)| status.is_success()),
+        }
     }
 
     /// Reads something: nothing, if it is not there for this user.
