@@ -237,6 +237,18 @@ impl Deployment {
         self.start_api(at).await;
     }
 
+    /// All APIs die with all their requests.
+    pub(crate) fn end_apis(&self) {
+        self.processes().apis.iter().for_each(|api| api.network.dead.cancel());
+    }
+
+    /// Others take their places.
+    pub(crate) async fn start_apis(&self) {
+        for at in 0..self.apis() {
+            self.start_api(at).await;
+        }
+    }
+
     async fn start_api(&self, at: usize) {
         let _opened = self.opened.read().await;
         let api = self.api().await;

@@ -159,8 +159,12 @@ impl Run {
                 Some(Event::Age) => {
                     // TTL eats what is over.
                     self.aged = true;
+                    // No write is under way for days, longer than its key is known.
+                    self.stage.deployment.end_apis();
                     tokio::time::advance(AGE).await;
                     late += AGE;
+                    let deployment = self.stage.deployment.clone();
+                    self.stage.tracker.spawn(async move { deployment.start_apis().await });
                     for _ in 0..3 {
                         self.stage.deployment.cloud.expire();
                     }
