@@ -192,7 +192,7 @@ impl Replay {
         };
     }
 
-    /// The cursor was read that a client without one of use goes on from.
+    /// A new cursor was read for a client without a usable one.
     pub(crate) fn settled_read(&mut self, cursor: Cursor) {
         self.pause = None;
         self.state = match self.state {

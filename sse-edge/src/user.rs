@@ -48,11 +48,11 @@ pub(crate) struct User {
 #[derive(Debug)]
 struct State {
     streams: Vec<Arc<StreamHandle>>,
-    /// How many streams have ever joined.
+    /// Streams that have joined so far.
     joins: u32,
-    /// The streams up to this one get the answer of the taking of the lease that is under way.
+    /// The pending lease call answers the streams up to this number.
     asked: Option<u32>,
-    /// No taking of a lease will answer the streams up to this one: they read for themselves.
+    /// The streams up to this number read the row themselves.
     unanswered: u32,
     /// None until the row was read.
     ring: Option<Ring>,
@@ -265,7 +265,7 @@ impl User {
         handle.joined() > state.unanswered && is_taking
     }
 
-    /// The row was read after the lease was taken.
+    /// The row was read consistently.
     pub(crate) fn row_read(&self, image: &Image) {
         self.state().row_read(image);
     }

@@ -270,6 +270,31 @@ async fn a_job_that_cannot_be_done_comes_again_until_it_lies_with_the_dead() {
 }
 
 #[tokio::test]
+async fn who_has_left_is_not_told_by_a_late_chain_what_was_changed_since() {
+    let world = World::start_idle(Topology::PerUser, 1).await;
+    let thread = world.crowd("alice", 60).await;
+    let (alice, leaver) = (world.as_user("alice"), one_of(58));
+    let mut stream = world.open(0, &leaver, None).await;
+    stream.expect("hello").await;
+    let said = alice.say(thread.as_str(), "then").await;
+    let path = format!("/v1/threads/{thread}");
+    let removed = alice.call("DELETE", &format!("{path}/members/{leaver}"), None, &[]).await;
+    let message = format!("{path}/messages/{}", said["tseq"]);
+    let edited = alice.call("PATCH", &message, Some(json!({"text": "now"})), &[]).await;
+    assert_eq!((removed.status.as_u16(), edited.status.as_u16()), (204, 200));
+    while world.lying_in(&world.jobs).await > 0 {
+        let jobs = world.queues.receive(&world.jobs).await.unwrap();
+        world.queues.ack(&world.jobs, &jobs).await.unwrap();
+    }
+    // The chain of the message reads it as it is by now.
+    let late = Job::first(thread.clone(), ThreadSeq(said["tseq"].as_u64().unwrap()));
+    world.queues.post(&world.jobs, late.encode()).await.unwrap();
+    work_all(&world, &world.fanout(Clock::system())).await;
+    let told = stream.expect("message").await.data;
+    assert_eq!((&told["tseq"], &told["text"]), (&said["tseq"], &Value::Null));
+}
+
+#[tokio::test]
 async fn garbage_is_acked_and_everything_beside_it_is_done() {
     let world = World::start_idle(Topology::PerUser, 0).await;
     let thread = world.crowd("alice", 60).await;

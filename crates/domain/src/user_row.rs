@@ -130,7 +130,7 @@ impl UserRow {
     }
 
     /// The entries of the next page: a function of the generation and of `folded` alone, whatever was appended since.
-    /// None while the row has too few for a page that no later append would change.
+    /// None if a later append could still change the page.
     pub fn next_page(&self) -> Option<&[InboxEntry]> {
         let mut bytes = 0;
         let fits = |entry: &&InboxEntry| {

@@ -98,8 +98,8 @@ pub(super) struct Progress {
 }
 
 impl Fanout {
-    /// Delivers a committed entry to all members, or posts the first job of a chain that does. `before` is the entry
-    /// before it, if the caller has it.
+    /// Delivers a committed entry to all members, or posts the first job of a chain that does. A failure is logged, and the
+    /// outbox row stays. `before` is the entry before this one, if the caller has it.
     pub async fn logged(&self, entry: &Entry, before: Option<&Entry>) {
         let fresh: Vec<Entry> = before.into_iter().chain([entry]).cloned().collect();
         match self.run(&entry.thread, entry.tseq, &fresh).await {
@@ -250,7 +250,7 @@ impl Fanout {
     /// Delivers seen. A thread of more than [`limits::SEEN_MEMBERS`] delivers it to the reader's own devices only, and
     /// they have it already.
     pub(super) async fn run_seen(&self, seen: &Seen) -> Result<(), Error> {
-        // The reader's own row shows the mark first: whoever is told of it may fold that away, and reads the row then.
+        // Wait until the reader's own row shows the mark. A recipient may fold it away, and then read that row.
         let mut own = self.table.image(&seen.user).await?;
         if !own.row.entries.contains(&InboxEntry::Seen(seen.clone())) {
             self.table.await_row(&seen.user).await?;

@@ -1,5 +1,5 @@
-//! Posts to the queues: one envelope per queue, with all its recipients (rule 7). Who listens is told by an image of the
-//! user row that has the event, so nothing is read here.
+//! Posts to the queues: one envelope per queue, with all its recipients (rule 7). The queues come from an image of the
+//! user row that contains the event, so nothing is read here.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +35,8 @@ impl Fanout {
         exact && hints
     }
 
-    /// Posts to each queue. False if a post has failed in another way than that the queue does not exist: then somebody
-    /// who listens may not hear of it.
+    /// Posts to each queue. False if a post failed for another reason than a missing queue. Then a listener may not have
+    /// been notified.
     pub(super) async fn post_to(&self, queues: ByQueue<'_>, news: Option<&News>) -> bool {
         let mut posts = Vec::with_capacity(queues.len());
         for (queue, to) in &queues {

@@ -22,8 +22,8 @@ use crate::{
         EdgeTable, Table,
         error::Error,
         keys::{self, Key},
-        read,
         rows::MemberRow,
+        take,
         tx::{n, s},
         user_row,
     },
@@ -31,7 +31,7 @@ use crate::{
 };
 
 pub mod delivery;
-mod fold;
+pub(crate) mod fold;
 pub mod list;
 mod update;
 
@@ -83,17 +83,14 @@ pub enum Rest {
 }
 
 impl EdgeTable {
-    /// A user's row, read consistently. A row that nobody has needed yet begins here, with a random generation.
+    /// Reads a user's row consistently. Creates an absent row with a random generation.
     pub async fn image(&self, user: &UserId) -> Result<Image, Error> {
         let row = self.row(user).await?;
         if let Some(image) = self.image_of(row) {
             return Ok(image);
         }
         // Every row is made by an update like this one, so of many only the first counts.
-        match self.update(user, &Change::new()).await? {
-            Updated::Changed(image) | Updated::Refused(Some(image)) => Ok(image),
-            Updated::Refused(None) => Err(Error::Contended),
-        }
+        self.update(user, &Change::new()).await?.image()
     }
 
     /// The rows of up to 100 users, perhaps slightly stale unless `consistent`. An absent, damaged or unavailable row is
@@ -116,9 +113,7 @@ impl EdgeTable {
 
     pub(crate) async fn row(&self, user: &UserId) -> Result<UserRow, Error> {
         let key = keys::user_row(user);
-        let got =
-            self.client.get_item().table_name(&self.name).set_key(Some(key.item())).consistent_read(true);
-        user_row::read(&key, got.send().await?.item.as_ref())
+        user_row::read(&key, self.get_item(&key).await?.as_ref())
     }
 
     /// The rows of up to 100 users, read consistently. An absent row has no generation.
@@ -246,8 +241,25 @@ impl EdgeTable {
         })
     }
 
-    /// Takes out of the contents what is later than the user's leaving: content is as it is now, and an ex-member is
-    /// told nothing of what happened to it since. Membership is read after the content (rule 12).
+    /// The tseq at which `user` left, of those of some threads that the user is not a member of any more: 0 if it is not
+    /// known, because the row of a removed member is deleted after delivery. What they said was read before.
+    pub(crate) async fn leavings(
+        &self,
+        user: &UserId,
+        threads: BTreeSet<ThreadId>,
+    ) -> Result<BTreeMap<ThreadId, ThreadSeq>, Error> {
+        let rows: Vec<Key> = threads.iter().map(|thread| keys::member(thread, user)).collect();
+        let mut found = self.get_many(&rows, true).await?;
+        let mut left = BTreeMap::new();
+        for (thread, key) in threads.into_iter().zip(&rows) {
+            let row: Option<MemberRow> = take(&mut found, key)?;
+            left.extend(row.map_or(Some(ThreadSeq(0)), |row| row.left_tseq).map(|left| (thread, left)));
+        }
+        Ok(left)
+    }
+
+    /// Removes content that is newer than the user's leaving. Content is stored once, in its latest state. Membership is
+    /// read after the content (rule 12).
     async fn withhold(&self, user: &UserId, contents: &mut [(InboxSeq, Content)]) -> Result<(), Error> {
         let is_changed = |content: &Content| match content {
             Content::Logged(entry, Some(changed)) if *changed > entry.tseq => Some(entry.thread.clone()),
@@ -261,17 +273,10 @@ impl EdgeTable {
         if threads.is_empty() || mistake!(LeaverSeesEdits) {
             return Ok(());
         }
-        let rows: Vec<Key> = threads.iter().map(|thread| keys::member(thread, user)).collect();
-        let mut found = self.get_many(&rows, true).await?;
-        let mut left: HashMap<ThreadId, Option<ThreadSeq>> = HashMap::new();
-        for (thread, key) in threads.into_iter().zip(&rows) {
-            let row: Option<MemberRow> = found.remove(key).map(|item| read(key, item)).transpose()?;
-            // Without a row the leaving was delivered: nothing later than the entry itself is known to be theirs.
-            left.insert(thread, row.map_or(Some(ThreadSeq(0)), |row| row.left_tseq));
-        }
+        let left = self.leavings(user, threads).await?;
         for (_, content) in contents {
             if let Content::Logged(entry, Some(changed)) = content
-                && let Some(Some(left)) = left.get(&entry.thread)
+                && let Some(left) = left.get(&entry.thread)
                 && *changed > entry.tseq
                 && *changed > *left
             {
@@ -289,10 +294,7 @@ impl Table {
         let change = Change::new()
             .set("tokens_valid_from = :since", [(":since", n(since.as_second()))])
             .only_if("(attribute_not_exists(tokens_valid_from) OR tokens_valid_from < :since)");
-        match self.update(user, &change).await? {
-            Updated::Changed(image) | Updated::Refused(Some(image)) => Ok(image),
-            Updated::Refused(None) => Err(Error::Contended),
-        }
+        self.update(user, &change).await?.image()
     }
 }
 

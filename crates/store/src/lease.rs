@@ -53,8 +53,8 @@ impl EdgeTable {
         self.changed(user, &take).await
     }
 
-    /// Ends the lease of the edge `boot` on its own queue. Of an edge that is marked dead anybody may end it: that never
-    /// turns.
+    /// Ends an edge's lease on its own queue. Any edge may do this for an edge that is marked dead, because that mark is
+    /// final.
     pub async fn end_edge_lease(&self, user: &UserId, boot: &BootId) -> Result<Image, Error> {
         self.changed(user, &change().name("#lease", edge_lease(boot)).remove("#lease")).await
     }
@@ -111,10 +111,7 @@ impl EdgeTable {
     }
 
     async fn changed(&self, user: &UserId, change: &Change) -> Result<Image, Error> {
-        match self.update(user, change).await? {
-            Updated::Changed(image) => Ok(image),
-            Updated::Refused(_) => Err(Error::Contended),
-        }
+        self.update(user, change).await?.image()
     }
 
     /// Registers a queue of a user or of an edge. Registration comes before creation, so that no queue is forgotten.

@@ -16,7 +16,7 @@ use mistakes::mistake;
 
 use crate::table::{
     Table,
-    error::{Error, held},
+    error::Error,
     keys::{self, Key},
     retry::retry,
     rows::OutboxRow,
@@ -51,8 +51,8 @@ impl OutboxRow {
         }
     }
 
-    /// How long a row has to stay unchanged until an observer may take it: whoever wrote it is delivering for a moment,
-    /// whoever claimed it for longer.
+    /// How long a row must stay unchanged before an observer may claim it. A writer delivers for seconds, a claim holder
+    /// longer.
     pub fn patience(&self) -> std::time::Duration {
         if self.claimed { limits::OUTBOX_HOLD } else { limits::OUTBOX_GRACE }
     }
@@ -71,19 +71,9 @@ impl Table {
 
     /// Claims a row that an observer has seen unchanged; false if it has changed meanwhile.
     pub async fn claim_unchanged(&self, row: &OutboxRow) -> Result<bool, Error> {
-        let claimed = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(row.key().item()))
-            .update_expression("SET claim = claim + :one, claimed = :true REMOVE claimed_through")
-            .condition_expression("claim = :was")
-            .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":true", yes())
-            .expression_attribute_values(":was", n(row.claim))
-            .send()
-            .await;
-        held(claimed)
+        let claim = "SET claim = claim + :one, claimed = :true REMOVE claimed_through";
+        let values = vec![(":one", n(1)), (":true", AttributeValue::Bool(true)), (":was", n(row.claim))];
+        self.update_if(&row.key(), claim, "claim = :was", values).await
     }
 
     /// Claims the row for one link of a chain. The claim fails if another chain holds the row at the same position or
@@ -95,20 +85,14 @@ impl Table {
     pub async fn claim(&self, job: &Job) -> Result<Claim, Error> {
         let key = keys::outbox(&job.thread);
         let free = "target = :goal AND (attribute_not_exists(claimed_through) OR claimed_through < :here)";
-        let claimed = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key.item()))
-            .update_expression("SET claim = claim + :one, claimed = :true, claimed_through = :here")
-            .condition_expression(free)
-            .expression_attribute_values(":one", n(1))
-            .expression_attribute_values(":true", yes())
-            .expression_attribute_values(":here", s(keys::members_after(job.after.as_ref()).0))
-            .expression_attribute_values(":goal", n(job.goal))
-            .send()
-            .await;
-        if held(claimed)? {
+        let claim = "SET claim = claim + :one, claimed = :true, claimed_through = :here";
+        let values = vec![
+            (":one", n(1)),
+            (":true", AttributeValue::Bool(true)),
+            (":here", s(keys::members_after(job.after.as_ref()).0)),
+            (":goal", n(job.goal)),
+        ];
+        if self.update_if(&key, claim, free, values).await? {
             return Ok(Claim::Acquired);
         }
         let row: Option<OutboxRow> = self.get(&key).await?;
@@ -118,14 +102,9 @@ impl Table {
     /// Puts an outbox row for a delivery whose post has failed, or raises its target.
     pub async fn owe(&self, row: &OutboxRow) -> Result<(), Error> {
         let (raise, values) = &raise(row);
-        retry(|_| async move {
-            let owed = self.client.update_item().table_name(&self.name).set_key(Some(row.key().item()));
-            let owed = owed.update_expression(raise).condition_expression(NOT_BEYOND);
-            let values = values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-            let owed = owed.set_expression_attribute_values(Some(values)).send().await;
-            Ok(held(owed).map(drop)?)
-        })
-        .await
+        let key = &row.key();
+        retry(|_| async move { Ok(self.update_if(key, raise, NOT_BEYOND, values.clone()).await.map(drop)?) })
+            .await
     }
 
     /// The delivery up to `target` of the row's thread is complete: the row goes, unless it has been given more to do.
@@ -135,21 +114,8 @@ impl Table {
         } else {
             "target = :target"
         };
-        let deleted = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(key.item()))
-            .condition_expression(unraised)
-            .expression_attribute_values(":target", n(target))
-            .send()
-            .await;
-        held(deleted).map(drop)
+        self.delete_if(key, unraised, vec![(":target", n(target))]).await
     }
-}
-
-fn yes() -> AttributeValue {
-    AttributeValue::Bool(true)
 }
 
 /// Adds the outbox row of an entry to the transaction that commits it.

@@ -24,6 +24,7 @@ use crate::table::{
     Item, Table,
     error::Error,
     keys::{Key, Part},
+    write,
 };
 
 mod log;
@@ -226,12 +227,7 @@ impl Repair<'_> {
 
     /// Puts a row, unless it is there as it should be.
     async fn set<T: Serialize + PartialEq>(&self, key: &Key, was: Option<&T>, row: &T) -> Result<(), Error> {
-        if was == Some(row) {
-            return Ok(());
-        }
-        self.put.fetch_add(1, Ordering::Relaxed);
-        (self.tell)(Note::Put(key));
-        if self.dry { Ok(()) } else { self.table.put(key, row).await }
+        if was == Some(row) { Ok(()) } else { self.put_item(key, write(key, row)?).await }
     }
 
     async fn put_item(&self, key: &Key, item: Item) -> Result<(), Error> {

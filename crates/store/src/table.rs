@@ -24,11 +24,12 @@ pub(crate) mod tx;
 mod user_locks;
 pub(crate) mod user_row;
 
-use error::Error;
+use error::{Error, held};
 use keys::Key;
 use pairs::Pairs;
 use recent_edges::RecentEdges;
 use retry::pause;
+use tx::Values;
 use user_locks::UserLocks;
 
 /// Name of the table where no other is given.
@@ -136,16 +137,13 @@ impl EdgeTable {
 
     /// One row, consistently.
     pub(crate) async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .key("pk", AttributeValue::S(key.pk.clone()))
-            .key("sk", AttributeValue::S(key.sk.clone()))
-            .consistent_read(true)
-            .send()
-            .await?;
-        got.item.map(|item| read(key, item)).transpose()
+        self.get_item(key).await?.map(|item| read(key, item)).transpose()
+    }
+
+    /// The same, as DynamoDB has it.
+    pub(crate) async fn get_item(&self, key: &Key) -> Result<Option<Item>, Error> {
+        let call = self.client.get_item().table_name(&self.name).set_key(Some(key.item()));
+        Ok(call.consistent_read(true).send().await?.item)
     }
 
     /// Up to 100 rows at once; those that do not exist are left out.
@@ -237,6 +235,31 @@ impl EdgeTable {
         Ok(())
     }
 
+    /// Updates a row if a condition holds, and says whether it did.
+    pub(crate) async fn update_if(
+        &self,
+        key: &Key,
+        update: &str,
+        condition: &str,
+        values: Values<'_>,
+    ) -> Result<bool, Error> {
+        let call = self.client.update_item().table_name(&self.name).set_key(Some(key.item()));
+        let call = call.update_expression(update).condition_expression(condition);
+        held(call.set_expression_attribute_values(Some(named(values))).send().await)
+    }
+
+    /// Deletes a row if a condition holds.
+    pub(crate) async fn delete_if(
+        &self,
+        key: &Key,
+        condition: &str,
+        values: Values<'_>,
+    ) -> Result<(), Error> {
+        let call = self.client.delete_item().table_name(&self.name).set_key(Some(key.item()));
+        let call = call.condition_expression(condition);
+        held(call.set_expression_attribute_values(Some(named(values))).send().await).map(drop)
+    }
+
     /// Deletes a row, whether it was there or not.
     pub(crate) async fn delete(&self, key: &Key) -> Result<(), Error> {
         self.client.delete_item().table_name(&self.name).set_key(Some(key.item())).send().await?;
@@ -267,6 +290,11 @@ pub fn wire_gen(raw: u64, id: &str) -> Gen {
     hash.update(id.as_bytes());
     let digest = hash.finalize();
     Gen(u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes")))
+}
+
+/// Values with their names as a call takes them.
+fn named(values: Values<'_>) -> HashMap<String, AttributeValue> {
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// A row out of what a batch read found, if it is there.

@@ -42,7 +42,7 @@ impl Table {
     /// writer settles the tail before it decides from any other row of the thread. So only a thread's last entry can be
     /// unsettled.
     ///
-    /// On top of a message there is nothing to read.
+    /// After a message there is nothing to settle.
     pub async fn settle(&self, tail: &Entry) -> Result<(), Error> {
         self.settled_rows(tail, &[]).await.map(drop)
     }
@@ -147,8 +147,8 @@ pub(crate) fn has_change(message: &Entry, tseq: ThreadSeq) -> bool {
 }
 
 impl EdgeTable {
-    /// The greatest cursor up to which every event of the image is visible to a reader who begins now. Whoever hands
-    /// out a cursor without the events before it, takes it from here: a list, hello, reset and a poll.
+    /// The last cursor before which every event is visible. It is the cursor to send without its events: in a list, in
+    /// hello, in a reset, in a poll.
     ///
     /// Nothing waits: the stream tells the rest.
     pub async fn settled_cursor(&self, image: &Image) -> Result<Cursor, Error> {

@@ -14,13 +14,12 @@ use futures_util::future::join;
 use mistakes::mistake;
 
 use crate::{
-    inbox::delivery::{Delivered, Position, append},
+    inbox::delivery::{Delivered, Position},
     outbox::enqueue,
     table::{
         Table,
         error::Error,
         retry::{Attempt, Stop, retry},
-        tx::n,
     },
 };
 
@@ -254,9 +253,6 @@ impl Table {
 
     /// {idempotency row, entry, both user rows, the message that changes}, if both inboxes have everything before it.
     /// Otherwise the next attempt takes the general path, on fresh reads.
-    ///
-    /// Each user row is as it was read: its seq, so that the place of the entry is known, and its leases, so that the
-    /// image names who listens at the commit.
     async fn commit_direct(
         &self,
         request: &WriteRequest,
@@ -273,19 +269,7 @@ impl Table {
             if is_behind && !mistake!(WholeBehindGap) {
                 return Err(Stop::Conflict.into());
             }
-            let row = position.into_row();
-            if row.r#gen.is_none() || row.is_full() {
-                return Err(Stop::Conflict.into());
-            }
-            let appended = InboxEntry::of(entry, user);
-            let change = append(std::slice::from_ref(&appended), &row);
-            let change = match row.lease_version {
-                _ if mistake!(WholeWithoutLeases) => change,
-                0 => change.only_if("attribute_not_exists(lease_version)"),
-                version => change.only_if("lease_version = :leases").values([(":leases", n(version))]),
-            };
-            tx.update_user_row(user, &change);
-            delivered.extend(self.appended(user, row, appended));
+            delivered.push(self.append_in(&mut tx, user, position.row, InboxEntry::of(entry, user))?);
         }
         planned.add_to(&mut tx);
         commit(tx, request, entry).await?;

@@ -64,7 +64,7 @@ pub(super) fn row(deps: &StreamDeps, user: &UserId) -> Reading {
     spawn(deps, async move { Read::Row(rows.image(&user).await) })
 }
 
-/// Reads the cursor that a client without one of use goes on from.
+/// Reads a new cursor for a client that has no usable one.
 pub(super) fn settled(deps: &StreamDeps, user: &UserId, image: Option<Arc<Image>>) -> Reading {
     let (cx, rows, user) = (deps.cx.clone(), deps.rows.clone(), user.clone());
     spawn(deps, async move {

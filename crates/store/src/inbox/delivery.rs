@@ -1,8 +1,8 @@
 //! From a thread's log to one member's inbox (rule 4): in order, without a gap, each entry once.
 //!
-//! One conditional update appends what is missing, and its answer names the queues to post to. A member's place in a
-//! thread is told by the user row and by the view: the row is read first, and the view only if the row has no entry of
-//! the thread. A fold writes the view before it cuts the row, so one of the two always tells.
+//! The append's answer names the queues to post to. Two rows hold a member's position in a thread: the user row and the
+//! view. The row is read first, and the view only if the row has no entry of the thread. A fold writes the view before it
+//! cuts the row, so one of the two always has the position.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -28,16 +28,16 @@ use crate::table::{
     retry::{Attempt, Stop, retry},
     rows::MemberRow,
     take,
-    tx::n,
+    tx::{Tx, n},
     user_row,
 };
 
-/// One member whose inbox has got as far as it should, and whose queues may be posted to.
+/// A member whose inbox has the event, and the queues to post to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
-    /// Who.
+    /// The member.
     pub user: UserId,
-    /// Where their inbox ends.
+    /// Where the inbox ends.
     pub cursor: Cursor,
     /// The queues that an edge receives the user's events from.
     pub queues: Vec<QueueId>,
@@ -50,17 +50,24 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// Whose inbox an image has shown: the edge has to read it.
+    /// A delivery that carries no event: the edge reads the inbox.
     pub fn hint(user: &UserId, image: Image) -> Self {
+        Self::of(user, image, (0, false))
+    }
+
+    /// The delivery that an image shows, after an append of so many entries; exact if the last is the delivered event.
+    fn of(user: &UserId, image: Image, (appended, exact): (usize, bool)) -> Self {
         let queues = image.row.held_queues().cloned().collect();
-        Self { user: user.clone(), cursor: image.cursor, queues, exact: false, left: None, to_fold: None }
+        let to_fold = (appended > 0 && image.row.is_fold_due(appended)).then_some(image.row);
+        Self { user: user.clone(), cursor: image.cursor, queues, exact, left: None, to_fold }
     }
 }
 
 /// How far a thread is delivered to a member, as rows have told.
 #[derive(Debug, Clone)]
 pub struct Position {
-    row: UserRow,
+    /// The row that it was read from.
+    pub(crate) row: UserRow,
     /// What the view says, if the row has no entry of the thread.
     viewed: Option<ThreadSeq>,
 }
@@ -94,13 +101,6 @@ impl Position {
         let viewed = self.viewed.filter(|_| !mistake!(ViewForgotten)).unwrap_or_default();
         let before = if mistake!(JoinerToldAll) { ThreadSeq(0) } else { joined.previous() };
         row.max(viewed).max(before)
-    }
-}
-
-impl Position {
-    /// The row that the position was read from.
-    pub(crate) fn into_row(self) -> UserRow {
-        self.row
     }
 }
 
@@ -201,7 +201,7 @@ impl Table {
         let until = clip(member, goal);
         let mut row = position.row;
         if through >= until {
-            // Whoever appended may have died before the post.
+            // The writer that appended may have died before its post, so post again.
             let image = match self.image_of(row) {
                 Some(image) => image,
                 None => self.image(user).await?,
@@ -249,8 +249,8 @@ impl Table {
         Ok(Some(delivered(member, image, last, (entries.len(), last == goal))))
     }
 
-    /// Appends the last entry without a read, where the row has the entry before it. Appends of different threads to one
-    /// user never lose against each other in this way. None if the row does not tell.
+    /// Appends the last entry without reading, on condition that the row has the entry before it. Such appends of
+    /// different threads never conflict. None if the condition fails.
     async fn append_unread(
         &self,
         member: &MemberRow,
@@ -288,23 +288,34 @@ impl Table {
         }
     }
 
-    /// What an append in a transaction has led to: it has happened to the row as it was read.
-    pub(crate) fn appended(&self, user: &UserId, mut row: UserRow, entry: InboxEntry) -> Option<Delivered> {
+    /// Adds the append of an entry to a transaction, and returns its result once the transaction is committed. The row must
+    /// be as it was read: the seq fixes the entry's position, and the lease version makes the image's queues those at the
+    /// commit.
+    pub(crate) fn append_in(
+        &self,
+        tx: &mut Tx<'_>,
+        user: &UserId,
+        mut row: UserRow,
+        entry: InboxEntry,
+    ) -> Result<Delivered, Stop> {
+        if row.is_full() {
+            return Err(Stop::Conflict);
+        }
+        let change = append(std::slice::from_ref(&entry), &row);
+        let change = match row.lease_version {
+            _ if mistake!(WholeWithoutLeases) => change,
+            0 => change.only_if("attribute_not_exists(lease_version)"),
+            version => change.only_if("lease_version = :leases").values([(":leases", n(version))]),
+        };
+        tx.update_user_row(user, &change);
         row.seq = row.seq.next();
         row.entries.push(entry);
-        let image = self.image_of(row)?;
-        Some(Delivered {
-            user: user.clone(),
-            cursor: image.cursor,
-            queues: image.row.held_queues().cloned().collect(),
-            exact: true,
-            left: None,
-            to_fold: image.row.is_fold_due(1).then_some(image.row),
-        })
+        // A row that does not exist yet has no generation to tell of.
+        let image = self.image_of(row).ok_or(Stop::Conflict)?;
+        Ok(Delivered::of(user, image, (1, true)))
     }
 
-    /// Appends seen to the inbox of `user`, unless its row has it. It may come to be there twice, once the first is
-    /// folded: clients take the maximum.
+    /// Appends seen to an inbox unless the row has it. After a fold it may be appended again. Clients take the maximum.
     pub async fn deliver_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Delivered, Error> {
         let _lock = self.locks.of(user).await;
         let entry = [InboxEntry::Seen(seen.clone())];
@@ -323,14 +334,7 @@ impl Table {
             updated = self.update(user, &appended(&entry)).await?;
         }
         let Updated::Changed(image) = updated else { return Err(Error::Contended) };
-        Ok(Delivered {
-            user: user.clone(),
-            cursor: image.cursor,
-            queues: image.row.held_queues().cloned().collect(),
-            exact: true,
-            left: None,
-            to_fold: image.row.is_fold_due(1).then_some(image.row),
-        })
+        Ok(Delivered::of(user, image, (1, true)))
     }
 }
 
@@ -366,9 +370,7 @@ fn delivered(
     let left = member.left_tseq.filter(|left| *left <= through);
     // What the entry says may be later than a leaving: an edge reads it for an ex-member, and withholds that.
     let exact = exact && member.left_tseq.is_none();
-    let queues = image.row.held_queues().cloned().collect();
-    let to_fold = image.row.is_fold_due(appended).then_some(image.row);
-    Delivered { user: member.user.clone(), cursor: image.cursor, queues, exact, left, to_fold }
+    Delivered { left, ..Delivered::of(&member.user, image, (appended, exact)) }
 }
 
 /// The change that appends entries to a row that is as it was read.

@@ -1,7 +1,7 @@
 //! Folding (rule 5): moves the first entries of a user row into a page and into the views.
 //!
-//! The page is put first, then the views are written, and the entries are cut last. So whoever dies between leaves
-//! everything in the row, and the next fold does it again. Each step is conditional, or does nothing the second time.
+//! The page is put first, the views are written next, and the entries are cut last. After a crash the next fold repeats
+//! every step. Each step is conditional or idempotent.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use super::{Change, Updated};
+use super::Change;
 use crate::{
     table::{
         EdgeTable, Item, Table,
@@ -33,8 +33,8 @@ use crate::{
 };
 
 impl Table {
-    /// Folds the first entries of a user row. False if there are too few of them, or if it has to wait: a page needs no
-    /// look at the log, so the entries must be settled before they get into one.
+    /// Folds the first entries of a user row. False if there are too few, or if one is not settled: a reader of a page
+    /// does not check the log again.
     pub async fn fold(&self, user: &UserId, row: &UserRow, now: Timestamp) -> Result<bool, Error> {
         let Some(page) = row.next_page() else { return Ok(false) };
         if !self.is_settled(row, page).await? && !mistake!(FoldUnsettled) {
@@ -141,16 +141,13 @@ impl Table {
             0 => change.only_if("gen = :gen AND (attribute_not_exists(folded) OR folded = :was)").values(was),
             _ => change.only_if("gen = :gen AND folded = :was").values(was),
         };
-        match self.update(user, &change).await? {
-            Updated::Changed(_) | Updated::Refused(_) => Ok(()),
-        }
+        self.update(user, &change).await.map(drop)
     }
 }
 
 impl EdgeTable {
-    /// What a view of `user`'s shows of a thread beside the inbox entries; none for an ex-member, who is told nothing
-    /// that is later. Its rows are as new as any entry that a delivery has brought to an inbox, because the delivery was
-    /// settled.
+    /// Title, members and kind of a thread, for a view of `user`'s. None for a former member, who must not see later
+    /// changes. Never older than an entry that is in an inbox, because each delivery settles its goal first.
     pub(crate) async fn facts(&self, user: &UserId, thread: &ThreadId) -> Result<Option<Facts>, Error> {
         let facts = self.facts_of(&[thread]).await?.remove(thread);
         // After the rest: who is a member still may see all of it.
@@ -179,7 +176,7 @@ impl EdgeTable {
     }
 }
 
-fn facts_as_of(row: ThreadRow, members: Vec<Member>) -> Facts {
+pub(crate) fn facts_as_of(row: ThreadRow, members: Vec<Member>) -> Facts {
     let members = match row.pair {
         Some((a, b)) => [a, b].map(|user| Member { user, role: Role::Member }).into(),
         None => members,

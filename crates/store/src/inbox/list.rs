@@ -1,7 +1,7 @@
 //! The list of a user's threads: the user row first, then the views, with the row's entries folded over them in memory by
 //! the code of the fold (rule 13).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::Select;
 use domain::{
@@ -19,8 +19,6 @@ use crate::{
         EdgeTable, Table,
         error::Error,
         keys::{self, Key},
-        read,
-        rows::MemberRow,
         tx::s,
     },
     visibility::{looked_at, settled_cursor},
@@ -60,8 +58,8 @@ impl Table {
         // What may be later than a leaving is shown to those alone who are members after it was read.
         let changed = views.iter().filter(is_changed).map(|view| &view.thread);
         let later = changed.chain(lacking).filter(|thread| !thread.is_direct()).cloned();
-        let left = self.left_of(user, later.collect()).await?;
-        let listed = views.iter().filter(|view| !left.contains(&view.thread)).filter_map(|view| {
+        let left = self.leavings(user, later.collect()).await?;
+        let listed = views.iter().filter(|view| !left.contains_key(&view.thread)).filter_map(|view| {
             let last = message(view).map(Message::preview);
             let facts = view.facts.clone().or_else(|| facts.remove(&view.thread))?;
             Some(as_listed(view.clone(), facts, last))
@@ -69,27 +67,16 @@ impl Table {
         Ok((listed.collect(), cursor))
     }
 
-    /// Of some threads, those that `user` is not a member of any more. Their content was read before.
-    async fn left_of(&self, user: &UserId, threads: BTreeSet<ThreadId>) -> Result<BTreeSet<ThreadId>, Error> {
-        let keys: Vec<Key> = threads.iter().map(|thread| keys::member(thread, user)).collect();
-        let mut found = self.get_many(&keys, true).await?;
-        let mut left = BTreeSet::new();
-        for (thread, key) in threads.into_iter().zip(&keys) {
-            let row: Option<MemberRow> = found.remove(key).map(|item| read(key, item)).transpose()?;
-            if row.is_none_or(|row| row.left_tseq.is_some()) {
-                left.insert(thread);
-            }
-        }
-        Ok(left)
-    }
-
     /// The first of `users` who has [`limits::USER_THREADS`], if one has.
     ///
     /// The count is eventually consistent, and two writers may count concurrently. So a user may exceed the limit by a
     /// few threads. The user's list then shows the latest ones.
-    pub(crate) async fn full_user(&self, users: &[UserId]) -> Result<Option<UserId>, Error> {
-        let counts = try_join_all(users.iter().map(|user| self.count_views(user))).await?;
-        let full = users.iter().zip(counts).find(|(_, count)| *count >= limits::USER_THREADS);
+    pub(crate) async fn full_user<'a>(
+        &self,
+        users: impl Iterator<Item = &'a UserId> + Clone,
+    ) -> Result<Option<UserId>, Error> {
+        let counts = try_join_all(users.clone().map(|user| self.count_views(user))).await?;
+        let full = users.zip(counts).find(|(_, count)| *count >= limits::USER_THREADS);
         Ok(full.map(|(user, _)| user.clone()))
     }
 

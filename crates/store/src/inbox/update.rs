@@ -36,6 +36,16 @@ pub(crate) enum Updated {
     Refused(Option<Image>),
 }
 
+impl Updated {
+    /// The row as it is, whether it was changed or not.
+    pub(crate) fn image(self) -> Result<Image, Error> {
+        match self {
+            Self::Changed(image) | Self::Refused(Some(image)) => Ok(image),
+            Self::Refused(None) => Err(Error::Contended),
+        }
+    }
+}
+
 impl Change {
     /// A change that makes an absent row, and nothing else.
     pub(crate) fn new() -> Self {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{ids::BootId, limits};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -50,7 +51,7 @@ impl EdgeTable {
             .expression_attribute_values(":beat", n(beat))
             .expression_attribute_values(":at", s(now.to_string()))
             .expression_attribute_values(":streams", n(streams))
-            .expression_attribute_values(":false", aws_sdk_dynamodb::types::AttributeValue::Bool(false))
+            .expression_attribute_values(":false", AttributeValue::Bool(false))
             .send()
             .await;
         Ok(if held(beaten)? { Beat::Confirmed } else { Beat::Refused })
@@ -63,18 +64,8 @@ impl EdgeTable {
 
     /// Marks an edge dead whose beat still is the one observed; false if it has moved.
     pub async fn mark_dead(&self, boot: &BootId, beat: u64) -> Result<bool, Error> {
-        let marked = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(keys::edge(boot).item()))
-            .update_expression("SET dead = :true")
-            .condition_expression("beat = :beat")
-            .expression_attribute_values(":true", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
-            .expression_attribute_values(":beat", n(beat))
-            .send()
-            .await;
-        held(marked)
+        let values = vec![(":true", AttributeValue::Bool(true)), (":beat", n(beat))];
+        self.update_if(&keys::edge(boot), "SET dead = :true", "beat = :beat", values).await
     }
 
     /// All edges, at most [`limits::EDGES_LATELY`] old. Concurrent callers share one read, because all edges are in one

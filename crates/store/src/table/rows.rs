@@ -51,6 +51,13 @@ pub struct MemberRow {
     pub is_told: bool,
 }
 
+impl MemberRow {
+    /// A member who joins at `tseq`.
+    pub fn joined(user: UserId, role: Role, tseq: ThreadSeq) -> Self {
+        Self { user, role, joined_tseq: tseq, left_tseq: None, left_by: None, is_told: false }
+    }
+}
+
 /// Who ended a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! Who belongs to a thread, and how that changes (rule 12).
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     event::{Body, Change, Entry, Member, Role},
     ids::{ThreadId, UserId},
@@ -14,7 +15,7 @@ use crate::{
     outbox::enqueue,
     table::{
         EdgeTable, Table,
-        error::{Error, held},
+        error::Error,
         keys::{self, Key},
         read_good,
         retry::Attempt,
@@ -161,7 +162,7 @@ impl Table {
         }
         // A later attempt skips this check, because an earlier attempt may have committed and reached the limit.
         if attempt.number == 0
-            && let Some(full) = self.full_user(std::slice::from_ref(user)).await?
+            && let Some(full) = self.full_user(std::iter::once(user)).await?
         {
             return Err(Rejection::UserFull(full).into());
         }
@@ -180,14 +181,7 @@ impl Table {
         enqueue(&mut tx, &entry, request.now);
         let role = if &row.creator == user { Role::Owner } else { Role::Member };
         let joined_tseq = if mistake!(JoinerNotTold) { entry.tseq.next() } else { entry.tseq };
-        let member = MemberRow {
-            user: user.clone(),
-            role,
-            joined_tseq,
-            left_tseq: None,
-            left_by: None,
-            is_told: false,
-        };
+        let member = MemberRow::joined(user.clone(), role, joined_tseq);
         let key = keys::member(thread, user);
         match former.and_then(|former| former.left_tseq) {
             None => tx.put_if(&key, &member, ABSENT, Vec::new())?,
@@ -246,27 +240,12 @@ impl Table {
     /// was removed goes. The row of one who left by themselves stays: it says that they want out.
     pub async fn forget_member(&self, thread: &ThreadId, member: &MemberRow) -> Result<(), Error> {
         let Some(left) = member.left_tseq else { return Ok(()) };
-        let key = keys::member(thread, &member.user).item();
+        let (key, as_left) = (keys::member(thread, &member.user), "left_tseq = :left");
         if member.left_by == Some(LeftBy::Member) {
-            let told = self
-                .client
-                .update_item()
-                .table_name(&self.name)
-                .set_key(Some(key))
-                .update_expression("SET is_told = :true")
-                .condition_expression("left_tseq = :left")
-                .expression_attribute_values(":true", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
-                .expression_attribute_values(":left", n(left));
-            return held(told.send().await).map(drop);
+            let values = vec![(":true", AttributeValue::Bool(true)), (":left", n(left))];
+            return self.update_if(&key, "SET is_told = :true", as_left, values).await.map(drop);
         }
-        let deleted = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(key))
-            .condition_expression("left_tseq = :left")
-            .expression_attribute_values(":left", n(left));
-        held(deleted.send().await).map(drop)
+        self.delete_if(&key, as_left, vec![(":left", n(left))]).await
     }
 
     /// The tail, settled, and then the thread and its members. The sender is one of them.

@@ -21,11 +21,11 @@ use crate::{
         error::Error,
         keys,
         retry::{Attempt, Stop, retry},
-        tx::{Tx, n},
+        tx::Tx,
     },
 };
 
-/// How a mark fared.
+/// The result of marking a thread as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marked {
     /// Marked, and in the inboxes of everybody who is to be told.
@@ -34,11 +34,11 @@ pub enum Marked {
     Committed(Seen),
     /// Marked as far, or further, before.
     Already(Seen),
-    /// No such thread, or none of the reader's.
+    /// No such thread, or the reader is not a member.
     NotMember,
 }
 
-/// Who is told of a mark.
+/// The recipients of a mark.
 enum Told {
     /// The other member of a direct thread.
     Other(UserId),
@@ -123,8 +123,8 @@ impl Table {
         }
     }
 
-    /// What is left to do for a mark that is there: its writer may have died before anybody was told. None if that was
-    /// too long ago to tell.
+    /// What remains to do for a mark that is already in the row: its writer may have died before it posted. None if nothing
+    /// remains.
     async fn marked_before(
         &self,
         mark: &Seen,
@@ -154,17 +154,7 @@ impl Table {
         let mut tx = Tx::new(self);
         let mut delivered = Vec::with_capacity(2);
         for (user, row) in rows {
-            if row.r#gen.is_none() || row.is_full() {
-                return Err(Stop::Conflict);
-            }
-            let entry = InboxEntry::Seen(mark.clone());
-            let change = append(std::slice::from_ref(&entry), &row);
-            let change = match row.lease_version {
-                0 => change.only_if("attribute_not_exists(lease_version)"),
-                version => change.only_if("lease_version = :leases").values([(":leases", n(version))]),
-            };
-            tx.update_user_row(user, &change);
-            delivered.extend(self.appended(user, row, entry));
+            delivered.push(self.append_in(&mut tx, user, row, InboxEntry::Seen(mark.clone()))?);
         }
         tx.commit().await?;
         Ok(Marked::Delivered(mark, delivered))

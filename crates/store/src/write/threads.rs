@@ -8,14 +8,14 @@ use domain::{
     inbox_entry::InboxEntry,
     limits,
     sequence::{MessageNumber, ThreadSeq},
-    view::{Facts, View, seen_by},
+    view::{View, seen_by},
     wire,
 };
 use futures_util::future::{try_join, try_join3};
 
 use super::{Early, Outcome, Rejection, WriteError, commit::commit, request::WriteRequest};
 use crate::{
-    inbox::list::as_listed,
+    inbox::{fold::facts_as_of, list::as_listed},
     outbox::enqueue,
     table::{
         Table,
@@ -45,7 +45,7 @@ impl Table {
         self.decide(request, |attempt| async move {
             // At a later attempt a member may be full by an earlier one.
             if attempt.number == 0
-                && let Some(full) = self.full(members).await?
+                && let Some(full) = self.full_user(members.iter().map(|member| &member.user)).await?
             {
                 return Err(Rejection::UserFull(full).into());
             }
@@ -68,7 +68,7 @@ impl Table {
                 return Ok(Outcome::Replayed(entry));
             }
             if attempt.number == 0
-                && let Some(full) = self.full(members).await?
+                && let Some(full) = self.full_user(members.iter().map(|member| &member.user)).await?
             {
                 // Another writer may have created the thread meanwhile, which filled the user.
                 return match self.entry(id, ThreadSeq::FIRST).await? {
@@ -79,11 +79,6 @@ impl Table {
             self.commit_thread(self.begin(request, entry)?, request, entry, members).await
         })
         .await
-    }
-
-    async fn full(&self, members: &[Member]) -> Result<Option<UserId>, Error> {
-        let users: Vec<UserId> = members.iter().map(|member| member.user.clone()).collect();
-        self.full_user(&users).await
     }
 
     /// Adds the rows of a new thread to a transaction and commits it.
@@ -109,14 +104,7 @@ impl Table {
         tx.put_new(&keys::thread(&entry.thread), &row)?;
         enqueue(&mut tx, entry, request.now);
         for member in members {
-            let listed = MemberRow {
-                user: member.user.clone(),
-                role: member.role,
-                joined_tseq: ThreadSeq::FIRST,
-                left_tseq: None,
-                left_by: None,
-                is_told: false,
-            };
+            let listed = MemberRow::joined(member.user.clone(), member.role, ThreadSeq::FIRST);
             tx.put_new(&keys::member(&entry.thread, &member.user), &listed)?;
         }
         commit(tx, request, entry).await?;
@@ -134,13 +122,11 @@ impl Table {
             return Ok(None);
         };
         let view = match view {
-            Some(view) => view,
             // The delivery that makes it is still under way.
-            None => match self.unknown_view(reader, thread).await? {
-                Some(view) => view,
-                None => return Ok(None),
-            },
+            None => self.unknown_view(reader, thread).await?,
+            known => known,
         };
+        let Some(view) = view else { return Ok(None) };
         let last = async {
             let Some(tseq) = view.preview else { return Ok::<_, Error>(None) };
             Ok(self.entry(thread, tseq).await?.and_then(|entry| entry.message()))
@@ -169,10 +155,9 @@ impl Table {
                 .max(viewed.map(|view| view.seen).unwrap_or_default());
             seen_of.insert(user.clone(), number);
         }
-        let members: Vec<Member> =
-            members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
+        let members = members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
         // As it is now, whatever the view has.
-        let facts = Facts { kind: row.kind, title: row.title, created: row.created, members };
+        let facts = facts_as_of(row, members);
         Ok(Some(wire::Thread { seen_by: with_seen.then_some(seen_of), ..as_listed(view, facts, last) }))
     }
 
