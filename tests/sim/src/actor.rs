@@ -19,6 +19,9 @@ use crate::{
 /// How often a request is sent twice.
 const DOUBLES: f64 = 0.02;
 
+/// How often a request is sent again once it was accepted.
+const REPEATS: f64 = 0.2;
+
 /// For how long a client may ask again with one key.
 const KEY_LIFE: Duration = Duration::from_hours(24);
 
@@ -31,14 +34,21 @@ pub(crate) struct Actor {
     history: Arc<History>,
     calm: CancellationToken,
     rng: Arc<Mutex<StdRng>>,
-    /// How often a request is sent twice, a moment apart, and how often again once it was answered.
+    /// How often a request is sent twice, a moment apart.
     pub(crate) doubles: f64,
+    /// How often a request is sent again once it was accepted.
+    pub(crate) repeats: f64,
     /// Whether the user asks until there is an answer.
     pub(crate) insists: bool,
 }
 
 /// What came back, or that nothing did.
 type Got = Option<(StatusCode, Value)>;
+
+/// Whether a write is answered with its thread, which nobody may see who has left it since.
+fn shows_thread(path: &str) -> bool {
+    !["/messages", "/members", "/seen", "/typing"].iter().any(|part| path.contains(part))
+}
 
 impl Actor {
     /// An actor whose luck follows from `seed`, until `calm`.
@@ -56,6 +66,7 @@ impl Actor {
             calm,
             rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             doubles: DOUBLES,
+            repeats: REPEATS,
             insists: false,
         }
     }
@@ -80,6 +91,7 @@ impl Actor {
             }
             None => Body::empty(),
         };
+        let begun = Instant::now();
         let asking = self.deployment.ask_api(api, request.body(body).expect("a request"));
         let hangs_up = !self.calm.is_cancelled() && self.draw(|rng| rng.random_bool(0.02));
         let patience = if hangs_up { self.draw(|rng| rng.random_range(0..60)) } else { 3_600_000 };
@@ -88,6 +100,13 @@ impl Actor {
         let bytes = response.into_body().collect().await.ok()?.to_bytes();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             self.history.wrong(format!("{method} {path} is answered with 500"));
+        }
+        if let Some(key) = key.filter(|_| status.is_client_error() && !shows_thread(path)) {
+            let (pk, sk) = (format!("S#{}", self.user), format!("K#{key}"));
+            let since = self.deployment.cloud.state().rows.since(pk, sk);
+            if since.is_some_and(|since| since <= begun) && begun.elapsed() < KEY_LIFE {
+                self.history.wrong(format!("{method} {path} was accepted, and is answered with {status}"));
+            }
         }
         let lost = !self.calm.is_cancelled() && self.draw(|rng| rng.random_bool(0.02));
         if lost { None } else { Some((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))) }
@@ -114,18 +133,44 @@ impl Actor {
                 break;
             }
             match self.ask_once_or_twice(method, path, body.as_ref(), &key).await {
-                Some((status, body)) if !status.is_server_error() => return Some((status, body)),
+                Some((status, answer)) if !status.is_server_error() => {
+                    // A mark of seen has no key: sent again, it marks what was said meanwhile.
+                    let is_same = !path.ends_with("/seen") && !shows_thread(path);
+                    if is_same && status.is_success() && self.draw(|rng| rng.random_bool(self.repeats)) {
+                        self.repeat((method, path, body.as_ref()), &key, &answer).await;
+                    }
+                    return Some((status, answer));
+                }
                 _ => {}
             }
-            sleep(Duration::from_millis(self.draw(|rng| rng.random_range(10..4_000)))).await;
+            // Some ask again at once, while the writer's transaction is still being applied.
+            let pause = self.draw(|rng| if rng.random_bool(0.3) { 0..60 } else { 10..4_000 });
+            sleep(Duration::from_millis(self.draw(|rng| rng.random_range(pause)))).await;
         }
         None
+    }
+
+    /// Sends an accepted request again: it has the same answer, whatever has changed since.
+    async fn repeat(&self, request: (&str, &str, Option<&Value>), key: &str, first: &Value) {
+        let (method, path, body) = request;
+        let (begun, restores) = (Instant::now(), self.history.known().restores);
+        let Some((status, second)) = self.ask(method, path, body.cloned(), Some(key)).await else { return };
+        let is_known = begun.elapsed() < KEY_LIFE && self.history.known().restores == restores;
+        let is_same =
+            status.is_success() && (&first["tseq"], &first["id"]) == (&second["tseq"], &second["id"]);
+        if is_known && !status.is_server_error() && !is_same {
+            self.history.wrong(format!(
+                "{method} {path} is answered with {first}, and repeated with {status} {second}"
+            ));
+        }
     }
 
     /// Asks, and perhaps once more before the answer: two that succeed say the same.
     async fn ask_once_or_twice(&self, method: &str, path: &str, body: Option<&Value>, key: &str) -> Got {
         let once = || self.ask(method, path, body.cloned(), Some(key));
-        if !self.draw(|rng| rng.random_bool(self.doubles)) {
+        // Nobody insists on the second of two marks of seen, which may mark more than the first.
+        let is_once = self.insists && path.ends_with("/seen");
+        if is_once || !self.draw(|rng| rng.random_bool(self.doubles)) {
             return once().await;
         }
         let pause = Duration::from_millis(self.draw(|rng| rng.random_range(0..100)));

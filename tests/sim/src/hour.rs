@@ -81,7 +81,8 @@ async fn pass(base: &Configs, topology: Topology, (edges, streams, messages): (u
     for n in 0..streams {
         let user = UserId::parse(&format!("user{n}")).expect("a user");
         let seed = u64::try_from(n).expect("few");
-        let actor = Actor::new(user.clone(), deployment.clone(), history.clone(), calm.clone(), seed);
+        let mut actor = Actor::new(user.clone(), deployment.clone(), history.clone(), calm.clone(), seed);
+        actor.repeats = 0.0;
         let (device, of) = (format!("user{n}/0"), deployment.clone());
         let device = Arc::new(Device::new((user, device), actor.clone(), of, history.clone(), 0.0));
         tracker.spawn(device.run(seed, calm.clone(), stop.clone()));

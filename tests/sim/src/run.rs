@@ -19,6 +19,8 @@ use crate::{
     stage::{Outcome, Stage},
 };
 
+/// The reason of a reset because of a cursor above the inbox.
+const ABOVE: &str = "above";
 /// Operations of a run, or a few more.
 const OPERATIONS: u64 = 200;
 /// Faults of a run, besides the weather.
@@ -81,6 +83,8 @@ struct Habits {
     crowd: bool,
     /// How many edges they come to.
     edges: usize,
+    /// Whether rows are hidden for long.
+    is_hazy: bool,
 }
 
 impl Habits {
@@ -91,7 +95,13 @@ impl Habits {
             reloads: rng.random_range(0.02..0.3),
             crowd: rng.random_bool(0.02),
             edges: if rng.random_bool(0.6) { 3 } else { 2 },
+            is_hazy: rng.random_bool(0.2),
         }
+    }
+
+    /// The weather of a day like any other.
+    fn weather(&self) -> Weather {
+        if self.is_hazy { Weather::HAZY } else { Weather::FAIR }
     }
 }
 
@@ -115,12 +125,16 @@ impl Run {
         run.stage.deployment.cloud.state().weather = Weather::CALM;
         sleep(REST).await;
         lists::judge(&run.stage).await;
+        if run.habits.is_hazy {
+            // A user row was hidden for longer than an edge doubts a cursor above it.
+            run.stage.history.known().resets.remove(ABOVE);
+        }
         run.stage.end(run.aged)
     }
 
     /// Operations and faults at random times.
     async fn talk(&mut self) {
-        self.stage.deployment.cloud.state().weather = Weather::FAIR;
+        self.stage.deployment.cloud.state().weather = self.habits.weather();
         if self.habits.crowd {
             self.stage.tracker.spawn(crowd(self.stage.actors.clone()));
         }
@@ -215,26 +229,12 @@ impl Run {
         };
         let how = self.rng.random_range(0..10);
         let mut done = 1;
-        if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
-            // Another device of the author has read on meanwhile.
-            let (actor, thread) = (actor.clone(), thread.clone());
-            let after = Duration::from_millis(self.rng.random_range(0..100));
-            self.stage.tracker.spawn(async move {
-                sleep(after).await;
-                actor.mark(&thread, u64::MAX).await;
-            });
-            done += 1;
+        if (4..60).contains(&kind) {
+            done += self.beside(&actor, &thread);
         }
-        if (4..60).contains(&kind) && self.rng.random_bool(0.2) {
-            // A page of the author's is loaded just then.
-            let own =
-                self.stage.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
-            let after = Duration::from_millis(self.rng.random_range(0..600));
-            self.stage.tracker.spawn(async move {
-                sleep(after).await;
-                own.look().await;
-            });
-            done += 1;
+        if kind >= 98 && self.rng.random_bool(0.5) {
+            // Whoever has left may ask again, and is told so although no member any more.
+            self.doom_apis();
         }
         self.stage.tracker.spawn(async move {
             match kind {
@@ -252,6 +252,41 @@ impl Run {
             }
         });
         done
+    }
+
+    /// What the author's other devices do while a message is written, and how much it is.
+    fn beside(&mut self, actor: &Actor, thread: &str) -> u64 {
+        let mut done = 0;
+        if self.rng.random_bool(0.2) {
+            // One has read on.
+            let (actor, thread) = (actor.clone(), thread.to_owned());
+            let after = Duration::from_millis(self.rng.random_range(0..100));
+            self.stage.tracker.spawn(async move {
+                sleep(after).await;
+                actor.mark(&thread, u64::MAX).await;
+            });
+            done += 1;
+        }
+        if self.rng.random_bool(0.2) {
+            // One loads the page.
+            let own =
+                self.stage.devices.iter().find(|device| device.user == actor.user).expect("a device").clone();
+            let after = Duration::from_millis(self.rng.random_range(0..600));
+            self.stage.tracker.spawn(async move {
+                sleep(after).await;
+                own.look().await;
+            });
+            done += 1;
+        }
+        done
+    }
+
+    /// Each API dies behind its next transaction.
+    fn doom_apis(&self) {
+        for api in 0..self.stage.deployment.apis() {
+            let deployment = self.stage.deployment.clone();
+            self.stage.tracker.spawn(async move { deployment.doom_api(api, 1).await });
+        }
     }
 
     /// Several do something in one thread at once, while a process may die in the middle of it.
@@ -310,9 +345,10 @@ impl Run {
             64..70 => deployment.pause(self.rng.random_range(0..64), short * 2),
             70..88 => {
                 deployment.cloud.state().weather = Weather::STORM;
+                let weather = self.habits.weather();
                 self.stage.tracker.spawn(async move {
                     sleep(short / 3).await;
-                    deployment.cloud.state().weather = Weather::FAIR;
+                    deployment.cloud.state().weather = weather;
                 });
             }
             88..94 => deployment.cloud.delete_a_queue(),

@@ -180,6 +180,18 @@ impl Rows {
         rows.filter_map(|((_, sk), row)| Some((sk.as_str(), &row.item.as_ref()?.item)))
     }
 
+    /// Since when a row is there as it is, seen or not.
+    pub(crate) fn since(&self, pk: String, sk: String) -> Option<Instant> {
+        self.items.get(&(pk, sk)).filter(|row| row.item.is_some()).map(|row| row.changed)
+    }
+
+    /// A row as it was so long ago, seen or not, if it has changed at most once since.
+    pub(crate) fn before(&self, pk: String, sk: String, ago: Duration) -> Option<&Item> {
+        let row = self.items.get(&(pk, sk))?;
+        let was = if row.changed.elapsed() < ago { &row.before } else { &row.item };
+        Some(&was.as_ref()?.item)
+    }
+
     /// A row as it is, seen or not.
     pub(crate) fn get(&self, pk: String, sk: String) -> Option<&Item> {
         Some(&self.items.get(&(pk, sk))?.item.as_ref()?.item)

@@ -45,7 +45,7 @@ impl Weather {
     pub(crate) const STILL: Self =
         Self { leg_us: 40_000, spread_ms: 60, haunt: 0.0, notice_ms: 0, ..Self::CALM };
     /// The same, but answers are lost.
-    pub(crate) const QUIET: Self = Self { lost: 0.02, ..Self::STILL };
+    pub(crate) const QUIET: Self = Self { lost: 0.03, ..Self::STILL };
     /// All that can go right does, but transactions are as they are.
     pub(crate) const CALM: Self = Self {
         error: 0.0,
@@ -86,6 +86,8 @@ impl Weather {
         haunt: 0.3,
         notice_ms: 50,
     };
+    /// The same, but a few rows are hidden for so long that others fill an inbox meanwhile.
+    pub(crate) const HAZY: Self = Self { late: 0.05, late_ms: 60_000, ..Self::FAIR };
     /// An outage is near.
     pub(crate) const STORM: Self = Self {
         error: 0.06,
