@@ -19,9 +19,10 @@ use crate::{
     table::{
         Table,
         error::Error,
-        keys,
+        keys::{self, Key},
         retry::{Attempt, Stop, retry},
         tx::Tx,
+        user_row,
     },
 };
 
@@ -134,19 +135,30 @@ impl Table {
     ) -> Result<Option<Marked>, Stop> {
         let entry = InboxEntry::Seen(mark.clone());
         let has_mark = |row: &UserRow| row.entries.contains(&entry);
-        if rows.iter().all(has_mark) && !matches!(told, Told::Group) {
+        let hints = |rows: &[UserRow]| {
             let image =
                 |(user, row): (&&UserId, &UserRow)| Some(Delivered::hint(user, self.image_of(row.clone())?));
-            return Ok(Some(Marked::Delivered(
-                mark.clone(),
-                users.iter().zip(rows).filter_map(image).collect(),
-            )));
+            Some(Marked::Delivered(mark.clone(), users.iter().zip(rows).filter_map(image).collect()))
+        };
+        let is_in_doubt = in_doubt && matches!(told, Told::Other(_));
+        if !has_mark(&rows[0]) {
+            return Ok(is_in_doubt.then(|| Marked::Committed(mark.clone())));
         }
-        // Its outbox row tells, once it is applied. A mark that was delivered is not delivered again.
+        if rows.iter().all(has_mark) && !matches!(told, Told::Group) {
+            return Ok(hints(rows));
+        }
+        // What the mark's transaction wrote beside this row may not be visible yet (rule 18).
         let outbox = keys::seen_outbox(&mark.thread, &mark.user);
-        let is_owed = has_mark(&rows[0]) && !self.get_applied(&[outbox]).await?.is_empty();
-        let is_owed = is_owed || in_doubt && matches!(told, Told::Other(_));
-        Ok(is_owed.then(|| Marked::Committed(mark.clone())))
+        let other = users.get(1).map(|other| keys::user_row(other));
+        let beside: Vec<Key> = std::iter::once(&outbox).chain(&other).cloned().collect();
+        let applied = self.get_applied(&beside).await?;
+        // A mark that was delivered has no outbox row, and is not delivered again.
+        if is_in_doubt || applied.contains_key(&outbox) {
+            return Ok(Some(Marked::Committed(mark.clone())));
+        }
+        let Some(key) = other else { return Ok(None) };
+        let rows = [rows[0].clone(), user_row::read(&key, applied.get(&key))?];
+        Ok(if has_mark(&rows[1]) { hints(&rows) } else { None })
     }
 
     /// {own row, other's row}: both have the mark, or neither.
