@@ -13,6 +13,7 @@ use crate::{
     log::{self, json},
     table::{
         Item, keys, read,
+        retry::Stop,
         rows::{EntryRow, ThreadRow},
         tx::{Tx, s},
     },
@@ -146,6 +147,11 @@ pub(crate) fn plan(
             (message, Body::Reaction { message, emoji: emoji.clone(), state })
         }
     };
+    if message > tail.tseq {
+        // Either there is no such message, or it was written after the tail was read: then the place behind that tail is
+        // its own, and DynamoDB refuses a transaction that names one row twice.
+        return Err(about.map_or(Rejection::NoMessage.into(), |_| Stop::Conflict.into()));
+    }
     let found = about.ok_or(Rejection::NoMessage)?;
     let found: EntryRow = read(&keys::entry(&tail.thread, message), found.clone())?;
     let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
@@ -176,5 +182,41 @@ fn change(
             content.reacted(&request.sender, (emoji, state), tseq).map_err(Rejection::TooMany)
         }
         Command::Message { .. } | Command::Title { .. } => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ids::IdempotencyKey, sequence::MessageNumber};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::table::write;
+
+    #[test]
+    fn an_edit_waits_for_a_tail_that_is_not_before_its_message() {
+        let alice = UserId::parse("alice").unwrap();
+        let request = WriteRequest {
+            sender: alice.clone(),
+            idempotency_key: IdempotencyKey::parse("k").unwrap(),
+            key_from_client: true,
+            fingerprint: "f".into(),
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let message = |tseq: u64| Entry {
+            thread: ThreadId::parse("t_a").unwrap(),
+            tseq: ThreadSeq(tseq),
+            number: MessageNumber(tseq),
+            by: alice.clone(),
+            at: Timestamp::UNIX_EPOCH,
+            body: Body::Message(MessageContent::new("before")),
+        };
+        let (fifth, sixth) = (message(5), message(6));
+        let item = write(&keys::entry(&sixth.thread, sixth.tseq), &log::row(&sixth, None)).unwrap();
+        let edit = Command::Edit { message: ThreadSeq(6), text: "now" };
+        let plan = |tail: &Entry, about: Option<&Item>| plan(&request, (tail, None), about, edit);
+        assert!(matches!(plan(&fifth, Some(&item)), Err(Early::Stopped(Stop::Conflict))));
+        assert!(matches!(plan(&fifth, None), Err(Early::Rejected(Rejection::NoMessage))));
+        assert!(matches!(plan(&sixth, Some(&item)), Ok(Some(_))));
     }
 }
