@@ -118,6 +118,9 @@ impl Actor {
     }
 
     /// The same, but it begins no try once `goes_on` says so.
+    ///
+    /// A try that was not answered may still be under way. A refusal behind it says nothing about it, so that the
+    /// outcome is not known.
     async fn insist_while(
         &self,
         goes_on: impl Fn() -> bool,
@@ -127,12 +130,13 @@ impl Actor {
     ) -> Got {
         let key = self.draw(|rng| format!("k{:032x}", rng.random::<u128>()));
         let tries = if self.insists { u32::MAX } else { self.draw(|rng| rng.random_range(1..6)) };
-        let begun = Instant::now();
+        let (begun, mut is_under_way) = (Instant::now(), false);
         for _ in 0..tries {
             if begun.elapsed() > KEY_LIFE || !goes_on() {
                 break;
             }
             match self.ask_once_or_twice(method, path, body.as_ref(), &key).await {
+                Some((status, _)) if status.is_client_error() && is_under_way => return None,
                 Some((status, answer)) if !status.is_server_error() => {
                     // A mark of seen has no key: sent again, it marks what was said meanwhile.
                     let is_same = !path.ends_with("/seen") && !shows_thread(path);
@@ -141,7 +145,8 @@ impl Actor {
                     }
                     return Some((status, answer));
                 }
-                _ => {}
+                Some(_) => {}
+                None => is_under_way = true,
             }
             // Some ask again at once, while the writer's transaction is still being applied.
             let pause = self.draw(|rng| if rng.random_bool(0.3) { 0..60 } else { 10..4_000 });
@@ -284,6 +289,14 @@ impl Actor {
                 members.remove(user);
             }
         }
+    }
+
+    /// Says something, takes a member out, and then says it differently. The member is told of the first words at most.
+    pub(crate) async fn part(&self, thread: &str, text: &str, member: &UserId) {
+        self.say(thread, text).await;
+        self.change(thread, member, false).await;
+        let said = self.history.known().said[text].clone();
+        self.touch(text, &said, 1).await;
     }
 
     /// Marks a thread as seen, as far as it goes or some way back.

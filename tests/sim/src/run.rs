@@ -75,6 +75,8 @@ struct Run {
 struct Habits {
     /// How often several do something in one thread at once.
     bursts: f64,
+    /// How often a member is taken out of a thread whose last message is edited at once.
+    partings: f64,
     /// How many threads are of two.
     direct: f64,
     /// How often a page is loaded anew when its stream has ended.
@@ -91,6 +93,7 @@ impl Habits {
     fn draw(rng: &mut StdRng) -> Self {
         Self {
             bursts: rng.random_range(0.0..0.3),
+            partings: rng.random_range(0.0..0.04),
             direct: rng.random_range(0.1..0.8),
             reloads: rng.random_range(0.02..0.3),
             crowd: rng.random_bool(0.02),
@@ -221,6 +224,9 @@ impl Run {
         if self.rng.random_bool(self.habits.bursts) {
             return self.burst(n, &actor, &thread, &other);
         }
+        if other != actor.user && self.rng.random_bool(self.habits.partings) {
+            return self.part(n, actor, thread, other);
+        }
         let number = self.rng.random_range(0..60);
         let said: Option<(String, Said)> = {
             let known = self.stage.history.known();
@@ -328,6 +334,17 @@ impl Run {
             });
         }
         done + parts
+    }
+
+    /// A member is taken out while their devices look for another edge, and is told of the past later.
+    fn part(&mut self, n: u64, actor: Actor, thread: String, other: UserId) -> u64 {
+        for edge in 0..self.stage.deployment.edges() {
+            let (deployment, after) =
+                (self.stage.deployment.clone(), Duration::from_millis(self.rng.random_range(0..2_000)));
+            self.stage.tracker.spawn(async move { deployment.kill_edge(edge, after).await });
+        }
+        self.stage.tracker.spawn(async move { actor.part(&thread, &format!("words {n}"), &other).await });
+        3
     }
 
     /// Breaks something.
