@@ -267,7 +267,7 @@ async fn a_reaction_is_told_once_and_stays_with_the_message() {
         assert_eq!(stream.expect("reaction").await.data["state"], "removed");
         assert_eq!(alice.say(&thread, "next").await["tseq"], 6);
         stream.expect("message").await;
-        for bad in ["%07", "a%20b", &"x".repeat(33)] {
+        for bad in ["%07", "a%20b", "%E2%80%AEx", "%F0%9F%91%8D%F0%9F%91%8D", &"x".repeat(41)] {
             assert_eq!(bob.call("PUT", &reaction(&said, bad), None, &[]).await.status, 422, "{bad}");
         }
     }

@@ -15,6 +15,7 @@ pub mod inbox_entry;
 pub mod job;
 pub mod limits;
 pub mod sequence;
+pub mod text;
 pub mod user_row;
 pub mod view;
 pub mod wire;

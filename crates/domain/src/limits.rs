@@ -11,8 +11,8 @@ pub const BODY_BYTES: usize = 33 * 1024;
 pub const TITLE_BYTES: usize = 200;
 /// Longest part of a message shown in a list of threads, in bytes: two lines on a wide screen.
 pub const PREVIEW_BYTES: usize = 160;
-/// Longest reaction, in bytes: a family emoji of four with joiners has 25.
-pub const EMOJI_BYTES: usize = 32;
+/// Longest reaction, in bytes: a kiss of two people, each with a skin tone, has 35.
+pub const EMOJI_BYTES: usize = 40;
 /// Different reactions under one message: more than anybody reads, and an end to the row's growth.
 pub const MESSAGE_EMOJI: usize = 20;
 /// Users named under one reaction of a message; from there on a count would say as much.
@@ -27,7 +27,7 @@ pub const USER_BYTES: usize = 128;
 /// Largest token or cookie looked at, in bytes.
 pub const TOKEN_BYTES: usize = 8 * 1024;
 
-/// Members of one thread: each message costs each message costs one update per member.
+/// Members of one thread: each message costs one update per member.
 pub const THREAD_MEMBERS: usize = 1_000;
 /// Members named when a thread is created: a row each, with one of the creator's and four more, fit one transaction of
 /// 100 items (`TransactWriteItems`).

@@ -22,7 +22,7 @@ use super::{
 /// Not once it is deleted, and up to 20 different ones, 64 users each, 192 in all (409).
 #[utoipa::path(put, path = "/v1/threads/{thread}/messages/{tseq}/reactions/{emoji}", tag = "messages",
     operation_id = "addReaction",
-    params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "1 to 32 bytes of UTF-8, percent-encoded."), Key),
+    params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "One emoji, or 1 to 40 characters from a–z, 0–9 and _ + -; percent-encoded."), Key),
     responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn add(
     State(chat): State<Chat>,
@@ -36,7 +36,7 @@ pub async fn add(
 /// Take your reaction away.
 #[utoipa::path(delete, path = "/v1/threads/{thread}/messages/{tseq}/reactions/{emoji}", tag = "messages",
     operation_id = "removeReaction",
-    params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "1 to 32 bytes of UTF-8, percent-encoded."), Key),
+    params(InThread, OfMessage, ("emoji" = Emoji, Path, description = "One emoji, or 1 to 40 characters from a–z, 0–9 and _ + -; percent-encoded."), Key),
     responses((status = 200, description = "The message as it is now.", body = Message)))]
 pub async fn remove(
     State(chat): State<Chat>,

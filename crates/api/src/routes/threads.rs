@@ -6,7 +6,7 @@ use axum::{Json as Answer, extract::State};
 use domain::{
     cursor::Cursor,
     ids::{ThreadId, UserId},
-    limits,
+    limits, text,
     wire::{Page, Thread},
 };
 use fanout::chat::Chat;
@@ -163,12 +163,17 @@ pub async fn rename(
 }
 
 /// A title without blanks around it; none, if nothing is left.
-fn title(text: &str) -> Result<Option<String>, Problem> {
-    let title = text.trim();
-    if title.len() > limits::TITLE_BYTES || title.contains(char::is_control) {
-        let detail =
-            format!("`title` must have at most {} bytes and no control characters", limits::TITLE_BYTES);
+fn title(given: &str) -> Result<Option<String>, Problem> {
+    let title = given.trim();
+    if title.is_empty() {
+        return Ok(None);
+    }
+    if title.len() > limits::TITLE_BYTES || !text::is_title(title) {
+        let detail = format!(
+            "`title` must have at most {} bytes, something to see, and no control or format characters",
+            limits::TITLE_BYTES
+        );
         return Err(Problem::invalid("title", detail));
     }
-    Ok(Some(title.to_owned()).filter(|title| !title.is_empty()))
+    Ok(Some(title.to_owned()))
 }
