@@ -12,9 +12,12 @@ export function touched(message, name, data) {
   // Of a message that was edited and then deleted, a late edit says only that it is deleted.
   if (name === "delete" || data.deleted) return erased(next);
   if (name === "edit") return { ...next, text: data.text, edited_at: data.at, cut: undefined };
-  const users = (message.reactions?.[data.emoji] ?? []).filter((user) => user !== data.from);
+  const reactions = message.reactions ?? {};
+  // A reaction may be called `constructor`.
+  const known = Object.hasOwn(reactions, data.emoji) ? reactions[data.emoji] : [];
+  const users = known.filter((user) => user !== data.from);
   if (data.state === "added") users.push(data.from);
-  const { [data.emoji]: _, ...others } = message.reactions ?? {};
+  const { [data.emoji]: _, ...others } = reactions;
   return { ...next, reactions: users.length > 0 ? { ...others, [data.emoji]: users } : others };
 }
 

@@ -121,7 +121,7 @@ export class Runnel {
     const items = [];
     let page = {};
     let first;
-    const mark = this.#on.listing?.();
+    const mark = this.#tell("listing");
     do {
       page = await this.threads({ after: page.next });
       first ??= page.cursor;
@@ -131,7 +131,7 @@ export class Runnel {
     // Only where there is no cursor yet: one that came from a reset is older than this list, and
     // what lies between must still arrive for threads whose messages are already loaded.
     this.#cursor ??= first;
-    if (this.#on.list?.(items, mark) !== false) this.#listDue = false;
+    if (this.#tell("list", items, mark) !== false) this.#listDue = false;
     else return this.#list();
   }
 
@@ -169,7 +169,7 @@ export class Runnel {
           if (!this.#listDue) this.#say("live");
         } else if (name === "reset") {
           this.#listDue = true;
-          this.#on.reset?.();
+          this.#tell("reset");
           this.#list().then(() => this.#source === source && this.#say("live"), () => end());
         } else if (name === "bye") {
           end(data.reason === "ticket" ? 300 + Math.random() * 700 : (data.retry_ms ?? 0));
@@ -184,7 +184,7 @@ export class Runnel {
       if (this.#source !== source) return;
       this.#heardAt = Date.now();
       const data = JSON.parse(event.data);
-      if (show) this.#on.event?.(name, data);
+      if (show) this.#tell("event", name, data);
       if (event.lastEventId) this.#cursor = event.lastEventId;
       control(name, data);
     };
@@ -205,7 +205,17 @@ export class Runnel {
   #say(state) {
     if (this.#state === state) return;
     this.#state = state;
-    this.#on.state?.(state);
+    this.#tell("state", state);
+  }
+
+  /** Calls the page. What it throws is its own, and neither ends the stream nor moves its cursor back. */
+  #tell(name, ...what) {
+    try {
+      return this.#on[name]?.(...what);
+    } catch (error) {
+      globalThis.reportError?.(error);
+      return undefined;
+    }
   }
 
   // ---- API -----------------------------------------------------------------------------------
@@ -316,7 +326,7 @@ export class Runnel {
     const error = problem(response, json);
     if (error.status === 401 && !this.#stopped) {
       this.stop();
-      this.#on.signedOut?.(error);
+      this.#tell("signedOut", error);
     }
     throw error;
   }

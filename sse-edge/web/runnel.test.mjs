@@ -34,7 +34,7 @@ function world(routes) {
   return { streams, asked, until };
 }
 
-function start(routes) {
+function start(routes, on = {}) {
   const said = { lists: [], events: [], states: [], resets: 0, signedOut: 0 };
   const around = world({ "POST /v1/tickets": (count) => [201, { ticket: `ticket-${count}`, expires_in: 30 }], ...routes });
   const client = new Runnel({
@@ -42,6 +42,7 @@ function start(routes) {
     on: {
       list: (items) => { said.lists.push(items); }, event: (name, data) => { said.events.push([name, data]); },
       state: (state) => { said.states.push(state); }, reset: () => { said.resets += 1; }, signedOut: () => { said.signedOut += 1; },
+      ...on,
     },
   });
   client.start();
@@ -111,4 +112,22 @@ test("a token that is no longer accepted ends it, and says so once", async () =>
   await new Promise(setImmediate);
   assert.equal(said.signedOut, 1);
   assert.deepEqual(asked, ["GET /v1/threads"]);
+});
+
+test("what the page throws neither ends the stream nor moves the cursor back", async () => {
+  const reported = [];
+  globalThis.reportError = (error) => reported.push(error.message);
+  const { streams, until, said, client } = start({
+    "GET /v1/threads": () => [200, { items: [], next: null, cursor: "g.5" }],
+  }, { event(name) { throw new Error(name); } });
+  await until(() => streams.length === 1);
+  streams[0].emit("hello", HELLO, "g.5");
+  streams[0].emit("message", {}, "g.6");
+  assert.deepEqual([reported, streams[0].closed], [["message"], undefined]);
+  streams[0].emit("bye", { reason: "age", retry_ms: 1 }, "g.6");
+  await until(() => streams.length === 2);
+  assert.equal(streams[1].query.get("cursor"), "g.6");
+  assert.deepEqual(said.resets, 0);
+  client.stop();
+  delete globalThis.reportError;
 });

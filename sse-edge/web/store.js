@@ -75,7 +75,7 @@ export class Store {
     const fresh = !old || old.epoch !== this.epoch;
     const thread = old ?? blankThread(shape.id);
     if (fresh) {
-      Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: {}, last: null, full: false, changes: [], early: new Map(), titleStamp: 0 });
+      Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: new Map(), last: null, full: false, changes: [], early: new Map(), titleStamp: 0 });
     }
     thread.kind = shape.kind;
     if (thread.titleStamp <= mark.stamp) thread.title = shape.title ?? null;
@@ -240,7 +240,7 @@ export class Store {
   }
 
   #seen(thread, user, number) {
-    thread.seenBy[user] = Math.max(thread.seenBy[user] ?? 0, number);
+    thread.seenBy.set(user, Math.max(thread.seenBy.get(user) ?? 0, number));
     if (user === this.me) thread.seen = Math.max(thread.seen, number);
   }
 
@@ -354,7 +354,7 @@ export class Store {
     const thread = this.map.get(id);
     return (thread?.members ?? [])
       .map((member) => member.user)
-      .filter((user) => user !== this.me && (thread.seenBy[user] ?? 0) >= number);
+      .filter((user) => user !== this.me && (thread.seenBy.get(user) ?? 0) >= number);
   }
 
   /** Who is typing in a thread at `now`, in milliseconds on the clock given to `apply`. */
@@ -377,7 +377,7 @@ export class Store {
 function blankThread(id) {
   return {
     id, epoch: -1, stub: true, kind: "group", title: null, createdAt: null, members: [], full: false,
-    changes: [], early: new Map(), titleStamp: 0, number: 0, seen: 0, seenBy: {}, last: null, messages: new Map(),
+    changes: [], early: new Map(), titleStamp: 0, number: 0, seen: 0, seenBy: new Map(), last: null, messages: new Map(),
     loadedEpoch: -1, earlier: null,
   };
 }

@@ -345,6 +345,38 @@ test("a reaction comes once and goes", () => {
   assert.deepEqual(row(store).reactions, {});
 });
 
+/** What every object of the language has by itself, and so may be taken for one's own. */
+const INHERITED = ["constructor", "__proto__", "toString", "valueOf", "hasOwnProperty"];
+
+test("a reaction may be called anything", () => {
+  for (const emoji of INHERITED) {
+    const store = withOne();
+    store.apply(...touch("reaction", 3, 2, { emoji: "👍", state: "added" }));
+    store.apply(...touch("reaction", 4, 2, { emoji, state: "added" }));
+    store.apply(...touch("reaction", 5, 2, { emoji, state: "added", from: "alice" }));
+    assert.deepEqual(Object.entries(row(store).reactions), [["👍", ["bob"]], [emoji, ["bob", "alice"]]]);
+    store.apply(...touch("reaction", 6, 2, { emoji, state: "removed" }));
+    store.apply(...touch("reaction", 7, 2, { emoji, state: "removed", from: "alice" }));
+    assert.deepEqual(Object.entries(row(store).reactions), [["👍", ["bob"]]]);
+  }
+});
+
+test("a user may be called anything", () => {
+  for (const user of INHERITED) {
+    const store = new Store("alice");
+    const members = [{ user: "alice", role: "owner" }, { user, role: "member" }];
+    const seenBy = JSON.parse(`{"alice":0,${JSON.stringify(user)}:0}`);
+    store.list([shape({ members, number: 3, seen_by: seenBy })], store.mark());
+    assert.deepEqual(store.seers(T, 1), []);
+    store.apply("seen", { thread: T, user, number: 2 });
+    assert.deepEqual(store.seers(T, 2), [user]);
+    store.apply("typing", { thread: T, user, state: "started", ttl_ms: 6_000 }, 1);
+    assert.deepEqual(store.typers(T, 2), [user]);
+    store.apply("message", message(9, { number: 4, from: user }));
+    assert.deepEqual(store.seers(T, 4), [user]);
+  }
+});
+
 test("a new title stays, whatever snapshot was on its way", () => {
   const store = withOne();
   const mark = store.mark();
