@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use tower_http::cors::CorsLayer;
 
 /// What a page may send beside what every page may.
@@ -72,6 +72,22 @@ fn origin(text: &str) -> Option<HeaderValue> {
 }
 
 impl Origins {
+    /// Whether a page may use the cookie of whoever looks at it: one of this service's own, or of these origins. Without the
+    /// headers of a browser there is no page.
+    ///
+    /// Cookies go by site and not by origin, so that the page of a sister host or of another port has them sent
+    /// (RFC 6265bis, section 5.2). It may read nothing, but could hold all the streams that a user may have.
+    pub(crate) fn may_use_cookie(&self, headers: &HeaderMap) -> bool {
+        let origin = headers.get(header::ORIGIN);
+        if origin.is_some_and(|origin| self.0.contains(origin)) {
+            return true;
+        }
+        match headers.get("sec-fetch-site") {
+            Some(site) => site == "same-origin",
+            None => origin.is_none_or(|origin| is_own(origin, headers.get(header::HOST))),
+        }
+    }
+
     /// The layer that lets pages of these origins in; none if there are none.
     pub(crate) fn layer(&self) -> Option<CorsLayer> {
         let layer = CorsLayer::new()
@@ -85,6 +101,12 @@ impl Origins {
             .vary([header::ORIGIN]);
         (!self.0.is_empty()).then_some(layer)
     }
+}
+
+fn is_own(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let own = origin.as_bytes();
+    let own = own.strip_prefix(b"https://").or_else(|| own.strip_prefix(b"http://"));
+    own.is_some() && own == host.map(HeaderValue::as_bytes)
 }
 
 #[cfg(test)]
@@ -112,6 +134,37 @@ mod tests {
             "ftp://app.example.com",
         ] {
             assert_eq!(bad.parse::<Origins>(), Err(BadOrigin(bad.into())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_pages_of_this_service_and_of_named_origins_use_the_cookie() {
+        let origins: Origins = "https://app.example.com".parse().unwrap();
+        let may = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            origins.may_use_cookie(&pairs.collect())
+        };
+        let host = ("host", "chat.example.com");
+        for good in [
+            &[][..],
+            &[host, ("sec-fetch-site", "same-origin")],
+            &[host, ("sec-fetch-site", "cross-site"), ("origin", "https://app.example.com")],
+            &[host, ("origin", "https://app.example.com")],
+            &[host, ("origin", "https://chat.example.com")],
+        ] {
+            assert!(may(good), "{good:?}");
+        }
+        for bad in [
+            &[host, ("sec-fetch-site", "same-site")][..],
+            &[host, ("sec-fetch-site", "cross-site")],
+            &[host, ("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
+            &[host, ("sec-fetch-site", "same-site"), ("origin", "https://blog.example.com")],
+            &[host, ("origin", "https://chat.example.com:8443")],
+            &[host, ("origin", "https://evil.example")],
+            &[host, ("origin", "null")],
+            &[("origin", "https://chat.example.com")],
+        ] {
+            assert!(!may(bad), "{bad:?}");
         }
     }
 

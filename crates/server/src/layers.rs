@@ -5,8 +5,8 @@ use std::any::Any;
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request},
-    middleware::{Next, from_fn},
+    extract::{MatchedPath, Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use domain::limits;
@@ -23,6 +23,19 @@ use crate::{
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What every answer tells a browser: guess no type, tell no other site where one came from, come by https, share neither
+/// process nor answer with other origins, and leave the devices alone.
+const FOR_BROWSERS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    ),
+];
 /// Longest request id taken over from a client or a proxy, in bytes.
 const REQUEST_ID_BYTES: usize = 64;
 
@@ -53,15 +66,31 @@ impl RequestId {
 /// Wraps all routes that `router` has by now, its fallbacks too, in what all requests share.
 ///
 /// A request that may write runs to its end, even if its client hangs up. Extensions of the request gain a
-/// [`RequestId`]. Problems gain their `instance`. A handler that panics answers 500. Pages of `origins` are let in, and answered before they ask. Headers that a handler has set itself are left alone.
+/// [`RequestId`]. Problems gain their `instance`. A handler that panics answers 500. Pages of `origins` are let in, and
+/// answered before they ask; the cookie counts for no other page of another origin. Headers that a handler has set itself
+/// are left alone.
 pub fn wrap(router: Router, origins: &Origins) -> Router {
     let router = router.layer(CatchPanicLayer::custom(after_panic));
     let router = match origins.layer() {
         Some(cors) => router.layer(cors),
         None => router,
     };
+    let router = router.layer(from_fn_with_state(origins.clone(), without_foreign_cookies));
     // From the inside, where the route is known: a span names `/v1/threads/{t}`, never an id.
     router.layer(from_fn(shared)).layer(from_fn(to_the_end))
+}
+
+/// Takes the cookie from requests of pages that may not use it. To a page of another site that is as if nobody was
+/// signed in.
+async fn without_foreign_cookies(
+    State(origins): State<Origins>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if !origins.may_use_cookie(request.headers()) {
+        request.headers_mut().remove(header::COOKIE);
+    }
+    next.run(request).await
 }
 
 /// Runs what may write in a task of its own. When a client hangs up, hyper drops the future that answers it. A
@@ -151,8 +180,9 @@ fn dress(headers: &mut HeaderMap, id: &HeaderValue) {
     let mut default = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
-    default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    default(header::REFERRER_POLICY, "no-referrer");
+    for (name, value) in FOR_BROWSERS {
+        default(name, value);
+    }
     if headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
         let mut default = |name: HeaderName, value: &'static str| {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -255,8 +285,9 @@ mod tests {
         let (parts, _) = send(Request::get("/ok")).await;
         let policy = "default-src 'none'; frame-ancestors 'none'";
         assert_eq!(parts.headers["content-security-policy"], policy);
-        assert_eq!(parts.headers["x-content-type-options"], "nosniff");
-        assert_eq!(parts.headers["referrer-policy"], "no-referrer");
+        for (name, value) in FOR_BROWSERS {
+            assert_eq!(parts.headers[name], value);
+        }
         assert_eq!(parts.headers["cache-control"], "no-store");
         let (parts, _) = send(Request::get("/page")).await;
         assert_eq!(parts.headers["content-security-policy"], "default-src 'self'");
