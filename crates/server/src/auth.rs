@@ -36,13 +36,16 @@ pub struct AuthConfig {
     /// can read a command line.
     #[arg(long = "jwt-secret", env = "RUNNEL_JWT_SECRET", hide_env_values = true)]
     pub secret: Option<SecretString>,
-    /// Key set of your identity provider (RS256, ES256): an https URL.
+    /// The secret before it, whose tokens count as well: for the time in which a new one takes its place.
+    #[arg(long = "jwt-secret-old", env = "RUNNEL_JWT_SECRET_OLD", hide_env_values = true)]
+    pub old_secret: Option<SecretString>,
+    /// Key set of your identity provider (RS256, ES256): an https URL. Requires an issuer and an audience.
     #[arg(long, env = "RUNNEL_JWKS_URL", value_name = "URL")]
     pub jwks_url: Option<String>,
-    /// Required `iss` of a token. Default: any.
+    /// Required `iss` of a token. Default with a shared secret: any.
     #[arg(long = "jwt-issuer", env = "RUNNEL_JWT_ISSUER")]
     pub issuer: Option<String>,
-    /// Required `aud` of a token. Default: any.
+    /// Required `aud` of a token. Default with a shared secret: any.
     #[arg(long = "jwt-audience", env = "RUNNEL_JWT_AUDIENCE")]
     pub audience: Option<String>,
 }
@@ -50,13 +53,17 @@ pub struct AuthConfig {
 impl AuthConfig {
     /// The secret, if there is one that is not empty: templates leave unused variables empty.
     fn secret(&self) -> Result<Option<&str>, ConfigError> {
-        let secret = self.secret.as_ref().map(SecretString::expose_secret);
-        match set(secret) {
-            Some(secret) if secret.len() < SECRET_BYTES_MIN => {
-                Err(ConfigError::ShortSecret { bytes: secret.len() })
-            }
-            secret => Ok(secret),
+        long(self.secret.as_ref())
+    }
+}
+
+/// A secret that is set, and long enough.
+fn long(secret: Option<&SecretString>) -> Result<Option<&str>, ConfigError> {
+    match set(secret.map(SecretString::expose_secret)) {
+        Some(secret) if secret.len() < SECRET_BYTES_MIN => {
+            Err(ConfigError::ShortSecret { bytes: secret.len() })
         }
+        secret => Ok(secret),
     }
 }
 
@@ -84,6 +91,15 @@ pub enum ConfigError {
     ShortSecret {
         /// Its length.
         bytes: usize,
+    },
+    /// Every application of the identity provider has tokens with these keys.
+    #[error(
+        "`RUNNEL_JWKS_URL` is set without `{missing}`: set it to the one of your application's tokens, because the \
+         identity provider signs the tokens of other applications with the same keys"
+    )]
+    AnyToken {
+        /// The setting that is missing.
+        missing: &'static str,
     },
     /// Keys that anyone between here and there could replace.
     #[error("`RUNNEL_JWKS_URL` is `{url}`: give an `https://` URL (plain http only on loopback)")]
@@ -177,7 +193,8 @@ struct Inner {
 
 #[derive(Debug)]
 enum Keys {
-    Secret(Arc<Key>),
+    /// The secret, and perhaps the one before it.
+    Secrets(Vec<Arc<Key>>),
     Published(Box<Jwks>),
 }
 
@@ -196,10 +213,19 @@ impl Verifier {
             (None, None) => return Err(ConfigError::NoKey),
             (Some(_), Some(_)) => return Err(ConfigError::TwoKeys),
             (Some(secret), None) => {
-                let decoding = DecodingKey::from_secret(secret.as_bytes());
-                Keys::Secret(Arc::new(Key { decoding, algorithm: Algorithm::HS256 }))
+                let secrets = [Some(secret), long(config.old_secret.as_ref())?].into_iter().flatten();
+                let decoding = secrets.map(|secret| DecodingKey::from_secret(secret.as_bytes()));
+                let key = |decoding| Arc::new(Key { decoding, algorithm: Algorithm::HS256 });
+                Keys::Secrets(decoding.map(key).collect())
             }
-            (None, Some(url)) => Keys::Published(Box::new(Jwks::new(safe_url(url)?, pace))),
+            (None, Some(url)) => {
+                for (setting, missing) in
+                    [(&config.issuer, "RUNNEL_JWT_ISSUER"), (&config.audience, "RUNNEL_JWT_AUDIENCE")]
+                {
+                    set(setting.as_deref()).ok_or(ConfigError::AnyToken { missing })?;
+                }
+                Keys::Published(Box::new(Jwks::new(safe_url(url)?, pace)))
+            }
         };
         let expected = Expected {
             issuer: set(config.issuer.as_deref()).map(str::to_owned),
@@ -214,14 +240,17 @@ impl Verifier {
             Ok(header) => header,
             Err(refusal) => return Verdict::Refused(refusal),
         };
-        let key = match &self.0.keys {
-            Keys::Secret(key) => Ok(key.clone()),
-            Keys::Published(jwks) => jwks.key(&header).await,
-        };
-        match key {
-            Ok(key) => self.judge(token, &header, &key, now).unwrap_or_else(Verdict::Refused),
-            Err(jwks::NoKey::Unknown) => Verdict::Refused(Refusal::UnknownKey),
-            Err(jwks::NoKey::Unavailable) => Verdict::Unknown,
+        match &self.0.keys {
+            Keys::Secrets(keys) => {
+                let mut verdicts = keys.iter().map(|key| self.judge(token, &header, key, now));
+                let is_final = |verdict: &Result<_, _>| verdict != &Err(Refusal::Signature);
+                verdicts.find(is_final).unwrap_or(Err(Refusal::Signature)).unwrap_or_else(Verdict::Refused)
+            }
+            Keys::Published(jwks) => match jwks.key(&header).await {
+                Ok(key) => self.judge(token, &header, &key, now).unwrap_or_else(Verdict::Refused),
+                Err(jwks::NoKey::Unknown) => Verdict::Refused(Refusal::UnknownKey),
+                Err(jwks::NoKey::Unavailable) => Verdict::Unknown,
+            },
         }
     }
 

@@ -1,4 +1,4 @@
-//! The identity provider's published keys: fetched when needed, kept while they cannot be fetched.
+//! The identity provider's published keys: fetched when needed, kept for a day while they cannot be fetched.
 
 use std::{
     sync::{Arc, RwLock},
@@ -33,6 +33,8 @@ pub(super) struct Pace {
     pub(super) apart: Duration,
     /// The same while there is no set at all and no one can be let in.
     pub(super) apart_cold: Duration,
+    /// Age from which a set counts for nothing: the provider may have withdrawn a key meanwhile.
+    pub(super) stale: Duration,
 }
 
 impl Default for Pace {
@@ -41,6 +43,7 @@ impl Default for Pace {
             fresh: Duration::from_mins(10),
             apart: Duration::from_secs(10),
             apart_cold: Duration::from_secs(1),
+            stale: Duration::from_hours(24),
         }
     }
 }
@@ -101,7 +104,8 @@ impl Jwks {
     }
 
     fn current(&self) -> Option<Arc<KeySet>> {
-        self.current.read().expect("no one panics while holding the lock").clone()
+        let current = self.current.read().expect("no one panics while holding the lock").clone();
+        current.filter(|set| set.fetched.elapsed() < self.pace.stale)
     }
 
     /// Fetches the set unless that was tried just now; says whether the last try succeeded.

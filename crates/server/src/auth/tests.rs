@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::EncodingKey;
 use serde_json::{Value, json};
@@ -22,6 +24,7 @@ fn alice() -> UserId {
 fn config() -> AuthConfig {
     AuthConfig {
         secret: Some(SECRET.into()),
+        old_secret: None,
         jwks_url: None,
         issuer: Some("https://issuer.example".to_owned()),
         audience: Some("runnel".to_owned()),
@@ -119,8 +122,7 @@ async fn expired_is_told_apart_from_forged() {
 
 #[tokio::test]
 async fn what_the_minter_makes_the_verifier_takes() {
-    let token =
-        mint::Minter::new(&config()).unwrap().mint(&alice(), std::time::Duration::from_secs(60), now());
+    let token = mint::Minter::new(&config()).unwrap().mint(&alice(), Duration::from_secs(60), now());
     let verifier = Verifier::new(&config()).unwrap();
     assert!(matches!(verifier.verify(&token, now()).await, Verdict::Genuine(_)));
     let later = Timestamp::from_second(NOW + 90).unwrap();
@@ -131,7 +133,7 @@ async fn what_the_minter_makes_the_verifier_takes() {
 fn a_configuration_has_exactly_one_good_key() {
     let new = |secret: Option<&str>, url: Option<&str>| {
         let (secret, jwks_url) = (secret.map(Into::into), url.map(str::to_owned));
-        Verifier::new(&AuthConfig { secret, jwks_url, ..AuthConfig::default() }).map(|_| ())
+        Verifier::new(&AuthConfig { secret, jwks_url, ..config() }).map(|_| ())
     };
     let https = "https://id.example/keys";
     assert_eq!(new(None, None), Err(ConfigError::NoKey));
@@ -146,6 +148,36 @@ fn a_configuration_has_exactly_one_good_key() {
         assert_eq!(new(None, Some(bad)), Err(ConfigError::JwksUrl { url: bad.to_owned() }), "{bad}");
     }
     assert_eq!(mint::Minter::new(&AuthConfig::default()).map(|_| ()), Err(ConfigError::NoSecret));
+}
+
+#[test]
+fn keys_that_other_applications_have_too_need_an_issuer_and_an_audience() {
+    let published = AuthConfig { secret: None, jwks_url: Some("https://id.example/keys".into()), ..config() };
+    let missing = |config: AuthConfig| Verifier::new(&config).map(|_| ());
+    assert_eq!(missing(published.clone()), Ok(()));
+    for empty in [None, Some(String::new())] {
+        let (issuer, audience) = ("RUNNEL_JWT_ISSUER", "RUNNEL_JWT_AUDIENCE");
+        let without = AuthConfig { issuer: empty.clone(), ..published.clone() };
+        assert_eq!(missing(without), Err(ConfigError::AnyToken { missing: issuer }));
+        let without = AuthConfig { audience: empty, ..published.clone() };
+        assert_eq!(missing(without), Err(ConfigError::AnyToken { missing: audience }));
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_the_secret_before_count_while_it_is_named() {
+    let old = AuthConfig { secret: Some("another secret of more than 32 bytes".into()), ..config() };
+    let [of_now, of_before] = [config(), old.clone()]
+        .map(|config| mint::Minter::new(&config).unwrap().mint(&alice(), Duration::from_mins(1), now()));
+    let both = Verifier::new(&AuthConfig { old_secret: old.secret, ..config() }).unwrap();
+    for token in [&of_now, &of_before] {
+        assert!(matches!(both.verify(token, now()).await, Verdict::Genuine(_)));
+    }
+    assert!(matches!(both.verify(&of_before, now() + Duration::from_mins(2)).await, Verdict::Expired(_)));
+    let verdict = Verifier::new(&config()).unwrap().verify(&of_before, now()).await;
+    assert_eq!(verdict, Verdict::Refused(Refusal::Signature));
+    let short = AuthConfig { old_secret: Some("short".into()), ..config() };
+    assert_eq!(Verifier::new(&short).map(|_| ()), Err(ConfigError::ShortSecret { bytes: 5 }));
 }
 
 #[test]

@@ -17,8 +17,9 @@ use super::{
 };
 
 const HOUR: Duration = Duration::from_hours(1);
-const NEVER: Pace = Pace { fresh: HOUR, apart: HOUR, apart_cold: HOUR };
-const ALWAYS: Pace = Pace { fresh: Duration::ZERO, apart: Duration::ZERO, apart_cold: Duration::ZERO };
+const NEVER: Pace = Pace { fresh: HOUR, apart: HOUR, apart_cold: HOUR, stale: HOUR };
+const ALWAYS: Pace =
+    Pace { fresh: Duration::ZERO, apart: Duration::ZERO, apart_cold: Duration::ZERO, stale: HOUR };
 
 struct Provider {
     url: String,
@@ -237,6 +238,18 @@ async fn an_outage_keeps_the_old_keys_and_refuses_no_one_for_good() {
     assert_eq!(verifier.verify(&rotated, now()).await, Verdict::Unknown);
     provider.publish(&both());
     assert!(is_genuine(&verifier.verify(&rotated, now()).await));
+}
+
+#[tokio::test]
+async fn keys_that_were_not_confirmed_for_long_let_nobody_in() {
+    let provider = Provider::start(&both()).await;
+    let verifier = provider.verifier(NEVER);
+    let token = token(&rsa(), Algorithm::RS256, Some("r"));
+    assert!(is_genuine(&verifier.verify(&token, now()).await));
+    provider.answer(None);
+    tokio::time::pause();
+    tokio::time::advance(HOUR).await;
+    assert_eq!(verifier.verify(&token, now()).await, Verdict::Unknown);
 }
 
 #[tokio::test]
