@@ -48,6 +48,9 @@ pub const TYPING_MEMBERS: usize = 20;
 
 /// Items of one page of a list.
 pub const PAGE_ITEMS: usize = 50;
+/// Reads of the log for one page of messages: each brings up to 1 MB (`Query`). A thread where more lies between two
+/// messages has short pages.
+pub const MESSAGE_READS: usize = 3;
 /// Most items a client may ask for in one page.
 pub const PAGE_ITEMS_MAX: usize = 100;
 

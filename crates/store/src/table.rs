@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub mod error;
 pub mod keys;
-mod pairs;
+mod met;
 mod recent_edges;
 pub(crate) mod retry;
 pub mod rows;
@@ -26,7 +26,7 @@ pub(crate) mod user_row;
 
 use error::{Error, held};
 use keys::Key;
-use pairs::Pairs;
+use met::Met;
 use recent_edges::RecentEdges;
 use retry::pause;
 use tx::Values;
@@ -45,7 +45,10 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 pub struct Table {
     edge: EdgeTable,
     pub(crate) locks: UserLocks,
-    pub(crate) pairs: Pairs,
+    /// The members of direct threads, which never change: a message to one need not read them.
+    pub(crate) pairs: Met<ThreadId, (UserId, UserId)>,
+    /// Members whom [`Table::lets_in`] has let in.
+    pub(crate) guests: Met<(ThreadId, UserId), ()>,
 }
 
 /// The table as an edge has it: no public method writes a thread log or appends to an inbox. So a stale or doubled edge
@@ -84,7 +87,7 @@ impl Table {
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
-        Ok(Self { edge, locks: UserLocks::new(), pairs: Pairs::default() })
+        Ok(Self { edge, locks: UserLocks::new(), pairs: Met::default(), guests: Met::default() })
     }
 
     /// The table as an edge has it.

@@ -70,6 +70,13 @@ impl Table {
         self.await_rows(&[keys::user_row(user)]).await
     }
 
+    /// A row once no transaction has it in hand.
+    pub(crate) async fn applied(&self, key: &Key) -> Result<Option<Item>, Error> {
+        let keys = std::slice::from_ref(key);
+        let mut found = retry(|_| async move { self.get_applied(keys).await }).await?;
+        Ok(found.remove(key))
+    }
+
     async fn await_rows(&self, keys: &[Key]) -> Result<(), Error> {
         retry(|_| async move { self.get_applied(keys).await.map(drop) }).await
     }

@@ -124,6 +124,7 @@ impl Table {
         command: Command<'_>,
     ) -> Result<Outcome, WriteError> {
         self.decide(request, |attempt| async move {
+            self.enter(request, thread, attempt).await?;
             if thread.is_direct() {
                 self.write_direct(request, thread, command, attempt).await
             } else {

@@ -21,6 +21,9 @@ pub async fn list(
     Bearer(reader): Bearer,
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Page<Presence>>, Problem> {
+    if !table.lets_in(&thread, &reader.user).await.map_err(failed)? {
+        return Err(Problem::not_found());
+    }
     let members = table.current_members(&thread).await.map_err(failed)?;
     if !members.iter().any(|member| member.user == reader.user) {
         return Err(Problem::not_found());

@@ -41,6 +41,9 @@ pub async fn tell(
     Path(thread): Path<ThreadId>,
     Json(NewTyping { state }): Json<NewTyping>,
 ) -> Result<StatusCode, Problem> {
+    if !fanout.table.lets_in(&thread, &sender.user).await.map_err(failed)? {
+        return Err(Problem::not_found());
+    }
     let members = fanout.table.current_members(&thread).await.map_err(failed)?;
     if !members.iter().any(|member| member.user == sender.user) {
         return Err(Problem::not_found());

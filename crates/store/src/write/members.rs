@@ -17,7 +17,7 @@ use crate::{
         EdgeTable, Table,
         error::Error,
         keys::{self, Key},
-        read_good,
+        read, read_good,
         retry::Attempt,
         rows::{LeftBy, MemberRow, ThreadRow},
         tx::{ABSENT, n, s},
@@ -100,6 +100,29 @@ impl EdgeTable {
 }
 
 impl Table {
+    /// Whether `user` is a member of `thread`, or was one when this process met them. Ask it before anything else of the
+    /// thread is read: so a stranger's request costs what one for an absent thread does.
+    ///
+    /// It proves nothing. Membership is read again after what only members may see.
+    pub async fn lets_in(&self, thread: &ThreadId, user: &UserId) -> Result<bool, Error> {
+        let guest = (thread.clone(), user.clone());
+        if self.guests.get(&guest).is_some() {
+            return Ok(true);
+        }
+        let key = keys::member(thread, user);
+        let is_current = |row: &MemberRow| row.left_tseq.is_none();
+        let mut row: Option<MemberRow> = self.get(&key).await?;
+        if !row.as_ref().is_some_and(is_current) {
+            // The row of somebody who was just added may not be visible yet (rule 18).
+            row = self.applied(&key).await?.map(|item| read(&key, item)).transpose()?;
+        }
+        let is_in = row.as_ref().is_some_and(is_current);
+        if is_in {
+            self.guests.put(guest, ());
+        }
+        Ok(is_in)
+    }
+
     /// The members of a thread, and its former ones.
     pub async fn members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
         self.partition(keys::thread_pk(thread), keys::MEMBERS, usize::MAX).await
@@ -152,7 +175,7 @@ impl Table {
         user: &UserId,
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (tail, row, members) = self.read_membership(request, thread).await?;
+        let (tail, row, members) = self.read_membership(request, thread, attempt).await?;
         let current = members.iter().filter(|member| member.left_tseq.is_none());
         if current.clone().any(|member| &member.user == user) {
             return self.unchanged(request, thread).await;
@@ -253,7 +276,9 @@ impl Table {
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
+        attempt: Attempt,
     ) -> Result<(Entry, ThreadRow, Vec<MemberRow>), Early> {
+        self.enter(request, thread, attempt).await?;
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
         self.settle(&tail).await?;
         let row = async { self.get::<ThreadRow>(&keys::thread(thread)).await };

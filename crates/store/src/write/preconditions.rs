@@ -12,6 +12,7 @@ use crate::table::{
     Item, Table,
     error::Error,
     keys::{self, Key},
+    retry::Attempt,
     rows::{MemberRow, ThreadRow},
     take,
 };
@@ -28,6 +29,19 @@ pub(crate) struct Preconditions {
 }
 
 impl Table {
+    /// Turns a stranger away before anything of the thread is read.
+    pub(crate) async fn enter(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        attempt: Attempt,
+    ) -> Result<(), Early> {
+        if attempt.number == 0 && !self.lets_in(thread, &request.sender).await? {
+            return Err(Rejection::NotMember.into());
+        }
+        Ok(())
+    }
+
     /// Reads and settles the tail of `thread`; then the thread, the sender's membership and the entry `about`. In this
     /// order, at each attempt: a sender whose leaving is the tail must not write on top of it.
     ///

@@ -69,6 +69,9 @@ impl Table {
         now: Timestamp,
         attempt: Attempt,
     ) -> Result<Marked, Stop> {
+        if attempt.number == 0 && !self.lets_in(thread, reader).await? {
+            return Ok(Marked::NotMember);
+        }
         let other = match self.other(reader, thread).await? {
             None if thread.is_direct() => return Ok(Marked::NotMember),
             other => other,

@@ -114,7 +114,10 @@ impl Table {
     /// A thread as `reader` sees it: all its members, and how far each has read. Content comes first, membership after
     /// it: whoever is a member still may see all of it.
     pub async fn thread(&self, reader: &UserId, thread: &ThreadId) -> Result<Option<wire::Thread>, Error> {
-        let image = self.image(reader).await?;
+        let (image, is_in) = try_join(self.image(reader), self.lets_in(thread, reader)).await?;
+        if !is_in {
+            return Ok(None);
+        }
         let row = async { self.get::<ThreadRow>(&keys::thread(thread)).await };
         let (view, row, members) =
             try_join3(self.view_of(reader, thread, &image), row, self.current_members(thread)).await?;
@@ -169,7 +172,8 @@ impl Table {
         Ok(View::fold(None, reader, [&InboxEntry::of(&joined, reader)], None))
     }
 
-    /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on.
+    /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on. Fewer, if so much else lies
+    /// between them that [`limits::MESSAGE_READS`] do not bring more.
     pub async fn messages(
         &self,
         reader: &UserId,
@@ -177,24 +181,32 @@ impl Table {
         before: Option<ThreadSeq>,
         limit: usize,
     ) -> Result<Option<(Vec<wire::Message>, Option<ThreadSeq>)>, Error> {
-        let mut messages = Vec::new();
-        let mut to = before.map_or(ThreadSeq::MAX, ThreadSeq::previous);
-        let mut asked = limit + 1;
-        while to > ThreadSeq(0) && messages.len() <= limit {
-            let entries = self.latest(thread, to, asked).await?;
-            // Between two messages may lie any number of reactions: then as much as a query gives.
-            asked = usize::MAX;
-            let Some(last) = entries.last() else { break };
-            to = last.tseq.previous();
-            messages.extend(entries.iter().filter_map(Entry::message));
-        }
-        // After the read: who is a member still may see all of it.
-        if !self.is_member(thread, reader).await? {
+        if !self.lets_in(thread, reader).await? {
             return Ok(None);
         }
-        let more = messages.len() > limit;
-        messages.truncate(limit);
-        let next = messages.last().map(|m| m.tseq).filter(|_| more);
+        let mut messages = Vec::new();
+        // Everything from here on was read.
+        let mut from = before.unwrap_or(ThreadSeq::MAX);
+        let mut asked = limit + 1;
+        for _ in 0..limits::MESSAGE_READS {
+            if from <= ThreadSeq::FIRST || messages.len() > limit {
+                break;
+            }
+            let entries = self.latest(thread, from.previous(), asked).await?;
+            // Between two messages may lie any number of reactions: then as much as a query gives.
+            asked = usize::MAX;
+            from = entries.last().map_or(ThreadSeq::FIRST, |last| last.tseq);
+            messages.extend(entries.iter().filter_map(Entry::message));
+        }
+        // After the read: who is a member still may see all of it. A pair never changes.
+        if !thread.is_direct() && !self.is_member(thread, reader).await? {
+            return Ok(None);
+        }
+        if messages.len() > limit {
+            messages.truncate(limit);
+            from = messages.last().map_or(from, |message| message.tseq);
+        }
+        let next = Some(from).filter(|from| *from > ThreadSeq::FIRST);
         Ok(Some((messages, next)))
     }
 }
