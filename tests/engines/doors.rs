@@ -169,5 +169,5 @@ impl<'a> Doors<'a> {
 /// Accepts no credentials of `user` that were issued up to now.
 async fn revoke(world: &World, user: &str) {
     let since = Clock::system().now() + Duration::from_mins(1);
-    world.fanout(Clock::system()).table.revoke(&UserId::parse(user).unwrap(), since).await.unwrap();
+    world.fanout(Clock::system()).table.revoke(&UserId::parse(user).unwrap(), since, since).await.unwrap();
 }

@@ -35,6 +35,8 @@ pub struct Counted {
     /// The longest row of requests each of which was made when the one before it had been answered:
     /// the round trips that an operation takes.
     pub in_a_row: u64,
+    /// Bytes of the answers, as far as DynamoDB has said how long they are.
+    pub answered: u64,
 }
 
 /// The place of a request in the longest row that it ends.
@@ -84,7 +86,7 @@ impl Intercept for Calls {
 
     fn read_after_attempt(
         &self,
-        _: &FinalizerInterceptorContextRef<'_>,
+        context: &FinalizerInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
@@ -92,6 +94,8 @@ impl Intercept for Calls {
             let mut counted = self.0.lock().unwrap();
             counted.in_a_row = counted.in_a_row.max(*place);
         }
+        let length = context.response().and_then(|response| response.headers().get("content-length"));
+        self.0.lock().unwrap().answered += length.and_then(|length| length.parse().ok()).unwrap_or(0);
         Ok(())
     }
 }

@@ -136,6 +136,10 @@ pub const JOB_RECEIVES: u32 = 5;
 /// How long a dead job is kept for a person to look at: the longest that SQS allows.
 pub const DEAD_JOB_RETENTION: Duration = Duration::from_hours(14 * 24);
 
+/// How long a process of the API believes what it has read of a user's revocations. With the read's own delay, a revoked
+/// token is refused everywhere within ten seconds.
+pub const CUTOFF_READ: Duration = Duration::from_secs(8);
+
 /// Time between two beats of an edge.
 pub const BEAT_PERIOD: Duration = Duration::from_secs(5);
 /// Without a confirmed beat for this long an edge receives and acks nothing.

@@ -287,17 +287,6 @@ impl EdgeTable {
     }
 }
 
-impl Table {
-    /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked once stays revoked:
-    /// an earlier `since` than the last changes nothing. The answer names the edges that have to be told.
-    pub async fn revoke(&self, user: &UserId, since: Timestamp) -> Result<Image, Error> {
-        let change = Change::new()
-            .set("tokens_valid_from = :since", [(":since", n(since.as_second()))])
-            .only_if("(attribute_not_exists(tokens_valid_from) OR tokens_valid_from < :since)");
-        self.update(user, &change).await?.image()
-    }
-}
-
 /// What an entry stands for, and the tseq of the latest change of what it shows.
 enum Content {
     Logged(Entry, Option<ThreadSeq>),

@@ -9,6 +9,7 @@ pub mod lease;
 pub mod log;
 pub mod outbox;
 pub mod repair;
+mod revocation;
 pub mod table;
 pub mod tickets;
 mod visibility;

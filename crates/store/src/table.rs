@@ -10,7 +10,12 @@ use aws_sdk_dynamodb::{
         ScalarAttributeType, TimeToLiveSpecification,
     },
 };
-use domain::{cursor::Gen, limits};
+use domain::{
+    cursor::Gen,
+    ids::{ThreadId, UserId},
+    limits,
+};
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -49,6 +54,8 @@ pub struct Table {
     pub(crate) pairs: Met<ThreadId, (UserId, UserId)>,
     /// Members whom [`Table::lets_in`] has let in.
     pub(crate) guests: Met<(ThreadId, UserId), ()>,
+    /// When a user's revocations were read last, and from which `iat` on credentials count.
+    pub(crate) cutoffs: Met<UserId, (Timestamp, Option<i64>)>,
 }
 
 /// The table as an edge has it: no public method writes a thread log or appends to an inbox. So a stale or doubled edge
@@ -87,7 +94,9 @@ impl Table {
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
-        Ok(Self { edge, locks: UserLocks::new(), pairs: Met::default(), guests: Met::default() })
+        let (locks, pairs, guests, cutoffs) =
+            (UserLocks::new(), Met::default(), Met::default(), Met::default());
+        Ok(Self { edge, locks, pairs, guests, cutoffs })
     }
 
     /// The table as an edge has it.

@@ -12,7 +12,6 @@ use fanout::chat::Chat;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use server::{
-    auth::bearer::Bearer,
     json::{Json, Path, Query},
     problem::{Kind, Problem},
 };
@@ -27,7 +26,7 @@ use super::{
     parameters::{InThread, Key, Limit, OfMessage},
     write::{Write, problem},
 };
-use crate::answer::failed;
+use crate::{answer::failed, caller::Caller};
 
 /// A message to send, or another text for one.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -148,7 +147,7 @@ pub(super) async fn now(
     responses((status = 200, description = "A page.", body = Page<Message>)))]
 pub async fn list(
     State(table): State<Table>,
-    Bearer(reader): Bearer,
+    Caller(reader): Bearer,
     Path(thread): Path<ThreadId>,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Page<Message>>, Problem> {

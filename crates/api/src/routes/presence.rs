@@ -5,11 +5,11 @@ use domain::{
     ids::{ThreadId, UserId},
     wire::{Page, Presence},
 };
-use server::{auth::bearer::Bearer, clock::Clock, json::Path, problem::Problem};
+use server::{clock::Clock, json::Path, problem::Problem};
 use store::table::Table;
 
 use super::parameters::InThread;
-use crate::answer::failed;
+use crate::{answer::failed, caller::Caller};
 
 /// See who has a stream open.
 #[utoipa::path(get, path = "/v1/threads/{thread}/presence", tag = "live", operation_id = "listPresence",
@@ -18,7 +18,7 @@ use crate::answer::failed;
 pub async fn list(
     State(table): State<Table>,
     State(clock): State<Clock>,
-    Bearer(reader): Bearer,
+    Caller(reader): Bearer,
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Page<Presence>>, Problem> {
     if !table.lets_in(&thread, &reader.user).await.map_err(failed)? {

@@ -5,14 +5,13 @@ use domain::{ids::ThreadId, sequence::MessageNumber, wire::Seen};
 use fanout::chat::Chat;
 use serde::Deserialize;
 use server::{
-    auth::bearer::Bearer,
     json::{Json, Path},
     problem::Problem,
 };
 use utoipa::ToSchema;
 
 use super::parameters::InThread;
-use crate::answer::failed;
+use crate::{answer::failed, caller::Caller};
 
 /// Up to which message number the sender has read.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,7 +29,7 @@ pub struct Mark {
     responses((status = 200, description = "How far you have read now.", body = Seen)))]
 pub async fn mark(
     State(chat): State<Chat>,
-    Bearer(reader): Bearer,
+    Caller(reader): Bearer,
     Path(thread): Path<ThreadId>,
     Json(Mark { number }): Json<Mark>,
 ) -> Result<Answer<Seen>, Problem> {

@@ -24,7 +24,7 @@ use server::{
 use store::{inbox::Image, table::Table, tickets::Ticket};
 use utoipa::ToSchema;
 
-use crate::answer::failed;
+use crate::{answer::failed, caller::revoked};
 
 /// A one-use pass for one stream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,8 +82,8 @@ pub async fn delete(
         if !image.revokes(identity.issued_at) {
             // Its own second is over: the token in hand ends too.
             let own = identity.issued_at + Duration::from_secs(1);
-            let since = clock.now().max(own);
-            let image = fanout.table.revoke(&identity.user, since).await.map_err(failed)?;
+            let (now, since) = (clock.now(), clock.now().max(own));
+            let image = fanout.table.revoke(&identity.user, since, now).await.map_err(failed)?;
             fanout.look(&identity.user, &image).await;
         }
     }
@@ -109,11 +109,8 @@ pub async fn ticket(
     Ok((StatusCode::CREATED, Answer(NewTicket { ticket: id, expires_in: limits::TICKET_LIFE.as_secs() })))
 }
 
-/// Refuses a token that was revoked. Looked at wherever the user row is at hand, and before any new
-/// credential is given out; elsewhere it would cost each request a read, and a token ends by itself.
+/// Refuses a token that was revoked at once, where the user row is at hand, and before any new credential is given out.
+/// All other routes refuse it a few seconds later: see [`Caller`](crate::caller::Caller).
 pub fn accepted(image: &Image, identity: &Identity) -> Result<(), Problem> {
-    if image.revokes(identity.issued_at) {
-        return Err(Problem::new(Kind::Unauthorized, "the token was revoked: sign in again"));
-    }
-    Ok(())
+    if image.revokes(identity.issued_at) { Err(revoked()) } else { Ok(()) }
 }

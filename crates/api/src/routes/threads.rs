@@ -13,7 +13,6 @@ use fanout::chat::Chat;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use server::{
-    auth::bearer::Bearer,
     json::{Json, Path, Query},
     problem::{Kind, Problem},
 };
@@ -29,7 +28,7 @@ use super::{
     session::accepted,
     write::{Write, problem},
 };
-use crate::answer::failed;
+use crate::{answer::failed, caller::Caller};
 
 /// A thread to create: with one other member and no title it is the direct thread of both.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -99,7 +98,7 @@ pub async fn create(
     responses((status = 200, description = "A page.", body = Threads)))]
 pub async fn list(
     State(table): State<Table>,
-    Bearer(reader): Bearer,
+    Caller(reader): Bearer,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
     let (limit, place) = (paging.limit()?, paging.place::<(u64, ThreadId)>()?);
@@ -123,7 +122,7 @@ pub async fn list(
     responses((status = 200, description = "The thread, with `seen_by`.", body = Thread)))]
 pub async fn read(
     State(table): State<Table>,
-    Bearer(reader): Bearer,
+    Caller(reader): Bearer,
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Thread>, Problem> {
     let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;

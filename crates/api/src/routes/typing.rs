@@ -12,7 +12,6 @@ use fanout::deliver::Fanout;
 use http::StatusCode;
 use serde::Deserialize;
 use server::{
-    auth::bearer::Bearer,
     json::{Json, Path},
     problem::Problem,
 };
@@ -20,7 +19,7 @@ use server::{
 use utoipa::ToSchema;
 
 use super::parameters::InThread;
-use crate::answer::failed;
+use crate::{answer::failed, caller::Caller};
 
 /// Whether the sender types.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -37,7 +36,7 @@ pub struct NewTyping {
     responses((status = 202, description = "Passed on.")))]
 pub async fn tell(
     State(fanout): State<Fanout>,
-    Bearer(sender): Bearer,
+    Caller(sender): Bearer,
     Path(thread): Path<ThreadId>,
     Json(NewTyping { state }): Json<NewTyping>,
 ) -> Result<StatusCode, Problem> {

@@ -9,14 +9,14 @@ use domain::{
 use http::request::Parts;
 use serde::Serialize;
 use server::{
-    auth::{Verifier, bearer::Bearer},
+    auth::Verifier,
     clock::Clock,
     problem::{Kind, Problem},
 };
 use sha2::{Digest, Sha256};
 use store::write::{Rejection, WriteError, request::WriteRequest};
 
-use crate::answer::failed;
+use crate::{answer::failed, caller::Caller};
 
 /// A request that writes. Without an `Idempotency-Key` a random one is generated; a retry is then a new write.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Bearer(identity) = Bearer::from_request_parts(parts, state).await?;
+        let Caller(identity) = Caller::from_request_parts(parts, state).await?;
         let mut keys = parts.headers.get_all("idempotency-key").iter();
         let key_from_client = parts.headers.contains_key("idempotency-key");
         let idempotency_key = match (keys.next(), keys.next()) {

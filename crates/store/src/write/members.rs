@@ -227,7 +227,7 @@ impl Table {
         thread: &ThreadId,
         user: &UserId,
     ) -> Result<Outcome, WriteError> {
-        self.decide(request, |_| self.remove_once(request, thread, user)).await
+        self.decide(request, |attempt| self.remove_once(request, thread, user, attempt)).await
     }
 
     async fn remove_once(
@@ -235,8 +235,9 @@ impl Table {
         request: &WriteRequest,
         thread: &ThreadId,
         user: &UserId,
+        attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (tail, _, members) = self.read_membership(request, thread).await?;
+        let (tail, _, members) = self.read_membership(request, thread, attempt).await?;
         let member = |who: &UserId| members.iter().find(|m| &m.user == who && m.left_tseq.is_none());
         if member(user).is_none() {
             return self.unchanged(request, thread).await;

@@ -1,0 +1,72 @@
+//! A token that was revoked: no route takes it.
+
+use std::time::Duration;
+
+use domain::{
+    ids::{ThreadId, UserId},
+    limits,
+    sequence::ThreadSeq,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sse_edge::config::Topology;
+use tests::world::World;
+
+/// Every route that takes a token, and a body.
+fn routes(thread: &str) -> Vec<(&'static str, String, Option<Value>)> {
+    let of = |rest: &str| format!("/v1/threads/{thread}{rest}");
+    vec![
+        ("POST", "/v1/session".into(), None),
+        ("POST", "/v1/tickets".into(), None),
+        ("GET", "/v1/threads".into(), None),
+        ("POST", "/v1/threads".into(), Some(json!({"members": ["carol"]}))),
+        ("GET", of(""), None),
+        ("PATCH", of(""), Some(json!({"title": "mine"}))),
+        ("PUT", of("/members/carol"), None),
+        ("DELETE", of("/members/alice"), None),
+        ("GET", of("/messages"), None),
+        ("POST", of("/messages"), Some(json!({"text": "it is me"}))),
+        ("PATCH", of("/messages/2"), Some(json!({"text": "it is me"}))),
+        ("DELETE", of("/messages/2"), None),
+        ("PUT", of("/messages/2/reactions/+1"), None),
+        ("DELETE", of("/messages/2/reactions/+1"), None),
+        ("POST", of("/seen"), Some(json!({"number": 1}))),
+        ("POST", of("/typing"), Some(json!({"state": "started"}))),
+        ("GET", of("/presence"), None),
+    ]
+}
+
+#[tokio::test]
+async fn no_route_takes_a_token_that_was_revoked() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let bob = world.as_user("bob");
+    let thread = bob.thread(json!({"members": ["alice", "dave"], "title": "ours"})).await;
+    bob.say(&thread, "me").await;
+    let id = ThreadId::parse(&thread).unwrap();
+    let log = async || world.table.latest(&id, ThreadSeq::MAX, 10).await.unwrap();
+    let before = log().await;
+    let ended = world.as_user("bob").call("DELETE", "/v1/session?everywhere=true", None, &[]).await;
+    assert_eq!(ended.status, 204);
+    for (method, path, body) in routes(&thread) {
+        let answer = bob.call(method, &path, body, &[]).await;
+        assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
+        assert!(answer.body["detail"].as_str().unwrap().contains("revoked"), "{answer:?}");
+    }
+    assert_eq!(log().await, before);
+}
+
+#[tokio::test]
+async fn a_process_that_has_not_heard_of_it_refuses_the_token_seconds_later() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (bob, issued) = (UserId::parse("bob").unwrap(), Timestamp::now() - Duration::from_mins(1));
+    // One process reads that nothing was revoked; in another one something is.
+    let read = Timestamp::now();
+    assert!(!world.table.revokes(&bob, issued, read).await.unwrap());
+    let ended = world.as_user("bob").call("DELETE", "/v1/session?everywhere=true", None, &[]).await;
+    assert_eq!(ended.status, 204);
+    assert!(!world.table.revokes(&bob, issued, read + Duration::from_secs(1)).await.unwrap(), "it is kept");
+    assert!(world.table.revokes(&bob, issued, read + limits::CUTOFF_READ).await.unwrap());
+    let newer = Timestamp::now() + Duration::from_secs(5);
+    assert!(!world.table.revokes(&bob, newer, read + limits::CUTOFF_READ).await.unwrap());
+    const { assert!(limits::CUTOFF_READ.as_secs() < 10) };
+}
