@@ -6,6 +6,15 @@ import { $, say } from "./dom.js";
 import { Runnel } from "./runnel.js";
 
 const STORED = "runnel.session";
+const WORD = "runnel.word";
+
+/** Keeps the word of the link that the server has printed, for all tabs, and takes it out of the address. */
+function keepWord() {
+  const word = new URLSearchParams(location.hash.slice(1)).get("word");
+  if (!word) return;
+  localStorage.setItem(WORD, word);
+  history.replaceState(null, "", location.pathname + location.search);
+}
 
 /** The session this tab had before a reload, if any: `{token, user}`. */
 export function storedSession() {
@@ -26,6 +35,7 @@ export class SignIn {
 
   /** @param {(session: {token: string, user: string}) => void} done */
   constructor(done) {
+    keepWord();
     this.done = done;
     $("sign-in-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -47,7 +57,7 @@ export class SignIn {
     $("by-token").hidden = !byToken;
     say($("sign-in-lead"), byToken
       ? "Paste a token (JWT) issued by your identity provider. It stays in this tab."
-      : "Pick any name: this server runs for development and takes your word for it.");
+      : "Pick any name: this server runs for development, on your own machine.");
     say($("sign-in-other"), byToken ? "Sign in with a name instead" : "Use a token instead");
     this.#fail(error);
     this.#field().focus();
@@ -94,7 +104,7 @@ async function devToken(user) {
   let response;
   try {
     response = await fetch("/dev/session", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user }),
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user, word: localStorage.getItem(WORD) ?? undefined }),
     });
   } catch {
     throw new Error("The server cannot be reached. Check that it is running, then try again.");

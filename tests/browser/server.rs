@@ -63,7 +63,7 @@ impl Running {
         fs::create_dir_all(shots::folder())?;
         let log = OpenOptions::new().create(true).append(true).open(shots::folder().join("server.log"))?;
         let mut process = Command::new(&program)
-            .args(["--listen", listen, "--data-dir"])
+            .args(["--dev", "--listen", listen, "--data-dir"])
             .arg(data_dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -57,7 +57,7 @@ pub(crate) async fn chat(engine: Engine, browser: &mut Browser) {
 
 async fn start(folder: &Folder, listen: &str) -> Running {
     let mut command = program("runnel");
-    command.args(["--listen", listen, "--data-dir", folder.at("data").to_str().unwrap()]);
+    command.args(["--dev", "--listen", listen, "--data-dir", folder.at("data").to_str().unwrap()]);
     Running::serving(command).await
 }
 

@@ -138,10 +138,12 @@ async fn the_three_lines_of_the_banner_work_as_pasted() {
     let folder = Folder::new();
     let mut runnel = Running::serving(serve(&folder)).await;
     let mut lines = Vec::new();
-    while lines.len() < 3 {
+    while lines.len() < 4 {
         let line = runnel.line().await.expect("the banner goes on");
         lines.extend(line.strip_prefix("  ").map(str::to_owned));
     }
+    // The first one is for browsers.
+    assert!(lines.remove(0).contains("/#word="), "{lines:?}");
     let shell = |line: &str| {
         let mut command = Command::new("sh");
         // Without a shell in between, which would leave the program behind.
@@ -160,6 +162,14 @@ async fn the_three_lines_of_the_banner_work_as_pasted() {
     for (_, frames) in &mut streams {
         shows(frames, r#""text":"hi""#).await;
     }
+}
+
+#[tokio::test]
+async fn who_keeps_nothing_can_sign_in_as_well() {
+    let mut command = program("runnel");
+    command.args(["--ephemeral", "--listen", "127.0.0.1:0"]);
+    let mut runnel = Running::serving(command).await;
+    while !runnel.line().await.expect("the banner names the link").contains("/#word=") {}
 }
 
 async fn shows(frames: &mut Lines<BufReader<ChildStdout>>, part: &str) {

@@ -15,16 +15,17 @@ use std::{
 
 use store::table::TABLE;
 
-use crate::cli::DATA_DIR;
+use crate::{cli::DATA_DIR, dev::ByName};
 
 /// The whole service is up. `data_dir` is absent where all data is in memory.
-pub fn serving(address: SocketAddr, dev: bool, data_dir: Option<&Path>) {
+pub fn serving(address: SocketAddr, by_name: &ByName, data_dir: Option<&Path>) {
     println!("Runnel serves on http://{address}");
     let Some(data_dir) = data_dir else {
         println!(
             "Version {}. Data is in memory and is lost on exit. Ctrl+C stops.",
             env!("CARGO_PKG_VERSION")
         );
+        page(address, by_name);
         println!(
             "\n`runnel send` and `runnel tail` need a data folder: start without --ephemeral to use them."
         );
@@ -35,11 +36,7 @@ pub fn serving(address: SocketAddr, dev: bool, data_dir: Option<&Path>) {
         env!("CARGO_PKG_VERSION"),
         data_dir.display()
     );
-    if dev {
-        println!("\nOpen the page in two browser windows and sign in as two users.");
-    } else {
-        println!("\nSign-in by name works on loopback addresses only.");
-    }
+    page(address, by_name);
     let runnel = program();
     let (at, folder) = (at(address), folder(data_dir));
     println!("\nOr paste each of these lines into another terminal, in this folder:\n");
@@ -50,6 +47,20 @@ pub fn serving(address: SocketAddr, dev: bool, data_dir: Option<&Path>) {
         word(Path::new(&format!("http://{}/v1/events", reachable(address))))
     );
     println!("\n`{runnel} --help` lists every command and setting.");
+}
+
+/// How to sign in on the page.
+fn page(address: SocketAddr, by_name: &ByName) {
+    match by_name {
+        ByName::With(word) => {
+            println!("\nOpen this link in two browser windows and sign in as two users:\n");
+            println!("  http://{address}/#word={}", word.as_str());
+        }
+        ByName::Anybody => println!(
+            "\nOpen the page in two browser windows and sign in as two users. Whoever reaches it may be anybody (--dev)."
+        ),
+        ByName::Nobody => println!("\nSign-in by name works on loopback addresses only."),
+    }
 }
 
 /// How this program is called from this folder: by its name where the shell finds it, else by its path.

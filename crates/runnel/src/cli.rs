@@ -41,7 +41,7 @@ pub struct Cli {
 /// Settings of the whole service in one process.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Address to listen on. A port alone means 127.0.0.1. Sign-in by name works on loopback addresses only.
+    /// Address to listen on. A port alone means 127.0.0.1.
     #[arg(long, env = "RUNNEL_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS",
           value_parser = listener::address::parse)]
     pub listen: SocketAddr,
@@ -51,6 +51,10 @@ pub struct ServeArgs {
     /// Keep data in memory only. It is lost on exit.
     #[arg(long)]
     pub ephemeral: bool,
+    /// Sign anybody in by name who reaches a loopback address, also without the word that is printed at the start. Never
+    /// use it behind a proxy.
+    #[arg(long)]
+    pub dev: bool,
     /// Days for which an inbox keeps its events. A client that is offline longer must list its threads again.
     #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = domain::limits::INBOX_DAYS,
           value_parser = clap::value_parser!(u16).range(1..=365))]

@@ -1,6 +1,6 @@
 //! Everything in one process: emulators, API, stream, page, sweeper.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use api::{router, state::ApiState};
@@ -27,7 +27,7 @@ use crate::{
     banner,
     cli::ServeArgs,
     data_dir::{DataDir, fresh_secret},
-    dev,
+    dev::{self, ByName},
     emulators::Emulators,
 };
 
@@ -55,11 +55,18 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let emulators = Emulators::start(folder.as_ref().map(DataDir::database)).await?;
 
     let address = bound.addr();
-    let dev = address.ip().is_loopback();
+    let by_name = ByName::at(address, args.dev);
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let config = EdgeArgs { drain: args.edge.drain.min(DRAIN), ..args.edge };
-    let (edge, router) =
-        assemble(&emulators.endpoints(), &auth, args.inbox_days, config, (&tracker, &stop), dev).await?;
+    let (edge, router) = assemble(
+        &emulators.endpoints(),
+        &auth,
+        args.inbox_days,
+        config,
+        (&tracker, &stop),
+        (address, by_name.clone()),
+    )
+    .await?;
     edge.serve_metrics(&stop, &tracker).context("metrics")?;
     let serving = listener::serve(
         bound,
@@ -68,7 +75,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         stop.clone(),
         &tracker,
     );
-    banner::serving(address, dev, folder.as_ref().map(DataDir::path));
+    banner::serving(address, &by_name, folder.as_ref().map(DataDir::path));
 
     let stopped = async {
         tracing::info!("{}: stopping", stopping.await);
@@ -91,7 +98,7 @@ async fn assemble(
     inbox_days: u16,
     config: EdgeArgs,
     (tracker, stop): (&TaskTracker, &CancellationToken),
-    dev: bool,
+    (address, by_name): (SocketAddr, ByName),
 ) -> anyhow::Result<(Edge, Router)> {
     let aws = aws::configs(endpoints).await?;
     Table::create((&aws.dynamodb).into(), TABLE).await?;
@@ -109,10 +116,7 @@ async fn assemble(
     let parts =
         Parts { table: table.for_edges(), queues, verifier: verifier.clone(), clock: clock.clone(), config };
     let edge = Edge::start(parts, tracker, stop);
-    let mut router =
-        edge.router().merge(assets::router()).merge(router::routes(ApiState { verifier, fanout }));
-    if dev {
-        router = router.merge(dev::router(Minter::new(auth)?, clock));
-    }
+    let router = edge.router().merge(assets::router()).merge(router::routes(ApiState { verifier, fanout }));
+    let router = router.merge(dev::router(Minter::new(auth)?, clock, address, by_name));
     Ok((edge, router.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method)))
 }

@@ -19,12 +19,12 @@ use mistakes::mistake;
 use crate::{
     log::{self, retell},
     table::{
-        EdgeTable, Table,
+        EdgeTable,
         error::Error,
         keys::{self, Key},
         rows::MemberRow,
         take,
-        tx::{n, s},
+        tx::s,
         user_row,
     },
     visibility::looked_at,

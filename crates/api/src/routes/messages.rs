@@ -147,7 +147,7 @@ pub(super) async fn now(
     responses((status = 200, description = "A page.", body = Page<Message>)))]
 pub async fn list(
     State(table): State<Table>,
-    Caller(reader): Bearer,
+    Caller(reader): Caller,
     Path(thread): Path<ThreadId>,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Page<Message>>, Problem> {

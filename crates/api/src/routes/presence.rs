@@ -18,7 +18,7 @@ use crate::{answer::failed, caller::Caller};
 pub async fn list(
     State(table): State<Table>,
     State(clock): State<Clock>,
-    Caller(reader): Bearer,
+    Caller(reader): Caller,
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Page<Presence>>, Problem> {
     if !table.lets_in(&thread, &reader.user).await.map_err(failed)? {

@@ -29,7 +29,7 @@ pub struct Mark {
     responses((status = 200, description = "How far you have read now.", body = Seen)))]
 pub async fn mark(
     State(chat): State<Chat>,
-    Caller(reader): Bearer,
+    Caller(reader): Caller,
     Path(thread): Path<ThreadId>,
     Json(Mark { number }): Json<Mark>,
 ) -> Result<Answer<Seen>, Problem> {

@@ -98,7 +98,7 @@ pub async fn create(
     responses((status = 200, description = "A page.", body = Threads)))]
 pub async fn list(
     State(table): State<Table>,
-    Caller(reader): Bearer,
+    Caller(reader): Caller,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
     let (limit, place) = (paging.limit()?, paging.place::<(u64, ThreadId)>()?);
@@ -122,7 +122,7 @@ pub async fn list(
     responses((status = 200, description = "The thread, with `seen_by`.", body = Thread)))]
 pub async fn read(
     State(table): State<Table>,
-    Caller(reader): Bearer,
+    Caller(reader): Caller,
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Thread>, Problem> {
     let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;

@@ -36,7 +36,7 @@ pub struct NewTyping {
     responses((status = 202, description = "Passed on.")))]
 pub async fn tell(
     State(fanout): State<Fanout>,
-    Caller(sender): Bearer,
+    Caller(sender): Caller,
     Path(thread): Path<ThreadId>,
     Json(NewTyping { state }): Json<NewTyping>,
 ) -> Result<StatusCode, Problem> {

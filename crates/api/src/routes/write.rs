@@ -14,7 +14,10 @@ use server::{
     problem::{Kind, Problem},
 };
 use sha2::{Digest, Sha256};
-use store::write::{Rejection, WriteError, request::WriteRequest};
+use store::{
+    table::Table,
+    write::{Rejection, WriteError, request::WriteRequest},
+};
 
 use crate::{answer::failed, caller::Caller};
 
@@ -78,6 +81,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Write
 where
     Verifier: FromRef<S>,
     Clock: FromRef<S>,
+    Table: FromRef<S>,
 {
     type Rejection = Problem;
 
