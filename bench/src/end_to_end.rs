@@ -60,7 +60,10 @@ pub(crate) fn hangups(program: &Path) -> anyhow::Result<()> {
 /// Starts the service, its data in `folder` or in memory.
 fn start(mut command: Command, folder: Option<&Path>) -> anyhow::Result<(SocketAddr, Ends)> {
     let at = free_port();
-    command.args(["--dev", "--listen", &at.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["--dev", "--rate", "off", "--listen", &at.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     match folder {
         Some(folder) => command.arg("--data-dir").arg(folder),
         None => command.arg("--ephemeral"),

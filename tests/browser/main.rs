@@ -39,10 +39,10 @@ async fn two_windows_chat_across_a_kill_of_the_server() -> Result<()> {
 }
 
 async fn story(server: &mut Server, alice: &Window, bob: &Window) -> Result<()> {
-    alice.visit(server.address()).await?;
+    alice.visit(server.link()).await?;
     shots::everywhere(alice, "sign-in").await?;
     alice.sign_in("alice").await?;
-    bob.visit(server.address()).await?;
+    bob.visit(server.link()).await?;
     bob.sign_in("bob").await?;
 
     alice.fill_in_thread("bob").await?;

@@ -33,9 +33,9 @@ impl Server {
         Ok(Self { data_dir: data_dir.to_owned(), running })
     }
 
-    /// Where it serves: `127.0.0.1:PORT`.
-    pub(crate) fn address(&self) -> &str {
-        &self.running.address
+    /// The link that it has printed for people: `http://127.0.0.1:PORT/#word=WORD`.
+    pub(crate) fn link(&self) -> &str {
+        &self.running.link
     }
 
     /// Kills it with SIGKILL: it has no moment to say or write anything.
@@ -53,6 +53,7 @@ impl Server {
 struct Running {
     process: Child,
     address: String,
+    link: String,
     // Held, so that what it prints later does not break its pipe.
     _stdout: Lines<BufReader<ChildStdout>>,
 }
@@ -63,8 +64,10 @@ impl Running {
         fs::create_dir_all(shots::folder())?;
         let log = OpenOptions::new().create(true).append(true).open(shots::folder().join("server.log"))?;
         let mut process = Command::new(&program)
-            .args(["--dev", "--listen", listen, "--data-dir"])
+            .args(["--listen", listen, "--data-dir"])
             .arg(data_dir)
+            // A test is faster than any user.
+            .env("RUNNEL_RATE", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -73,16 +76,21 @@ impl Running {
             .with_context(|| format!("cannot start `{}`", program.display()))?;
         let stdout = process.stdout.take().context("the server has no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
-        let address =
+        let (address, link) =
             timeout(START, served_at(&mut lines)).await.context("the server did not start in time")??;
-        Ok(Self { process, address, _stdout: lines })
+        Ok(Self { process, address, link, _stdout: lines })
     }
 }
 
-async fn served_at(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<String> {
+/// Its address, and the link for people.
+async fn served_at(lines: &mut Lines<BufReader<ChildStdout>>) -> Result<(String, String)> {
+    let mut served = String::new();
     while let Some(line) = lines.next_line().await? {
         if let Some((_, address)) = line.split_once("Runnel serves on http://") {
-            return Ok(address.trim().to_owned());
+            address.trim().clone_into(&mut served);
+        }
+        if line.contains("/#word=") {
+            return Ok((served, line.trim().to_owned()));
         }
     }
     bail!("the server ended before it served; see `tests/out/server.log`")

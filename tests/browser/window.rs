@@ -1,6 +1,6 @@
 //! One browser window, driven and read as a person would: by what the page shows.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fantoccini::{Client, Locator, key::Key};
 use serde_json::Value;
 
@@ -43,8 +43,10 @@ impl Window {
     }
 
     /// Loads the page, once: nothing here reloads it.
-    pub(crate) async fn visit(&self, address: &str) -> Result<()> {
-        self.client.goto(&format!("http://{address}/")).await?;
+    pub(crate) async fn visit(&self, link: &str) -> Result<()> {
+        self.client.goto(link).await?;
+        // The word is a secret: it does not stay where others may see it.
+        ensure!(!self.client.current_url().await?.as_str().contains("word"), "the word stays in the address");
         self.script(WATCH).await?;
         Ok(())
     }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use server::clock::Clock;
 use sse_edge::config::Topology;
 use store::{
+    rate::permit::Permit,
     table::keys,
     write::{Outcome, command::Command, request::WriteRequest},
 };
@@ -340,6 +341,7 @@ async fn the_tables_stream_and_the_schedule_drive_rows_that_are_due() {
             key_from_client: true,
             fingerprint: text.into(),
             now: clock.now(),
+            permit: Permit::default(),
         };
         assert!(matches!(
             world.table.write(&request, &id, Command::Message { text }).await.unwrap(),

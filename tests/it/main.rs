@@ -41,6 +41,7 @@ mod openapi;
 mod overload;
 mod poll;
 mod races;
+mod rate;
 mod receives;
 mod replay;
 mod revoked;

@@ -32,6 +32,7 @@ use serde_json::json;
 use server::{aws, clock::Clock};
 use sse_edge::config::Topology;
 use store::{
+    rate::permit::Permit,
     table::{Table, error::Error, keys},
     write::{Outcome, WriteError, command::Command, request, seen::Marked},
 };
@@ -110,6 +111,7 @@ fn request(by: &str) -> request::WriteRequest {
         key_from_client: true,
         fingerprint: "a hash".into(),
         now: Clock::system().now(),
+        permit: Permit::default(),
     }
 }
 

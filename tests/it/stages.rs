@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use store::{
+    rate::permit::Permit,
     table::{keys::SHARDS, rows::QueueRow},
     write::{Outcome, command::Command, request::WriteRequest},
 };
@@ -132,6 +133,7 @@ async fn nobody_finishes_what_another_stage_owes(topology: Topology) {
         key_from_client: true,
         fingerprint: "a hash".into(),
         now,
+        permit: Permit::default(),
     };
     let id = ThreadId::parse(&thread).unwrap();
     assert!(matches!(

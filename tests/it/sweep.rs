@@ -4,7 +4,10 @@ use domain::ids::{IdempotencyKey, ThreadId, UserId};
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
-use store::write::{Outcome, command::Command, request::WriteRequest};
+use store::{
+    rate::permit::Permit,
+    write::{Outcome, command::Command, request::WriteRequest},
+};
 use tests::world::{World, sweep};
 use tokio::time::Instant;
 
@@ -22,6 +25,7 @@ async fn the_sweeper_finishes_what_a_dead_writer_left() {
         key_from_client: true,
         fingerprint: "a hash".into(),
         now,
+        permit: Permit::default(),
     };
     let id = ThreadId::parse(&thread).unwrap();
     // The commit, and then nothing: the writer is dead.

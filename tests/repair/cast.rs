@@ -10,6 +10,7 @@ use fanout::deliver::Fanout;
 use server::clock::Clock;
 use store::{
     inbox::delivery::Parcel,
+    rate::permit::Permit,
     table::Table,
     write::{Outcome, command::Command, request::WriteRequest, seen::Marked},
 };
@@ -94,6 +95,7 @@ impl Cast {
             // Another one for another request, and not what it says.
             fingerprint: format!("{:?}", std::mem::discriminant(&act)),
             now,
+            permit: Permit::default(),
         };
         let (alice, thread) = (by("alice"), &self.thread);
         let emoji = Emoji::parse("+1").unwrap();

@@ -17,14 +17,15 @@ use tokio::{
 
 use client::PATIENCE;
 
-/// A program of the profile that the test was built in, with nothing in its environment. The test
-/// itself is `target/PROFILE/deps/…`.
+/// A program of the profile that the test was built in, with nothing in its environment but that nobody
+/// is limited. The test itself is `target/PROFILE/deps/…`.
 pub fn program(name: &str) -> Command {
     let own = env::current_exe().unwrap();
     let path = own.ancestors().nth(2).unwrap().join(name);
     assert!(path.exists(), "run `cargo build --workspace --bins`: no `{}`", path.display());
     let mut command = Command::new(path);
-    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    // A test is faster than any user.
+    command.env_clear().env("RUNNEL_RATE", "off").stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 

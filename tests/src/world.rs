@@ -18,6 +18,7 @@ use client::{
 };
 use domain::{ids::UserId, limits};
 use fanout::deliver::Fanout;
+use jiff::Timestamp;
 use queue::queues::Queues;
 use runnel::emulators::Emulators;
 use serde_json::json;
@@ -32,7 +33,7 @@ use sse_edge::{
     config::{EdgeArgs, Topology},
     edge::{Edge, Parts},
 };
-use store::table::{Table, keys::SHARDS, rows::QueueRow};
+use store::table::{Table, counter::Rate, keys::SHARDS, rows::QueueRow};
 use tokio::time::{Instant, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -89,6 +90,8 @@ pub struct World {
 pub struct Side {
     /// What goes wrong between it and AWS.
     pub faults: Faults,
+    /// What it asks of AWS.
+    pub calls: Calls,
     /// The API's address.
     pub api: SocketAddr,
     fanout: Fanout,
@@ -198,13 +201,21 @@ impl World {
 
     /// One more API, with faults of its own.
     pub async fn side(&self) -> Side {
-        let faults = Faults::default();
-        let fanout = self.place.fanout(&faults, None).await;
+        self.limited_side(Rate::Off, Clock::system()).await
+    }
+
+    /// The same, which limits its users by the windows of a clock.
+    pub async fn limited_side(&self, rate: Rate, clock: Clock) -> Side {
+        let (faults, calls) = (Faults::default(), Calls::default());
+        let fanout = self.place.fanout(&faults, Some(&calls)).await;
+        let mut fanout = fanout.with_clock(clock);
+        fanout.table = fanout.table.limited(rate);
         let (verifier, stop) = (Verifier::new(&self.auth).unwrap(), self.stop.child_token());
         let router = router(ApiState { verifier, fanout: fanout.clone() }, &origins());
         let api = listen(router, listener::Options::default(), &stop, &self.tracker);
         faults.take();
-        Side { faults, api, fanout, stop }
+        calls.take();
+        Side { faults, calls, api, fanout, stop }
     }
 
     /// Starts one more edge.
@@ -291,8 +302,13 @@ impl World {
 
     /// A token for `user`, good for an hour, that was minted some time ago.
     pub fn token_from(&self, user: &str, ago: Duration) -> String {
+        self.token_at(user, Clock::system().now() - ago)
+    }
+
+    /// A token for `user`, good for an hour from `at` on.
+    pub fn token_at(&self, user: &str, at: Timestamp) -> String {
         let user = UserId::parse(user).unwrap();
-        Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), Clock::system().now() - ago)
+        Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), at)
     }
 
     /// The API as `user` uses it.

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod caller;
 pub mod openapi;
+pub mod rate;
 pub mod router;
 pub mod routes;
 pub mod state;

@@ -1,6 +1,6 @@
 //! Every route of the API, and the document that they make.
 
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use server::{
     cors::Origins,
     json::{no_such_method, no_such_route},
@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    openapi,
+    openapi, rate,
     routes::{health, members, messages, presence, reactions, seen, session, threads, typing},
     state::ApiState,
 };
@@ -34,7 +34,7 @@ fn documented() -> OpenApiRouter<ApiState> {
 /// The routes below `/v1`, without the layers of a whole process (`server::layers`): one process can serve them beside the
 /// stream.
 pub fn routes(state: ApiState) -> Router {
-    documented().with_state(state).into()
+    Router::from(documented().with_state(state)).layer(middleware::from_fn(rate::tell))
 }
 
 /// The whole API as a process of its own serves it, to its own pages and those of `origins`.

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod inbox_entry;
 pub mod job;
 pub mod limits;
+pub mod rate;
 pub mod sequence;
 pub mod text;
 pub mod user_row;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rate::Policy;
+
 /// Longest message text, in bytes of UTF-8. Leaves an envelope and a frame far below the 60 KiB
 /// at which some SSE clients fail, and a row far below DynamoDB's 400 KB.
 pub const MESSAGE_BYTES: usize = 16 * 1024;
@@ -45,6 +47,28 @@ pub const LINK_AT_ONCE: usize = 25;
 pub const SEEN_MEMBERS: usize = 64;
 /// Members up to which typing is told at all.
 pub const TYPING_MEMBERS: usize = 20;
+
+/// New messages of one user: nobody types faster for long, and a program that does is a flood.
+pub const SENDS: [Policy; 1] = [Policy::new("send", 20, 10)];
+/// Edits, deletions, reactions, titles, and members put in or taken out, of one user.
+pub const CHANGES: [Policy; 1] = [Policy::new("change", 40, 10)];
+/// New threads of one user.
+pub const CREATIONS: [Policy; 2] = [Policy::new("create", 10, 60), Policy::new("create-hour", 60, 3_600)];
+/// Users whom one user brings into threads: each of them finds one more in their list.
+pub const INVITATIONS: [Policy; 1] = [Policy::new("invite", 200, 3_600)];
+/// Marks of how far one user has read: a page that is scrolled sends some each second.
+pub const MARKS: [Policy; 1] = [Policy::new("seen", 5, 1)];
+/// Signs of typing of one user in one thread: one a second, and its end.
+pub const TYPING: [Policy; 1] = [Policy::new("typing", 2, 2)];
+/// Tickets and cookies for streams of one user: all the streams that a user may have, opened several times.
+pub const TICKETS: [Policy; 1] = [Policy::new("ticket", 30, 60)];
+/// Reads of one user: a page that is loaded makes some at once.
+pub const READS: [Policy; 1] = [Policy::new("read", 20, 1)];
+/// Accepted requests of one user that are repeated, and do not count again: a network that loses answers makes some.
+pub const REPEATS: [Policy; 1] = [Policy::new("repeat", 40, 10)];
+
+/// How long a write waits for a count of its user's requests. After that it goes on without.
+pub const COUNT_TIME: Duration = Duration::from_millis(500);
 
 /// Items of one page of a list.
 pub const PAGE_ITEMS: usize = 50;

@@ -3,7 +3,12 @@
 //! A job is only a hint: a duplicate, late, lost or invented job does no harm. The outbox row decides whether work
 //! remains. Each member's view decides which entries the member lacks.
 
-use domain::{job::Job, limits};
+use domain::{
+    event::{Body, Entry},
+    job::Job,
+    limits,
+    rate::Class,
+};
 use store::{outbox::Claim, table::keys};
 use tokio::time::Instant;
 
@@ -56,6 +61,10 @@ impl Fanout {
         if let Some(error) = &progress.failure {
             super::deliver::log_deferred(&job.thread, error);
         }
+        // Once for each page: a copy of the job and a link that goes on do not count again.
+        if job.after.is_some() && claim == Claim::Acquired && progress.passed == page.members.len() {
+            self.weigh(&fresh).await;
+        }
         let reached = match page.members.get(progress.passed) {
             // Out of time.
             Some(_) => progress.passed.checked_sub(1).map(|last| page.members[last].user.clone()),
@@ -68,5 +77,12 @@ impl Fanout {
             self.table.complete(&keys::outbox(&job.thread), job.goal.0).await?;
         }
         Ok(None)
+    }
+
+    /// Charges the inboxes of one more link to the user who wrote the entry, as one more request.
+    async fn weigh(&self, fresh: &[Entry]) {
+        let Some(entry) = fresh.last() else { return };
+        let class = if matches!(entry.body, Body::Message(_)) { Class::Send } else { Class::Change };
+        self.table.weigh(&entry.by, class, self.clock.now()).await;
     }
 }

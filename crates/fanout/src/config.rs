@@ -1,9 +1,20 @@
 //! The settings of the write side: each documented once, here.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use domain::limits;
 use queue::queues::{STAGE, parse_stage};
 use server::aws::AWS;
-use store::table::TABLE;
+use store::table::{TABLE, counter::Rate};
+
+/// How users are limited.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct RateArgs {
+    /// How requests of a user are counted: in the table, for all processes together, at about one write unit a write
+    /// (`exact`); in each process (`local`); or not at all, so that nobody is limited (`off`).
+    #[arg(long, env = "RUNNEL_RATE", default_value = "exact",
+          value_parser = PossibleValuesParser::new(Rate::NAMES).try_map(|name| name.parse::<Rate>()))]
+    pub rate: Rate,
+}
 
 /// Table and queues.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,4 +32,7 @@ pub struct StoreArgs {
     /// Days for which an inbox keeps its events. A client that is offline longer must list its threads again.
     #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = limits::INBOX_DAYS, value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
+    /// How users are limited.
+    #[command(flatten)]
+    pub limits: RateArgs,
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use domain::ids::UserId;
-use fanout::config::StoreArgs;
+use fanout::config::{RateArgs, StoreArgs};
 use server::{
     auth::AuthConfig,
     aws::{self, AWS, Endpoints},
@@ -59,6 +59,9 @@ pub struct ServeArgs {
     #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = domain::limits::INBOX_DAYS,
           value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
+    /// How users are limited.
+    #[command(flatten)]
+    pub limits: RateArgs,
     /// Pages of other origins.
     #[command(flatten)]
     pub cors: CorsArgs,

@@ -103,6 +103,7 @@ pub async fn fanout(store: StoreArgs, endpoints: Endpoints) -> anyhow::Result<()
 async fn fanout_of(store: &StoreArgs, endpoints: &Endpoints) -> anyhow::Result<Fanout> {
     let aws = aws::configs(endpoints).await?;
     let table = Table::open((&aws.dynamodb).into(), &store.table, store.inbox_days).await?;
+    let table = table.limited(store.limits.rate);
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &store.stage);
     let jobs = queues.fanout(store.fanout_queue.as_deref()).await?;
     Ok(Fanout::new(table, queues, jobs, Clock::system()))

@@ -20,7 +20,7 @@ use sse_edge::{
     config::EdgeArgs,
     edge::{Edge, Parts},
 };
-use store::table::{TABLE, Table};
+use store::table::{TABLE, Table, counter::Rate};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -61,7 +61,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (edge, router) = assemble(
         &emulators.endpoints(),
         &auth,
-        args.inbox_days,
+        (args.inbox_days, args.limits.rate),
         config,
         (&tracker, &stop),
         (address, by_name.clone()),
@@ -95,14 +95,14 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 async fn assemble(
     endpoints: &Endpoints,
     auth: &AuthConfig,
-    inbox_days: u16,
+    (inbox_days, rate): (u16, Rate),
     config: EdgeArgs,
     (tracker, stop): (&TaskTracker, &CancellationToken),
     (address, by_name): (SocketAddr, ByName),
 ) -> anyhow::Result<(Edge, Router)> {
     let aws = aws::configs(endpoints).await?;
     Table::create((&aws.dynamodb).into(), TABLE).await?;
-    let table = Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?;
+    let table = Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?.limited(rate);
     // The queues of the process before this one died with it.
     table.forget_queues().await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE);

@@ -16,7 +16,12 @@ const REQUEST_HEADERS: [HeaderName; 5] = [
 /// What a page may do.
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 /// What a page may read beside what every page may.
-const RESPONSE_HEADERS: [HeaderName; 2] = [header::RETRY_AFTER, HeaderName::from_static("x-request-id")];
+const RESPONSE_HEADERS: [HeaderName; 4] = [
+    header::RETRY_AFTER,
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+];
 /// For how long a browser need not ask again.
 const MAX_AGE: Duration = Duration::from_mins(10);
 

@@ -36,8 +36,10 @@ pub enum Kind {
     Invalid,
     /// 422: the `Idempotency-Key` belongs to another request.
     KeyReused,
-    /// 429: too often; come back after this many seconds.
+    /// 429: too many at once; come back after this many seconds.
     TooMany(u32),
+    /// 429: the user has used up an allowance; come back after this many seconds.
+    RateLimited(u32),
     /// 500: a fault of ours.
     Internal,
     /// 503: not now; come back after this many seconds. Nothing is lost by repeating.
@@ -46,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for documents and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -59,6 +61,7 @@ impl Kind {
         Self::Invalid,
         Self::KeyReused,
         Self::TooMany(1),
+        Self::RateLimited(1),
         Self::Internal,
         Self::Unavailable(1),
     ];
@@ -85,6 +88,9 @@ impl Kind {
                 (S::UNPROCESSABLE_ENTITY, "urn:runnel:problem:key-reused", "Idempotency key already used")
             }
             Self::TooMany(_) => (S::TOO_MANY_REQUESTS, "urn:runnel:problem:too-many", "Too many requests"),
+            Self::RateLimited(_) => {
+                (S::TOO_MANY_REQUESTS, "urn:runnel:problem:rate-limited", "Too many requests of one user")
+            }
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "urn:runnel:problem:internal", "Internal error"),
             Self::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "urn:runnel:problem:unavailable", "Unavailable"),
         }
@@ -107,7 +113,7 @@ impl Kind {
 
     fn retry_after_s(self) -> Option<u32> {
         match self {
-            Self::TooMany(s) | Self::Unavailable(s) => Some(s),
+            Self::TooMany(s) | Self::RateLimited(s) | Self::Unavailable(s) => Some(s),
             _ => None,
         }
     }

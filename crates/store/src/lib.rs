@@ -8,6 +8,7 @@ pub mod inbox;
 pub mod lease;
 pub mod log;
 pub mod outbox;
+pub mod rate;
 pub mod repair;
 mod revocation;
 pub mod table;

@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
+pub mod counter;
 pub mod error;
 pub mod keys;
 mod met;
@@ -29,6 +30,7 @@ pub(crate) mod tx;
 mod user_locks;
 pub(crate) mod user_row;
 
+use counter::{Counter, Rate};
 use error::{Error, held};
 use keys::Key;
 use met::Met;
@@ -56,6 +58,8 @@ pub struct Table {
     pub(crate) guests: Met<(ThreadId, UserId), ()>,
     /// When a user's revocations were read last, and from which `iat` on credentials count.
     pub(crate) cutoffs: Met<UserId, (Timestamp, Option<i64>)>,
+    /// What users have done: nobody counts until [`Table::limited`] says so.
+    pub(crate) counter: Counter,
 }
 
 /// The table as an edge has it: no public method writes a thread log or appends to an inbox. So a stale or doubled edge
@@ -94,9 +98,14 @@ impl Table {
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
-        let (locks, pairs, guests, cutoffs) =
-            (UserLocks::new(), Met::default(), Met::default(), Met::default());
-        Ok(Self { edge, locks, pairs, guests, cutoffs })
+        let (pairs, guests, cutoffs) = (Met::default(), Met::default(), Met::default());
+        Ok(Self { edge, locks: UserLocks::new(), pairs, guests, cutoffs, counter: Counter::default() })
+    }
+
+    /// The same table, with users counted so.
+    #[must_use]
+    pub fn limited(self, rate: Rate) -> Self {
+        Self { counter: Counter::new(rate), ..self }
     }
 
     /// The table as an edge has it.

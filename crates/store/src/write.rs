@@ -8,6 +8,7 @@ use domain::{
     event::Entry,
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
+    rate::Usage,
     sequence::ThreadSeq,
 };
 use futures_util::future::join;
@@ -73,6 +74,8 @@ pub enum Rejection {
     ThreadFull,
     /// A user has [`USER_THREADS`](domain::limits::USER_THREADS).
     UserFull(UserId),
+    /// The sender has used all of this policy for now.
+    TooFast(Usage),
 }
 
 /// Why there is no outcome.
@@ -147,6 +150,11 @@ impl Table {
     where
         F: Future<Output = Result<Outcome, Early>>,
     {
+        if let Some(usage) = request.permit.refusal()
+            && !(request.key_from_client && self.may_repeat(&request.sender, request.now))
+        {
+            return Err(WriteError::Rejected(Rejection::TooFast(usage)));
+        }
         let (once, doubted) = (&once, &Mutex::new(None::<(ThreadId, ThreadSeq)>));
         let doubt = || doubted.lock().ok().and_then(|doubted| doubted.clone());
         let decided = retry(|attempt| async move {
@@ -155,7 +163,12 @@ impl Table {
             {
                 return Ok(Ok(Outcome::Replayed(entry)));
             }
-            match once(attempt).await {
+            let tried = match request.permit.refusal() {
+                // An earlier attempt or request may have been accepted all the same: its key says so.
+                Some(usage) => Err(Rejection::TooFast(usage).into()),
+                None => once(attempt).await,
+            };
+            match tried {
                 Ok(outcome) => Ok(Ok(outcome)),
                 Err(Early::Stopped(stop)) => Err(stop),
                 Err(Early::Uncommitted(thread, tseq, stop)) => {
@@ -166,28 +179,37 @@ impl Table {
                 }
                 Err(Early::Rejected(rejection)) if !request.key_from_client => Ok(Err(rejection)),
                 Err(Early::Rejected(rejection)) => match self.known(request).await? {
-                    Some(known) => self.answer_known(known).await,
+                    Some(known) => self.answer_known(request, known).await,
                     None => Ok(Err(rejection)),
                 },
                 Err(Early::KeyTaken) => match self.known(request).await? {
-                    Some(known) => self.answer_known(known).await,
+                    Some(known) => self.answer_known(request, known).await,
                     None => Err(Stop::Conflict),
                 },
             }
         });
-        decided.await?.map_err(WriteError::Rejected)
+        // The sender is counted while the rows are read.
+        let (_, decided) = join(request.permit.granted(), decided).await;
+        decided?.map_err(WriteError::Rejected)
     }
 
     /// The first answer of a known key. Its entry may not be visible yet: then once more, and never another answer.
-    async fn answer_known(&self, known: Known) -> Result<Result<Outcome, Rejection>, Stop> {
-        match known {
+    /// It does not count again.
+    async fn answer_known(
+        &self,
+        request: &WriteRequest,
+        known: Known,
+    ) -> Result<Result<Outcome, Rejection>, Stop> {
+        let outcome = match known {
             Known::Same { thread, tseq } => match self.entry(&thread, tseq).await? {
-                Some(entry) => Ok(Ok(Outcome::Replayed(entry))),
-                None => Err(Stop::Conflict),
+                Some(entry) => Outcome::Replayed(entry),
+                None => return Err(Stop::Conflict),
             },
-            Known::Nothing => Ok(Ok(Outcome::Unchanged)),
-            Known::Other => Ok(Err(Rejection::KeyReused)),
-        }
+            Known::Nothing => Outcome::Unchanged,
+            Known::Other => return Ok(Err(Rejection::KeyReused)),
+        };
+        request.permit.give_back().await;
+        Ok(Ok(outcome))
     }
 
     async fn write_to_group(

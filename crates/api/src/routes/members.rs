@@ -1,7 +1,10 @@
 //! Members of a group: added, removed, leaving.
 
 use axum::extract::State;
-use domain::ids::{ThreadId, UserId};
+use domain::{
+    ids::{ThreadId, UserId},
+    rate::Class,
+};
 use fanout::chat::Chat;
 use http::StatusCode;
 use server::{json::Path, problem::Problem};
@@ -22,7 +25,7 @@ pub async fn add(
     Path((thread, user)): Path<(ThreadId, UserId)>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
-    let request = write.of(&("add", &thread, &user));
+    let request = write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user));
     chat.add_member(&request, &thread, &user).await.map_err(problem(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -38,7 +41,7 @@ pub async fn remove(
     Path((thread, user)): Path<(ThreadId, UserId)>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
-    let request = write.of(&("remove", &thread, &user));
+    let request = write.of(&[(Class::Change, 1)], &("remove", &thread, &user));
     chat.remove_member(&request, &thread, &user).await.map_err(problem(&request))?;
     Ok(StatusCode::NO_CONTENT)
 }

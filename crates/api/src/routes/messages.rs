@@ -5,6 +5,7 @@ use domain::{
     event::Entry,
     ids::{ThreadId, UserId},
     limits,
+    rate::Class,
     sequence::ThreadSeq,
     wire::{Message, Page},
 };
@@ -26,7 +27,7 @@ use super::{
     parameters::{InThread, Key, Limit, OfMessage},
     write::{Write, problem},
 };
-use crate::{answer::failed, caller::Caller};
+use crate::{answer::failed, rate::Reader};
 
 /// A message to send, or another text for one.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -74,7 +75,7 @@ pub async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<(StatusCode, Answer<Message>), Problem> {
     new.check()?;
-    let request = write.of(&("message", &thread, &new));
+    let request = write.of(&[(Class::Send, 1)], &("message", &thread, &new));
     let command = Command::Message { text: &new.text };
     match chat.write(&request, &thread, command).await.map_err(problem(&request))? {
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
@@ -105,7 +106,7 @@ pub async fn edit(
     Json(new): Json<NewMessage>,
 ) -> Result<Answer<Message>, Problem> {
     new.check()?;
-    let request = write.of(&("edit", &thread, tseq, &new));
+    let request = write.of(&[(Class::Change, 1)], &("edit", &thread, tseq, &new));
     let command = Command::Edit { message: tseq, text: &new.text };
     chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     now(&table, (&request.sender, &thread), tseq).await
@@ -122,7 +123,7 @@ pub async fn delete(
     Path((thread, tseq)): Path<(ThreadId, ThreadSeq)>,
     write: Write,
 ) -> Result<StatusCode, Problem> {
-    let request = write.of(&("delete", &thread, tseq));
+    let request = write.of(&[(Class::Change, 1)], &("delete", &thread, tseq));
     let command = Command::Delete { message: tseq };
     chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     Ok(StatusCode::NO_CONTENT)
@@ -147,7 +148,7 @@ pub(super) async fn now(
     responses((status = 200, description = "A page.", body = Page<Message>)))]
 pub async fn list(
     State(table): State<Table>,
-    Caller(reader): Caller,
+    Reader(reader): Reader,
     Path(thread): Path<ThreadId>,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Page<Message>>, Problem> {

@@ -9,7 +9,7 @@ use server::{clock::Clock, json::Path, problem::Problem};
 use store::table::Table;
 
 use super::parameters::InThread;
-use crate::{answer::failed, caller::Caller};
+use crate::{answer::failed, rate::Reader};
 
 /// See who has a stream open.
 #[utoipa::path(get, path = "/v1/threads/{thread}/presence", tag = "live", operation_id = "listPresence",
@@ -18,7 +18,7 @@ use crate::{answer::failed, caller::Caller};
 pub async fn list(
     State(table): State<Table>,
     State(clock): State<Clock>,
-    Caller(reader): Caller,
+    Reader(reader): Reader,
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Page<Presence>>, Problem> {
     if !table.lets_in(&thread, &reader.user).await.map_err(failed)? {

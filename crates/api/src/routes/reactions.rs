@@ -4,6 +4,7 @@ use axum::{Json as Answer, extract::State};
 use domain::{
     content::ReactionState,
     ids::{Emoji, ThreadId},
+    rate::Class,
     sequence::ThreadSeq,
     wire::Message,
 };
@@ -55,7 +56,7 @@ async fn react(
 ) -> Result<Answer<Message>, Problem> {
     // Not a 404: an emoji is content, and its form is worth a word.
     let emoji = Emoji::parse(&emoji).map_err(|bad| Problem::invalid("emoji", bad.to_string()))?;
-    let request = write.of(&("react", &thread, message, &emoji, state));
+    let request = write.of(&[(Class::Change, 1)], &("react", &thread, message, &emoji, state));
     let command = Command::React { message, emoji: &emoji, state };
     chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     now(table, (&request.sender, &thread), message).await

@@ -1,7 +1,7 @@
 //! How far a member has read.
 
 use axum::{Json as Answer, extract::State};
-use domain::{ids::ThreadId, sequence::MessageNumber, wire::Seen};
+use domain::{ids::ThreadId, rate::Class, sequence::MessageNumber, wire::Seen};
 use fanout::chat::Chat;
 use serde::Deserialize;
 use server::{
@@ -11,7 +11,7 @@ use server::{
 use utoipa::ToSchema;
 
 use super::parameters::InThread;
-use crate::{answer::failed, caller::Caller};
+use crate::{answer::failed, rate::Metered};
 
 /// Up to which message number the sender has read.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -29,11 +29,12 @@ pub struct Mark {
     responses((status = 200, description = "How far you have read now.", body = Seen)))]
 pub async fn mark(
     State(chat): State<Chat>,
-    Caller(reader): Caller,
+    metered: Metered,
     Path(thread): Path<ThreadId>,
     Json(Mark { number }): Json<Mark>,
 ) -> Result<Answer<Seen>, Problem> {
     // It only goes forward, so it needs no idempotency key.
-    let seen = chat.mark_seen(&reader.user, &thread, number).await.map_err(failed)?;
+    metered.count(Class::Seen)?;
+    let seen = chat.mark_seen(&metered.identity.user, &thread, number).await.map_err(failed)?;
     seen.map(Answer).ok_or_else(Problem::not_found)
 }

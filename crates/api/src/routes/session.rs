@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{AppendHeaders, IntoResponse},
 };
-use domain::{ids::TicketId, limits};
+use domain::{ids::TicketId, limits, rate::Class};
 use fanout::deliver::Fanout;
 use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,11 @@ use server::{
 use store::{inbox::Image, table::Table, tickets::Ticket};
 use utoipa::ToSchema;
 
-use crate::{answer::failed, caller::revoked};
+use crate::{
+    answer::failed,
+    caller::revoked,
+    rate::{Metered, too_fast},
+};
 
 /// A one-use pass for one stream.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,9 +54,11 @@ pub struct Ending {
 pub async fn create(
     State(table): State<Table>,
     State(clock): State<Clock>,
-    Bearer(identity): Bearer,
+    metered: Metered,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
+    metered.count(Class::Ticket)?;
+    let identity = metered.identity;
     accepted(&table.image(&identity.user).await.map_err(failed)?, &identity)?;
     let token = credentials(&headers).ok_or_else(Problem::internal)?;
     let cookie = cookie::grant(&headers, token, &identity, clock.now())
@@ -77,6 +83,10 @@ pub async fn delete(
 ) -> Result<impl IntoResponse, Problem> {
     if ending.everywhere {
         let Bearer(identity) = bearer?;
+        let permit = fanout.table.permit(&identity.user, &[(Class::Ticket, 1)], clock.now());
+        if let Some(usage) = permit.refusal() {
+            return Err(too_fast(usage));
+        }
         let image = fanout.table.image(&identity.user).await.map_err(failed)?;
         // Who was ended already ends nothing that was begun since.
         if !image.revokes(identity.issued_at) {
@@ -99,8 +109,10 @@ pub async fn delete(
 pub async fn ticket(
     State(table): State<Table>,
     State(clock): State<Clock>,
-    Bearer(identity): Bearer,
+    metered: Metered,
 ) -> Result<(StatusCode, Answer<NewTicket>), Problem> {
+    metered.count(Class::Ticket)?;
+    let identity = metered.identity;
     accepted(&table.image(&identity.user).await.map_err(failed)?, &identity)?;
     let id = TicketId::made(rng::random());
     let ticket =

@@ -6,7 +6,9 @@ use axum::{Json as Answer, extract::State};
 use domain::{
     cursor::Cursor,
     ids::{ThreadId, UserId},
-    limits, text,
+    limits,
+    rate::Class,
+    text,
     wire::{Page, Thread},
 };
 use fanout::chat::Chat;
@@ -28,7 +30,7 @@ use super::{
     session::accepted,
     write::{Write, problem},
 };
-use crate::{answer::failed, caller::Caller};
+use crate::{answer::failed, rate::Reader};
 
 /// A thread to create: with one other member and no title it is the direct thread of both.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -69,13 +71,13 @@ pub async fn create(
         Some(text) => title(&text)?,
         None => None,
     };
-    let request = write.of(&("thread", &new));
-    new.members.remove(&request.sender);
-    let others: Vec<UserId> = new.members.into_iter().collect();
+    let others: Vec<UserId> = new.members.iter().filter(|user| *user != write.sender()).cloned().collect();
     if !(1..=limits::CREATE_MEMBERS).contains(&others.len()) {
         let detail = format!("`members` must name 1 to {} users besides yourself", limits::CREATE_MEMBERS);
         return Err(Problem::invalid("members", detail));
     }
+    let invited = u32::try_from(others.len()).unwrap_or(u32::MAX);
+    let request = write.of(&[(Class::Create, 1), (Class::Invite, invited)], &("thread", &new));
     let created = match (others.as_slice(), &new.title) {
         ([other], None) => chat.create_direct(&request, other).await,
         _ => chat.create_group(&request, ThreadId::group(rng::random()), new.title, &others).await,
@@ -98,7 +100,7 @@ pub async fn create(
     responses((status = 200, description = "A page.", body = Threads)))]
 pub async fn list(
     State(table): State<Table>,
-    Caller(reader): Caller,
+    Reader(reader): Reader,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
     let (limit, place) = (paging.limit()?, paging.place::<(u64, ThreadId)>()?);
@@ -122,7 +124,7 @@ pub async fn list(
     responses((status = 200, description = "The thread, with `seen_by`.", body = Thread)))]
 pub async fn read(
     State(table): State<Table>,
-    Caller(reader): Caller,
+    Reader(reader): Reader,
     Path(thread): Path<ThreadId>,
 ) -> Result<Answer<Thread>, Problem> {
     let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;
@@ -154,7 +156,7 @@ pub async fn rename(
 ) -> Result<Answer<Thread>, Problem> {
     let blank = || Problem::invalid("title", "`title` must not be empty or blank");
     let title = title(&new.title)?.ok_or_else(blank)?;
-    let request = write.of(&("title", &thread, &title));
+    let request = write.of(&[(Class::Change, 1)], &("title", &thread, &title));
     let command = Command::Title { title: &title };
     chat.write(&request, &thread, command).await.map_err(problem(&request))?;
     let renamed = table.thread(&request.sender, &thread).await.map_err(failed)?;

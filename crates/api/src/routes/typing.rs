@@ -6,6 +6,7 @@ use domain::{
     event::EventName,
     ids::{ThreadId, UserId},
     limits,
+    rate::Class,
     wire::{Typing, TypingState},
 };
 use fanout::deliver::Fanout;
@@ -19,7 +20,7 @@ use server::{
 use utoipa::ToSchema;
 
 use super::parameters::InThread;
-use crate::{answer::failed, caller::Caller};
+use crate::{answer::failed, rate::Metered};
 
 /// Whether the sender types.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,22 +37,26 @@ pub struct NewTyping {
     responses((status = 202, description = "Passed on.")))]
 pub async fn tell(
     State(fanout): State<Fanout>,
-    Caller(sender): Caller,
+    metered: Metered,
     Path(thread): Path<ThreadId>,
     Json(NewTyping { state }): Json<NewTyping>,
 ) -> Result<StatusCode, Problem> {
+    metered.count(Class::Read)?;
+    let sender = &metered.identity;
     if !fanout.table.lets_in(&thread, &sender.user).await.map_err(failed)? {
         return Err(Problem::not_found());
     }
+    metered.count_in(&thread, Class::Typing)?;
     let members = fanout.table.current_members(&thread).await.map_err(failed)?;
     if !members.iter().any(|member| member.user == sender.user) {
+        fanout.table.turn_out(&thread, &sender.user);
         return Err(Problem::not_found());
     }
     if members.len() <= limits::TYPING_MEMBERS {
         let others: Vec<UserId> =
             members.into_iter().map(|m| m.user).filter(|user| user != &sender.user).collect();
         let ttl_ms = u64::try_from(limits::TYPING_TTL.as_millis()).unwrap_or(u64::MAX);
-        let typing = Typing { thread, user: sender.user, state, ttl_ms };
+        let typing = Typing { thread, user: sender.user.clone(), state, ttl_ms };
         let data = serde_json::to_string(&typing).map_err(|_| Problem::internal())?;
         fanout.ephemeral(&others, &News::new(EventName::Typing, data)).await;
     }

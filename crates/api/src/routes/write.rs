@@ -5,6 +5,7 @@ use domain::{
     content::TooMany,
     ids::{IdempotencyKey, UserId},
     limits,
+    rate::Class,
 };
 use http::request::Parts;
 use serde::Serialize;
@@ -15,22 +16,31 @@ use server::{
 };
 use sha2::{Digest, Sha256};
 use store::{
+    rate::permit::Permit,
     table::Table,
     write::{Rejection, WriteError, request::WriteRequest},
 };
 
-use crate::{answer::failed, caller::Caller};
+use crate::{
+    answer::failed,
+    rate::{Metered, too_fast},
+};
 
 /// A request that writes. Without an `Idempotency-Key` a random one is generated; a retry is then a new write.
 #[derive(Debug, Clone)]
-pub struct Write(WriteRequest);
+pub struct Write(WriteRequest, Metered);
 
 impl Write {
-    /// The write of `what`: all that distinguishes its command from others.
-    pub fn of(self, what: &impl Serialize) -> WriteRequest {
+    /// Who writes.
+    pub fn sender(&self) -> &UserId {
+        &self.0.sender
+    }
+
+    /// The write of `what`: all that distinguishes its command from others. It charges the sender these weights in these classes.
+    pub fn of(self, counts: &[(Class, u32)], what: &impl Serialize) -> WriteRequest {
         let text = serde_json::to_vec(what).expect("ids, numbers and strings always serialise");
         let fingerprint = data_encoding::BASE32_DNSSEC.encode(&Sha256::digest(&text)[..16]);
-        WriteRequest { fingerprint, ..self.0 }
+        WriteRequest { fingerprint, permit: self.1.permit(counts), ..self.0 }
     }
 }
 
@@ -52,6 +62,7 @@ fn rejected(rejection: Rejection, sender: &UserId) -> Problem {
         Rejection::NotMember | Rejection::NoMessage => Problem::not_found(),
         Rejection::NotAuthor => Problem::new(Kind::Forbidden, "only the author may edit or delete a message"),
         Rejection::NotOwner => Problem::new(Kind::Forbidden, "only the owner may remove other members"),
+        Rejection::TooFast(usage) => too_fast(usage),
         Rejection::Deleted => conflict("this message has been deleted".into()),
         Rejection::TooMany(TooMany::Emoji) => {
             conflict(format!("a message can have at most {} different reactions", limits::MESSAGE_EMOJI))
@@ -86,7 +97,7 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Caller(identity) = Caller::from_request_parts(parts, state).await?;
+        let metered = Metered::from_request_parts(parts, state).await?;
         let mut keys = parts.headers.get_all("idempotency-key").iter();
         let key_from_client = parts.headers.contains_key("idempotency-key");
         let idempotency_key = match (keys.next(), keys.next()) {
@@ -98,8 +109,9 @@ where
                 return Err(Problem::new(Kind::BadRequest, detail));
             }
         };
-        let (sender, now) = (identity.user, Clock::from_ref(state).now());
-        let fingerprint = String::new();
-        Ok(Self(WriteRequest { sender, idempotency_key, key_from_client, fingerprint, now }))
+        let (sender, now) = (metered.identity.user.clone(), metered.now);
+        let (fingerprint, permit) = (String::new(), Permit::default());
+        let request = WriteRequest { sender, idempotency_key, key_from_client, fingerprint, now, permit };
+        Ok(Self(request, metered))
     }
 }

@@ -6,6 +6,7 @@
 //! | member list | `T#t_4k…` | `M#alice` |
 //! | thread log | `T#t_4k…` | `E#00000000000000000018` |
 //! | idempotency | `S#alice` | `K#<key>` |
+//! | count of a user's requests | `S#alice` | `R#send#<window>` |
 //! | outbox | `O#11` | `T#t_4k…`, or `T#t_4k…#S#alice` for seen |
 //! | member view | `U#alice` | `M#t_4k…` |
 //! | user row | `U#alice` | `HEAD` |
@@ -139,6 +140,11 @@ pub fn entry_sk(tseq: ThreadSeq) -> String {
 /// An idempotency key of a sender.
 pub fn idempotency(sender: &UserId, idempotency: &IdempotencyKey) -> Key {
     key(sender_pk(sender), format!("{IDEMPOTENCY}{idempotency}"))
+}
+
+/// What `user` has used of a policy in one window.
+pub fn rate(user: &UserId, policy: &str, window: u64) -> Key {
+    Key { pk: sender_pk(user), sk: format!("R#{policy}#{window}") }
 }
 
 /// The partition of a sender's idempotency keys.

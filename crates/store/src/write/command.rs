@@ -191,7 +191,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::table::write;
+    use crate::{rate::permit::Permit, table::write};
 
     #[test]
     fn an_edit_waits_for_a_tail_that_is_not_before_its_message() {
@@ -202,6 +202,7 @@ mod tests {
             key_from_client: true,
             fingerprint: "f".into(),
             now: Timestamp::UNIX_EPOCH,
+            permit: Permit::default(),
         };
         let message = |tseq: u64| Entry {
             thread: ThreadId::parse("t_a").unwrap(),

@@ -5,7 +5,7 @@ use domain::{event::Entry, ids::ThreadId, limits, sequence::ThreadSeq};
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use super::{Early, Outcome, request::WriteRequest};
+use super::{Early, Outcome, Rejection, request::WriteRequest};
 use crate::{
     log,
     table::{
@@ -102,6 +102,7 @@ impl Table {
         request: &WriteRequest,
         thread: &ThreadId,
     ) -> Result<Outcome, Early> {
+        request.permit.granted().await.map_err(Rejection::TooFast)?;
         if !request.key_from_client {
             return Ok(Outcome::Unchanged);
         }
@@ -121,6 +122,7 @@ impl Table {
 
 /// Commits what [`Table::begin`] has begun.
 pub(crate) async fn commit(tx: Tx<'_>, request: &WriteRequest, entry: &Entry) -> Result<(), Early> {
+    request.permit.granted().await.map_err(Rejection::TooFast)?;
     tx.commit().await.map_err(|cancelled: Cancelled| {
         if request.key_from_client && cancelled.failed_at(0) {
             return Early::KeyTaken;

@@ -3,6 +3,8 @@
 use domain::ids::{IdempotencyKey, UserId};
 use jiff::Timestamp;
 
+use crate::rate::permit::Permit;
+
 /// Who writes, with which idempotency key, and when.
 #[derive(Debug, Clone)]
 pub struct WriteRequest {
@@ -16,4 +18,6 @@ pub struct WriteRequest {
     pub fingerprint: String,
     /// The writer's time.
     pub now: Timestamp,
+    /// Whether the sender may write as much: awaited before the commit.
+    pub permit: Permit,
 }

@@ -63,8 +63,16 @@ impl Table {
         let entry = created(request, id.clone(), ThreadKind::Direct, None, members.clone());
         let (id, entry, members) = (&id, &entry, members.as_slice());
         let request = &WriteRequest { key_from_client: false, ..request.clone() };
+        if request.permit.refusal().is_some()
+            && self.may_repeat(&request.sender, request.now)
+            && let Some(entry) = self.entry(id, ThreadSeq::FIRST).await?
+        {
+            // No new thread, whatever the user has used.
+            return Ok(Outcome::Replayed(entry));
+        }
         self.decide(request, |attempt| async move {
             if let Some(entry) = self.entry(id, ThreadSeq::FIRST).await? {
+                request.permit.give_back().await;
                 return Ok(Outcome::Replayed(entry));
             }
             if attempt.number == 0
@@ -72,7 +80,10 @@ impl Table {
             {
                 // Another writer may have created the thread meanwhile, which filled the user.
                 return match self.entry(id, ThreadSeq::FIRST).await? {
-                    Some(entry) => Ok(Outcome::Replayed(entry)),
+                    Some(entry) => {
+                        request.permit.give_back().await;
+                        Ok(Outcome::Replayed(entry))
+                    }
                     None => Err(Rejection::UserFull(full).into()),
                 };
             }
@@ -143,6 +154,7 @@ impl Table {
         let mut found = self.get_many(&views.chain([member.clone()]).collect::<Vec<_>>(), true).await?;
         let member: Option<MemberRow> = take(&mut found, &member)?;
         if member.is_none_or(|member| member.left_tseq.is_some()) {
+            self.turn_out(thread, reader);
             return Ok(None);
         }
         let mut seen_of = BTreeMap::new();
@@ -200,6 +212,7 @@ impl Table {
         }
         // After the read: who is a member still may see all of it. A pair never changes.
         if !thread.is_direct() && !self.is_member(thread, reader).await? {
+            self.turn_out(thread, reader);
             return Ok(None);
         }
         if messages.len() > limit {
