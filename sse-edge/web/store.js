@@ -206,14 +206,16 @@ export class Store {
     if (!known && data.user !== this.me) return { thread: data.thread };
     this.left.delete(data.thread);
     const thread = known ?? this.#known(data.thread);
-    const change = { stamp: this.stamp, user: data.user, change: data.change };
+    const change = { stamp: this.stamp, user: data.user, change: data.change, owner: data.owner };
     thread.changes.push(change);
     this.#change(thread, change);
     return { thread: data.thread, unknown: thread.stub };
   }
 
-  #change(thread, { user, change }) {
-    thread.members = thread.members.filter((member) => member.user !== user);
+  #change(thread, { user, change, owner }) {
+    thread.members = thread.members
+      .filter((member) => member.user !== user)
+      .map((member) => (member.user === owner ? { ...member, role: "owner" } : member));
     if (change === "added") thread.members.push({ user, role: "member" });
   }
 

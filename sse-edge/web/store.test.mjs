@@ -84,6 +84,12 @@ test("an older list answer does not take back what an event has said", () => {
   assert.deepEqual(store.thread(T).members.map((member) => member.user), ["alice", "bob", "carol"]);
 });
 
+test("an owner who leaves names the next one", () => {
+  const store = aliceWith({ members: [{ user: "bob", role: "owner" }, { user: "alice", role: "member" }] });
+  store.apply("member", { thread: T, user: "bob", change: "left", owner: "alice", by: "bob", tseq: 3, at: AT });
+  assert.deepEqual(store.thread(T).members, [{ user: "alice", role: "owner" }]);
+});
+
 test("a thread that one has left does not come back with an answer that was under way", () => {
   const store = aliceWith();
   const mark = store.mark();

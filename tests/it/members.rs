@@ -42,3 +42,27 @@ async fn only_the_owner_takes_others_out_and_anyone_may_leave() {
         409
     );
 }
+
+#[tokio::test]
+async fn an_owner_who_leaves_hands_the_group_to_who_has_been_there_for_longest() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (alice, bob, carol) = (world.as_user("alice"), world.as_user("bob"), world.as_user("carol"));
+    let thread = alice.thread(json!({"members": ["carol"], "title": "club"})).await;
+    let member = |user: &str| format!("/v1/threads/{thread}/members/{user}");
+    // Before carol by name, after her by joining.
+    assert_eq!(alice.call("PUT", &member("bob"), None, &[]).await.status, 204);
+    let mut stream = world.open(0, "bob", None).await;
+    stream.expect("hello").await;
+    assert_eq!(alice.call("DELETE", &member("alice"), None, &[]).await.status, 204);
+    let left = stream.expect("member").await.data;
+    assert_eq!((&left["change"], &left["owner"]), (&json!("left"), &json!("carol")));
+    let roles = async || bob.get(&format!("/v1/threads/{thread}")).await.body["members"].clone();
+    assert_eq!(roles().await, json!([{"user": "bob", "role": "member"}, {"user": "carol", "role": "owner"}]));
+    // Who has founded it comes back as one of many.
+    assert_eq!(bob.call("PUT", &member("alice"), None, &[]).await.status, 204);
+    assert_eq!(alice.call("DELETE", &member("bob"), None, &[]).await.status, 403);
+    assert_eq!(carol.call("DELETE", &member("bob"), None, &[]).await.status, 204);
+    // The last one leaves nobody behind.
+    assert_eq!(alice.call("DELETE", &member("alice"), None, &[]).await.status, 204);
+    assert_eq!(carol.call("DELETE", &member("carol"), None, &[]).await.status, 204);
+}

@@ -282,7 +282,7 @@ fn members(log: &[Entry]) -> BTreeSet<String> {
     for entry in log {
         match &entry.body {
             Body::Thread { members, .. } => all.extend(members.iter().map(|member| member.user.to_string())),
-            Body::Member { user, change: Change::Added } => _ = all.insert(user.to_string()),
+            Body::Member { user, change: Change::Added, .. } => _ = all.insert(user.to_string()),
             Body::Member { user, .. } => _ = all.remove(user.as_str()),
             _ => {}
         }

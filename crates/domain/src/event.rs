@@ -138,6 +138,9 @@ pub enum Body {
         user: UserId,
         /// What changed.
         change: Change,
+        /// Who owns the thread from now on, if it was the owner who left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<UserId>,
     },
     /// The thread came to be: always the entry with tseq 1.
     Thread {

@@ -75,8 +75,10 @@ impl InboxEntry {
                 Effect::Changed(*message)
             }
             Body::Title { .. } => Effect::Renamed,
-            Body::Member { user, change: Change::Added } if user == owner => Effect::Joined(at),
-            Body::Member { user, change: Change::Removed | Change::Left } if user == owner => Effect::Left,
+            Body::Member { user, change: Change::Added, .. } if user == owner => Effect::Joined(at),
+            Body::Member { user, change: Change::Removed | Change::Left, .. } if user == owner => {
+                Effect::Left
+            }
             Body::Member { .. } => Effect::Members,
         };
         Self::Logged(Logged {

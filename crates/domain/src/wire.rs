@@ -178,6 +178,8 @@ pub(crate) struct MemberData<'a> {
     pub(crate) tseq: ThreadSeq,
     pub(crate) user: &'a UserId,
     pub(crate) change: Change,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<&'a UserId>,
     pub(crate) by: &'a UserId,
     pub(crate) at: Timestamp,
 }
@@ -272,11 +274,12 @@ impl Entry {
                 state: *state,
                 at: self.at,
             }),
-            Body::Member { user, change } => serde_json::to_string(&MemberData {
+            Body::Member { user, change, owner } => serde_json::to_string(&MemberData {
                 thread: &self.thread,
                 tseq: self.tseq,
                 user,
                 change: *change,
+                owner: owner.as_ref(),
                 by: &self.by,
                 at: self.at,
             }),

@@ -102,6 +102,7 @@ mistakes! {
         LeaverToldMore: "a member who left is told of later events",
         LeaverNotTold: "a member who leaves is not told of it",
         LeaverSeesEdits: "a member who left is shown later changes of earlier messages",
+        NoHeir: "an owner who leaves leaves a group that nobody owns",
         JoinerNotTold: "a new member is not told of joining",
         JoinerToldAll: "a new member is told of earlier events",
         RejoinerNotTold: "a member who comes back is not told of the leaving",

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::{
 };
 use domain::{
     cursor::Cursor,
-    event::{Body, Entry},
+    event::{Body, Entry, Role},
     ids::{ThreadId, UserId},
     inbox_entry::{Effect, Logged},
     sequence::ThreadSeq,
@@ -117,7 +117,9 @@ fn written_beside(entry: &Entry) -> Vec<Key> {
         Body::Edit { message, .. } | Body::Delete { message } | Body::Reaction { message, .. } => {
             vec![keys::entry(thread, *message)]
         }
-        Body::Member { user, .. } => vec![keys::member(thread, user)],
+        Body::Member { user, owner, .. } => {
+            std::iter::once(user).chain(owner).map(|user| keys::member(thread, user)).collect()
+        }
         Body::Title { .. } => vec![keys::thread(thread)],
         Body::Thread { members, .. } => {
             let members = members.iter().map(|member| keys::member(thread, &member.user));
@@ -134,9 +136,12 @@ fn shows(tail: &Entry, key: &Key, item: &Item) -> bool {
             row.and_then(|row| log::entry(&tail.thread, row))
                 .is_ok_and(|message| has_change(&message, tail.tseq))
         }
-        Body::Member { .. } => {
+        Body::Member { owner, .. } => {
             let row: Result<MemberRow, Error> = read(key, item.clone());
-            row.is_ok_and(|row| row.joined_tseq == tail.tseq || row.left_tseq == Some(tail.tseq))
+            row.is_ok_and(|row| match owner {
+                Some(heir) if heir == &row.user => row.role == Role::Owner,
+                _ => row.joined_tseq == tail.tseq || row.left_tseq == Some(tail.tseq),
+            })
         }
         Body::Title { title } => {
             let row: Result<ThreadRow, Error> = read(key, item.clone());

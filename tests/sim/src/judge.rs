@@ -7,12 +7,13 @@ use std::{
 };
 
 use domain::{
+    event::Role,
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     view::{Facts, View},
 };
 use serde_json::Value;
-use store::table::rows::ThreadRow;
+use store::table::rows::{MemberRow, ThreadRow};
 
 use crate::{
     cloud::{
@@ -40,6 +41,8 @@ struct Entry {
 #[derive(Default)]
 struct Truth {
     logs: BTreeMap<String, Log>,
+    /// (thread, member) of those who own a group.
+    owners: BTreeSet<(String, String)>,
     /// (user, thread) → the view, with the entries of the user row folded in.
     views: BTreeMap<(String, String), View>,
     heads: BTreeMap<String, u64>,
@@ -72,6 +75,12 @@ impl Truth {
                         body: body.unwrap_or(Value::Null),
                     };
                     truth.logs.entry(owner).or_default().insert(number(item, "tseq").unwrap_or(0), entry);
+                }
+                ("T#", "M#") => {
+                    let member: MemberRow = read(item).expect("a member of this version");
+                    if member.role == Role::Owner && member.left_tseq.is_none() {
+                        truth.owners.insert((owner, member.user.to_string()));
+                    }
                 }
                 ("U#", "M#") => {
                     let view = read(item).expect("a view of this version");
@@ -151,6 +160,36 @@ fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
     told
 }
 
+/// Who owns a thread, by its log: its creator, then who was longest in it of those who were there when the owner left.
+fn owner_of(log: &Log) -> Option<&str> {
+    let (mut owner, mut members) = (None, Vec::new());
+    for entry in log.values() {
+        let (user, change) = (entry.body["user"].as_str(), entry.body["change"].as_str());
+        match (entry.body["kind"].as_str(), user, change) {
+            (Some("thread"), ..) => {
+                let mut named: Vec<&str> = entry.body["members"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|m| m["user"].as_str())
+                    .collect();
+                named.sort_unstable();
+                members = named;
+                owner = Some(entry.by.as_str()).filter(|_| entry.body["of"] == "group");
+            }
+            (Some("member"), Some(user), Some("added")) => members.push(user),
+            (Some("member"), Some(user), Some(_)) => {
+                members.retain(|member| *member != user);
+                if owner == Some(user) {
+                    owner = members.first().copied();
+                }
+            }
+            _ => {}
+        }
+    }
+    owner
+}
+
 /// Judges a run that has come to rest. `aged` says that TTL may have eaten inbox events.
 pub(crate) fn judge(deployment: &Deployment, devices: &[Arc<Device>], history: &History, aged: bool) {
     let truth = Truth::read(&deployment.cloud);
@@ -217,6 +256,14 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
                     entry.number
                 ));
             }
+        }
+    }
+    for (thread, log) in &truth.logs {
+        let owners: Vec<&str> =
+            truth.owners.iter().filter(|(of, _)| of == thread).map(|(_, user)| user.as_str()).collect();
+        let owner = owner_of(log);
+        if owners != Vec::from_iter(owner) {
+            history.wrong(format!("{thread} is owned by {owners:?}, not {owner:?}"));
         }
     }
     if !aged {

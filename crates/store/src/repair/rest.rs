@@ -188,7 +188,7 @@ fn joins(thread: &ThreadId, row: Option<&EntryRow>, user: &UserId) -> bool {
     match row.and_then(|row| entry(thread, row.clone()).ok()).map(|entry| entry.body) {
         None => true,
         Some(Body::Thread { members, .. }) => members.iter().any(|member| &member.user == user),
-        Some(Body::Member { user: changed, change }) => &changed == user && change == Change::Added,
+        Some(Body::Member { user: changed, change, .. }) => &changed == user && change == Change::Added,
         Some(_) => false,
     }
 }

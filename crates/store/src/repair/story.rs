@@ -62,12 +62,14 @@ impl Story {
     pub(super) fn take(&mut self, entry: &Entry) {
         match &entry.body {
             Body::Title { title } => self.titles.push((entry.tseq, Some(title.clone()))),
-            Body::Member { user, change: Change::Added } => {
-                let role = if user == &self.creator { Role::Owner } else { Role::Member };
-                self.standings.insert(user.clone(), Standing::begin(role, entry));
+            Body::Member { user, change: Change::Added, .. } => {
+                self.standings.insert(user.clone(), Standing::begin(Role::Member, entry));
                 self.moves.push((entry.tseq, user.clone(), true));
             }
-            Body::Member { user, change } => {
+            Body::Member { user, change, owner } => {
+                if let Some(heir) = owner.as_ref().and_then(|heir| self.standings.get_mut(heir)) {
+                    heir.role = Role::Owner;
+                }
                 if let Some(standing) = self.standings.get_mut(user) {
                     standing.left = Some(entry.tseq);
                     let is_own = *change == Change::Left;

@@ -175,7 +175,7 @@ impl Table {
         user: &UserId,
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (tail, row, members) = self.read_membership(request, thread, attempt).await?;
+        let (tail, members) = self.read_membership(request, thread, attempt).await?;
         let current = members.iter().filter(|member| member.left_tseq.is_none());
         if current.clone().any(|member| &member.user == user) {
             return self.unchanged(request, thread).await;
@@ -199,12 +199,11 @@ impl Table {
             self.deliver_to_inbox(former, parcel, self.positions(&[user], thread).await?.pop().flatten())
                 .await?;
         }
-        let entry = next(request, &tail, user, Change::Added);
+        let entry = next(request, &tail, user, Change::Added, None);
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
-        let role = if &row.creator == user { Role::Owner } else { Role::Member };
         let joined_tseq = if mistake!(JoinerNotTold) { entry.tseq.next() } else { entry.tseq };
-        let member = MemberRow::joined(user.clone(), role, joined_tseq);
+        let member = MemberRow::joined(user.clone(), Role::Member, joined_tseq);
         let key = keys::member(thread, user);
         match former.and_then(|former| former.left_tseq) {
             None => tx.put_if(&key, &member, ABSENT, Vec::new())?,
@@ -220,7 +219,8 @@ impl Table {
         Ok(Outcome::Logged(entry, Some(tail)))
     }
 
-    /// Removes `user` from `thread`. The user is told of the removal, and of nothing later.
+    /// Removes `user` from `thread`. The user is told of the removal, and of nothing later. An owner who leaves hands the
+    /// thread over in the same commit.
     pub async fn remove_member(
         &self,
         request: &WriteRequest,
@@ -237,17 +237,16 @@ impl Table {
         user: &UserId,
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (tail, _, members) = self.read_membership(request, thread, attempt).await?;
+        let (tail, members) = self.read_membership(request, thread, attempt).await?;
         let member = |who: &UserId| members.iter().find(|m| &m.user == who && m.left_tseq.is_none());
-        if member(user).is_none() {
-            return self.unchanged(request, thread).await;
-        }
+        let Some(leaver) = member(user) else { return self.unchanged(request, thread).await };
         let (change, by) =
             if user == &request.sender { (Change::Left, "member") } else { (Change::Removed, "owner") };
         if change == Change::Removed && member(&request.sender).map(|m| m.role) != Some(Role::Owner) {
             return Err(Rejection::NotOwner.into());
         }
-        let entry = next(request, &tail, user, change);
+        let heir = if leaver.role == Role::Owner && !mistake!(NoHeir) { heir(&members, user) } else { None };
+        let entry = next(request, &tail, user, change, heir.map(|heir| heir.user.clone()));
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
         tx.update(
@@ -256,6 +255,13 @@ impl Table {
             Some("attribute_exists(pk) AND attribute_not_exists(left_tseq)"),
             vec![(":left", n(entry.tseq)), (":by", s(by))],
         );
+        if let Some(heir) = heir {
+            // As it was read, but for the role: `role` is a word of DynamoDB's that an expression cannot have.
+            let row = MemberRow { role: Role::Owner, ..heir.clone() };
+            let condition = "joined_tseq = :joined AND attribute_not_exists(left_tseq)";
+            let joined = vec![(":joined", n(heir.joined_tseq))];
+            tx.put_if(&keys::member(thread, &heir.user), &row, condition, joined)?;
+        }
         commit(tx, request, &entry).await?;
         Ok(Outcome::Logged(entry, Some(tail)))
     }
@@ -272,13 +278,13 @@ impl Table {
         self.delete_if(&key, as_left, vec![(":left", n(left))]).await
     }
 
-    /// The tail, settled, and then the thread and its members. The sender is one of them.
+    /// The tail of a group, settled, and then its members. The sender is one of them.
     async fn read_membership(
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
         attempt: Attempt,
-    ) -> Result<(Entry, ThreadRow, Vec<MemberRow>), Early> {
+    ) -> Result<(Entry, Vec<MemberRow>), Early> {
         self.enter(request, thread, attempt).await?;
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
         self.settle(&tail).await?;
@@ -291,18 +297,24 @@ impl Table {
         if row.pair.is_some() {
             return Err(Rejection::DirectMembers.into());
         }
-        Ok((tail, row, members))
+        Ok((tail, members))
     }
 }
 
+/// Who owns a thread when `leaver` has left it: who has been there for longest.
+fn heir<'a>(members: &'a [MemberRow], leaver: &UserId) -> Option<&'a MemberRow> {
+    let rest = members.iter().filter(|member| member.left_tseq.is_none() && &member.user != leaver);
+    rest.min_by_key(|member| (member.joined_tseq, &member.user))
+}
+
 /// The entry that follows `tail`.
-fn next(request: &WriteRequest, tail: &Entry, user: &UserId, change: Change) -> Entry {
+fn next(request: &WriteRequest, tail: &Entry, user: &UserId, change: Change, owner: Option<UserId>) -> Entry {
     Entry {
         thread: tail.thread.clone(),
         tseq: tail.tseq + 1,
         number: tail.number,
         by: request.sender.clone(),
         at: request.now,
-        body: Body::Member { user: user.clone(), change },
+        body: Body::Member { user: user.clone(), change, owner },
     }
 }
