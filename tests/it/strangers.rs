@@ -39,7 +39,8 @@ async fn a_thread_of_others_answers_and_costs_as_one_that_does_not_exist() {
         // This process has met them.
         bob.get(&format!("/v1/threads/{thread}")).await;
     }
-    // One who was removed is a stranger from then on.
+    // One who was removed is a stranger from then on, even to a process that has let them in.
+    mallory.get(&format!("/v1/threads/{group}")).await;
     let removed = alice.call("DELETE", &format!("/v1/threads/{group}/members/mallory"), None, &[]).await;
     assert_eq!(removed.status, 204);
     mallory.get("/v1/threads").await;

@@ -1,4 +1,4 @@
-//! Who asks, of all routes.
+//! The authenticated caller of a route.
 
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;

@@ -26,6 +26,7 @@ pub async fn list(
     }
     let members = table.current_members(&thread).await.map_err(failed)?;
     if !members.iter().any(|member| member.user == reader.user) {
+        table.turn_out(&thread, &reader.user);
         return Err(Problem::not_found());
     }
     let (users, at): (Vec<UserId>, _) = (members.into_iter().map(|m| m.user).collect(), clock.now());

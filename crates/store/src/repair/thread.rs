@@ -172,7 +172,9 @@ fn listed(story: &Story, was: Option<&View>, members: &BTreeSet<&UserId>) -> Vec
     let many = members.len().min(limits::LISTED_MEMBERS);
     if let Some(was) = was.and_then(|was| was.facts.as_ref()) {
         let named: BTreeSet<&UserId> = was.members.iter().map(|member| &member.user).collect();
-        if was.members.len() == many && named.len() == many && named.is_subset(members) {
+        let has_role = |member: &Member| story.role(&member.user) == member.role;
+        let is_right = named.is_subset(members) && was.members.iter().all(has_role);
+        if was.members.len() == many && named.len() == many && is_right {
             return was.members.clone();
         }
     }

@@ -30,6 +30,12 @@ impl<K: Eq + Hash, V: Clone> Met<K, V> {
         self.0.lock().ok()?.get(key).cloned()
     }
 
+    pub(crate) fn remove(&self, key: &K) {
+        if let Ok(mut map) = self.0.lock() {
+            map.remove(key);
+        }
+    }
+
     pub(crate) fn put(&self, key: K, value: V) {
         let Ok(mut map) = self.0.lock() else { return };
         if map.len() >= MOST {

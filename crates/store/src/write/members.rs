@@ -123,6 +123,11 @@ impl Table {
         Ok(is_in)
     }
 
+    /// Forgets that `user` was let into `thread`, because they are no member any more.
+    pub fn turn_out(&self, thread: &ThreadId, user: &UserId) {
+        self.guests.remove(&(thread.clone(), user.clone()));
+    }
+
     /// The members of a thread, and its former ones.
     pub async fn members(&self, thread: &ThreadId) -> Result<Vec<MemberRow>, Error> {
         self.partition(keys::thread_pk(thread), keys::MEMBERS, usize::MAX).await
@@ -256,13 +261,14 @@ impl Table {
             vec![(":left", n(entry.tseq)), (":by", s(by))],
         );
         if let Some(heir) = heir {
-            // As it was read, but for the role: `role` is a word of DynamoDB's that an expression cannot have.
+            // The whole row: `role` is a reserved word of DynamoDB, and no expression here has attribute names.
             let row = MemberRow { role: Role::Owner, ..heir.clone() };
             let condition = "joined_tseq = :joined AND attribute_not_exists(left_tseq)";
             let joined = vec![(":joined", n(heir.joined_tseq))];
             tx.put_if(&keys::member(thread, &heir.user), &row, condition, joined)?;
         }
         commit(tx, request, &entry).await?;
+        self.turn_out(thread, user);
         Ok(Outcome::Logged(entry, Some(tail)))
     }
 
@@ -292,6 +298,7 @@ impl Table {
         let (row, members) = try_join(row, self.members(thread)).await?;
         let row = row.ok_or(Rejection::NotMember)?;
         if !members.iter().any(|m| m.user == request.sender && m.left_tseq.is_none()) {
+            self.turn_out(thread, &request.sender);
             return Err(Rejection::NotMember.into());
         }
         if row.pair.is_some() {

@@ -64,6 +64,7 @@ impl Table {
         }
         let member: Option<MemberRow> = take(&mut found, &member)?;
         if member.is_none_or(|member| member.left_tseq.is_some()) {
+            self.turn_out(thread, &request.sender);
             return Err(Rejection::NotMember.into());
         }
         let thread = take(&mut found, &row)?.ok_or(Rejection::NotMember)?;
