@@ -28,8 +28,10 @@ pub(crate) struct Schedule {
     streams: Streams,
     /// When the next comparison is due; none until [`User::due`] sets it.
     check_at: Option<Instant>,
-    /// Comparisons in a row that have found nothing, since the last activity.
+    /// Planned comparisons in a row that have found nothing, since the last activity.
     quiet: u32,
+    /// Whether the next comparison comes earlier than planned. It says nothing of how long the user was quiet.
+    is_early: bool,
     /// Whether a comparison is under way.
     checking: bool,
 }
@@ -75,6 +77,7 @@ impl Schedule {
             streams: Streams::Closed { since: now },
             check_at: Some(now + UNLEASED_CHECK),
             quiet: 0,
+            is_early: false,
             checking: false,
         }
     }
@@ -160,7 +163,9 @@ impl Schedule {
 
     /// Has the row compared from `at` on.
     pub(crate) fn check_from(&mut self, at: Instant) {
-        self.check_at = Some(self.check_at.map_or(at, |known| known.min(at)));
+        if self.check_at.is_none_or(|known| at < known) {
+            (self.check_at, self.is_early) = (Some(at), true);
+        }
     }
 
     /// Whether the comparisons have become less frequent.
@@ -175,15 +180,15 @@ impl Schedule {
 
     /// Sets the time of the next comparison, which has none.
     fn plan_check(&mut self, now: Instant, head_check: Duration) {
-        self.check_at = Some(now + self.pause(head_check));
+        (self.check_at, self.is_early) = (Some(now + self.pause(head_check)), false);
     }
 
     fn check_begun(&mut self, now: Instant, head_check: Duration) {
         if let Streams::Open { overdue_since } = &mut self.streams {
             *overdue_since = overdue_since.or(self.check_at);
         }
-        self.quiet += 1;
-        self.check_at = Some(now + self.pause(head_check));
+        self.quiet += u32::from(!self.is_early);
+        self.plan_check(now, head_check);
         self.checking = true;
     }
 

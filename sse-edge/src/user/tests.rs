@@ -227,6 +227,23 @@ fn neither_a_head_check_nor_a_take_begins_while_one_is_under_way() {
 }
 
 #[test]
+fn a_comparison_that_comes_early_makes_the_next_one_no_rarer() {
+    let (user, _, now) = alice();
+    let due = |second| user.due(now + Duration::from_secs(second), Duration::from_secs(5), limits::LINGER);
+    assert!(!due(0).check);
+    for second in [1, 2, 3] {
+        user.schedule().check_from(now + Duration::from_secs(second));
+        assert!(due(second).check);
+        user.schedule().check_ended();
+    }
+    // Five seconds and a fifth later. Planned comparisons in vain double that.
+    assert!(due(10).check);
+    user.schedule().check_ended();
+    assert!(!due(17).check);
+    assert!(due(23).check);
+}
+
+#[test]
 fn a_comparison_finds_a_user_behind_a_lost_lease_and_a_revoked_stream() {
     let (user, handle, _) = alice();
     let compared = |image: &Image, is_held| user.row_compared(image, is_held);
