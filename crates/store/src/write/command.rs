@@ -147,12 +147,12 @@ pub(crate) fn plan(
             (message, Body::Reaction { message, emoji: emoji.clone(), state })
         }
     };
-    if message > tail.tseq {
-        // Either there is no such message, or it was written after the tail was read: then the place behind that tail is
-        // its own, and DynamoDB refuses a transaction that names one row twice.
-        return Err(about.map_or(Rejection::NoMessage.into(), |_| Stop::Conflict.into()));
-    }
     let found = about.ok_or(Rejection::NoMessage)?;
+    if message > tail.tseq {
+        // It was written after the tail was read. The place behind that tail is its own, and DynamoDB refuses a
+        // transaction that names one row twice.
+        return Err(Stop::Conflict.into());
+    }
     let found: EntryRow = read(&keys::entry(&tail.thread, message), found.clone())?;
     let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
     let Body::Message(content) = &target.body else { return Err(Rejection::NoMessage.into()) };
