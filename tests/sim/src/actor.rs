@@ -24,6 +24,8 @@ const REPEATS: f64 = 0.2;
 
 /// For how long a client may ask again with one key.
 const KEY_LIFE: Duration = Duration::from_hours(24);
+/// For how long a user who insists asks. What breaks in such a run is mended within seconds.
+const INSISTENCE: Duration = Duration::from_mins(10);
 
 /// A user at the API.
 #[derive(Clone)]
@@ -133,6 +135,10 @@ impl Actor {
         let (begun, mut is_under_way) = (Instant::now(), false);
         for _ in 0..tries {
             if begun.elapsed() > KEY_LIFE || !goes_on() {
+                break;
+            }
+            if self.insists && begun.elapsed() > INSISTENCE {
+                self.history.wrong(format!("{method} {path} is not answered for ten minutes"));
                 break;
             }
             match self.ask_once_or_twice(method, path, body.as_ref(), &key).await {
