@@ -5,7 +5,11 @@ use std::{net::SocketAddr, pin::pin};
 use anyhow::Context as _;
 use axum::Router;
 use domain::limits;
-use queue::queues::{Queues, STAGE, parse_stage};
+use queue::{
+    policy::Senders,
+    queues::{Queues, STAGE, parse_stage},
+    seal::Seal,
+};
 use server::{
     auth::{AuthConfig, Verifier},
     aws,
@@ -45,6 +49,14 @@ pub struct ProcessArgs {
     /// Endpoints of AWS.
     #[command(flatten)]
     pub endpoints: aws::Endpoints,
+    /// The keys of the queues.
+    #[command(flatten)]
+    pub keys: aws::QueueKeys,
+    /// ARNs of the IAM roles that may post to the queues that this edge creates, separated by commas: those of the API and
+    /// the fan-out. Default: no policy, so IAM alone decides.
+    #[arg(long, env = "RUNNEL_QUEUE_SENDERS", value_name = "ARNS", default_value = "", hide_default_value = true,
+          value_parser = Senders::parse, help_heading = aws::AWS)]
+    pub queue_senders: Senders,
     /// Accepted tokens.
     #[command(flatten)]
     pub auth: AuthConfig,
@@ -72,6 +84,7 @@ pub async fn serve(args: ProcessArgs) -> anyhow::Result<()> {
         _ = &mut stopping => return Ok(()),
     };
     let queues = Queues::new((&configs.sqs).into(), (&configs.sqs_receive).into(), &args.stage);
+    let queues = queues.sealed(Seal::new(args.keys.keys()?)).only_from(args.queue_senders);
     let addr = bound.addr();
 
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());

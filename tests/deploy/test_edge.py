@@ -13,6 +13,7 @@ VIEWER_BUT_HOST = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 KEPT_ERRORS = {400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504}
 (CONTAINER,) = properties(EDGE, "Task")["ContainerDefinitions"]
 SET = {e["Name"]: e["Value"] for e in CONTAINER["Environment"]}
+SECRETS = {e["Name"]: e["ValueFrom"] for e in CONTAINER["Secrets"]}
 DISTRIBUTION = properties(EDGE, "Front")["DistributionConfig"]
 BEHAVIOURS = [*DISTRIBUTION["CacheBehaviors"], DISTRIBUTION["DefaultCacheBehavior"]]
 
@@ -164,10 +165,20 @@ class Together(unittest.TestCase):
     def test_every_setting_is_one_that_the_programs_know(self):
         programs = "\n".join(map(sources, ("crates/server/src", "crates/api/src", "crates/fanout/src", "api-lambda/src", "sse-edge/src")))
         known = set(re.findall(r'env = "(RUNNEL_\w+)"', programs))
-        given = set(SET)
+        given = set(SET) | set(SECRETS)
         for function in of_type(MAIN, "AWS::Lambda::Function").values():
             given |= set(function["Environment"]["Variables"])
         self.assertEqual(given - known, set())
+
+    def test_all_processes_have_the_key_of_the_queues_and_queues_name_who_posts(self):
+        self.assertEqual(SECRETS, {"RUNNEL_QUEUE_KEY": {"Ref": "QueueKey"}})
+        self.assertEqual(properties(MAIN, "Edge")["Parameters"]["QueueKey"], {"Ref": "QueueKey"})
+        self.assertGreaterEqual(properties(MAIN, "QueueKey")["GenerateSecretString"]["PasswordLength"], 32)
+        for name, function in of_type(MAIN, "AWS::Lambda::Function").items():
+            key = function["Environment"]["Variables"]["RUNNEL_QUEUE_KEY"]
+            self.assertEqual(key, {"Fn::Sub": "{{resolve:secretsmanager:${QueueKey}}}"}, name)
+        senders = properties(MAIN, "Edge")["Parameters"]["QueueSenders"]["Fn::Sub"].split(",")
+        self.assertEqual(set(senders), {"${%s.Arn}" % role for role in of_type(MAIN, "AWS::IAM::Role")})
 
     def test_nested_templates_are_given_just_the_parameters_they_have(self):
         for name, nested in {"Edge": "infra/edge.yaml", "Alarms": "infra/alarms.yaml"}.items():

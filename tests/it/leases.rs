@@ -8,7 +8,7 @@ use domain::{
     cursor::{Cursor, Gen},
     envelope::{Envelope, News, Recipient},
     event::EventName,
-    ids::QueueId,
+    ids::{QueueId, UserId},
     sequence::InboxSeq,
 };
 use http::StatusCode;
@@ -26,6 +26,7 @@ both!(
     a_queue_that_somebody_deletes_is_made_anew,
     a_lease_whose_answers_were_lost_goes_with_its_user,
     a_queue_that_was_only_slow_to_appear_is_not_left_behind,
+    what_no_writer_of_the_deployment_has_sealed_is_never_shown,
     whatever_lies_in_a_queue_is_taken_out_and_harms_nobody,
     two_that_receive_from_one_queue_cost_time_and_nothing_else,
     a_release_may_race_every_take,
@@ -142,6 +143,29 @@ async fn a_queue_that_was_only_slow_to_appear_is_not_left_behind(topology: Topol
     assert_eq!(bob.expect("message").await.data["text"], "into the new one");
 }
 
+async fn what_no_writer_of_the_deployment_has_sealed_is_never_shown(topology: Topology) {
+    let world = World::start(topology, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = live(&world, 0, "bob").await;
+    let lease = held(&world, "bob").await;
+    let other = world.beside(format!("{}0", world.stage), topology, 0).await;
+    let user = UserId::parse("bob").unwrap();
+    let place = world.table.image(&user).await.unwrap().cursor;
+    let place = Some(Cursor { seq: place.seq + 1, ..place });
+    let data = |text: &str| json!({"thread": thread, "tseq": 2, "number": 1, "from": "alice", "text": text, "at": "2026-11-30T10:00:00Z"});
+    let forged = |text: &str| {
+        let news = News::new(EventName::Message, data(text).to_string());
+        Envelope { to: vec![Recipient { user: "bob", place }], news: Some(news) }.encode()
+    };
+    world.queues.post(&lease.url, forged("without a seal")).await.unwrap();
+    other.queues.post_envelope(&lease.url, forged("sealed by others")).await.unwrap();
+    world.queues.post(&lease.url, forged("with rubbish") + "\nseal AAAA").await.unwrap();
+    until("all were taken", async || world.edges[0].metrics().contains("edge_bad_envelopes_total 3\n")).await;
+    alice.say(&thread, "hi").await;
+    assert_eq!(bob.expect("message").await.data["text"], "hi");
+}
+
 async fn whatever_lies_in_a_queue_is_taken_out_and_harms_nobody(topology: Topology) {
     let world = World::start(topology, 1).await;
     let alice = world.as_user("alice");
@@ -171,10 +195,10 @@ async fn whatever_lies_in_a_queue_is_taken_out_and_harms_nobody(topology: Topolo
         nothing.iter().all(|name| got[&QueueAttributeName::from(*name)] == "0")
     })
     .await;
+    // An envelope for another user is none in a user's queue.
     let bad = match topology {
-        // An envelope for another user is none in a user's queue, and everyday life in an edge's.
-        Topology::PerUser => 30,
-        Topology::PerEdge => 24,
+        Topology::PerUser => 42,
+        Topology::PerEdge => 36,
     };
     let line = format!("edge_bad_envelopes_total {bad}\n");
     assert!(world.edges[0].metrics().contains(&line), "{}", world.edges[0].metrics());

@@ -138,7 +138,7 @@ async fn who_types_is_dropped_first_when_more_waits() {
         let data = json!({"thread": thread, "user": format!("u{n}"), "state": "started", "ttl_ms": 6000});
         let news = News::new(EventName::Typing, data.to_string());
         let to = vec![Recipient { user: bob.as_str(), place: None }];
-        world.queues.post(&url, Envelope { to, news: Some(news) }.encode()).await.unwrap();
+        world.queues.post_envelope(&url, Envelope { to, news: Some(news) }.encode()).await.unwrap();
     }
     world.table.give_queue(&bob, &queue, &me, Clock::system().now()).await.unwrap();
     let mut stream = greeted(world.open(0, "bob", None).await).await;

@@ -5,7 +5,7 @@ use std::{env, process::ExitCode};
 use api::{router::router, state::ApiState};
 use clap::Parser;
 use fanout::{config::StoreArgs, deliver::Fanout};
-use queue::queues::Queues;
+use queue::{queues::Queues, seal::Seal};
 use server::{
     auth::{AuthConfig, Verifier},
     aws::{self, Endpoints},
@@ -46,6 +46,7 @@ async fn serve(config: Config) -> Result<(), lambda_http::Error> {
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let table = table.limited(config.store.limits.rate);
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
+    let queues = queues.sealed(Seal::new(config.store.keys.keys()?));
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;
     let fanout = Fanout::new(table, queues, jobs, Clock::system());
     lambda_http::run(router(ApiState { verifier, fanout }, &config.cors.allowed_origins)).await

@@ -7,7 +7,7 @@ use clap::Parser;
 use domain::limits;
 use fanout::{config::StoreArgs, deliver::Fanout};
 use lambda_runtime::{LambdaEvent, service_fn};
-use queue::queues::Queues;
+use queue::{queues::Queues, seal::Seal};
 use serde_json::Value;
 use server::{
     aws::{self, Endpoints},
@@ -35,6 +35,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
     let table = table.limited(config.store.limits.rate);
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
+    let queues = queues.sealed(Seal::new(config.store.keys.keys()?));
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;
     let fanout = Fanout::new(table, queues, jobs, Clock::system());
     let fanout = &fanout;

@@ -118,6 +118,18 @@ impl<'a> Envelope<'a> {
     }
 }
 
+impl Envelope<'_> {
+    /// The same without its event, for one that nobody has proven: each recipient with a place is told to read. An
+    /// event without a place is gone.
+    #[must_use]
+    pub fn without_news(mut self) -> Self {
+        if self.news.take().is_some() {
+            self.to.retain(|recipient| recipient.place.is_some());
+        }
+        self
+    }
+}
+
 impl<'a> Recipient<'a> {
     /// Up to [`limits::ENVELOPE_RECIPIENTS`] of them: nearly all that reading an envelope takes.
     fn read_all(text: &'a str) -> Result<Vec<Self>, BadEnvelope> {
@@ -233,6 +245,14 @@ mod tests {
         assert_eq!((read.to.as_slice(), read.news.is_none()), (&envelope().to[..1], true));
         let ephemeral = "2 poke\nalice,bob\n{}";
         assert!(Envelope::decode(ephemeral).unwrap().to.is_empty());
+    }
+
+    #[test]
+    fn an_event_that_nobody_has_proven_is_a_hint_where_it_has_a_place() {
+        let unproven = envelope().without_news();
+        assert_eq!((unproven.to.as_slice(), unproven.news.is_none()), (&envelope().to[..1], true));
+        let hint = Envelope { news: None, ..envelope() };
+        assert_eq!(hint.clone().without_news().to, hint.to);
     }
 
     #[test]

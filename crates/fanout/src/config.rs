@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use domain::limits;
 use queue::queues::{STAGE, parse_stage};
-use server::aws::AWS;
+use server::aws::{AWS, QueueKeys};
 use store::table::{TABLE, counter::Rate};
 
 /// How users are limited.
@@ -32,6 +32,9 @@ pub struct StoreArgs {
     /// Days for which an inbox keeps its events. A client that is offline longer must list its threads again.
     #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = limits::INBOX_DAYS, value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
+    /// The keys of the queues.
+    #[command(flatten)]
+    pub keys: QueueKeys,
     /// How users are limited.
     #[command(flatten)]
     pub limits: RateArgs,

@@ -44,7 +44,7 @@ impl Fanout {
                 let envelope = Envelope { to: to.to_vec(), news: news.cloned() };
                 posts.push(async move {
                     let url = self.queues.url(queue).await?;
-                    self.queues.post(&url, envelope.encode()).await
+                    self.queues.post_envelope(&url, envelope.encode()).await
                 });
             }
         }

@@ -6,4 +6,6 @@
 
 pub mod error;
 pub mod jobs;
+pub mod policy;
 pub mod queues;
+pub mod seal;

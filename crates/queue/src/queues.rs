@@ -13,7 +13,7 @@ use aws_sdk_sqs::{
 use domain::{ids::QueueId, limits};
 use jiff::Timestamp;
 
-use crate::error::Error;
+use crate::{error::Error, policy::Senders, seal::Seal};
 
 /// The stage where no other is given.
 pub const STAGE: &str = "dev";
@@ -39,13 +39,18 @@ pub struct Queues {
     base: Arc<OnceLock<String>>,
     receives: Client,
     prefix: String,
+    region: Option<String>,
+    seal: Seal,
+    senders: Senders,
 }
 
 /// An envelope as it came out of a queue.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// What was posted.
+    /// What was posted, without its seal.
     pub body: String,
+    /// Whether a writer of this deployment has posted it to this queue.
+    pub is_proven: bool,
     /// What [`Queues::ack`] needs.
     pub receipt: String,
     /// When it was posted, by the clock of SQS.
@@ -58,9 +63,27 @@ impl Queues {
     /// Receives have a client of their own (`receives`), since a long poll outlives the time
     /// limits that are good for every other call.
     pub fn new(calls: Config, receives: Config, stage: &str) -> Self {
-        let prefix = format!("runnel-{stage}-");
-        let (calls, receives) = (Client::from_conf(calls), Client::from_conf(receives));
-        Self { calls, receives, prefix, base: Arc::default() }
+        Self {
+            prefix: format!("runnel-{stage}-"),
+            region: calls.region().map(ToString::to_string),
+            calls: Client::from_conf(calls),
+            receives: Client::from_conf(receives),
+            base: Arc::default(),
+            seal: Seal::default(),
+            senders: Senders::default(),
+        }
+    }
+
+    /// The same queues, with envelopes sealed.
+    #[must_use]
+    pub fn sealed(self, seal: Seal) -> Self {
+        Self { seal, ..self }
+    }
+
+    /// The same queues. Those that are created from now on take posts of these senders alone.
+    #[must_use]
+    pub fn only_from(self, senders: Senders) -> Self {
+        Self { senders, ..self }
     }
 
     /// Creates the queue and answers with its url. A queue may need a second until it can be used
@@ -69,12 +92,15 @@ impl Queues {
     /// # Errors
     /// [`Error::Throttled`] where too many are created at once.
     pub async fn create(&self, id: &QueueId) -> Result<String, Error> {
+        let name = self.named(id.as_str());
+        let policy = self.senders.policy(self.region.as_deref(), &name);
         let attributes = [
             (Attribute::MessageRetentionPeriod, seconds(limits::QUEUE_RETENTION)),
             (Attribute::VisibilityTimeout, seconds(limits::QUEUE_VISIBILITY)),
             (Attribute::ReceiveMessageWaitTimeSeconds, seconds(limits::QUEUE_WAIT)),
         ];
-        self.make(&self.named(id.as_str()), attributes).await
+        let attributes = attributes.into_iter().chain(policy.map(|policy| (Attribute::Policy, policy)));
+        self.make(&name, attributes).await
     }
 
     /// The url of a queue. All queues of a deployment have the same one but for their names.
@@ -129,7 +155,15 @@ impl Queues {
         Ok(url)
     }
 
-    /// Posts a body: an envelope's, or a job's.
+    /// Posts an envelope.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if the queue does not exist.
+    pub async fn post_envelope(&self, url: &str, text: String) -> Result<(), Error> {
+        self.post(url, self.seal.close(name(url), text)).await
+    }
+
+    /// Posts a body that nobody seals: a job's.
     pub async fn post(&self, url: &str, body: String) -> Result<(), Error> {
         self.calls.send_message().queue_url(url).message_body(body).send().await?;
         Ok(())
@@ -154,7 +188,9 @@ impl Queues {
                 let attributes = m.attributes.unwrap_or_default();
                 let sent = attributes.get(&MessageSystemAttributeName::SentTimestamp);
                 let sent_at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
-                Some(Received { body: m.body.unwrap_or_default(), receipt: m.receipt_handle?, sent_at })
+                let body = m.body.unwrap_or_default();
+                let (text, is_proven) = self.seal.open(name(url), &body);
+                Some(Received { body: text.to_owned(), is_proven, receipt: m.receipt_handle?, sent_at })
             })
             .collect())
     }
@@ -195,4 +231,9 @@ impl Queues {
 /// A duration as an attribute of a queue.
 pub(crate) fn seconds(duration: Duration) -> String {
     duration.as_secs().to_string()
+}
+
+/// The name of the queue at a url, which ends with it.
+fn name(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
 }

@@ -18,6 +18,7 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// Attempts of one call, the first included.
 const ATTEMPTS: u32 = 3;
@@ -44,6 +45,40 @@ pub struct Endpoints {
     #[arg(long = "sqs-endpoint", env = "RUNNEL_SQS_ENDPOINT", value_name = "URL", help_heading = AWS)]
     pub sqs: Option<String>,
 }
+
+/// The keys by which envelopes are sealed, shared by the API, the fan-out and the edges of a deployment.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct QueueKeys {
+    /// Secret of at least 32 bytes that seals what writers post to queues, the same for all processes. Without a key, edges
+    /// show every event in a queue, including forged ones.
+    #[arg(long, env = "RUNNEL_QUEUE_KEY", hide_env_values = true, value_name = "SECRET", help_heading = AWS)]
+    pub queue_key: Option<SecretString>,
+    /// Previous secret. Edges still accept envelopes sealed with it.
+    #[arg(long, env = "RUNNEL_QUEUE_KEY_OLD", hide_env_values = true, value_name = "SECRET", help_heading = AWS)]
+    pub old_queue_key: Option<SecretString>,
+}
+
+impl QueueKeys {
+    /// The keys that are set, the one that seals first. Templates leave unused variables empty.
+    ///
+    /// # Errors
+    /// [`ShortKey`].
+    pub fn keys(&self) -> Result<Vec<&[u8]>, ShortKey> {
+        let keys = [&self.queue_key, &self.old_queue_key].into_iter().flatten();
+        let keys = keys.map(|key| key.expose_secret().as_bytes()).filter(|key| !key.is_empty());
+        keys.map(|key| if key.len() < KEY_BYTES_MIN { Err(ShortKey) } else { Ok(key) }).collect()
+    }
+}
+
+/// Fewest bytes of such a key (RFC 2104, section 3).
+const KEY_BYTES_MIN: usize = 32;
+
+/// A key that could be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`RUNNEL_QUEUE_KEY` and `RUNNEL_QUEUE_KEY_OLD` need at least {KEY_BYTES_MIN} bytes: `openssl rand -hex 32` makes one"
+)]
+pub struct ShortKey;
 
 /// No setting names a region.
 #[derive(Debug, thiserror::Error)]

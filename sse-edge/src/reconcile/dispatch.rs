@@ -67,7 +67,13 @@ impl Dispatch {
         self.cx.metrics.envelopes.increment(batch.len() as u64);
         for received in batch {
             match Envelope::decode(&received.body) {
-                Ok(envelope) => self.envelope(&envelope, self.posted_at(received), shed),
+                Ok(envelope) if received.is_proven || envelope.news.is_none() => {
+                    self.envelope(&envelope, self.posted_at(received), shed);
+                }
+                Ok(envelope) => {
+                    self.bad("its seal is missing or wrong");
+                    self.envelope(&envelope.without_news(), None, shed);
+                }
                 Err(error) => self.bad(&error.to_string()),
             }
         }

@@ -11,7 +11,7 @@ use domain::{ids::UserId, limits};
 use fanout::deliver::Fanout;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
-use queue::queues::Queues;
+use queue::{queues::Queues, seal::Seal};
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
     aws::Configs,
@@ -169,7 +169,7 @@ impl Deployment {
             }
         };
         let [calls, receives] = sdk::queues(&self.base, network);
-        (table, Queues::new(calls, receives, TABLE))
+        (table, Queues::new(calls, receives, TABLE).sealed(Seal::new([TABLE.as_bytes()])))
     }
 
     fn era(&self) -> MutexGuard<'_, CancellationToken> {
