@@ -103,9 +103,16 @@ async fn no_page_in_a_browser_reaches_the_emulators() {
             "authorization",
             "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/x/aws4_request, SignedHeaders=host, Signature=0",
         );
-        let mut headers = vec![plain[0], plain[1], signature, ("x-amz-date", "20260101T000000Z")];
+        let headers = [plain[0], plain[1], signature, ("x-amz-date", "20260101T000000Z")];
         assert_eq!(api.call("POST", "/", Some(json!({})), &headers).await.status, 200, "{target}");
-        headers.push(("origin", "http://localhost:3000"));
-        assert_eq!(api.call("POST", "/", Some(json!({})), &headers).await.status, 403, "{target}");
+        // A page that asks openly, and one whose own name leads here.
+        for page in [("origin", "http://localhost:3000"), ("host", "evil.example")] {
+            let headers = [&headers[..], &[page]].concat();
+            assert_eq!(
+                api.call("POST", "/", Some(json!({})), &headers).await.status,
+                403,
+                "{target} {page:?}"
+            );
+        }
     }
 }

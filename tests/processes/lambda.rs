@@ -28,7 +28,7 @@ struct Function {
 
 impl Function {
     async fn start() -> Self {
-        let emulators = Emulators::start(None).await.unwrap();
+        let emulators = Emulators::start(None).unwrap();
         let endpoints = emulators.endpoints();
         Table::create((&aws::dynamodb(&endpoints).await.unwrap()).into(), TABLE).await.unwrap();
         let runtime = Runtime::start().await;

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use server::aws::Endpoints;
 
+mod door;
 pub mod dynamodb;
 pub mod front;
 pub mod sqs;
@@ -23,8 +24,8 @@ impl Emulators {
     ///
     /// # Errors
     /// One sentence that says what to do: a damaged file, no free port.
-    pub async fn start(file: Option<PathBuf>) -> anyhow::Result<Self> {
-        Ok(Self { dynamodb: dynamodb::DynamoDb::start(file)?, sqs: sqs::Sqs::start().await? })
+    pub fn start(file: Option<PathBuf>) -> anyhow::Result<Self> {
+        Ok(Self { dynamodb: dynamodb::DynamoDb::start(file)?, sqs: sqs::Sqs::start()? })
     }
 
     /// Where clients find them.

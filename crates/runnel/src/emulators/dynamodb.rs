@@ -3,15 +3,13 @@
 //! Every commit is synced to the disk, on the thread that serves the socket: on a runtime shared
 //! with others it would stop their timers.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    thread::JoinHandle,
-};
+use std::{net::TcpListener, path::PathBuf, thread::JoinHandle};
 
 use anyhow::{Context as _, anyhow};
 use dynoxide::Database;
 use tokio_util::sync::CancellationToken;
+
+use super::door::hidden_listener;
 
 /// The running emulator.
 #[derive(Debug)]
@@ -43,8 +41,8 @@ impl DynamoDb {
                 })?
             }
         };
+        // It answers any page that a browser has open, because it allows every origin.
         let listener = hidden_listener().context("no free port on loopback")?;
-        listener.set_nonblocking(true)?;
         let url = format!("http://{}", listener.local_addr()?);
         let stop = CancellationToken::new();
         let thread = std::thread::Builder::new().name("dynamodb".into()).spawn({
@@ -67,15 +65,6 @@ impl DynamoDb {
             tracing::error!("the embedded database ended in a panic");
         }
     }
-}
-
-/// The emulator answers any page that a browser has open (it allows every origin), and checks no
-/// signature: an address that nobody guesses keeps pages out. Where the system has only
-/// 127.0.0.1, that has to do.
-fn hidden_listener() -> std::io::Result<TcpListener> {
-    let [a, b, c, _] = rand::random::<u32>().to_be_bytes();
-    let guessless = TcpListener::bind((Ipv4Addr::new(127, a, b, c.max(2)), 0));
-    guessless.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
 }
 
 async fn serve(listener: TcpListener, database: Database, stop: CancellationToken) {

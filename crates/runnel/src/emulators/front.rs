@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use tower::ServiceExt as _;
 
-use super::{dynamodb::DynamoDb, sqs};
+use super::{door::guarded, dynamodb::DynamoDb, sqs};
 
 #[derive(Debug, Clone)]
 struct Front {
@@ -34,21 +34,17 @@ pub async fn serve(listen: SocketAddr, dynamodb: &DynamoDb, table: &str) -> anyh
     let address = listener.local_addr()?;
     let authority = dynamodb.url().trim_start_matches("http://").parse()?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let queues = sqs::Queues::new(address.port());
+    let queues = sqs::Queues::new(address);
     let front = Front { client, dynamodb: authority, sqs: queues.router() };
     crate::banner::emulators(address, table);
     tokio::select! {
-        served = axum::serve(listener, Router::new().fallback(forward).with_state(front)) => served?,
+        served = axum::serve(listener, guarded(Router::new().fallback(forward).with_state(front))) => served?,
         () = queues.sweep_forever() => {}
     }
     Ok(())
 }
 
 async fn forward(State(front): State<Front>, mut request: Request) -> Response {
-    // Only a browser sends it, and no page has any business here.
-    if request.headers().contains_key(http::header::ORIGIN) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
     let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default();
     if !target.starts_with("DynamoDB") {
         return front.sqs.oneshot(request).await.into_response();

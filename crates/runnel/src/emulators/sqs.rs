@@ -1,6 +1,6 @@
 //! SQS: queues in memory behind SQS's own protocol.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::{Router, body::Body, extract::State, response::Response};
@@ -16,6 +16,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 mod idle;
 
+use super::door::{guarded, hidden_listener};
 use idle::Idle;
 
 /// The running emulator; it ends when it is dropped.
@@ -26,15 +27,15 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Serves on a loopback port.
-    pub async fn start() -> anyhow::Result<Self> {
-        let listener =
-            tokio::net::TcpListener::bind("127.0.0.1:0").await.context("no free port on 127.0.0.1")?;
+    /// Serves on a loopback port, on the runtime that this is called from.
+    pub fn start() -> anyhow::Result<Self> {
+        let listener = hidden_listener().context("no free port on loopback")?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        let queues = Queues::new(address.port());
+        let queues = Queues::new(address);
         let serving = TaskTracker::new().spawn(async move {
             let served = tokio::select! {
-                served = axum::serve(listener, queues.router()) => served,
+                served = axum::serve(listener, guarded(queues.router())) => served,
                 () = queues.sweep_forever() => Ok(()),
             };
             if let Err(error) = served {
@@ -58,9 +59,10 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// None yet; their urls will name `port` on loopback.
-    pub(super) fn new(port: u16) -> Self {
-        let config = SqsConfig { host: "127.0.0.1".into(), port, ..SqsConfig::default() };
+    /// None yet; their urls will name `address`.
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let (host, port) = (address.ip().to_string(), address.port());
+        let config = SqsConfig { host, port, ..SqsConfig::default() };
         let handler = Arc::new(RustackSqsHandler::new(Arc::new(RustackSqs::new(config))));
         Self { handler, idle: Arc::default() }
     }
@@ -125,6 +127,10 @@ mod tests {
 
     use super::*;
 
+    fn queues() -> Queues {
+        Queues::new("127.0.0.1:1".parse().unwrap())
+    }
+
     async fn asked(queues: &Queues, operation: &str, body: Value) -> Value {
         let target = HeaderValue::try_from(format!("AmazonSQS.{operation}")).unwrap();
         let headers = HeaderMap::from_iter([(idle::TARGET, target)]);
@@ -149,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_nobody_reads_is_emptied_after_its_retention() {
-        let queues = Queues::new(1);
+        let queues = queues();
         let (short, long) = (queue(&queues, "short", 120).await, queue(&queues, "long", 3_600).await);
         let now = Instant::now();
         queues.sweep(now + Duration::from_secs(115)).await;
@@ -163,7 +169,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_is_read_is_left_alone() {
-        let queues = Queues::new(1);
+        let queues = queues();
         let url = queue(&queues, "read", 60).await;
         let later = Instant::now() + Duration::from_secs(100);
         let headers =
@@ -177,7 +183,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_deleted_queue_is_forgotten() {
-        let queues = Queues::new(1);
+        let queues = queues();
         let url = queue(&queues, "deleted", 60).await;
         asked(&queues, "DeleteQueue", json!({"QueueUrl": url})).await;
         let later = Instant::now() + Duration::from_secs(61);

@@ -78,7 +78,7 @@ fn host(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether a host, without its port, is this machine.
-pub(super) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.parse::<std::net::IpAddr>().map_or_else(
         |_| bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost"),
@@ -91,6 +91,7 @@ mod tests {
     use domain::ids::UserId;
 
     use super::*;
+    use crate::auth::scope::Scopes;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -106,6 +107,8 @@ mod tests {
             user: UserId::parse("alice").unwrap(),
             issued_at: now,
             expires_at: Timestamp::from_second(1_600).unwrap(),
+            scopes: Scopes::default(),
+            via: None,
         };
         grant(&headers(request), token, &identity, now)
     }
