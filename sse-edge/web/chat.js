@@ -19,6 +19,14 @@ const SEEN_MS = 300;
 /** Pause before something that failed in passing is tried again, in milliseconds. */
 const AGAIN_MS = 3_000;
 
+/** What a change of members says to those who look on. */
+function told({ change, user, role, owner, by }) {
+  if (change === "added") return `${by} added ${user}`;
+  if (change === "removed") return `${by} removed ${user}`;
+  if (change === "role") return owner ? `${owner} is the owner now` : `${by} made ${user} a ${role}`;
+  return owner ? `${user} left, and ${owner} is the owner now` : `${user} left`;
+}
+
 export class Chat {
   #presence = new Map();
   /** When presence was last asked for in each thread. */
@@ -103,7 +111,7 @@ export class Chat {
     const { thread, unknown } = this.store.apply(name, data, Date.now());
     if (unknown) this.#learn(thread);
     if (name === "member") this.#noticeMember(data);
-    if (mine && data.change !== "added" && this.open === thread) {
+    if (mine && (data.change === "removed" || data.change === "left") && this.open === thread) {
       this.on.closed(thread, data.change === "left" ? undefined : "You are no longer a member of this thread.");
     }
     this.on.changed();
@@ -111,8 +119,7 @@ export class Chat {
 
   #noticeMember(data) {
     if (data.thread !== this.open || data.user === this.me || data.by === this.me) return;
-    const text = data.change === "added" ? `${data.by} added ${data.user}` : data.change === "left" ? `${data.user} left` : `${data.by} removed ${data.user}`;
-    this.on.notice(text);
+    this.on.notice(told(data));
   }
 
   #reset() {

@@ -22,11 +22,13 @@ function about({ store, thread, online }) {
   return here > 0 ? `${count}, ${here} online` : count;
 }
 
+const ROLES = { owner: "Owner", moderator: "Moderator" };
+
 function memberLine({ user, me, role, online }, group) {
   const parts = [
     avatar({ name: user }),
     el("span", { class: "member-name" }, user, me && el("span", { class: "you" }, "You")),
-    group && role === "owner" && el("span", { class: "role" }, "Owner"),
+    group && ROLES[role] && el("span", { class: "role" }, ROLES[role]),
     online !== undefined && dot(online),
   ];
   return parts.filter(Boolean);

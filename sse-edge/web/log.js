@@ -96,7 +96,7 @@ export class Log {
       marked ||= fresh;
       const joined = previous && !day && !fresh && previous.from === row.from && Date.parse(row.at) - Date.parse(previous.at) < TOGETHER_MS;
       if (joined) items.at(-1).last = false;
-      items.push({ ...row, epoch: undefined, id: row.key ?? `tseq ${row.tseq}`, own: row.from === store.me, first: !joined, last: true, named: thread.kind === "group", me: store.me });
+      items.push({ ...row, epoch: undefined, id: row.key ?? `tseq ${row.tseq}`, own: row.from === store.me, moderated: moderates(thread, store.me), first: !joined, last: true, named: thread.kind === "group", me: store.me });
       previous = row;
     }
     // One stop of the Tab key for all menus; the arrow keys walk them.
@@ -232,4 +232,8 @@ function statusOf(item, on) {
   retry.addEventListener("click", () => on.retry(item.key));
   drop.addEventListener("click", () => on.drop(item.key));
   return [mark, item.detail ? `: ${item.detail}` : "", el("div", { class: "again" }, retry, drop)];
+}
+
+function moderates(thread, me) {
+  return thread.members.some(({ user, role }) => user === me && role !== "member");
 }

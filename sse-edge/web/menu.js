@@ -1,4 +1,4 @@
-/** What can be done with one message: react to it, and edit or delete one's own. */
+/** What can be done with one message: react to it, edit one's own, and delete one's own or, as a moderator, any one. */
 import { $, el, icon, set } from "./dom.js";
 
 /** Offered by the picker; whatever others have used is one click on its chip away. */
@@ -36,11 +36,11 @@ export class MessageMenu {
     const faces = REACTIONS.map(([emoji, name]) => this.#item(emoji, () => this.on.react(item, emoji, !mine(emoji)), {
       role: "menuitemcheckbox", "aria-checked": String(mine(emoji)), "aria-label": name, title: name, class: "face-choice", "data-testid": "react",
     }));
-    const own = item.own ? [
-      this.#item([icon("edit"), "Edit"], () => this.on.edit(item), { "data-testid": "edit" }),
-      this.#item([icon("delete"), "Delete"], () => this.#sure(item), { class: "danger", "data-testid": "delete" }, true),
-    ] : [];
-    this.#fill(el("div", { class: "faces", role: "group", "aria-label": "React" }, ...faces), ...own);
+    const rights = [
+      item.own && this.#item([icon("edit"), "Edit"], () => this.on.edit(item), { "data-testid": "edit" }),
+      (item.own || item.moderated) && this.#item([icon("delete"), "Delete"], () => this.#sure(item), { class: "danger", "data-testid": "delete" }, true),
+    ].filter(Boolean);
+    this.#fill(el("div", { class: "faces", role: "group", "aria-label": "React" }, ...faces), ...rights);
     set(button, { "aria-expanded": "true" });
     this.menu.showPopover();
     this.#place();

@@ -198,7 +198,7 @@ export class Store {
 
   #member(data) {
     const known = this.map.get(data.thread);
-    if (data.user === this.me && data.change !== "added") {
+    if (data.user === this.me && (data.change === "removed" || data.change === "left")) {
       this.map.delete(data.thread);
       this.left.set(data.thread, this.stamp);
       return { thread: data.thread };
@@ -206,17 +206,18 @@ export class Store {
     if (!known && data.user !== this.me) return { thread: data.thread };
     this.left.delete(data.thread);
     const thread = known ?? this.#known(data.thread);
-    const change = { stamp: this.stamp, user: data.user, change: data.change, owner: data.owner };
+    const change = { stamp: this.stamp, user: data.user, change: data.change, role: data.role, owner: data.owner };
     thread.changes.push(change);
     this.#change(thread, change);
     return { thread: data.thread, unknown: thread.stub };
   }
 
-  #change(thread, { user, change, owner }) {
+  #change(thread, { user, change, role, owner }) {
+    const roleOf = (member) => (member.user === owner ? "owner" : member.user === user ? role : member.role);
     thread.members = thread.members
-      .filter((member) => member.user !== user)
-      .map((member) => (member.user === owner ? { ...member, role: "owner" } : member));
-    if (change === "added") thread.members.push({ user, role: "member" });
+      .filter((member) => change === "role" || member.user !== user)
+      .map((member) => ({ ...member, role: roleOf(member) }));
+    if (change === "added") thread.members.push({ user, role: role ?? "member" });
   }
 
   #known(id) {

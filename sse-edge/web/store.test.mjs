@@ -90,6 +90,17 @@ test("an owner who leaves names the next one", () => {
   assert.deepEqual(store.thread(T).members, [{ user: "alice", role: "owner" }]);
 });
 
+test("a change of role changes the role, and whoever is made the owner takes it from another", () => {
+  const members = [{ user: "alice", role: "owner" }, { user: "bob", role: "member" }, { user: "constructor", role: "member" }];
+  const store = aliceWith({ members });
+  const change = (tseq, data) => store.apply("member", { thread: T, change: "role", by: "alice", tseq, at: AT, ...data });
+  const roles = () => store.thread(T).members.map((member) => member.role);
+  change(3, { user: "bob", role: "moderator" });
+  assert.deepEqual(roles(), ["owner", "moderator", "member"]);
+  change(4, { user: "alice", role: "moderator", owner: "constructor" });
+  assert.deepEqual(roles(), ["moderator", "moderator", "owner"]);
+});
+
 test("a thread that one has left does not come back with an answer that was under way", () => {
   const store = aliceWith();
   const mark = store.mark();

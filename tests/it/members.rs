@@ -1,5 +1,6 @@
 //! Membership as of the event.
 
+use client::http::Api;
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::world::World;
@@ -65,4 +66,87 @@ async fn an_owner_who_leaves_hands_the_group_to_who_has_been_there_for_longest()
     // The last one leaves nobody behind.
     assert_eq!(alice.call("DELETE", &member("alice"), None, &[]).await.status, 204);
     assert_eq!(carol.call("DELETE", &member("carol"), None, &[]).await.status, 204);
+}
+
+#[tokio::test]
+async fn the_owner_gives_roles_and_everybody_hears_of_them() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "club"})).await;
+    let member = |user: &str| format!("/v1/threads/{thread}/members/{user}");
+    let appoint = async |api: &Api, user: &str, role: &str| {
+        api.call("PUT", &member(user), Some(json!({"role": role})), &[]).await.status
+    };
+    let mut stream = world.open(0, "carol", None).await;
+    stream.expect("hello").await;
+    // Nobody takes a role, and nobody but the owner gives one.
+    for (user, role) in [("bob", "moderator"), ("bob", "owner"), ("alice", "member"), ("dave", "moderator")] {
+        assert_eq!(appoint(&bob, user, role).await, 403, "{user} {role}");
+    }
+    assert_eq!(appoint(&alice, "bob", "moderator").await, 204);
+    let told = stream.expect("member").await.data;
+    assert_eq!(
+        (&told["change"], &told["user"], &told["role"]),
+        (&json!("role"), &json!("bob"), &json!("moderator"))
+    );
+    // The same once more changes nothing, and says nothing. A member keeps the role where none is named.
+    assert_eq!(appoint(&alice, "bob", "moderator").await, 204);
+    assert_eq!(alice.call("PUT", &member("bob"), None, &[]).await.status, 204);
+    assert_eq!(appoint(&alice, "alice", "member").await, 409);
+    assert_eq!(appoint(&alice, "dave", "owner").await, 409);
+    assert_eq!(appoint(&alice, "dave", "king").await, 422);
+    assert_eq!(appoint(&alice, "dave", "moderator").await, 204);
+    let told = stream.expect("member").await.data;
+    assert_eq!(
+        (&told["change"], &told["user"], &told["role"]),
+        (&json!("added"), &json!("dave"), &json!("moderator"))
+    );
+    assert_eq!(appoint(&alice, "bob", "owner").await, 204);
+    let told = stream.expect("member").await.data;
+    assert_eq!(
+        (&told["user"], &told["role"], &told["owner"]),
+        (&json!("alice"), &json!("moderator"), &json!("bob"))
+    );
+    let roles = bob.get(&format!("/v1/threads/{thread}")).await.body["members"].clone();
+    let role = |user: &str, role: &str| json!({"user": user, "role": role});
+    let wanted = [
+        role("alice", "moderator"),
+        role("bob", "owner"),
+        role("carol", "member"),
+        role("dave", "moderator"),
+    ];
+    assert_eq!(roles, json!(wanted));
+    // An owner who leaves hands over to the moderator who has been there for longest.
+    assert_eq!(bob.call("DELETE", &member("bob"), None, &[]).await.status, 204);
+    let told = stream.expect("member").await.data;
+    assert_eq!((&told["change"], &told["owner"]), (&json!("left"), &json!("alice")));
+}
+
+#[tokio::test]
+async fn a_moderator_removes_members_and_messages_and_nobody_above() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let [alice, bob, carol, dave] = ["alice", "bob", "carol", "dave"].map(|user| world.as_user(user));
+    let thread = alice.thread(json!({"members": ["bob", "carol", "dave", "erin"], "title": "club"})).await;
+    let member = |user: &str| format!("/v1/threads/{thread}/members/{user}");
+    for user in ["bob", "carol"] {
+        let role = Some(json!({"role": "moderator"}));
+        assert_eq!(alice.call("PUT", &member(user), role, &[]).await.status, 204);
+    }
+    let said = alice.say(&thread, "rude").await;
+    let message = format!("/v1/threads/{thread}/messages/{}", said["tseq"]);
+    assert_eq!(dave.call("DELETE", &message, None, &[]).await.status, 403);
+    assert_eq!(bob.call("PATCH", &message, Some(json!({"text": "polite"})), &[]).await.status, 403);
+    assert_eq!(bob.call("DELETE", &message, None, &[]).await.status, 204);
+    let list = dave.get(&format!("/v1/threads/{thread}/messages")).await.body;
+    assert_eq!((&list["items"][0]["from"], &list["items"][0]["deleted"]), (&json!("alice"), &json!(true)));
+    assert_eq!(dave.call("DELETE", &member("erin"), None, &[]).await.status, 403);
+    assert_eq!(bob.call("DELETE", &member("carol"), None, &[]).await.status, 403);
+    assert_eq!(bob.call("DELETE", &member("alice"), None, &[]).await.status, 403);
+    assert_eq!(bob.call("DELETE", &member("erin"), None, &[]).await.status, 204);
+    assert_eq!(alice.call("PUT", &member("carol"), Some(json!({"role": "member"})), &[]).await.status, 204);
+    assert_eq!(carol.call("DELETE", &member("dave"), None, &[]).await.status, 403);
+    let down = async || bob.call("PUT", &member("bob"), Some(json!({"role": "member"})), &[]).await.status;
+    assert_eq!(down().await, 204, "a moderator steps down");
+    assert_eq!(bob.call("DELETE", &member("dave"), None, &[]).await.status, 403);
+    assert_eq!(alice.call("DELETE", &member("bob"), None, &[]).await.status, 204);
 }

@@ -3,6 +3,7 @@
 use anyhow::bail;
 use domain::{
     content::ReactionState,
+    event::Role,
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
     sequence::{MessageNumber, ThreadSeq},
 };
@@ -36,6 +37,8 @@ pub(crate) enum Act {
     Title(&'static str),
     /// A member comes.
     Add(&'static str),
+    /// A member gets a role.
+    Appoint(&'static str, Role),
     /// A member goes.
     Remove(&'static str),
     /// Bob has read as far as this.
@@ -90,6 +93,7 @@ impl Cast {
         let now = Clock::system().now();
         let by = |who| WriteRequest {
             sender: self.user(who),
+            via: None,
             idempotency_key: IdempotencyKey::parse(key).unwrap(),
             key_from_client: true,
             // Another one for another request, and not what it says.
@@ -111,7 +115,11 @@ impl Cast {
                 return written(table.create_direct(&alice, &self.user("bob")).await?, fanout).await;
             }
             Act::Add(who) => {
-                return written(table.add_member(&alice, thread, &self.user(who)).await?, fanout).await;
+                return written(table.put_member(&alice, thread, &self.user(who), None).await?, fanout).await;
+            }
+            Act::Appoint(who, role) => {
+                let appointed = table.put_member(&alice, thread, &self.user(who), Some(role)).await?;
+                return written(appointed, fanout).await;
             }
             Act::Remove(who) => {
                 return written(table.remove_member(&alice, thread, &self.user(who)).await?, fanout).await;

@@ -1,7 +1,10 @@
 //! What may have been done last before the backup.
 
 use super::cast::Act;
-use domain::sequence::{MessageNumber, ThreadSeq};
+use domain::{
+    event::Role,
+    sequence::{MessageNumber, ThreadSeq},
+};
 
 /// What a group has been through.
 const GROUP: &[Act] = &[
@@ -73,6 +76,8 @@ pub(crate) const DEEDS: &[Deed] = &[
     group("add", &[], &[Act::Add("erin")]),
     group("add-and-fan", &[], &[Act::Add("erin"), Act::Fan("erin")]),
     group("add-again", &[], &[Act::Add("carol")]),
+    group("appoint", &[], &[Act::Appoint("bob", Role::Moderator)]),
+    group("hand-over", &[], &[Act::Appoint("dave", Role::Owner)]),
     group("remove", &[], &[Act::Remove("dave")]),
     group("remove-and-fan", &[], &[Act::Remove("dave"), Act::Fan("dave")]),
     group("seen", &[], &[Act::Seen(MessageNumber(4))]),

@@ -1,13 +1,10 @@
 //! What must hold of a case.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Context as _, ensure};
 use domain::{
-    event::{Body, Change, Entry},
+    event::{Body, Change, Entry, Role},
     sequence::ThreadSeq,
 };
 use serde_json::{Value, json};
@@ -140,16 +137,16 @@ impl Case {
             let api = world.as_user(&me);
             let list = api.get("/v1/threads").await.body;
             let items = list["items"].as_array().context("items")?;
-            ensure!(items.len() == usize::from(members.contains(&me)), "{who} lists {list}");
+            ensure!(items.len() == usize::from(members.contains_key(&me)), "{who} lists {list}");
             let [item] = items.as_slice() else { continue };
             ensure!(item["number"] == number && item["last"]["text"] == "last", "{who}: {item} of {number}");
             let unread = item["unread"].as_u64().context("unread")?;
             ensure!((unread == 0) == (who == "alice"), "{who} has not read what alice says: {item}");
             let thread = api.get(&self.path("")).await.body;
             ensure!(thread["title"] == item["title"], "{thread} {item}");
-            let named = |of: &Value| -> BTreeSet<String> {
-                let names = of["members"].as_array().into_iter().flatten();
-                names.map(|member| member["user"].as_str().unwrap().to_owned()).collect()
+            let named = |of: &Value| -> BTreeMap<String, Value> {
+                let members = of["members"].as_array().into_iter().flatten();
+                members.map(|m| (m["user"].as_str().unwrap().to_owned(), m["role"].clone())).collect()
             };
             ensure!(named(&thread) == members && named(item) == members, "{thread} {item}, not {members:?}");
             let listed: Vec<_> = self.messages(world, who).await.values().map(shown).collect();
@@ -169,7 +166,7 @@ impl Case {
     }
 
     /// What was done last has been done once.
-    fn has_happened(&self, log: &[Entry], members: &BTreeSet<String>) -> anyhow::Result<()> {
+    fn has_happened(&self, log: &[Entry], members: &BTreeMap<String, Value>) -> anyhow::Result<()> {
         let message = |tseq| log.iter().find(|entry| entry.tseq == tseq).and_then(Entry::message);
         for act in self.deed.left.iter().chain(self.deed.last) {
             let happened = match act {
@@ -184,8 +181,17 @@ impl Case {
                 Act::Title(title) => {
                     log.iter().any(|entry| matches!(&entry.body, Body::Title { title: now } if now == title))
                 }
-                Act::Add(who) => members.contains(&self.cast.name(who)),
-                Act::Remove(who) => !members.contains(&self.cast.name(who)),
+                Act::Add(who) => members.contains_key(&self.cast.name(who)),
+                Act::Remove(who) => !members.contains_key(&self.cast.name(who)),
+                Act::Appoint(who, role) => {
+                    let who = self.cast.user(who);
+                    let is_it = |entry: &&Entry| match &entry.body {
+                        Body::Member { owner: Some(heir), .. } if *role == Role::Owner => heir == &who,
+                        Body::Member { user, role: Some(now), .. } => (user, now) == (&who, role),
+                        _ => false,
+                    };
+                    log.iter().filter(is_it).count() == 1
+                }
                 Act::Create | Act::CreateDirect => !log.is_empty(),
                 Act::Seen(_) | Act::Fan(_) | Act::FanSeen(_) => true,
             };
@@ -276,14 +282,22 @@ fn check(log: &[Entry]) -> anyhow::Result<u64> {
     Ok(number)
 }
 
-/// The members that a log knows.
-fn members(log: &[Entry]) -> BTreeSet<String> {
-    let mut all = BTreeSet::new();
+/// The members that a log knows, with their roles.
+fn members(log: &[Entry]) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
     for entry in log {
         match &entry.body {
-            Body::Thread { members, .. } => all.extend(members.iter().map(|member| member.user.to_string())),
-            Body::Member { user, change: Change::Added, .. } => _ = all.insert(user.to_string()),
-            Body::Member { user, .. } => _ = all.remove(user.as_str()),
+            Body::Thread { members, .. } => {
+                all.extend(members.iter().map(|member| (member.user.to_string(), json!(member.role))));
+            }
+            Body::Member { user, change, role, owner } => {
+                match change {
+                    Change::Added => all.insert(user.to_string(), json!(role.unwrap_or(Role::Member))),
+                    Change::Role => all.insert(user.to_string(), json!(role)),
+                    Change::Removed | Change::Left => all.remove(user.as_str()),
+                };
+                all.extend(owner.iter().map(|heir| (heir.to_string(), json!(Role::Owner))));
+            }
             _ => {}
         }
     }

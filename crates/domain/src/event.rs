@@ -138,7 +138,10 @@ pub enum Body {
         user: UserId,
         /// What changed.
         change: Change,
-        /// Who owns the thread from now on, if it was the owner who left.
+        /// Their role from now on: with [`Change::Role`], and with [`Change::Added`] where it is not [`Role::Member`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<Role>,
+        /// Who owns the thread from now on, if it was the owner who left or handed it over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<UserId>,
     },
@@ -168,6 +171,8 @@ pub enum Change {
     Removed,
     /// They went by themselves.
     Left,
+    /// They have another role.
+    Role,
 }
 
 /// The two kinds of thread.
@@ -193,9 +198,11 @@ pub struct Member {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Created the thread; may take others out.
+    /// Created the thread, or took it over. Gives roles, and may do all that moderators may, to everybody.
     Owner,
-    /// May put others in, and leave.
+    /// Takes members out, and deletes messages of others.
+    Moderator,
+    /// Puts others in, and leaves.
     Member,
 }
 

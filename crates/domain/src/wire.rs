@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     content::{ReactionState, Reactions},
-    event::{Body, Change, Entry, Member, ThreadKind},
+    event::{Body, Change, Entry, Member, Role, ThreadKind},
     ids::{Emoji, ThreadId, UserId},
     sequence::{MessageNumber, ThreadSeq},
 };
@@ -179,6 +179,8 @@ pub(crate) struct MemberData<'a> {
     pub(crate) user: &'a UserId,
     pub(crate) change: Change,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<&'a UserId>,
     pub(crate) by: &'a UserId,
     pub(crate) at: Timestamp,
@@ -274,11 +276,12 @@ impl Entry {
                 state: *state,
                 at: self.at,
             }),
-            Body::Member { user, change, owner } => serde_json::to_string(&MemberData {
+            Body::Member { user, change, role, owner } => serde_json::to_string(&MemberData {
                 thread: &self.thread,
                 tseq: self.tseq,
                 user,
                 change: *change,
+                role: *role,
                 owner: owner.as_ref(),
                 by: &self.by,
                 at: self.at,

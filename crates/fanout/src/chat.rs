@@ -1,6 +1,7 @@
 //! Writes, each followed by the delivery of what it has logged: the service that the API's handlers use.
 
 use domain::{
+    event::Role,
     ids::{ThreadId, UserId},
     sequence::MessageNumber,
     wire::Seen,
@@ -53,14 +54,15 @@ impl Chat {
         self.then_deliver(self.0.table.create_group(request, id, title, others)).await
     }
 
-    /// Adds `user` to `thread`.
-    pub async fn add_member(
+    /// Adds `user` to `thread`, or gives a member another role.
+    pub async fn put_member(
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
         user: &UserId,
+        role: Option<Role>,
     ) -> Result<Outcome, WriteError> {
-        self.then_deliver(self.0.table.add_member(request, thread, user)).await
+        self.then_deliver(self.0.table.put_member(request, thread, user, role)).await
     }
 
     /// Removes `user` from `thread`.

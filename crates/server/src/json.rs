@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     body::{Body, HttpBody as _},
-    extract::{FromRequest, FromRequestParts, Request, rejection::QueryRejection},
+    extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request, rejection::QueryRejection},
 };
 use domain::limits;
 use http::{HeaderMap, header, request::Parts};
@@ -37,20 +37,43 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(
-                Kind::UnsupportedMedia,
-                "the body must be sent with `Content-Type: application/json`",
-            ));
+            return Err(not_json());
         }
         // What is announced as too large is refused before any of it is read.
         if request.body().size_hint().lower() > limits::BODY_BYTES as u64 {
             return Err(too_large());
         }
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, read(request.into_body()))
-            .await
-            .map_err(|_| Problem::new(Kind::Timeout, "the body did not arrive within 10 s: retry"))??;
-        parse(&bytes).map(Self)
+        parse(&timely(request.into_body()).await?).map(Self)
     }
+}
+
+/// No body at all is none. A content type alone makes no body.
+impl<T: DeserializeOwned, S: Sync> OptionalFromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
+        if is_json(request.headers()) {
+            return <Self as FromRequest<S>>::from_request(request, state).await.map(Some);
+        }
+        // A body in chunks may turn out to be empty.
+        match timely(request.into_body()).await?.as_slice() {
+            [] => Ok(None),
+            _ => Err(not_json()),
+        }
+    }
+}
+
+fn not_json() -> Problem {
+    Problem::new(Kind::UnsupportedMedia, "the body must be sent with `Content-Type: application/json`")
+}
+
+async fn timely(body: Body) -> Result<Vec<u8>, Problem> {
+    tokio::time::timeout(BODY_TIMEOUT, read(body))
+        .await
+        .map_err(|_| Problem::new(Kind::Timeout, "the body did not arrive within 10 s: retry"))?
 }
 
 async fn read(body: Body) -> Result<Vec<u8>, Problem> {

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::{
 };
 use domain::{
     cursor::Cursor,
-    event::{Body, Entry, Role},
+    event::{Body, Change, Entry, Role},
     ids::{ThreadId, UserId},
     inbox_entry::{Effect, Logged},
     sequence::ThreadSeq,
@@ -136,10 +136,12 @@ fn shows(tail: &Entry, key: &Key, item: &Item) -> bool {
             row.and_then(|row| log::entry(&tail.thread, row))
                 .is_ok_and(|message| has_change(&message, tail.tseq))
         }
-        Body::Member { owner, .. } => {
+        Body::Member { owner, change, role, .. } => {
             let row: Result<MemberRow, Error> = read(key, item.clone());
             row.is_ok_and(|row| match owner {
                 Some(heir) if heir == &row.user => row.role == Role::Owner,
+                // A change of role is one, so the image before it has another.
+                _ if *change == Change::Role => Some(row.role) == *role,
                 _ => row.joined_tseq == tail.tseq || row.left_tseq == Some(tail.tseq),
             })
         }

@@ -49,6 +49,13 @@ pub enum Outcome {
     Unchanged,
 }
 
+impl Outcome {
+    /// Whether this request, and no earlier one, has changed something.
+    pub fn is_new(&self) -> bool {
+        matches!(self, Self::Logged(..) | Self::LoggedAndDelivered(..))
+    }
+}
+
 /// Why a write is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rejection {
@@ -58,7 +65,7 @@ pub enum Rejection {
     NotMember,
     /// There is no such message.
     NoMessage,
-    /// Only its author changes a message.
+    /// Only its author edits a message, and only the author or a moderator deletes it.
     NotAuthor,
     /// The message has been deleted.
     Deleted,
@@ -68,8 +75,14 @@ pub enum Rejection {
     DirectTitle,
     /// The members of a direct thread never change.
     DirectMembers,
-    /// Only the owner removes other members.
+    /// Only the owner gives roles.
     NotOwner,
+    /// Only the owner and moderators remove members, and moderators only those who are neither.
+    NotModerator,
+    /// A thread is handed over to a member only.
+    NotYetMember,
+    /// The owner of a thread hands it over before taking another role.
+    LastOwner,
     /// The thread has [`THREAD_MEMBERS`](domain::limits::THREAD_MEMBERS).
     ThreadFull,
     /// A user has [`USER_THREADS`](domain::limits::USER_THREADS).
@@ -220,7 +233,8 @@ impl Table {
     ) -> Result<Outcome, Early> {
         let before = self.read_preconditions(request, thread, command.about()).await?;
         let about = before.about.as_ref();
-        let Some(planned) = plan(request, (&before.tail, Some(&before.thread)), about, command)? else {
+        let group = Some((&before.thread, before.role));
+        let Some(planned) = plan(request, (&before.tail, group), about, command)? else {
             return self.unchanged(request, thread).await;
         };
         self.commit_with_outbox(request, planned, before.tail).await

@@ -297,6 +297,20 @@ impl Actor {
         }
     }
 
+    /// Gives a member a role, or tries to.
+    pub(crate) async fn appoint(&self, thread: &str, user: &UserId, how: u8) {
+        let role = match how {
+            0..6 => "moderator",
+            6..8 => "member",
+            _ => "owner",
+        };
+        let path = format!("/v1/threads/{thread}/members/{}", user.as_str());
+        let answer = self.insist("PUT", &path, Some(json!({ "role": role }))).await;
+        if let Some((StatusCode::NO_CONTENT, _)) = answer {
+            self.history.known().members.entry(thread.to_owned()).or_default().insert(user.clone());
+        }
+    }
+
     /// Says something, takes a member out, and then says it differently. The member is told of the first words at most.
     pub(crate) async fn part(&self, thread: &str, text: &str, member: &UserId) {
         self.say(thread, text).await;
@@ -317,7 +331,7 @@ impl Actor {
         }
     }
 
-    /// Changes a message that the user has said, or reacts to one that somebody has.
+    /// Changes a message that the user has said, or reacts to one that somebody has. Moderators delete others' as well.
     pub(crate) async fn touch(&self, text: &str, said: &Said, how: u8) {
         let Some(tseq) = said.tseq else { return };
         let path = format!("/v1/threads/{}/messages/{tseq}", said.thread);
@@ -327,7 +341,7 @@ impl Actor {
         let own = said.from == self.user.as_str();
         let reaction = format!("{path}/reactions/%F0%9F%91%8D");
         match how {
-            0 if own => drop(self.insist_while(same, "DELETE", &path, None).await),
+            0 => drop(self.insist_while(same, "DELETE", &path, None).await),
             1..4 if own => {
                 let body = json!({ "text": format!("{text}, or rather {how}") });
                 self.insist_while(same, "PATCH", &path, Some(body)).await;

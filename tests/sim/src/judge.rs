@@ -26,23 +26,25 @@ use crate::{
     device::Device,
     history::History,
     page::{Message, Shown},
+    rights,
 };
 
 /// A thread log, by tseq.
-type Log = BTreeMap<u64, Entry>;
+pub(crate) type Log = BTreeMap<u64, Entry>;
 
-struct Entry {
+/// An entry of it.
+pub(crate) struct Entry {
     number: u64,
-    by: String,
-    body: Value,
+    pub(crate) by: String,
+    pub(crate) body: Value,
 }
 
 /// What the table holds.
 #[derive(Default)]
 struct Truth {
     logs: BTreeMap<String, Log>,
-    /// (thread, member) of those who own a group.
-    owners: BTreeSet<(String, String)>,
+    /// The roles of the members of each thread, by the list of members.
+    roles: BTreeMap<String, BTreeMap<String, Role>>,
     /// (user, thread) → the view, with the entries of the user row folded in.
     views: BTreeMap<(String, String), View>,
     heads: BTreeMap<String, u64>,
@@ -78,8 +80,8 @@ impl Truth {
                 }
                 ("T#", "M#") => {
                     let member: MemberRow = read(item).expect("a member of this version");
-                    if member.role == Role::Owner && member.left_tseq.is_none() {
-                        truth.owners.insert((owner, member.user.to_string()));
+                    if member.left_tseq.is_none() {
+                        truth.roles.entry(owner).or_default().insert(member.user.to_string(), member.role);
                     }
                 }
                 ("U#", "M#") => {
@@ -160,34 +162,12 @@ fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
     told
 }
 
-/// Who owns a thread, by its log: its creator, then who was longest in it of those who were there when the owner left.
-fn owner_of(log: &Log) -> Option<&str> {
-    let (mut owner, mut members) = (None, Vec::new());
-    for entry in log.values() {
-        let (user, change) = (entry.body["user"].as_str(), entry.body["change"].as_str());
-        match (entry.body["kind"].as_str(), user, change) {
-            (Some("thread"), ..) => {
-                let mut named: Vec<&str> = entry.body["members"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|m| m["user"].as_str())
-                    .collect();
-                named.sort_unstable();
-                members = named;
-                owner = Some(entry.by.as_str()).filter(|_| entry.body["of"] == "group");
-            }
-            (Some("member"), Some(user), Some("added")) => members.push(user),
-            (Some("member"), Some(user), Some(_)) => {
-                members.retain(|member| *member != user);
-                if owner == Some(user) {
-                    owner = members.first().copied();
-                }
-            }
-            _ => {}
-        }
+fn name_of(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Moderator => "moderator",
+        Role::Member => "member",
     }
-    owner
 }
 
 /// Judges a run that has come to rest. `aged` says that TTL may have eaten inbox events.
@@ -259,11 +239,15 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
         }
     }
     for (thread, log) in &truth.logs {
-        let owners: Vec<&str> =
-            truth.owners.iter().filter(|(of, _)| of == thread).map(|(_, user)| user.as_str()).collect();
-        let owner = owner_of(log);
-        if owners != Vec::from_iter(owner) {
-            history.wrong(format!("{thread} is owned by {owners:?}, not {owner:?}"));
+        let none = BTreeMap::new();
+        let roles = truth.roles.get(thread).unwrap_or(&none);
+        let roles = roles.iter().map(|(user, role)| (user.as_str(), name_of(*role))).collect();
+        let (by_log, wrong) = rights::read(log);
+        if by_log != roles {
+            history.wrong(format!("{thread} has {roles:?}, not {by_log:?}"));
+        }
+        for wrong in wrong {
+            history.wrong(format!("{thread}: {wrong}"));
         }
     }
     if !aged {

@@ -25,6 +25,7 @@ mod outage;
 mod page;
 mod price;
 mod restore;
+mod rights;
 mod run;
 mod sdk;
 mod stage;

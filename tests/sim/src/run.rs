@@ -252,7 +252,8 @@ impl Run {
                 }
                 74..84 => actor.mark(&thread, number).await,
                 84..90 => actor.types(&thread).await,
-                90..95 => actor.change(&thread, &other, true).await,
+                90..93 => actor.change(&thread, &other, true).await,
+                93..95 => actor.appoint(&thread, &other, how).await,
                 95..98 => actor.change(&thread, &other, false).await,
                 _ => actor.change(&thread, &actor.user, false).await,
             }

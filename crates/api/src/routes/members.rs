@@ -1,38 +1,63 @@
-//! Members of a group: added, removed, leaving.
+//! Members of a group: added, given roles, removed, leaving.
 
 use axum::extract::State;
 use domain::{
+    event::Role,
     ids::{ThreadId, UserId},
     rate::Class,
 };
 use fanout::chat::Chat;
 use http::StatusCode;
-use server::{json::Path, problem::Problem};
+use serde::{Deserialize, Serialize};
+use server::{
+    json::{Json, Path},
+    problem::Problem,
+};
+use utoipa::ToSchema;
 
 use super::{
     parameters::{InThread, Key},
     write::{Write, problem},
 };
+use crate::audit::{Act, note};
 
-/// Put a user into a group.
+/// What a user is to be in a group.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// Their role. Without one a user is added as a member, and a member keeps the role that they have.
+    role: Option<Role>,
+}
+
+/// Put a user into a group, or give a member a role.
 ///
-/// Any member may. Nobody joins a direct thread (409).
+/// Any member adds members. Only the owner gives roles (403). An owner who makes another member the owner becomes a
+/// moderator. The members of a direct thread do not change (409).
 #[utoipa::path(put, path = "/v1/threads/{thread}/members/{user}", tag = "members", operation_id = "addMember",
-    params(InThread, ("user" = UserId, Path, description = "Whom."), Key),
+    params(InThread, ("user" = UserId, Path, description = "Whom."), Key), request_body = Option<Membership>,
     responses((status = 204, description = "They are a member.")))]
 pub async fn add(
     State(chat): State<Chat>,
     Path((thread, user)): Path<(ThreadId, UserId)>,
     write: Write,
+    body: Option<Json<Membership>>,
 ) -> Result<StatusCode, Problem> {
-    let request = write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user));
-    chat.add_member(&request, &thread, &user).await.map_err(problem(&request))?;
+    let role = body.and_then(|Json(membership)| membership.role);
+    let request = match role {
+        // A retry may come to a version that knows no roles.
+        None => write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user)),
+        Some(role) => write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("role", &thread, &user, role)),
+    };
+    let outcome = chat.put_member(&request, &thread, &user, role).await.map_err(problem(&request))?;
+    if outcome.is_new() {
+        note(&request.sender, request.via.as_ref(), &Act::PutMember { thread: &thread, user: &user, role });
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Leave a group, or take a user out of it.
 ///
-/// Only the owner takes others out (403).
+/// The owner removes any member. A moderator removes plain members. Otherwise the answer is 403.
 #[utoipa::path(delete, path = "/v1/threads/{thread}/members/{user}", tag = "members", operation_id = "removeMember",
     params(InThread, ("user" = UserId, Path, description = "Whom."), Key),
     responses((status = 204, description = "They are no member.")))]
@@ -42,6 +67,9 @@ pub async fn remove(
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&[(Class::Change, 1)], &("remove", &thread, &user));
-    chat.remove_member(&request, &thread, &user).await.map_err(problem(&request))?;
+    let outcome = chat.remove_member(&request, &thread, &user).await.map_err(problem(&request))?;
+    if outcome.is_new() {
+        note(&request.sender, request.via.as_ref(), &Act::RemovedMember { thread: &thread, user: &user });
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,7 +10,7 @@ use domain::{
 use http::request::Parts;
 use serde::Serialize;
 use server::{
-    auth::Verifier,
+    auth::{Identity, Verifier},
     clock::Clock,
     problem::{Kind, Problem},
 };
@@ -38,7 +38,13 @@ impl Write {
 
     /// The write of `what`: all that distinguishes its command from others. It charges the sender these weights in these classes.
     pub fn of(self, counts: &[(Class, u32)], what: &impl Serialize) -> WriteRequest {
-        let text = serde_json::to_vec(what).expect("ids, numbers and strings always serialise");
+        let WriteRequest { sender, via, .. } = &self.0;
+        // The keys of a service are its own, whomever it acts for.
+        let text = match via {
+            None => serde_json::to_vec(what),
+            Some(_) => serde_json::to_vec(&(sender, what)),
+        };
+        let text = text.expect("ids, numbers and strings always serialise");
         let fingerprint = data_encoding::BASE32_DNSSEC.encode(&Sha256::digest(&text)[..16]);
         WriteRequest { fingerprint, permit: self.1.permit(counts), ..self.0 }
     }
@@ -54,14 +60,26 @@ pub fn problem(request: &WriteRequest) -> impl FnOnce(WriteError) -> Problem {
 
 fn rejected(rejection: Rejection, sender: &UserId) -> Problem {
     let conflict = |detail: String| Problem::new(Kind::Conflict, detail);
+    let forbidden = |detail: &str| Problem::new(Kind::Forbidden, detail);
     match rejection {
         Rejection::KeyReused => {
             let detail = "this `Idempotency-Key` belongs to a different request: use a new key";
             Problem::new(Kind::KeyReused, detail)
         }
         Rejection::NotMember | Rejection::NoMessage => Problem::not_found(),
-        Rejection::NotAuthor => Problem::new(Kind::Forbidden, "only the author may edit or delete a message"),
-        Rejection::NotOwner => Problem::new(Kind::Forbidden, "only the owner may remove other members"),
+        Rejection::NotAuthor => {
+            forbidden("only its author may edit a message, and only its author or a moderator delete it")
+        }
+        Rejection::NotOwner => forbidden("only the owner may give roles"),
+        Rejection::NotModerator => forbidden(
+            "you must be the owner or a moderator to remove this member: only the owner removes moderators",
+        ),
+        Rejection::NotYetMember => {
+            conflict("a thread can only be handed over to a member: add the user first".into())
+        }
+        Rejection::LastOwner => {
+            conflict("the owner cannot take another role: make another member the owner first".into())
+        }
         Rejection::TooFast(usage) => too_fast(usage),
         Rejection::Deleted => conflict("this message has been deleted".into()),
         Rejection::TooMany(TooMany::Emoji) => {
@@ -109,9 +127,10 @@ where
                 return Err(Problem::new(Kind::BadRequest, detail));
             }
         };
-        let (sender, now) = (metered.identity.user.clone(), metered.now);
-        let (fingerprint, permit) = (String::new(), Permit::default());
-        let request = WriteRequest { sender, idempotency_key, key_from_client, fingerprint, now, permit };
+        let Identity { user: sender, via, .. } = metered.identity.clone();
+        let (fingerprint, now, permit) = (String::new(), metered.now, Permit::default());
+        let request =
+            WriteRequest { sender, via, idempotency_key, key_from_client, fingerprint, now, permit };
         Ok(Self(request, metered))
     }
 }

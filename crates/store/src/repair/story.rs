@@ -62,13 +62,17 @@ impl Story {
     pub(super) fn take(&mut self, entry: &Entry) {
         match &entry.body {
             Body::Title { title } => self.titles.push((entry.tseq, Some(title.clone()))),
-            Body::Member { user, change: Change::Added, .. } => {
-                self.standings.insert(user.clone(), Standing::begin(Role::Member, entry));
+            Body::Member { user, change: Change::Added, role, .. } => {
+                self.standings.insert(user.clone(), Standing::begin(role.unwrap_or(Role::Member), entry));
                 self.moves.push((entry.tseq, user.clone(), true));
             }
-            Body::Member { user, change, owner } => {
+            Body::Member { user, change, role, owner } => {
                 if let Some(heir) = owner.as_ref().and_then(|heir| self.standings.get_mut(heir)) {
                     heir.role = Role::Owner;
+                }
+                if *change == Change::Role {
+                    let changed = self.standings.get_mut(user).zip(*role);
+                    return changed.map_or((), |(standing, role)| standing.role = role);
                 }
                 if let Some(standing) = self.standings.get_mut(user) {
                     standing.left = Some(entry.tseq);

@@ -64,7 +64,7 @@ impl MemberRow {
 pub enum LeftBy {
     /// The member.
     Member,
-    /// The owner of the thread.
+    /// The owner of the thread, or a moderator.
     Owner,
 }
 
@@ -77,6 +77,9 @@ pub struct EntryRow {
     pub number: MessageNumber,
     /// Who caused it.
     pub by: UserId,
+    /// The service that acted for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<UserId>,
     /// When.
     pub at: Timestamp,
     /// `domain::event::Body` as JSON; the only copy of what was said. An edit or a deletion
@@ -92,7 +95,7 @@ pub struct EntryRow {
     pub request: Option<String>,
 }
 
-/// `S#sender` / `K#key`.
+/// `S#sender` or `S#/service` / `K#key`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// Hash of the request that used the key.

@@ -3,10 +3,12 @@
 
 use domain::{
     content::{MessageContent, ReactionState},
-    event::{Body, Entry},
+    event::{Body, Entry, Role},
     ids::{Emoji, ThreadId, UserId},
     sequence::ThreadSeq,
 };
+
+use mistakes::mistake;
 
 use super::{Early, Rejection, request::WriteRequest};
 use crate::{
@@ -34,7 +36,7 @@ pub enum Command<'a> {
         /// What it says from now on.
         text: &'a str,
     },
-    /// A message of the writer's without its text.
+    /// A message without its text: one of the writer's, or any one where the writer moderates.
     Delete {
         /// The tseq of the message.
         message: ThreadSeq,
@@ -121,10 +123,10 @@ impl PlannedWrite {
 
 /// Plans a write from the rows it depends on. None if everything is as the command asks already.
 ///
-/// `group` is the thread's row; a direct thread has nothing there that ever changes.
+/// `group` is the thread's row and the sender's role. A direct thread has no roles, and nothing in its row ever changes.
 pub(crate) fn plan(
     request: &WriteRequest,
-    (tail, group): (&Entry, Option<&ThreadRow>),
+    (tail, group): (&Entry, Option<(&ThreadRow, Role)>),
     about: Option<&Item>,
     command: Command<'_>,
 ) -> Result<Option<PlannedWrite>, Early> {
@@ -134,7 +136,7 @@ pub(crate) fn plan(
             return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Nothing)));
         }
         Command::Title { title } => {
-            let group = group.ok_or(Rejection::DirectTitle)?;
+            let (group, _) = group.ok_or(Rejection::DirectTitle)?;
             if group.title.as_deref() == Some(title) {
                 return Ok(None);
             }
@@ -156,23 +158,25 @@ pub(crate) fn plan(
     let found: EntryRow = read(&keys::entry(&tail.thread, message), found.clone())?;
     let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
     let Body::Message(content) = &target.body else { return Err(Rejection::NoMessage.into()) };
-    let next = change(request, (&target.by, content), command, tail.tseq + 1)?;
+    let moderates = group.is_some_and(|(_, role)| role != Role::Member || mistake!(AnyoneDeletes));
+    let next = change(request, (&target.by, content), command, (tail.tseq + 1, moderates))?;
     Ok(next.map(|next| {
         let side_effect = SideEffect::Message { tseq: message, was, now: json(&Body::Message(next)) };
         PlannedWrite::new(request, tail, body, side_effect)
     }))
 }
 
-/// The message as the event `tseq` leaves it; none if nothing changes.
+/// The message as the event `tseq` leaves it; none if nothing changes. A sender who moderates deletes any message.
 fn change(
     request: &WriteRequest,
     (author, content): (&UserId, &MessageContent),
     command: Command<'_>,
-    tseq: ThreadSeq,
+    (tseq, moderates): (ThreadSeq, bool),
 ) -> Result<Option<MessageContent>, Rejection> {
     let is_own = author == &request.sender;
     match command {
-        Command::Edit { .. } | Command::Delete { .. } if !is_own => Err(Rejection::NotAuthor),
+        Command::Edit { .. } if !is_own => Err(Rejection::NotAuthor),
+        Command::Delete { .. } if !is_own && !moderates => Err(Rejection::NotAuthor),
         Command::Delete { .. } if content.text.is_none() => Ok(None),
         Command::Delete { .. } => Ok(Some(MessageContent::deleted(tseq))),
         _ if content.text.is_none() => Err(Rejection::Deleted),
@@ -198,6 +202,7 @@ mod tests {
         let alice = UserId::parse("alice").unwrap();
         let request = WriteRequest {
             sender: alice.clone(),
+            via: None,
             idempotency_key: IdempotencyKey::parse("k").unwrap(),
             key_from_client: true,
             fingerprint: "f".into(),

@@ -43,7 +43,7 @@ const KEY_ABSENT: &str = "attribute_not_exists(pk) OR exp <= :now";
 impl Table {
     /// What the key of `request` is known for, if it is. A transaction under way with the key is waited for (rule 18).
     pub(crate) async fn known(&self, request: &WriteRequest) -> Result<Option<Known>, Stop> {
-        let key = keys::idempotency(&request.sender, &request.idempotency_key);
+        let key = request.key();
         let mut found = if mistake!(KeyReadPlainly) {
             self.get_many(std::slice::from_ref(&key), true).await?
         } else {
@@ -73,8 +73,10 @@ impl Table {
         let key = keys::entry(thread, tseq);
         let mut found = self.get_applied(std::slice::from_ref(&key)).await?;
         let row: Option<EntryRow> = found.remove(&key).map(|item| read(&key, item)).transpose()?;
-        let is_own =
-            |row: EntryRow| row.by == request.sender && row.key.as_ref() == Some(&request.idempotency_key);
+        let is_own = |row: EntryRow| {
+            let is_senders = (&row.by, &row.via) == (&request.sender, &request.via);
+            is_senders && row.key.as_ref() == Some(&request.idempotency_key)
+        };
         if !row.is_some_and(is_own) {
             return Ok(None);
         }
@@ -134,7 +136,7 @@ pub(crate) async fn commit(tx: Tx<'_>, request: &WriteRequest, entry: &Entry) ->
 fn key_row(request: &WriteRequest, thread: &ThreadId, tseq: ThreadSeq) -> (Key, KeyRow) {
     let (hash, exp) = (request.fingerprint.clone(), key_end(request.now));
     let row = KeyRow { hash, thread: thread.clone(), tseq, exp };
-    (keys::idempotency(&request.sender, &request.idempotency_key), row)
+    (request.key(), row)
 }
 
 /// Until when the key of a write at `at` is known, in seconds since 1970.

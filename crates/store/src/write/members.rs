@@ -20,7 +20,7 @@ use crate::{
         read, read_good,
         retry::Attempt,
         rows::{LeftBy, MemberRow, ThreadRow},
-        tx::{ABSENT, n, s},
+        tx::{ABSENT, Tx, n, s},
     },
 };
 
@@ -163,28 +163,76 @@ impl Table {
         Ok(members)
     }
 
-    /// Adds `user` to `thread`.
-    pub async fn add_member(
+    /// Adds `user` to `thread`, or gives a member another role. Without a role, a user is added as a member, and a member
+    /// keeps the role that they have. The owner alone gives roles above that of a member, or takes them.
+    pub async fn put_member(
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
         user: &UserId,
+        role: Option<Role>,
     ) -> Result<Outcome, WriteError> {
-        self.decide(request, |attempt| self.add_once(request, thread, user, attempt)).await
+        self.decide(request, |attempt| self.put_once(request, thread, (user, role), attempt)).await
+    }
+
+    async fn put_once(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        (user, role): (&UserId, Option<Role>),
+        attempt: Attempt,
+    ) -> Result<Outcome, Early> {
+        let (tail, members) = self.read_membership(request, thread, attempt).await?;
+        let member = |who: &UserId| members.iter().find(|m| &m.user == who && m.left_tseq.is_none());
+        let Some(sender) = member(&request.sender) else { return Err(Rejection::NotMember.into()) };
+        let is_owner = sender.role == Role::Owner || mistake!(AnyoneGivesRoles);
+        match (member(user), role) {
+            (Some(_), None) => self.unchanged(request, thread).await,
+            (Some(was), Some(role)) if was.role == role => self.unchanged(request, thread).await,
+            (_, Some(role)) if !is_owner && role != Role::Member => Err(Rejection::NotOwner.into()),
+            // A moderator steps down.
+            (Some(was), _) if !is_owner && was.user != request.sender => Err(Rejection::NotOwner.into()),
+            (Some(was), Some(role)) => self.change_role(request, tail, sender, (was, role)).await,
+            (None, Some(Role::Owner)) => Err(Rejection::NotYetMember.into()),
+            (None, role) => self.add_once(request, (&tail, &members), user, role, attempt).await,
+        }
+    }
+
+    /// Gives a member another role. An owner who hands the thread over becomes a moderator.
+    async fn change_role(
+        &self,
+        request: &WriteRequest,
+        tail: Entry,
+        owner: &MemberRow,
+        (was, role): (&MemberRow, Role),
+    ) -> Result<Outcome, Early> {
+        let (changed, role, heir) = match role {
+            Role::Owner => (owner, Role::Moderator, Some(was)),
+            _ if was.role == Role::Owner => return Err(Rejection::LastOwner.into()),
+            role => (was, role, None),
+        };
+        let heir_id = heir.map(|heir| heir.user.clone());
+        let entry = next(request, &tail, &changed.user, (Change::Role, Some(role)), heir_id);
+        let mut tx = self.begin(request, &entry)?;
+        enqueue(&mut tx, &entry, request.now);
+        put_role(&mut tx, &entry.thread, changed, role)?;
+        if let Some(heir) = heir {
+            put_role(&mut tx, &entry.thread, heir, Role::Owner)?;
+        }
+        commit(tx, request, &entry).await?;
+        Ok(Outcome::Logged(entry, Some(tail)))
     }
 
     async fn add_once(
         &self,
         request: &WriteRequest,
-        thread: &ThreadId,
+        (tail, members): (&Entry, &[MemberRow]),
         user: &UserId,
+        role: Option<Role>,
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (tail, members) = self.read_membership(request, thread, attempt).await?;
+        let thread = &tail.thread;
         let current = members.iter().filter(|member| member.left_tseq.is_none());
-        if current.clone().any(|member| &member.user == user) {
-            return self.unchanged(request, thread).await;
-        }
         if current.count() >= limits::THREAD_MEMBERS {
             return Err(Rejection::ThreadFull.into());
         }
@@ -204,11 +252,12 @@ impl Table {
             self.deliver_to_inbox(former, parcel, self.positions(&[user], thread).await?.pop().flatten())
                 .await?;
         }
-        let entry = next(request, &tail, user, Change::Added, None);
+        let special = role.filter(|role| *role != Role::Member);
+        let entry = next(request, tail, user, (Change::Added, special), None);
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
         let joined_tseq = if mistake!(JoinerNotTold) { entry.tseq.next() } else { entry.tseq };
-        let member = MemberRow::joined(user.clone(), Role::Member, joined_tseq);
+        let member = MemberRow::joined(user.clone(), role.unwrap_or(Role::Member), joined_tseq);
         let key = keys::member(thread, user);
         match former.and_then(|former| former.left_tseq) {
             None => tx.put_if(&key, &member, ABSENT, Vec::new())?,
@@ -221,7 +270,7 @@ impl Table {
             )?,
         }
         commit(tx, request, &entry).await?;
-        Ok(Outcome::Logged(entry, Some(tail)))
+        Ok(Outcome::Logged(entry, Some(tail.clone())))
     }
 
     /// Removes `user` from `thread`. The user is told of the removal, and of nothing later. An owner who leaves hands the
@@ -247,11 +296,12 @@ impl Table {
         let Some(leaver) = member(user) else { return self.unchanged(request, thread).await };
         let (change, by) =
             if user == &request.sender { (Change::Left, "member") } else { (Change::Removed, "owner") };
-        if change == Change::Removed && member(&request.sender).map(|m| m.role) != Some(Role::Owner) {
-            return Err(Rejection::NotOwner.into());
+        let sender = member(&request.sender).map_or(Role::Member, |sender| sender.role);
+        if change == Change::Removed && !may_remove(sender, leaver.role) {
+            return Err(Rejection::NotModerator.into());
         }
         let heir = if leaver.role == Role::Owner && !mistake!(NoHeir) { heir(&members, user) } else { None };
-        let entry = next(request, &tail, user, change, heir.map(|heir| heir.user.clone()));
+        let entry = next(request, &tail, user, (change, None), heir.map(|heir| heir.user.clone()));
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
         tx.update(
@@ -261,11 +311,7 @@ impl Table {
             vec![(":left", n(entry.tseq)), (":by", s(by))],
         );
         if let Some(heir) = heir {
-            // The whole row: `role` is a reserved word of DynamoDB, and no expression here has attribute names.
-            let row = MemberRow { role: Role::Owner, ..heir.clone() };
-            let condition = "joined_tseq = :joined AND attribute_not_exists(left_tseq)";
-            let joined = vec![(":joined", n(heir.joined_tseq))];
-            tx.put_if(&keys::member(thread, &heir.user), &row, condition, joined)?;
+            put_role(&mut tx, thread, heir, Role::Owner)?;
         }
         commit(tx, request, &entry).await?;
         self.turn_out(thread, user);
@@ -308,20 +354,43 @@ impl Table {
     }
 }
 
-/// Who owns a thread when `leaver` has left it: who has been there for longest.
+/// Whether a member with one role takes out a member with the other.
+fn may_remove(sender: Role, leaver: Role) -> bool {
+    match sender {
+        Role::Owner => true,
+        Role::Moderator => leaver == Role::Member,
+        Role::Member => mistake!(AnyoneRemoves),
+    }
+}
+
+/// Who owns a thread when `leaver` has left it: the moderator who has been there for longest, or else such a member.
 fn heir<'a>(members: &'a [MemberRow], leaver: &UserId) -> Option<&'a MemberRow> {
     let rest = members.iter().filter(|member| member.left_tseq.is_none() && &member.user != leaver);
-    rest.min_by_key(|member| (member.joined_tseq, &member.user))
+    rest.min_by_key(|member| (member.role != Role::Moderator, member.joined_tseq, &member.user))
+}
+
+/// Adds the role of a member, who must still be one, to a transaction.
+fn put_role(tx: &mut Tx<'_>, thread: &ThreadId, member: &MemberRow, role: Role) -> Result<(), Error> {
+    // The whole row: `role` is a reserved word of DynamoDB, and no expression here has attribute names.
+    let row = MemberRow { role, ..member.clone() };
+    let condition = "joined_tseq = :joined AND attribute_not_exists(left_tseq)";
+    tx.put_if(&keys::member(thread, &member.user), &row, condition, vec![(":joined", n(member.joined_tseq))])
 }
 
 /// The entry that follows `tail`.
-fn next(request: &WriteRequest, tail: &Entry, user: &UserId, change: Change, owner: Option<UserId>) -> Entry {
+fn next(
+    request: &WriteRequest,
+    tail: &Entry,
+    user: &UserId,
+    (change, role): (Change, Option<Role>),
+    owner: Option<UserId>,
+) -> Entry {
     Entry {
         thread: tail.thread.clone(),
         tseq: tail.tseq + 1,
         number: tail.number,
         by: request.sender.clone(),
         at: request.now,
-        body: Body::Member { user: user.clone(), change, owner },
+        body: Body::Member { user: user.clone(), change, role, owner },
     }
 }

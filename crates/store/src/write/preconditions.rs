@@ -1,7 +1,7 @@
 //! The rows a write depends on. They are not a snapshot; the transaction re-checks every precondition.
 
 use domain::{
-    event::Entry,
+    event::{Entry, Role},
     ids::{ThreadId, UserId},
     sequence::ThreadSeq,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Preconditions {
     pub(crate) tail: Entry,
     /// The thread.
     pub(crate) thread: ThreadRow,
+    /// The role of the sender.
+    pub(crate) role: Role,
     /// The entry that the command is about, if there is one. Not parsed yet: a damaged entry is an error for members only.
     pub(crate) about: Option<Item>,
 }
@@ -63,12 +65,12 @@ impl Table {
             found = early;
         }
         let member: Option<MemberRow> = take(&mut found, &member)?;
-        if member.is_none_or(|member| member.left_tseq.is_some()) {
+        let Some(member) = member.filter(|member| member.left_tseq.is_none()) else {
             self.turn_out(thread, &request.sender);
             return Err(Rejection::NotMember.into());
-        }
+        };
         let thread = take(&mut found, &row)?.ok_or(Rejection::NotMember)?;
-        Ok(Preconditions { tail, thread, about: about.and_then(|key| found.remove(&key)) })
+        Ok(Preconditions { tail, thread, role: member.role, about: about.and_then(|key| found.remove(&key)) })
     }
 
     /// The two members of a direct thread; none if there is no such thread. They never change, so they are read once.

@@ -3,13 +3,18 @@
 use domain::ids::{IdempotencyKey, UserId};
 use jiff::Timestamp;
 
-use crate::rate::permit::Permit;
+use crate::{
+    rate::permit::Permit,
+    table::keys::{self, Key, Sender},
+};
 
 /// Who writes, with which idempotency key, and when.
 #[derive(Debug, Clone)]
 pub struct WriteRequest {
     /// The sender.
     pub sender: UserId,
+    /// The service that writes for the sender.
+    pub via: Option<UserId>,
     /// The key of the request, or one made for it.
     pub idempotency_key: IdempotencyKey,
     /// Whether the key came with the request. A key that was made for it never comes again.
@@ -20,4 +25,11 @@ pub struct WriteRequest {
     pub now: Timestamp,
     /// Whether the sender may write as much: awaited before the commit.
     pub permit: Permit,
+}
+
+impl WriteRequest {
+    /// The row of the request's idempotency key.
+    pub(crate) fn key(&self) -> Key {
+        keys::idempotency(&Sender::of(&self.sender, self.via.as_ref()), &self.idempotency_key)
+    }
 }
