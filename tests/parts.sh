@@ -29,7 +29,11 @@ prepare() {
     case $1 in
         # A tool that cannot be had is left out, aloud.
         deploy) have skopeo skopeo && have umoci umoci ;;
-        processes) command -v curl >/dev/null || debian curl ;;
+        # A proxy that cannot be had is left out, aloud.
+        processes)
+            command -v curl >/dev/null || debian curl
+            have nginx nginx-light && have haproxy haproxy && have caddy caddy
+            ;;
         browser)
             command -v chromium >/dev/null && command -v chromedriver >/dev/null || debian chromium chromium-driver
             ;;

@@ -12,5 +12,6 @@ mod help;
 mod hole;
 mod lambda;
 mod planted;
+mod proxies;
 mod repair;
 mod stop;
