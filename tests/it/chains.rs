@@ -337,6 +337,7 @@ async fn the_tables_stream_and_the_schedule_drive_rows_that_are_due() {
     let commit = async |text: &str| {
         let request = WriteRequest {
             sender: UserId::parse("alice").unwrap(),
+            via: None,
             idempotency_key: IdempotencyKey::made(rand::random()),
             key_from_client: true,
             fingerprint: text.into(),

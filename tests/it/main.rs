@@ -46,6 +46,7 @@ mod receives;
 mod replay;
 mod revoked;
 mod rolling;
+mod service;
 mod stages;
 mod strangers;
 mod stream;

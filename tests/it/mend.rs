@@ -107,6 +107,7 @@ fn request(by: &str) -> request::WriteRequest {
     let key = IdempotencyKey::made(rand::random());
     request::WriteRequest {
         sender: user(by),
+        via: None,
         idempotency_key: key,
         key_from_client: true,
         fingerprint: "a hash".into(),

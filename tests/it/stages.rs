@@ -129,6 +129,7 @@ async fn nobody_finishes_what_another_stage_owes(topology: Topology) {
     let (by, key) = (UserId::parse("alice").unwrap(), IdempotencyKey::parse("a-key").unwrap());
     let request = WriteRequest {
         sender: by,
+        via: None,
         idempotency_key: key,
         key_from_client: true,
         fingerprint: "a hash".into(),

@@ -21,6 +21,7 @@ async fn the_sweeper_finishes_what_a_dead_writer_left() {
     let now = Clock::system().now();
     let request = WriteRequest {
         sender: UserId::parse("alice").unwrap(),
+        via: None,
         idempotency_key: IdempotencyKey::parse("a-key").unwrap(),
         key_from_client: true,
         fingerprint: "a hash".into(),

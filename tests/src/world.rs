@@ -19,11 +19,11 @@ use client::{
 use domain::{ids::UserId, limits};
 use fanout::deliver::Fanout;
 use jiff::Timestamp;
-use queue::queues::Queues;
+use queue::{queues::Queues, seal::Seal};
 use runnel::emulators::Emulators;
 use serde_json::json;
 use server::{
-    auth::{AuthConfig, Verifier, mint::Minter},
+    auth::{AuthConfig, Verifier, mint::Minter, scope::Scope},
     aws::{self, Configs, Endpoints},
     clock::Clock,
     cors::Origins,
@@ -129,7 +129,7 @@ impl World {
 
     /// The same without the worker: jobs wait for whoever works them.
     pub async fn start_idle(topology: Topology, edges: usize) -> Self {
-        let (emulators, endpoints) = emulators().await;
+        let (emulators, endpoints) = emulators();
         Self::start_at(emulators, endpoints, stage(), (topology, edges)).await
     }
 
@@ -153,7 +153,8 @@ impl World {
         let aws = aws::configs(&endpoints).await.unwrap();
         Table::create((&aws.dynamodb).into(), &stage).await.unwrap();
         let table = Table::open((&aws.dynamodb).into(), &stage, limits::INBOX_DAYS).await.unwrap();
-        let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &stage);
+        let queues =
+            Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &stage).sealed(seal_of(&stage));
         let auth = AuthConfig { secret: Some(SECRET.into()), ..AuthConfig::default() };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let (calls, faults) = (Calls::default(), Faults::default());
@@ -316,6 +317,18 @@ impl World {
         Api { address: self.api, token: Some(self.token(user)) }
     }
 
+    /// A token of a service with these scopes, good for an hour.
+    pub fn service_token(&self, service: &str, scopes: &[Scope]) -> String {
+        let service = UserId::parse(service).unwrap();
+        let now = Clock::system().now();
+        Minter::new(&self.auth).unwrap().mint_scoped(&service, scopes, Duration::from_hours(1), now)
+    }
+
+    /// The API as a service with these scopes uses it.
+    pub fn as_service(&self, service: &str, scopes: &[Scope]) -> Api {
+        Api { address: self.api, token: Some(self.service_token(service, scopes)) }
+    }
+
     /// Opens a stream of `user` on an edge, with the cursor that the client brings.
     pub async fn open(&self, edge: usize, user: &str, cursor: Option<&str>) -> Stream {
         Stream::open(self.edges[edge].address, &self.token(user), cursor).await
@@ -354,11 +367,11 @@ impl Drop for World {
 }
 
 /// The emulators of a world: embedded ones, or those that run at [`ENDPOINT`] for all worlds.
-pub async fn emulators() -> (Option<Emulators>, Endpoints) {
+pub fn emulators() -> (Option<Emulators>, Endpoints) {
     if let Ok(url) = env::var(ENDPOINT) {
         return (None, Endpoints { dynamodb: Some(url.clone()), sqs: Some(url) });
     }
-    let emulators = Emulators::start(None).await.unwrap();
+    let emulators = Emulators::start(None).unwrap();
     let endpoints = emulators.endpoints();
     (Some(emulators), endpoints)
 }
@@ -397,9 +410,14 @@ impl Place {
         }
         let receives = aws_sdk_sqs::config::Builder::from(sqs_receive).http_client(client(sqs_receive));
         let table = Table::open(rows.build(), &self.stage, limits::INBOX_DAYS).await.unwrap();
-        let queues = Queues::new(posts.build(), receives.build(), &self.stage);
+        let queues = Queues::new(posts.build(), receives.build(), &self.stage).sealed(seal_of(&self.stage));
         Fanout::new(table, queues, self.jobs.clone(), Clock::system())
     }
+}
+
+/// The seal of a stage, which others do not have.
+fn seal_of(stage: &str) -> Seal {
+    Seal::new([format!("the key of {stage}").as_bytes()])
 }
 
 fn listen(

@@ -4,6 +4,7 @@
 //! know which edge holds a connection: it posts to each queue that has a holder.
 
 pub mod answer;
+pub mod audit;
 pub mod caller;
 pub mod openapi;
 pub mod rate;

@@ -9,7 +9,7 @@ use utoipa::{
     ToResponse,
     openapi::{
         OpenApi, Ref, RefOr,
-        path::Operation,
+        path::{Operation, ParameterBuilder, ParameterIn},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -58,8 +58,25 @@ pub fn complete(document: &mut OpenApi) {
     }
 }
 
+fn is_of_users(operation: &Operation) -> bool {
+    operation.tags.iter().flatten().any(|tag| tag == "users")
+}
+
 fn complete_operation(operation: &mut Operation) {
     let problem = RefOr::Ref(Ref::from_response_name("ProblemAnswer"));
     operation.responses.responses.entry("default".into()).or_insert(problem);
+    // What a back end may do for a user.
+    if operation.security.is_none()
+        && operation.operation_id.as_deref() != Some("createSession")
+        && !is_of_users(operation)
+    {
+        let description = "The user for whom a back end acts: its token needs the scope `runnel:act`.";
+        let user = ParameterBuilder::new()
+            .name("Runnel-User")
+            .parameter_in(ParameterIn::Header)
+            .description(Some(description))
+            .schema(Some(Ref::from_schema_name("UserId")));
+        operation.parameters.get_or_insert_default().push(RefOr::T(user.build()));
+    }
     operation.security.get_or_insert_with(|| vec![SecurityRequirement::new("bearer", [""; 0])]);
 }

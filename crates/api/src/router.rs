@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     openapi, rate,
-    routes::{health, members, messages, presence, reactions, seen, session, threads, typing},
+    routes::{health, members, messages, presence, reactions, seen, session, threads, typing, users},
     state::ApiState,
 };
 
@@ -28,6 +28,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(typing::tell))
         .routes(routes!(seen::mark))
         .routes(routes!(presence::list))
+        .routes(routes!(users::end_sessions))
+        .routes(routes!(users::ban, users::unban))
         .routes(routes!(read_document))
 }
 

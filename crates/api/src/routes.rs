@@ -11,4 +11,5 @@ pub mod seen;
 pub mod session;
 pub mod threads;
 pub mod typing;
+pub mod users;
 pub mod write;

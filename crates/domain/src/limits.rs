@@ -28,6 +28,8 @@ pub const KEY_BYTES: usize = 64;
 pub const USER_BYTES: usize = 128;
 /// Largest token or cookie looked at, in bytes.
 pub const TOKEN_BYTES: usize = 8 * 1024;
+/// How long a stream lives that a back end has opened for a user: so long does one outlive the back end's own sessions.
+pub const ACTED_LIFE: Duration = Duration::from_mins(10);
 
 /// Members of one thread: each message costs one update per member.
 pub const THREAD_MEMBERS: usize = 1_000;

@@ -17,8 +17,9 @@ use store::table::TABLE;
 
 use crate::{cli::DATA_DIR, dev::ByName};
 
-/// The whole service is up. `data_dir` is absent where all data is in memory.
-pub fn serving(address: SocketAddr, by_name: &ByName, data_dir: Option<&Path>) {
+/// The whole service is up. `data_dir` is absent where all data is in memory. `has_own_tokens` says that `runnel token` makes
+/// tokens that count.
+pub fn serving(address: SocketAddr, by_name: &ByName, data_dir: Option<&Path>, has_own_tokens: bool) {
     println!("Runnel serves on http://{address}");
     let Some(data_dir) = data_dir else {
         println!(
@@ -38,6 +39,10 @@ pub fn serving(address: SocketAddr, by_name: &ByName, data_dir: Option<&Path>) {
     );
     page(address, by_name);
     let runnel = program();
+    if !has_own_tokens {
+        println!("\n`{runnel} --help` lists every command and setting.");
+        return;
+    }
     let (at, folder) = (at(address), folder(data_dir));
     println!("\nOr paste each of these lines into another terminal, in this folder:\n");
     println!("  {runnel} tail bob{at}{folder}");
@@ -60,6 +65,7 @@ fn page(address: SocketAddr, by_name: &ByName) {
             "\nOpen the page in two browser windows and sign in as two users. Whoever reaches it may be anybody (--dev)."
         ),
         ByName::Nobody => println!("\nSign-in by name works on loopback addresses only."),
+        ByName::Provider => println!("\nUsers sign in with tokens of your identity provider."),
     }
 }
 

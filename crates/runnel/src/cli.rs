@@ -2,11 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use domain::ids::UserId;
 use fanout::config::{RateArgs, StoreArgs};
 use server::{
-    auth::AuthConfig,
+    auth::{AuthConfig, scope::Scope},
     aws::{self, AWS, Endpoints},
     cors::CorsArgs,
     listener,
@@ -23,6 +26,12 @@ Examples:
   runnel send alice bob \"hi\"        Send bob a message as alice
   runnel tail bob                   Print what bob receives, in order, until Ctrl+C
   curl -N http://127.0.0.1:8080/v1/events -H \"Authorization: Bearer $(runnel token bob)\"";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  curl http://127.0.0.1:8080/v1/threads -H \"Authorization: Bearer $(runnel token bob)\"
+  curl http://127.0.0.1:8080/v1/threads -H \"Authorization: Bearer $(runnel token --service backend)\" \\
+    -H \"Runnel-User: bob\"";
 
 /// Real-time chat over plain `EventSource`.
 ///
@@ -62,6 +71,9 @@ pub struct ServeArgs {
     /// How users are limited.
     #[command(flatten)]
     pub limits: RateArgs,
+    /// Accepted tokens. Without a secret or a key set, the secret in the folder.
+    #[command(flatten)]
+    pub auth: AuthConfig,
     /// Pages of other origins.
     #[command(flatten)]
     pub cors: CorsArgs,
@@ -98,14 +110,18 @@ pub enum Command {
     /// Prints every frame except `ping`. Reconnects and resumes at the last cursor.
     #[command(after_help = "Example: runnel tail bob --json")]
     Tail(TailArgs),
-    /// Print a development token for a user, and nothing else.
-    #[command(
-        after_help = "Example: curl http://127.0.0.1:8080/v1/threads -H \"Authorization: Bearer $(runnel token bob)\""
-    )]
+    /// Print a development token for a user or a service, and nothing else.
+    #[command(after_help = TOKEN_EXAMPLES)]
     Token {
         /// User that the token is for.
-        #[arg(value_parser = UserId::parse)]
-        user: UserId,
+        #[arg(value_parser = UserId::parse, required_unless_present = "service")]
+        user: Option<UserId>,
+        /// Service that the token is for, instead of a user. It acts for users, and ends their sessions.
+        #[arg(long, value_parser = UserId::parse, value_name = "NAME", conflicts_with = "user")]
+        service: Option<UserId>,
+        /// What the service may do. Repeat it for several scopes. Default: everything.
+        #[arg(long, value_parser = scope(), value_name = "SCOPE", requires = "service")]
+        scope: Vec<Scope>,
         /// Folder of the secret.
         #[arg(long, default_value = DATA_DIR, value_name = "FOLDER")]
         data_dir: PathBuf,
@@ -176,4 +192,11 @@ pub enum Command {
         #[command(flatten)]
         endpoints: Endpoints,
     },
+}
+
+/// Reads a scope by its name.
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    let names = Scope::ALL.map(Scope::name);
+    PossibleValuesParser::new(names)
+        .map(|name| Scope::ALL.into_iter().find(|scope| scope.name() == name).expect("one of the names"))
 }

@@ -31,6 +31,8 @@ pub const LIFE: Duration = Duration::from_hours(12);
 pub enum ByName {
     /// Nobody: the address is no loopback address.
     Nobody,
+    /// Nobody: the tokens are those of an identity provider.
+    Provider,
     /// Clients that send the word.
     With(Word),
     /// Every client that reaches the address (`--dev`).
@@ -93,7 +95,7 @@ struct Dev {
 /// `POST /dev/session {"user", "word"}` on a server that listens at `address`.
 pub fn router(minter: Minter, clock: Clock, address: SocketAddr, by_name: ByName) -> Router {
     let word = match by_name {
-        ByName::Nobody => return Router::new(),
+        ByName::Nobody | ByName::Provider => return Router::new(),
         ByName::With(word) => Some(word),
         ByName::Anybody => None,
     };

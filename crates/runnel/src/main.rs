@@ -23,7 +23,9 @@ async fn main() -> ExitCode {
         None => serve::serve(cli.serve).await,
         Some(Command::Send { from, to, text, server }) => send::send(&server, &from, &to, &text).await,
         Some(Command::Tail(args)) => tail::tail(args).await,
-        Some(Command::Token { user, data_dir, hours }) => processes::token(&user, &data_dir, hours),
+        Some(Command::Token { user, service, scope, data_dir, hours }) => {
+            processes::token((user, service), scope, &data_dir, hours)
+        }
         Some(Command::Edge(args)) => process::serve(args).await,
         Some(Command::Api { listen, store, auth, cors, endpoints }) => {
             processes::api(listen, store, (auth, cors), endpoints).await

@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, path::Path, pin::pin, time::Duration};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use api::{router::router, state::ApiState};
 use domain::ids::UserId;
 use fanout::{config::StoreArgs, deliver::Fanout};
-use queue::queues::Queues;
+use queue::{queues::Queues, seal::Seal};
 use server::{
-    auth::{AuthConfig, Verifier, mint::Minter},
+    auth::{AuthConfig, Verifier, mint::Minter, scope::Scope},
     aws::{self, Endpoints},
     clock::Clock,
     cors::CorsArgs,
@@ -26,10 +26,20 @@ use crate::{
 };
 
 /// `runnel token`.
-pub fn token(user: &UserId, data_dir: &Path, hours: u64) -> anyhow::Result<()> {
+pub fn token(
+    (user, service): (Option<UserId>, Option<UserId>),
+    mut scopes: Vec<Scope>,
+    data_dir: &Path,
+    hours: u64,
+) -> anyhow::Result<()> {
+    if service.is_some() && scopes.is_empty() {
+        scopes = Scope::ALL.into();
+    }
+    let subject = user.or(service).context("name a user, or a service with --service")?;
     let secret = DataDir::open(data_dir)?.secret()?;
     let minter = Minter::new(&AuthConfig { secret: Some(secret), ..AuthConfig::default() })?;
-    banner::token(&minter.mint(user, Duration::from_secs(hours * 3_600), Clock::system().now()));
+    let life = Duration::from_secs(hours * 3_600);
+    banner::token(&minter.mint_scoped(&subject, &scopes, life, Clock::system().now()));
     Ok(())
 }
 
@@ -105,6 +115,7 @@ async fn fanout_of(store: &StoreArgs, endpoints: &Endpoints) -> anyhow::Result<F
     let table = Table::open((&aws.dynamodb).into(), &store.table, store.inbox_days).await?;
     let table = table.limited(store.limits.rate);
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &store.stage);
+    let queues = queues.sealed(Seal::new(store.keys.keys()?));
     let jobs = queues.fanout(store.fanout_queue.as_deref()).await?;
     Ok(Fanout::new(table, queues, jobs, Clock::system()))
 }

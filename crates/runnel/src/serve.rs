@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use api::{router, state::ApiState};
 use axum::Router;
 use fanout::deliver::Fanout;
-use queue::queues::Queues;
+use queue::{queues::Queues, seal::Seal};
 use secrecy::SecretString;
 use server::{
     auth::{AuthConfig, Verifier, mint::Minter},
@@ -47,15 +47,17 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let stopping = shutdown::signal()?;
     let bound = listener::bind(args.listen, None)?;
     let folder = if args.ephemeral { None } else { Some(DataDir::lock(&args.data_dir)?) };
-    let secret: SecretString = match &folder {
-        Some(folder) => folder.secret()?,
-        None => fresh_secret().into(),
-    };
-    let auth = AuthConfig { secret: Some(secret), ..AuthConfig::default() };
-    let emulators = Emulators::start(folder.as_ref().map(DataDir::database)).await?;
+    // `runnel token` knows the secret in the folder, and nothing of these settings.
+    let has_own_tokens = !args.auth.has_key() && args.auth.issuer.is_none() && args.auth.audience.is_none();
+    let auth = tokens(args.auth, folder.as_ref())?;
+    ensure!(
+        !(args.dev && auth.has_provider()),
+        "`--dev` signs users in by name, and `RUNNEL_JWKS_URL` leaves that to your identity provider: use one of them"
+    );
+    let emulators = Emulators::start(folder.as_ref().map(DataDir::database))?;
 
     let address = bound.addr();
-    let by_name = ByName::at(address, args.dev);
+    let by_name = if auth.has_provider() { ByName::Provider } else { ByName::at(address, args.dev) };
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let config = EdgeArgs { drain: args.edge.drain.min(DRAIN), ..args.edge };
     let (edge, router) = assemble(
@@ -75,7 +77,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         stop.clone(),
         &tracker,
     );
-    banner::serving(address, &by_name, folder.as_ref().map(DataDir::path));
+    banner::serving(address, &by_name, folder.as_ref().map(DataDir::path), has_own_tokens);
 
     let stopped = async {
         tracing::info!("{}: stopping", stopping.await);
@@ -89,6 +91,18 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     shutdown::end_in_time(stopped, &stop, work).await;
     emulators.stop();
     Ok(())
+}
+
+/// Which tokens count: those of the settings, or else those that the secret in the folder signs.
+fn tokens(auth: AuthConfig, folder: Option<&DataDir>) -> anyhow::Result<AuthConfig> {
+    if auth.has_key() {
+        return Ok(auth);
+    }
+    let secret: SecretString = match folder {
+        Some(folder) => folder.secret()?,
+        None => fresh_secret().into(),
+    };
+    Ok(AuthConfig { secret: Some(secret), ..auth })
 }
 
 /// Both sides over one pair of endpoints, and who finishes fan-outs.
@@ -105,7 +119,7 @@ async fn assemble(
     let table = Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?.limited(rate);
     // The queues of the process before this one died with it.
     table.forget_queues().await?;
-    let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE);
+    let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE).sealed(Seal::random()?);
     let (verifier, clock) = (Verifier::new(auth)?, Clock::system());
     let jobs = queues.fanout(None).await?;
     let fanout = Fanout::new(table.clone(), queues.clone(), jobs, clock.clone());
@@ -117,6 +131,9 @@ async fn assemble(
         Parts { table: table.for_edges(), queues, verifier: verifier.clone(), clock: clock.clone(), config };
     let edge = Edge::start(parts, tracker, stop);
     let router = edge.router().merge(assets::router()).merge(router::routes(ApiState { verifier, fanout }));
-    let router = router.merge(dev::router(Minter::new(auth)?, clock, address, by_name));
+    let router = match by_name {
+        ByName::Provider => router,
+        by_name => router.merge(dev::router(Minter::new(auth)?, clock, address, by_name)),
+    };
     Ok((edge, router.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method)))
 }

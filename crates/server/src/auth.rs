@@ -3,17 +3,20 @@
 //! The one rule against algorithm confusion: a key knows its one algorithm, and a token that names
 //! another is refused before its signature is looked at.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{ids::UserId, limits};
 use http::Uri;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, dangerous};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 
 use claims::{Claims, Expected};
 use jwks::{Jwks, Pace};
+use scope::Scopes;
 
+pub mod acting;
 pub mod bearer;
 mod claims;
 pub mod cookie;
@@ -21,15 +24,22 @@ mod crypto;
 mod fetch;
 mod jwks;
 pub mod mint;
+pub mod scope;
 
 /// Shortest secret for HS256, in bytes: the key is as long as the hash (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
 
+/// How far the identity provider's clock and ours may differ.
+pub const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
+
 /// Heading in `--help` of the settings below.
 const TOKENS: &str = "Tokens";
 
+/// The claim of scopes where no other is named (RFC 8693, section 4.2).
+const SCOPE_CLAIM: &str = "scope";
+
 /// Accepted tokens. Exactly one of `secret` and `jwks_url` must be there.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = TOKENS)]
 pub struct AuthConfig {
     /// Shared secret of at least 32 bytes that signs tokens (HS256). Prefer the environment: other users of the machine
@@ -48,9 +58,29 @@ pub struct AuthConfig {
     /// Required `aud` of a token. Default with a shared secret: any.
     #[arg(long = "jwt-audience", env = "RUNNEL_JWT_AUDIENCE")]
     pub audience: Option<String>,
+    /// Claim that lists the scopes of a service's token: words with blanks between them, or a list.
+    #[arg(long, env = "RUNNEL_SCOPE_CLAIM", value_name = "NAME", default_value = SCOPE_CLAIM)]
+    pub scope_claim: String,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        let scope_claim = SCOPE_CLAIM.into();
+        Self { secret: None, old_secret: None, jwks_url: None, issuer: None, audience: None, scope_claim }
+    }
 }
 
 impl AuthConfig {
+    /// Whether there is a secret or a key set.
+    pub fn has_key(&self) -> bool {
+        set(self.secret.as_ref().map(SecretString::expose_secret)).is_some() || self.has_provider()
+    }
+
+    /// Whether tokens are those of an identity provider.
+    pub fn has_provider(&self) -> bool {
+        set(self.jwks_url.as_deref()).is_some()
+    }
+
     /// The secret, if there is one that is not empty: templates leave unused variables empty.
     fn secret(&self) -> Result<Option<&str>, ConfigError> {
         long(self.secret.as_ref())
@@ -112,15 +142,19 @@ pub enum ConfigError {
     NoSecret,
 }
 
-/// Whom a token speaks for.
+/// Whom a request speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The token's `sub`.
+    /// The token's `sub`, or the user for whom a service acts.
     pub user: UserId,
     /// The token's `iat`, or the epoch where it has none: so the first revocation ends it.
     pub issued_at: Timestamp,
     /// The token's `exp`. It is honoured for 30 s more, since clocks differ.
     pub expires_at: Timestamp,
+    /// What the token allows beside acting as its own user.
+    pub scopes: Scopes,
+    /// The service that acts for the user: then the token is the service's, and `issued_at` the time of the request.
+    pub via: Option<UserId>,
 }
 
 /// What a token is worth.
@@ -230,6 +264,7 @@ impl Verifier {
         let expected = Expected {
             issuer: set(config.issuer.as_deref()).map(str::to_owned),
             audience: set(config.audience.as_deref()).map(str::to_owned),
+            scope_claim: set(Some(&config.scope_claim)).unwrap_or(SCOPE_CLAIM).to_owned(),
         };
         Ok(Self(Arc::new(Inner { keys, expected })))
     }
@@ -267,8 +302,15 @@ impl Verifier {
             return Err(Refusal::Signature);
         }
         // Dangerous only before the signature.
-        let claims: Claims = dangerous::insecure_decode_claims(token).map_err(|_| Refusal::Claims)?;
-        claims.judge(&self.0.expected, now)
+        let mut claims: Claims = dangerous::insecure_decode_claims(token).map_err(|_| Refusal::Claims)?;
+        let expected = &self.0.expected;
+        if expected.scope_claim != SCOPE_CLAIM {
+            let mut all: HashMap<String, Value> =
+                dangerous::insecure_decode_claims(token).map_err(|_| Refusal::Claims)?;
+            let claim = all.remove(&expected.scope_claim);
+            claims.scope = claim.and_then(|claim| serde_json::from_value(claim).ok());
+        }
+        claims.judge(expected, now)
     }
 }
 

@@ -136,6 +136,7 @@ async fn shared(mut request: Request, next: Next) -> Response {
         request.method = %request.method(),
         request.route = route,
         user.id = field::Empty,
+        user.via = field::Empty,
         response.status = field::Empty,
     );
     request.extensions_mut().insert(id.clone());

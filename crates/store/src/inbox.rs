@@ -18,6 +18,7 @@ use mistakes::mistake;
 
 use crate::{
     log::{self, retell},
+    revocation,
     table::{
         EdgeTable,
         error::Error,
@@ -47,9 +48,14 @@ pub struct Image {
 }
 
 impl Image {
+    /// From when on credentials of the user count.
+    pub fn valid_from(&self) -> Option<Timestamp> {
+        self.row.tokens_valid_from.map(revocation::moment)
+    }
+
     /// Whether credentials that were issued then are accepted no more.
     pub fn revokes(&self, issued_at: Timestamp) -> bool {
-        self.row.tokens_valid_from.is_some_and(|from| issued_at.as_second() < from)
+        self.valid_from().is_some_and(|from| issued_at < from)
     }
 }
 

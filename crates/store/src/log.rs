@@ -112,6 +112,7 @@ pub(crate) fn row(entry: &Entry, request: Option<&WriteRequest>) -> EntryRow {
         tseq: entry.tseq,
         number: entry.number,
         by: entry.by.clone(),
+        via: request.and_then(|request| request.via.clone()),
         at: entry.at,
         body: json(&entry.body),
         key: request.map(|request| request.idempotency_key.clone()),

@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::table::{
     Item, Table,
     error::Error,
-    keys::{Key, Part},
+    keys::{Key, Part, Sender},
     write,
 };
 
@@ -98,7 +98,7 @@ enum Task {
     Views(UserId),
     Thread(ThreadId),
     User(UserId),
-    Sender(UserId),
+    Sender(Sender),
     Drop(Key),
 }
 

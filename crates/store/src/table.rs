@@ -57,7 +57,7 @@ pub struct Table {
     /// Members whom [`Table::lets_in`] has let in.
     pub(crate) guests: Met<(ThreadId, UserId), ()>,
     /// When a user's revocations were read last, and from which `iat` on credentials count.
-    pub(crate) cutoffs: Met<UserId, (Timestamp, Option<i64>)>,
+    pub(crate) cutoffs: Met<UserId, (Timestamp, Option<Timestamp>)>,
     /// What users have done: nobody counts until [`Table::limited`] says so.
     pub(crate) counter: Counter,
 }

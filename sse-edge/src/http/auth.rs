@@ -6,7 +6,7 @@
 use domain::ids::TicketId;
 use http::{HeaderMap, header};
 use server::{
-    auth::{Identity, Verdict, bearer},
+    auth::{Identity, Verdict, acting::acting, bearer, scope::Scopes},
     problem::{Kind, Problem},
 };
 
@@ -36,7 +36,7 @@ pub(crate) async fn authenticate(
     let ticket = query.iter().find(|(name, _)| name == "ticket").map(|(_, ticket)| ticket.as_str());
     match (ticket, bearer::credentials(headers)) {
         (Some(ticket), _) if !headers.contains_key(header::AUTHORIZATION) => by_ticket(state, ticket).await,
-        (_, Some(token)) => by_token(state, token).await,
+        (_, Some(token)) => by_token(state, token, headers).await,
         (_, None) => refused(
             "the request has no credentials: send the cookie from `POST /v1/session`, \
              a ticket from `POST /v1/tickets`, or `Authorization: Bearer <token>`",
@@ -48,12 +48,32 @@ fn refused(detail: &str) -> Authenticated {
     Authenticated::Refused(Problem::new(Kind::Unauthorized, detail))
 }
 
-async fn by_token(state: &HttpState, token: &str) -> Authenticated {
-    match state.verifier.verify(token, state.cx.clock.now()).await {
-        Verdict::Genuine(identity) => Authenticated::User(identity),
+async fn by_token(state: &HttpState, token: &str, headers: &HeaderMap) -> Authenticated {
+    let now = state.cx.clock.now();
+    match state.verifier.verify(token, now).await {
+        Verdict::Genuine(identity) => match acting(headers, identity.clone(), now) {
+            Ok(acted) if acted.via.is_some() => for_another(state, &identity, acted).await,
+            Ok(identity) => Authenticated::User(identity),
+            Err(problem) => Authenticated::Refused(problem),
+        },
         Verdict::Expired(_) => Authenticated::Close(CloseReason::Expired),
         Verdict::Refused(refusal) => refused(&refusal.to_string()),
         Verdict::Unknown => Authenticated::Close(CloseReason::Busy),
+    }
+}
+
+/// A service that opens a stream for a user. The stream compares the user's row alone, so the service's own comes here.
+async fn for_another(state: &HttpState, service: &Identity, acted: Identity) -> Authenticated {
+    let cx = &state.cx;
+    match cx.table.images(std::slice::from_ref(&service.user), true).await {
+        Ok(images) if images.values().any(|image| image.revokes(service.issued_at)) => {
+            refused("the token was revoked: fetch a new one")
+        }
+        Ok(_) => Authenticated::User(acted),
+        Err(error) => {
+            cx.failed("read the user row of a service", &error);
+            Authenticated::Close(CloseReason::Busy)
+        }
     }
 }
 
@@ -71,6 +91,8 @@ async fn by_ticket(state: &HttpState, ticket: &str) -> Authenticated {
             user: ticket.user,
             issued_at: ticket.issued_at,
             expires_at: ticket.expires_at,
+            scopes: Scopes::default(),
+            via: None,
         }),
         Ok(None) => Authenticated::Close(CloseReason::Ticket),
         Err(error) => {

@@ -38,8 +38,9 @@ async fn opened(
         None => alice.lease_unanswered(),
     }
     let address = Arc::<address_limit::AddressLimits>::default().acquire(None, 10).unwrap();
+    let (issued_at, expires_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + life);
     let identity =
-        Identity { user, issued_at: Timestamp::UNIX_EPOCH, expires_at: Timestamp::UNIX_EPOCH + life };
+        Identity { user, issued_at, expires_at, scopes: server::auth::scope::Scopes::default(), via: None };
     let deps = Arc::new(StreamDeps { cx, hub, rows, pings });
     let parts = (alice, handle.clone(), address);
     (Stream::new(deps, parts, &identity, last_event_id), handle)

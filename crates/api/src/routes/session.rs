@@ -10,10 +10,12 @@ use axum::{
 use domain::{ids::TicketId, limits, rate::Class};
 use fanout::deliver::Fanout;
 use http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use server::{
     auth::{
         Identity,
+        acting::USER_HEADER,
         bearer::{Bearer, credentials},
         cookie,
     },
@@ -26,7 +28,8 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::failed,
-    caller::revoked,
+    audit::{Act, note},
+    caller::{is_ban, revoked},
     rate::{Metered, too_fast},
 };
 
@@ -59,7 +62,11 @@ pub async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     metered.count(Class::Ticket)?;
     let identity = metered.identity;
-    accepted(&table.image(&identity.user).await.map_err(failed)?, &identity)?;
+    if identity.scopes.are_any() || identity.via.is_some() {
+        let detail = "the token of a service must not become a cookie: fetch a ticket for the user with `POST /v1/tickets`";
+        return Err(Problem::new(Kind::Forbidden, detail));
+    }
+    accepted(&table.image(&identity.user).await.map_err(failed)?, &identity, clock.now())?;
     let token = credentials(&headers).ok_or_else(Problem::internal)?;
     let cookie = cookie::grant(&headers, token, &identity, clock.now())
         .map_err(|error| Problem::new(Kind::TooLarge, error.to_string()))?;
@@ -79,10 +86,15 @@ pub async fn delete(
     State(fanout): State<Fanout>,
     State(clock): State<Clock>,
     Query(ending): Query<Ending>,
+    headers: HeaderMap,
     bearer: Result<Bearer, Problem>,
 ) -> Result<impl IntoResponse, Problem> {
     if ending.everywhere {
         let Bearer(identity) = bearer?;
+        if headers.contains_key(USER_HEADER) {
+            let detail = "use `DELETE /v1/users/{user}/sessions` to end the sessions of another user";
+            return Err(Problem::new(Kind::Forbidden, detail));
+        }
         let permit = fanout.table.permit(&identity.user, &[(Class::Ticket, 1)], clock.now());
         if let Some(usage) = permit.refusal() {
             return Err(too_fast(usage));
@@ -94,6 +106,7 @@ pub async fn delete(
             let own = identity.issued_at + Duration::from_secs(1);
             let (now, since) = (clock.now(), clock.now().max(own));
             let image = fanout.table.revoke(&identity.user, since, now).await.map_err(failed)?;
+            note(&identity.user, None, &Act::EndedSessions { user: &identity.user });
             fanout.look(&identity.user, &image).await;
         }
     }
@@ -113,16 +126,24 @@ pub async fn ticket(
 ) -> Result<(StatusCode, Answer<NewTicket>), Problem> {
     metered.count(Class::Ticket)?;
     let identity = metered.identity;
-    accepted(&table.image(&identity.user).await.map_err(failed)?, &identity)?;
+    let image = table.image(&identity.user).await.map_err(failed)?;
+    accepted(&image, &identity, clock.now())?;
     let id = TicketId::made(rng::random());
-    let ticket =
-        Ticket { user: identity.user, issued_at: identity.issued_at, expires_at: identity.expires_at };
+    // A ticket that a back end asks for is newer than what was revoked in the same second.
+    let issued_at = image.valid_from().map_or(identity.issued_at, |from| identity.issued_at.max(from));
+    let ticket = Ticket { user: identity.user, issued_at, expires_at: identity.expires_at };
     table.put_ticket(&id, &ticket, clock.now()).await.map_err(failed)?;
     Ok((StatusCode::CREATED, Answer(NewTicket { ticket: id, expires_in: limits::TICKET_LIFE.as_secs() })))
 }
 
 /// Refuses a token that was revoked at once, where the user row is at hand, and before any new credential is given out.
 /// All other routes refuse it a few seconds later: see [`Caller`](crate::caller::Caller).
-pub fn accepted(image: &Image, identity: &Identity) -> Result<(), Problem> {
-    if image.revokes(identity.issued_at) { Err(revoked()) } else { Ok(()) }
+pub fn accepted(image: &Image, identity: &Identity, now: Timestamp) -> Result<(), Problem> {
+    match image.valid_from() {
+        // What acts for the user is none of the user's sessions.
+        Some(from) if identity.issued_at < from && (identity.via.is_none() || is_ban(from, now)) => {
+            Err(revoked(from, now))
+        }
+        _ => Ok(()),
+    }
 }

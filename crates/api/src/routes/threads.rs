@@ -15,6 +15,7 @@ use fanout::chat::Chat;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use server::{
+    clock::Clock,
     json::{Json, Path, Query},
     problem::{Kind, Problem},
 };
@@ -30,7 +31,11 @@ use super::{
     session::accepted,
     write::{Write, problem},
 };
-use crate::{answer::failed, rate::Reader};
+use crate::{
+    answer::failed,
+    audit::{Act, note},
+    rate::Reader,
+};
 
 /// A thread to create: with one other member and no title it is the direct thread of both.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -83,7 +88,10 @@ pub async fn create(
         _ => chat.create_group(&request, ThreadId::group(rng::random()), new.title, &others).await,
     };
     let (status, entry) = match created.map_err(problem(&request))? {
-        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => (StatusCode::CREATED, entry),
+        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
+            note(&request.sender, request.via.as_ref(), &Act::Created { thread: &entry.thread });
+            (StatusCode::CREATED, entry)
+        }
         Outcome::Replayed(entry) => (StatusCode::OK, entry),
         Outcome::Unchanged => return Err(Problem::internal()),
     };
@@ -100,13 +108,14 @@ pub async fn create(
     responses((status = 200, description = "A page.", body = Threads)))]
 pub async fn list(
     State(table): State<Table>,
+    State(clock): State<Clock>,
     Reader(reader): Reader,
     Query(paging): Query<Paging>,
 ) -> Result<Answer<Threads>, Problem> {
     let (limit, place) = (paging.limit()?, paging.place::<(u64, ThreadId)>()?);
     // Read before the list, so that a stream opened at this cursor misses nothing.
     let image = table.image(&reader.user).await.map_err(failed)?;
-    accepted(&image, &reader)?;
+    accepted(&image, &reader, clock.now())?;
     let mut views = table.views(&reader.user, &image).await.map_err(failed)?;
     if let Some((activity, id)) = place {
         views.retain(|view| (view.activity, &view.thread) < (activity, &id));
@@ -158,7 +167,10 @@ pub async fn rename(
     let title = title(&new.title)?.ok_or_else(blank)?;
     let request = write.of(&[(Class::Change, 1)], &("title", &thread, &title));
     let command = Command::Title { title: &title };
-    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
+    let outcome = chat.write(&request, &thread, command).await.map_err(problem(&request))?;
+    if outcome.is_new() {
+        note(&request.sender, request.via.as_ref(), &Act::Renamed { thread: &thread });
+    }
     let renamed = table.thread(&request.sender, &thread).await.map_err(failed)?;
     renamed.map(Answer).ok_or_else(Problem::not_found)
 }

@@ -1,19 +1,17 @@
 //! What a token says, and whether that counts here and now.
 
 use domain::ids::UserId;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{Identity, Refusal, Verdict};
-
-/// How far the provider's clock and ours may differ.
-const LEEWAY: SignedDuration = SignedDuration::from_secs(30);
+use super::{Identity, LEEWAY, Refusal, Verdict, scope::ScopeClaim};
 
 /// What the claims must say beside the user.
 #[derive(Debug)]
 pub(super) struct Expected {
     pub(super) issuer: Option<String>,
     pub(super) audience: Option<String>,
+    pub(super) scope_claim: String,
 }
 
 /// The claims that matter; a provider may add any others. Doubled ones do not parse.
@@ -25,6 +23,7 @@ pub(super) struct Claims {
     iat: Option<NumericDate>,
     iss: Option<String>,
     aud: Option<Audience>,
+    pub(super) scope: Option<ScopeClaim>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +52,8 @@ impl Claims {
             user: UserId::parse(&self.sub).map_err(|_| Refusal::Subject)?,
             issued_at: self.iat.map_or(Timestamp::UNIX_EPOCH, |date| date.0),
             expires_at: self.exp.0,
+            scopes: self.scope.map(|claim| claim.scopes()).unwrap_or_default(),
+            via: None,
         };
         if now.duration_since(identity.expires_at) >= LEEWAY {
             return Ok(Verdict::Expired(identity));

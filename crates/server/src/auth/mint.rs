@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 
-use super::{AuthConfig, ConfigError, crypto, set};
+use super::{AuthConfig, ConfigError, crypto, scope::Scope, set};
 
 /// Mints tokens that a [`Verifier`](super::Verifier) of the same configuration takes.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ struct Claims<'a> {
     iss: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    scope: &'a str,
 }
 
 impl Minter {
@@ -51,6 +53,12 @@ impl Minter {
 
     /// A token for `user`, good from `now` for `ttl`, in whole seconds.
     pub fn mint(&self, user: &UserId, ttl: Duration, now: Timestamp) -> String {
+        self.mint_scoped(user, &[], ttl, now)
+    }
+
+    /// The token of a service with these scopes.
+    pub fn mint_scoped(&self, user: &UserId, scopes: &[Scope], ttl: Duration, now: Timestamp) -> String {
+        let scopes: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         let iat = now.as_second();
         let claims = Claims {
             sub: user.as_str(),
@@ -58,6 +66,7 @@ impl Minter {
             exp: iat.saturating_add_unsigned(ttl.as_secs()),
             iss: self.issuer.as_deref(),
             aud: self.audience.as_deref(),
+            scope: &scopes.join(" "),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
             .expect("strings and numbers serialize, and HMAC takes a key of any length")

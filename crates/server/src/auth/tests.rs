@@ -28,6 +28,7 @@ fn config() -> AuthConfig {
         jwks_url: None,
         issuer: Some("https://issuer.example".to_owned()),
         audience: Some("runnel".to_owned()),
+        ..AuthConfig::default()
     }
 }
 
@@ -74,8 +75,13 @@ async fn verdict(token: &str) -> Verdict {
 
 #[tokio::test]
 async fn a_good_token_is_genuine_and_says_for_how_long() {
-    let expected =
-        Identity { user: alice(), issued_at: now(), expires_at: Timestamp::from_second(NOW + 600).unwrap() };
+    let expected = Identity {
+        user: alice(),
+        issued_at: now(),
+        expires_at: Timestamp::from_second(NOW + 600).unwrap(),
+        scopes: Scopes::default(),
+        via: None,
+    };
     assert_eq!(verdict(&signed(&claims())).await, Verdict::Genuine(expected));
 }
 

@@ -16,7 +16,7 @@ use crate::{
     log::{entry, json},
     table::{
         error::Error,
-        keys::{self, Key},
+        keys::{self, Key, Sender},
         read,
         rows::{EntryRow, KeyRow, ThreadRow},
     },
@@ -81,6 +81,7 @@ impl Repair<'_> {
             tseq: ThreadSeq::FIRST,
             number: MessageNumber(0),
             by: row.creator,
+            via: None,
             at: row.created,
             body,
             key: None,
@@ -136,7 +137,8 @@ impl Repair<'_> {
         let known = |row: &EntryRow| {
             let (key, hash, exp) = (row.key.as_ref()?, row.request.clone()?, key_end(row.at));
             let known = KeyRow { hash, thread: thread.clone(), tseq: row.tseq, exp };
-            (exp > self.now.as_second()).then(|| (keys::idempotency(&row.by, key), known))
+            (exp > self.now.as_second())
+                .then(|| (keys::idempotency(&Sender::of(&row.by, row.via.as_ref()), key), known))
         };
         let known: BTreeMap<Key, KeyRow> = rows.iter().filter_map(known).collect();
         let found = self.rows(known.keys().cloned()).await?;

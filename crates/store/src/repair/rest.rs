@@ -17,7 +17,7 @@ use crate::{
     table::{
         Item,
         error::Error,
-        keys::{self, Key},
+        keys::{self, Key, Sender},
         read,
         rows::{EntryRow, KeyRow},
         tx::{n, s},
@@ -127,7 +127,7 @@ impl Repair<'_> {
 
     /// Deletes the idempotency keys of `sender` whose entries are lost, so that a retry of the request commits again.
     /// The key of a write without an entry stays.
-    pub(super) async fn sender(&self, sender: &UserId) -> Result<(), Error> {
+    pub(super) async fn sender(&self, sender: &Sender) -> Result<(), Error> {
         let mut from = None;
         loop {
             let (items, next) = self.page(keys::sender_pk(sender), keys::IDEMPOTENCY, from).await?;
@@ -142,7 +142,7 @@ impl Repair<'_> {
             let entries = self.rows::<EntryRow>(wanted).await?;
             for (key, entry) in page {
                 let own = |row: &EntryRow| {
-                    let own = row.key.as_ref().filter(|_| &row.by == sender);
+                    let own = row.key.as_ref().filter(|_| &Sender::of(&row.by, row.via.as_ref()) == sender);
                     own.map(|own| keys::idempotency(sender, own)).as_ref() == Some(&key)
                 };
                 // One that cannot be read may carry it.

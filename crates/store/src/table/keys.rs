@@ -5,7 +5,7 @@
 //! | thread | `T#t_4k…` | `META` |
 //! | member list | `T#t_4k…` | `M#alice` |
 //! | thread log | `T#t_4k…` | `E#00000000000000000018` |
-//! | idempotency | `S#alice` | `K#<key>` |
+//! | idempotency | `S#alice`, or `S#/backend` for a service | `K#<key>` |
 //! | count of a user's requests | `S#alice` | `R#send#<window>` |
 //! | outbox | `O#11` | `T#t_4k…`, or `T#t_4k…#S#alice` for seen |
 //! | member view | `U#alice` | `M#t_4k…` |
@@ -49,7 +49,7 @@ pub enum Part {
     /// A thread, a member of it or an entry of its log.
     Thread(ThreadId),
     /// The idempotency key of a sender.
-    Sender(UserId),
+    Sender(Sender),
     /// The outbox row of a thread's log.
     Outbox(ThreadId),
     /// The outbox row of somebody's seen.
@@ -68,7 +68,7 @@ impl Key {
         let (kind, id) = self.pk.split_once('#').unwrap_or((&self.pk, ""));
         match kind {
             "T" => ThreadId::parse(id).ok().map(Part::Thread),
-            "S" => UserId::parse(id).ok().map(Part::Sender),
+            "S" => Sender::parse(id).map(Part::Sender),
             "O" if self.sk.contains("#S#") => Some(Part::SeenOutbox),
             "O" => self.sk.strip_prefix("T#").and_then(|id| ThreadId::parse(id).ok()).map(Part::Outbox),
             "U" => UserId::parse(id).ok().map(Part::User),
@@ -137,19 +137,43 @@ pub fn entry_sk(tseq: ThreadSeq) -> String {
     format!("{ENTRIES}{tseq:020}")
 }
 
+/// Who holds idempotency keys. No user id has a `/`, so the keys of a service are never those of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sender {
+    /// A user.
+    User(UserId),
+    /// A service that acts for users.
+    Service(UserId),
+}
+
+impl Sender {
+    /// Who holds the keys of writes of `user` that a service may have made.
+    pub fn of(user: &UserId, via: Option<&UserId>) -> Self {
+        via.map_or_else(|| Self::User(user.clone()), |service| Self::Service(service.clone()))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let service = text.strip_prefix('/').map(|service| UserId::parse(service).map(Self::Service));
+        service.unwrap_or_else(|| UserId::parse(text).map(Self::User)).ok()
+    }
+}
+
 /// An idempotency key of a sender.
-pub fn idempotency(sender: &UserId, idempotency: &IdempotencyKey) -> Key {
+pub fn idempotency(sender: &Sender, idempotency: &IdempotencyKey) -> Key {
     key(sender_pk(sender), format!("{IDEMPOTENCY}{idempotency}"))
 }
 
 /// What `user` has used of a policy in one window.
 pub fn rate(user: &UserId, policy: &str, window: u64) -> Key {
-    Key { pk: sender_pk(user), sk: format!("R#{policy}#{window}") }
+    key(format!("S#{user}"), format!("R#{policy}#{window}"))
 }
 
 /// The partition of a sender's idempotency keys.
-pub fn sender_pk(sender: &UserId) -> String {
-    format!("S#{sender}")
+pub fn sender_pk(sender: &Sender) -> String {
+    match sender {
+        Sender::User(user) => format!("S#{user}"),
+        Sender::Service(service) => format!("S#/{service}"),
+    }
 }
 
 /// The outbox row of a thread's log.
@@ -226,7 +250,7 @@ mod tests {
         Thread(ThreadId),
         Member(ThreadId, UserId),
         Entry(ThreadId, ThreadSeq),
-        Idempotency(UserId, IdempotencyKey),
+        Idempotency(Sender, IdempotencyKey),
         Outbox(ThreadId),
         SeenOutbox(ThreadId, UserId),
         View(UserId, ThreadId),
@@ -277,12 +301,12 @@ mod tests {
         let thread = "[td]_[a-z0-9]{1,3}".prop_map(|t| ThreadId::parse(&t).unwrap());
         let short = "[a-z0-9]{1,3}";
         let number = prop_oneof![0..20u64, any::<u64>()];
-        (0..12u8, user, thread, short, number, any::<u128>()).prop_map(
+        (0..13u8, user, thread, short, number, any::<u128>()).prop_map(
             |(kind, u, t, s, n, random)| match kind {
                 0 => Row::Thread(t),
                 1 => Row::Member(t, u),
                 2 => Row::Entry(t, ThreadSeq(n)),
-                3 => Row::Idempotency(u, IdempotencyKey::parse(&s).unwrap()),
+                3 => Row::Idempotency(Sender::User(u), IdempotencyKey::parse(&s).unwrap()),
                 4 => Row::Outbox(t),
                 5 => Row::SeenOutbox(t, u),
                 6 => Row::View(u, t),
@@ -290,6 +314,7 @@ mod tests {
                 8 => Row::Page(u, InboxSeq(n)),
                 9 => Row::Queue(QueueId::parse(&s).unwrap()),
                 10 => Row::Edge(BootId::parse(&s).unwrap()),
+                11 => Row::Idempotency(Sender::Service(u), IdempotencyKey::parse(&s).unwrap()),
                 _ => Row::Ticket(TicketId::made(random)),
             },
         )
