@@ -113,15 +113,14 @@ def as_role(cloud, arn):
 def run_edge(cloud, issuer, out, program, number, **settings):
     """An edge with the rights of its task."""
     rights, port = as_role(cloud, out["EdgeRoleArn"]), free_port()
-    names = (out["ApiFunctionName"], out["FanoutFunctionName"])
-    writers = [cloud.client("lambda").get_function_configuration(FunctionName=name) for name in names]
+    api = cloud.client("lambda").get_function_configuration(FunctionName=out["ApiFunctionName"])
     task = {
         "RUNNEL_LISTEN": f"127.0.0.1:{port}", "RUNNEL_STAGE": STAGE, "RUNNEL_TABLE": out["TableName"],
         "RUNNEL_JWKS_URL": f"{issuer.url}/.well-known/jwks.json", "RUNNEL_JWT_ISSUER": issuer.url,
         "RUNNEL_JWT_AUDIENCE": "runnel", "RUNNEL_LOG_FORMAT": "json", "RUNNEL_REAP_SECONDS": "5",
         "RUNNEL_DRAIN_SECONDS": "2", "RUNNEL_LINGER_SECONDS": "1",
-        "RUNNEL_QUEUE_KEY": writers[0]["Environment"]["Variables"]["RUNNEL_QUEUE_KEY"],
-        "RUNNEL_QUEUE_SENDERS": ",".join(writer["Role"] for writer in writers), **settings,
+        # No RUNNEL_QUEUE_SENDERS: the emulator knows no `aws:PrincipalArn`, so that it would deny all posts.
+        "RUNNEL_QUEUE_KEY": api["Environment"]["Variables"]["RUNNEL_QUEUE_KEY"], **settings,
     }
     return cloud.start(f"edge{number}", [program], {**task, **{k.upper(): v for k, v in rights.items()}}), port
 
