@@ -119,8 +119,8 @@ impl<'a> Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// The same without its event, for one that nobody has proven: each recipient with a place is told to read. An
-    /// event without a place is gone.
+    /// The same envelope without its event, because its seal is missing or wrong. Each recipient with a place is told to
+    /// read the row. An event without a place is lost.
     #[must_use]
     pub fn without_news(mut self) -> Self {
         if self.news.take().is_some() {

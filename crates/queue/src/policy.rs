@@ -1,4 +1,4 @@
-//! The policy of a queue: it lets nobody post but the writers' roles.
+//! The policy of a queue: only the writers' roles may post.
 
 use serde_json::json;
 

@@ -163,7 +163,7 @@ impl Queues {
         self.post(url, self.seal.close(name(url), text)).await
     }
 
-    /// Posts a body that nobody seals: a job's.
+    /// Posts a body without a seal, such as a job: the fan-out checks each job against the table.
     pub async fn post(&self, url: &str, body: String) -> Result<(), Error> {
         self.calls.send_message().queue_url(url).message_body(body).send().await?;
         Ok(())

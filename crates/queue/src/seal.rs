@@ -1,8 +1,8 @@
 //! The proof that a writer of this deployment has made an envelope: a code over its queue and its text that needs a key
 //! (HMAC-SHA256, RFC 2104).
 //!
-//! Whoever may post to a queue could otherwise have any text shown to anybody. What is not proven is a hint to read the
-//! row, and nothing more (rule 16).
+//! Without it, any principal with permission to post to a queue could make an edge show a forged event. An envelope
+//! without a right seal is only a hint to read the row (rule 16).
 
 use std::sync::Arc;
 

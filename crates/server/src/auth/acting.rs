@@ -19,7 +19,7 @@ pub const USER_HEADER: &str = "runnel-user";
 /// no stream knows whose token has opened it.
 ///
 /// # Errors
-/// 400 for a header that names nobody, and 403 for a token without [`Scope::Act`].
+/// 400 for a header without a user id, and 403 for a token without [`Scope::Act`].
 pub fn acting(headers: &HeaderMap, identity: Identity, now: Timestamp) -> Result<Identity, Problem> {
     let mut named = headers.get_all(USER_HEADER).iter();
     let Some(name) = named.next() else { return Ok(identity) };
