@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::window::Window;
 
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_mins(3);
 
 /// Whether there is a browser to test with.
 pub(crate) fn is_installed() -> bool {

@@ -17,8 +17,8 @@ use tokio::{
 
 use crate::shots;
 
-/// How long a start may take; both emulators start within it.
-const START: Duration = Duration::from_secs(30);
+/// How long a start may take; both emulators start within it on a busy machine.
+const START: Duration = Duration::from_mins(3);
 
 /// The process and what it takes to start it again as it was.
 pub(crate) struct Server {

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use client::PATIENCE;
 use domain::{ids::UserId, limits};
 use serde_json::{Value, json};
 use server::{clock::Clock, listener};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
-    browser::Browser,
+    browser::{Browser, PATIENCE},
     engine::Engine,
     world::{World, until},
 };

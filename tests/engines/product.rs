@@ -1,12 +1,15 @@
 //! The page of `sse-edge/web`, as somebody uses it who has another browser than its makers.
 
-use client::{PATIENCE, http::Api};
+use client::http::Api;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tests::process::{Folder, Running, program};
 use tokio::time::{Instant, sleep};
 
-use tests::{browser::Browser, engine::Engine};
+use tests::{
+    browser::{Browser, PATIENCE},
+    engine::Engine,
+};
 
 const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 /// What the page shows: its connection, and of each message its text and its state.

@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use client::{PATIENCE, sse::Stream};
+use client::sse::Stream;
 use serde_json::{Value, json};
 use sse_edge::config::{EdgeArgs, Topology};
 use tests::{
-    browser::Browser,
+    browser::{Browser, PATIENCE},
     engine::Engine,
     world::{World, until},
 };

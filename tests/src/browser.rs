@@ -1,12 +1,16 @@
 //! One window, whoever drives it.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use data_encoding::BASE64;
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 
 use crate::marionette::Marionette;
+
+/// The longest that a browser may take for anything. Firefox starts within 4 s on an idle machine, and within a minute where
+/// other tests and browsers keep every core busy.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A window of a browser.
 #[derive(Debug)]

@@ -14,13 +14,12 @@ use tokio::{
 };
 
 use crate::{
-    browser::Browser,
+    browser::{Browser, PATIENCE},
     chromium::{CHROMEDRIVER, CHROMIUM, capabilities},
     marionette::Marionette,
     process::Folder,
-    world::until,
+    world::until_within,
 };
-use client::PATIENCE;
 
 const FIREFOX: &str = "/usr/bin/firefox-esr";
 const WEBKIT: &str = "/usr/bin/WebKitWebDriver";
@@ -114,7 +113,7 @@ async fn firefox(profile: &Folder) -> (Browser, Vec<Child>) {
     let args = ["--headless", "--marionette", "--no-remote", "--width=1280", "--height=800", "--profile"];
     let process = spawn(Command::new(FIREFOX).args(args).arg(profile.path()).stdout(Stdio::null()));
     let mut port = None;
-    until("Firefox says where it listens", async || {
+    until_within(PATIENCE, "Firefox says where it listens", async || {
         let text = fs::read_to_string(profile.at("MarionetteActivePort")).await.unwrap_or_default();
         port = text.trim().parse::<u16>().ok();
         port.is_some()
@@ -136,7 +135,7 @@ async fn webkit() -> (Browser, Vec<Child>) {
             .stdout(Stdio::null()),
     );
     let answers = async || TcpStream::connect(("127.0.0.1", port)).await.is_ok();
-    until("WebKit's driver listens", answers).await;
+    until_within(PATIENCE, "WebKit's driver listens", answers).await;
     (session(port, Capabilities::new()).await, vec![driver, xvfb])
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use client::PATIENCE;
+use crate::browser::PATIENCE;
 
 /// The key under which `WebDriver` names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";

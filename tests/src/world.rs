@@ -112,13 +112,18 @@ impl Side {
 }
 
 /// Waits until something is true.
-pub async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, is: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, is).await;
+}
+
+/// Waits until something is true that takes longer than most.
+pub async fn until_within(patience: Duration, what: &str, mut is: impl AsyncFnMut() -> bool) {
     let looking = async {
         while !is().await {
             tokio::time::sleep(LOOK).await;
         }
     };
-    timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("in time: {what}"));
+    timeout(patience, looking).await.unwrap_or_else(|_| panic!("in time: {what}"));
 }
 
 impl World {
