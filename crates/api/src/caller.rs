@@ -1,6 +1,7 @@
 //! The authenticated caller of a route.
 
 use axum::extract::{FromRef, FromRequestParts};
+use domain::ids::UserId;
 use http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
 use server::{
@@ -48,8 +49,8 @@ where
 /// A service whose token has the scope [`Scope::Users`].
 #[derive(Debug, Clone)]
 pub struct UserAdmin(
-    /// The service itself: what acts for a user has the user's rights.
-    pub Identity,
+    /// The service itself: what acts for a user has the user's rights alone.
+    pub UserId,
 );
 
 impl<S: Send + Sync> FromRequestParts<S> for UserAdmin
@@ -66,7 +67,7 @@ where
             let detail = format!("the token needs the scope `{}`", Scope::Users.name());
             return Err(Problem::new(Kind::Forbidden, detail));
         }
-        Ok(Self(identity))
+        Ok(Self(identity.user))
     }
 }
 

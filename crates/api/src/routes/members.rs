@@ -43,11 +43,7 @@ pub async fn add(
     body: Option<Json<Membership>>,
 ) -> Result<StatusCode, Problem> {
     let role = body.and_then(|Json(membership)| membership.role);
-    let request = match role {
-        // A retry may come to a version that knows no roles.
-        None => write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user)),
-        Some(role) => write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("role", &thread, &user, role)),
-    };
+    let request = write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user, role));
     let outcome = chat.put_member(&request, &thread, &user, role).await.map_err(problem(&request))?;
     if outcome.is_new() {
         note(&request.sender, request.via.as_ref(), &Act::PutMember { thread: &thread, user: &user, role });

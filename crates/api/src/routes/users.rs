@@ -46,7 +46,7 @@ pub async fn end_sessions(
 ) -> Result<StatusCode, Problem> {
     let now = clock.now();
     let image = fanout.table.revoke(&user, after(now), now).await.map_err(failed)?;
-    note(&admin.user, admin.via.as_ref(), &Act::EndedSessions { user: &user });
+    note(&admin, None, &Act::EndedSessions { user: &user });
     told(&fanout, &user, &image).await
 }
 
@@ -71,7 +71,7 @@ pub async fn ban(
         Some(_) => return Err(Problem::invalid("until", "`until` must lie in the future")),
     };
     let image = fanout.table.ban(&user, until, now).await.map_err(failed)?;
-    note(&admin.user, admin.via.as_ref(), &Act::Banned { user: &user });
+    note(&admin, None, &Act::Banned { user: &user });
     told(&fanout, &user, &image).await
 }
 
@@ -89,7 +89,7 @@ pub async fn unban(
 ) -> Result<StatusCode, Problem> {
     let now = clock.now();
     fanout.table.lift_ban(&user, after(now), now).await.map_err(failed)?;
-    note(&admin.user, admin.via.as_ref(), &Act::Unbanned { user: &user });
+    note(&admin, None, &Act::Unbanned { user: &user });
     Ok(StatusCode::NO_CONTENT)
 }
 
