@@ -144,13 +144,22 @@ function drawNow() {
     return;
   }
   drawHead({ store, thread, online });
+  drawInvitation(thread);
   details.draw({ store, thread, online });
   log.draw({ store, loading: chat.loading, failure: chat.failure, earlierBusy: chat.earlierBusy, newAfter: chat.newAfter });
   chat.see();
 }
 
+/** Until it is accepted, an invitation is not marked as read. A direct thread is never left. */
+function drawInvitation(thread) {
+  $("invitation").hidden = thread?.state !== "invited";
+  $("decline").hidden = thread?.kind === "direct";
+  say($("invitation").firstChild, thread?.kind === "direct" ? "You have not talked before. Others learn that you have read only after you accept." : "You are invited to this group. Others learn that you have read only after you accept.");
+}
+
 /** An address names a thread that has not arrived yet. */
 function drawUnknown() {
+  drawInvitation(null);
   redraw($("thread-avatar"), "", () => []);
   say($("thread-title"), "Loading…");
   say($("thread-about"), "");
@@ -266,6 +275,8 @@ $("composer-form").addEventListener("submit", (event) => {
 
 $("new-thread").addEventListener("click", () => start.show());
 $("first-thread").addEventListener("click", () => start.show());
+$("accept").addEventListener("click", () => chat.accept().then(() => $("composer").focus(), (error) => toast(`The invitation was not accepted. ${error.message}`)));
+$("decline").addEventListener("click", () => chat.leave().catch((error) => toast(error.message)));
 $("editing-off").addEventListener("click", () => {
   stopEdit();
   $("composer").focus();

@@ -231,7 +231,8 @@ export class Chat {
     clearTimeout(this.#seeTimer);
     this.#seeTimer = undefined;
     const id = this.open;
-    if (id && this.reading() && !this.store.stale(id)) {
+    // Reading would accept an invitation, which the user decides.
+    if (id && this.reading() && !this.store.stale(id) && this.store.thread(id)?.state !== "invited") {
       const newest = this.store.newest(id);
       if (newest > (this.store.thread(id)?.seen ?? 0)) {
         this.store.apply("seen", { thread: id, user: this.me, number: newest });
@@ -318,6 +319,15 @@ export class Chat {
   async react({ thread, tseq }, emoji, is) {
     this.store.put(await this.client.react(thread, tseq, emoji, is));
     this.on.changed();
+  }
+
+  /** Accepts the invitation to the open thread. */
+  async accept() {
+    const id = this.open;
+    await this.client.accept(id);
+    this.store.accept(id);
+    this.on.changed();
+    this.see();
   }
 
   async rename(title) {

@@ -29,7 +29,7 @@ function row({ store, thread, open, online, now }) {
     face: faceName(thread, store.me),
     kind: thread.kind,
     online: other && online(other),
-    preview: preview({ thread, newest, typers, sends, me: store.me }),
+    preview: thread.state === "invited" ? "Invitation" : preview({ thread, newest, typers, sends, me: store.me }),
     typing: typers.length > 0,
     failed: sends.some((send) => send.state === "failed"),
     at: newest?.at ?? thread.createdAt,

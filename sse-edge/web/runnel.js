@@ -19,7 +19,7 @@
  */
 
 /** Events that carry something to show. The others (hello, ping, reset, bye) are handled here. */
-const SHOWN = ["message", "edit", "delete", "reaction", "member", "thread", "seen", "typing", "presence"];
+const SHOWN = ["message", "edit", "delete", "reaction", "member", "thread", "seen", "me", "typing", "presence"];
 /** How long one request may take, in milliseconds. */
 const REQUEST_MS = 20_000;
 /** How long a stream may take to say hello, in milliseconds. */
@@ -258,6 +258,11 @@ export class Runnel {
   /** Removes a member from a group thread; oneself: leaves it. */
   removeMember(thread, user, key = uuid()) {
     return this.#call("DELETE", at(thread, "members", user), { key });
+  }
+
+  /** Accepts the invitation to a thread. */
+  accept(thread) {
+    return this.#call("POST", at(thread, "accept"));
   }
 
   /** One page of messages, newest first: `{items, next}`. `before` is the `next` of the page before. */

@@ -75,11 +75,12 @@ export class Store {
     const fresh = !old || old.epoch !== this.epoch;
     const thread = old ?? blankThread(shape.id);
     if (fresh) {
-      Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: new Map(), last: null, full: false, changes: [], early: new Map(), titleStamp: 0 });
+      Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: new Map(), last: null, full: false, changes: [], early: new Map(), titleStamp: 0, activeStamp: 0 });
     }
     thread.kind = shape.kind;
     if (thread.titleStamp <= mark.stamp) thread.title = shape.title ?? null;
     thread.createdAt = shape.created_at;
+    if (thread.activeStamp <= mark.stamp) thread.state = shape.state ?? "active";
     thread.stub = false;
     thread.number = Math.max(thread.number, shape.number ?? 0);
     thread.seen = Math.max(thread.seen, shape.seen ?? 0);
@@ -120,12 +121,14 @@ export class Store {
   apply(name, data, now = 0) {
     this.stamp += 1;
     if (name !== "typing") this.late?.push([name, data]);
+    if (this.#takesPart(name, data)) this.accept(data.thread);
     if (name === "thread") {
       const old = this.map.get(data.thread.id);
       // A renamed thread comes with nothing but its title.
       if (!data.thread.kind) return this.#renamed(data.thread);
-      // The event says how the thread began; what is known is newer.
-      if (!old || old.epoch !== this.epoch || old.stub) this.putThread(data.thread);
+      // The event says how the thread began; what is known is newer. Its creator invites the others.
+      const state = data.by === this.me ? "active" : data.thread.state;
+      if (!old || old.epoch !== this.epoch || old.stub) this.putThread({ ...data.thread, state });
       return { thread: data.thread.id };
     }
     if (name === "edit" || name === "delete" || name === "reaction") return this.#touch(name, data);
@@ -148,6 +151,20 @@ export class Store {
       return { thread: data.thread };
     }
     return {};
+  }
+
+  /** Whether an event says that this user takes part in its thread, and so is not only invited any more. */
+  #takesPart(name, data) {
+    if (name === "me") return data.state === "active";
+    if (name === "seen") return data.user === this.me;
+    if (name === "member") return data.by === this.me && data.user !== this.me;
+    return ["message", "edit", "delete", "reaction"].includes(name) && data.from === this.me;
+  }
+
+  /** This user takes part in a thread. */
+  accept(id) {
+    const thread = this.map.get(id);
+    if (thread) Object.assign(thread, { state: "active", activeStamp: this.stamp });
   }
 
   #renamed({ id, title }) {
@@ -380,7 +397,7 @@ export class Store {
 function blankThread(id) {
   return {
     id, epoch: -1, stub: true, kind: "group", title: null, createdAt: null, members: [], full: false,
-    changes: [], early: new Map(), titleStamp: 0, number: 0, seen: 0, seenBy: new Map(), last: null, messages: new Map(),
+    changes: [], early: new Map(), titleStamp: 0, activeStamp: 0, state: "active", number: 0, seen: 0, seenBy: new Map(), last: null, messages: new Map(),
     loadedEpoch: -1, earlier: null,
   };
 }

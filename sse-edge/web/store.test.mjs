@@ -406,3 +406,34 @@ test("a new title stays, whatever snapshot was on its way", () => {
   assert.equal(store.thread(T).title, "newer");
   assert.equal(new Store("alice").apply(...renamed).unknown, true);
 });
+
+test("an invitation ends with the first thing that this user does in the thread, on whatever device", () => {
+  const invited = () => {
+    const store = aliceWith();
+    store.apply("thread", { thread: { ...shape(), id: "t_new", state: "invited" }, tseq: 1, by: "bob" });
+    assert.equal(store.thread("t_new").state, "invited");
+    return store;
+  };
+  const thread = "t_new";
+  for (const [name, data] of [
+    ["me", { thread, state: "active" }],
+    ["seen", { thread, user: "alice", number: 1 }],
+    ["message", { thread, tseq: 2, number: 1, from: "alice", text: "hi", at: AT }],
+    ["reaction", { thread, tseq: 3, message: 2, from: "alice", emoji: "+1", state: "added", at: AT }],
+    ["member", { thread, tseq: 3, user: "carol", change: "added", by: "alice", at: AT }],
+  ]) {
+    const store = invited();
+    const mark = store.mark();
+    store.apply("message", { thread, tseq: 2, number: 1, from: "bob", text: "hi", at: AT });
+    store.apply("seen", { thread, user: "bob", number: 1 });
+    assert.equal(store.thread(thread).state, "invited", name);
+    store.apply(name, data);
+    assert.equal(store.thread(thread).state, "active", name);
+    // An answer that was under way knows less.
+    store.putThread({ ...shape(), id: thread, state: "invited" }, mark, true);
+    assert.equal(store.thread(thread).state, "active", name);
+  }
+  const store = aliceWith();
+  store.apply("thread", { thread: { ...shape(), id: thread, state: "invited" }, tseq: 1, by: "alice" });
+  assert.equal(store.thread(thread).state, "active");
+});

@@ -25,6 +25,7 @@ mod acks;
 mod api;
 mod chains;
 mod changes;
+mod consent;
 mod copied;
 mod cors;
 mod cost;

@@ -305,7 +305,7 @@ async fn a_damaged_row_stops_nothing_beside_it() {
 }
 
 #[tokio::test]
-async fn a_user_with_a_thousand_threads_gets_no_more() {
+async fn a_user_with_a_thousand_threads_accepts_no_more() {
     let world = World::start(Topology::PerUser, 0).await;
     let (alice, busy) = (world.as_user("alice"), world.as_user("busy"));
     let known = [("idempotency-key", "known")];
@@ -322,11 +322,14 @@ async fn a_user_with_a_thousand_threads_gets_no_more() {
     for puts in puts.collect::<Vec<_>>().chunks(25) {
         client.batch_write_item().request_items(&world.stage, puts.to_vec()).send().await.unwrap();
     }
-    let refused = alice.post("/v1/threads", json!({"members": ["busy"]})).await;
+    let refused = busy.post("/v1/threads", json!({"members": ["bob", "carol"]})).await;
     assert_eq!(refused.status, 409);
-    assert!(refused.body["detail"].as_str().unwrap().starts_with("`busy` is in 1000 threads"), "{refused:?}");
-    assert_eq!(busy.post("/v1/threads", json!({"members": ["bob", "carol"]})).await.status, 409);
-    assert_eq!(alice.call("PUT", &format!("/v1/threads/{club}/members/busy"), None, &[]).await.status, 409);
+    assert!(refused.body["detail"].as_str().unwrap().starts_with("you are in 1000 threads"), "{refused:?}");
+    // Others invite them all the same, and learn nothing of it. Only accepting is one too many.
+    let direct = alice.thread(json!({"members": ["busy"]})).await;
+    assert_eq!(alice.call("PUT", &format!("/v1/threads/{club}/members/busy"), None, &[]).await.status, 204);
+    assert_eq!(busy.call("POST", &format!("/v1/threads/{direct}/accept"), None, &[]).await.status, 409);
+    busy.say(&direct, "too many to list you").await;
     // What was accepted before is answered as it was.
     assert_eq!(busy.call("POST", "/v1/threads", Some(group), &known).await.status, 200);
 }

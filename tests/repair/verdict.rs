@@ -290,7 +290,7 @@ fn members(log: &[Entry]) -> BTreeMap<String, Value> {
             Body::Thread { members, .. } => {
                 all.extend(members.iter().map(|member| (member.user.to_string(), json!(member.role))));
             }
-            Body::Member { user, change, role, owner } => {
+            Body::Member { user, change, role, owner, .. } => {
                 match change {
                     Change::Added => all.insert(user.to_string(), json!(role.unwrap_or(Role::Member))),
                     Change::Role => all.insert(user.to_string(), json!(role)),

@@ -16,7 +16,7 @@ use client::{
     http::{Answer, Api},
     sse::Stream,
 };
-use domain::{ids::UserId, limits};
+use domain::{contact::Contact, ids::UserId, limits};
 use fanout::deliver::Fanout;
 use jiff::Timestamp;
 use queue::{queues::Queues, seal::Seal};
@@ -210,12 +210,21 @@ impl World {
         self.limited_side(Rate::Off, Clock::system()).await
     }
 
+    /// The same, where users begin conversations so.
+    pub async fn side_with(&self, contact: Contact) -> Side {
+        self.side_of(|table| table.with_contact(contact), Clock::system()).await
+    }
+
     /// The same, which limits its users by the windows of a clock.
     pub async fn limited_side(&self, rate: Rate, clock: Clock) -> Side {
+        self.side_of(|table| table.limited(rate), clock).await
+    }
+
+    async fn side_of(&self, settings: impl FnOnce(Table) -> Table, clock: Clock) -> Side {
         let (faults, calls) = (Faults::default(), Calls::default());
         let fanout = self.place.fanout(&faults, Some(&calls)).await;
         let mut fanout = fanout.with_clock(clock);
-        fanout.table = fanout.table.limited(rate);
+        fanout.table = settings(fanout.table);
         let (verifier, stop) = (Verifier::new(&self.auth).unwrap(), self.stop.child_token());
         let router = router(ApiState { verifier, fanout: fanout.clone() }, &origins());
         let api = listen(router, listener::Options::default(), &stop, &self.tracker);

@@ -100,6 +100,7 @@ impl User {
                 tseq: ThreadSeq(tseq.into()),
                 number: MessageNumber(tseq.into()),
                 own: false,
+                invited: false,
                 effect: Effect::Message(SENT_AT),
             };
             json!({"B": BASE64_STANDARD.encode(InboxEntry::Logged(logged).encode())})

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     openapi, rate,
-    routes::{health, members, messages, presence, reactions, seen, session, threads, typing, users},
+    routes::{accept, health, members, messages, presence, reactions, seen, session, threads, typing, users},
     state::ApiState,
 };
 
@@ -22,6 +22,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(threads::create, threads::list))
         .routes(routes!(threads::read, threads::rename))
         .routes(routes!(members::add, members::remove))
+        .routes(routes!(accept::accept))
         .routes(routes!(messages::list, messages::send))
         .routes(routes!(messages::edit, messages::delete))
         .routes(routes!(reactions::add, reactions::remove))

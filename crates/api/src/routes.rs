@@ -1,5 +1,6 @@
 //! The handlers, one file a noun.
 
+pub mod accept;
 pub mod health;
 pub mod members;
 pub mod messages;

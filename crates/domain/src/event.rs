@@ -31,6 +31,8 @@ pub enum EventName {
     Thread,
     /// Register: how far a member has read; the maximum counts.
     Seen,
+    /// Register: what a member has decided about a thread, for that member alone.
+    Me,
     /// Ephemeral: somebody types.
     Typing,
     /// The connection lives.
@@ -61,7 +63,7 @@ impl EventName {
             Self::Message | Self::Edit | Self::Delete | Self::Reaction | Self::Member | Self::Thread => {
                 Delivery::Logged
             }
-            Self::Seen => Delivery::Register,
+            Self::Seen | Self::Me => Delivery::Register,
             Self::Typing => Delivery::Ephemeral,
             Self::Hello | Self::Ping | Self::Reset | Self::Bye => Delivery::Edge,
         }
@@ -78,6 +80,7 @@ impl EventName {
             Self::Member => "member",
             Self::Thread => "thread",
             Self::Seen => "seen",
+            Self::Me => "me",
             Self::Typing => "typing",
             Self::Ping => "ping",
             Self::Reset => "reset",
@@ -144,6 +147,9 @@ pub enum Body {
         /// Who owns the thread from now on, if it was the owner who left or handed it over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<UserId>,
+        /// Whether a user who was added is only invited.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        invites: bool,
     },
     /// The thread came to be: always the entry with tseq 1.
     Thread {
@@ -153,6 +159,9 @@ pub enum Body {
         title: Option<String>,
         /// Its members from the start.
         members: Vec<Member>,
+        /// Whether the members besides its creator are only invited.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        invites: bool,
     },
     /// A group got another title.
     Title {
@@ -217,6 +226,11 @@ impl Entry {
             Body::Member { .. } => EventName::Member,
             Body::Thread { .. } | Body::Title { .. } => EventName::Thread,
         }
+    }
+
+    /// Whether those whom it makes members, besides its author, are only invited.
+    pub fn invites(&self) -> bool {
+        matches!(self.body, Body::Thread { invites: true, .. } | Body::Member { invites: true, .. })
     }
 
     /// Whether it counts as a message, and so as unread.

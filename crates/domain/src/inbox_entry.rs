@@ -15,6 +15,10 @@ use crate::{
 const VERSION: u8 = 1;
 /// The bit of the second byte that says who caused the event.
 const OWN: u8 = 0x80;
+/// The bit of the second byte that says that the owner was only invited.
+const INVITED: u8 = 0x40;
+/// The second byte of [`InboxEntry::Accepted`].
+const ACCEPTED: u8 = 8;
 
 /// An event of an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,17 @@ pub enum InboxEntry {
     Logged(Logged),
     /// How far a member has read.
     Seen(Seen),
+    /// The owner accepts their invitation to a thread.
+    Accepted(Accepted),
+}
+
+/// An invitation that was accepted: a register, whose maximum counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The thread.
+    pub thread: ThreadId,
+    /// The tseq of the joining that is accepted.
+    pub joined_tseq: ThreadSeq,
 }
 
 /// An entry of a thread log, as an inbox refers to it.
@@ -36,6 +51,8 @@ pub struct Logged {
     pub number: MessageNumber,
     /// Whether the owner of the inbox caused it.
     pub own: bool,
+    /// Whether the owner was only invited: another one has put them into the thread.
+    pub invited: bool,
     /// What it does to the owner's view of the thread.
     pub effect: Effect,
 }
@@ -57,6 +74,13 @@ pub enum Effect {
     Members,
     /// The owner was removed, or has left. Nothing follows.
     Left,
+}
+
+impl Effect {
+    /// Whether the owner's membership begins with it.
+    pub const fn is_beginning(self) -> bool {
+        matches!(self, Self::Created(_) | Self::Joined(_))
+    }
 }
 
 /// Bytes that are no entry of this version.
@@ -81,11 +105,13 @@ impl InboxEntry {
             }
             Body::Member { .. } => Effect::Members,
         };
+        let own = &entry.by == owner;
         Self::Logged(Logged {
             thread: entry.thread.clone(),
             tseq: entry.tseq,
             number: entry.number,
-            own: &entry.by == owner,
+            own,
+            invited: entry.invites() && !own && effect.is_beginning(),
             effect,
         })
     }
@@ -95,6 +121,7 @@ impl InboxEntry {
         match self {
             Self::Logged(logged) => &logged.thread,
             Self::Seen(seen) => &seen.thread,
+            Self::Accepted(accepted) => &accepted.thread,
         }
     }
 
@@ -102,7 +129,7 @@ impl InboxEntry {
     pub fn logged(&self) -> Option<&Logged> {
         match self {
             Self::Logged(logged) => Some(logged),
-            Self::Seen(_) => None,
+            Self::Seen(_) | Self::Accepted(_) => None,
         }
     }
 
@@ -110,7 +137,7 @@ impl InboxEntry {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         match self {
-            Self::Logged(Logged { thread, tseq, number, own, effect }) => {
+            Self::Logged(Logged { thread, tseq, number, own, invited, effect }) => {
                 let kind = match effect {
                     Effect::Created(_) => 1,
                     Effect::Joined(_) => 2,
@@ -120,7 +147,7 @@ impl InboxEntry {
                     Effect::Members => 6,
                     Effect::Left => 7,
                 };
-                out.push(kind | if *own { OWN } else { 0 });
+                out.push(kind | if *own { OWN } else { 0 } | if *invited { INVITED } else { 0 });
                 thread.write(&mut out);
                 write_number(tseq.0, &mut out);
                 write_number(number.0, &mut out);
@@ -137,6 +164,11 @@ impl InboxEntry {
                 thread.write(&mut out);
                 write_number(number.0, &mut out);
                 out.extend_from_slice(user.as_str().as_bytes());
+            }
+            Self::Accepted(Accepted { thread, joined_tseq }) => {
+                out.push(ACCEPTED);
+                thread.write(&mut out);
+                write_number(joined_tseq.0, &mut out);
             }
         }
         out
@@ -155,8 +187,17 @@ impl InboxEntry {
             let user = str::from_utf8(rest).ok().and_then(|user| UserId::parse(user).ok()).ok_or(BadEntry)?;
             return Ok(Self::Seen(Seen { thread, user, number }));
         }
+        if *kind == ACCEPTED {
+            let joined_tseq = ThreadSeq(read_number(rest)?);
+            let is_whole = rest.is_empty();
+            return if is_whole {
+                Ok(Self::Accepted(Accepted { thread, joined_tseq }))
+            } else {
+                Err(BadEntry)
+            };
+        }
         let (tseq, number) = (ThreadSeq(read_number(rest)?), MessageNumber(read_number(rest)?));
-        let effect = match kind & !OWN {
+        let effect = match kind & !(OWN | INVITED) {
             1 => Effect::Created(read_number(rest)?),
             2 => Effect::Joined(read_number(rest)?),
             3 => Effect::Message(read_number(rest)?),
@@ -166,9 +207,10 @@ impl InboxEntry {
             7 => Effect::Left,
             _ => return Err(BadEntry),
         };
-        let own = kind & OWN != 0;
-        if rest.is_empty() {
-            Ok(Self::Logged(Logged { thread, tseq, number, own, effect }))
+        let (own, invited) = (kind & OWN != 0, kind & INVITED != 0);
+        let may_invite = effect.is_beginning() && !own;
+        if rest.is_empty() && (may_invite || !invited) {
+            Ok(Self::Logged(Logged { thread, tseq, number, own, invited, effect }))
         } else {
             Err(BadEntry)
         }
@@ -230,15 +272,19 @@ pub(crate) mod tests {
     fn entry() -> impl Strategy<Value = InboxEntry> {
         let user = "[A-Za-z0-9_.@|:+=~-]{1,128}".prop_map(|id| UserId::parse(&id).unwrap());
         prop_oneof![
-            (thread(), any::<u64>(), any::<u64>(), any::<bool>(), effect()).prop_map(
-                |(thread, tseq, number, own, effect)| InboxEntry::Logged(Logged {
+            (thread(), any::<u64>(), any::<u64>(), any::<[bool; 2]>(), effect()).prop_map(
+                |(thread, tseq, number, [own, invited], effect)| InboxEntry::Logged(Logged {
                     thread,
                     tseq: ThreadSeq(tseq),
                     number: MessageNumber(number),
                     own,
+                    invited: invited && !own && effect.is_beginning(),
                     effect,
                 })
             ),
+            (thread(), any::<u64>()).prop_map(|(thread, joined)| {
+                InboxEntry::Accepted(Accepted { thread, joined_tseq: ThreadSeq(joined) })
+            }),
             (thread(), user, any::<u64>()).prop_map(|(thread, user, number)| {
                 InboxEntry::Seen(Seen { thread, user, number: MessageNumber(number) })
             }),
@@ -280,6 +326,7 @@ pub(crate) mod tests {
             tseq: ThreadSeq(100_000),
             number: MessageNumber(90_000),
             own: false,
+            invited: false,
             effect: Effect::Message(1_790_000_000_000),
         };
         assert_eq!(InboxEntry::Logged(logged).encode().len(), 31);

@@ -4,6 +4,7 @@
 //! `String` again. This crate does no I/O, reads no clock and draws no random numbers, so that
 //! everything in it can be property-tested and simulated.
 
+pub mod contact;
 pub mod content;
 pub mod cursor;
 pub mod envelope;

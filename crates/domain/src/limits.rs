@@ -36,8 +36,10 @@ pub const THREAD_MEMBERS: usize = 1_000;
 /// Members named when a thread is created: a row each, with one of the creator's and four more, fit one transaction of
 /// 100 items (`TransactWriteItems`).
 pub const CREATE_MEMBERS: usize = 90;
-/// Threads of one user: a listing reads them all.
+/// Threads of one user, without invitations: a listing reads them all.
 pub const USER_THREADS: usize = 1_000;
+/// Invitations that a list shows, the latest: strangers make them, and more would bury those of friends.
+pub const INVITATIONS_SHOWN: usize = 100;
 /// Members named in a thread list; the thread itself names all.
 pub const LISTED_MEMBERS: usize = 8;
 /// Members up to which the request that commits an event also fans it out; also the members of

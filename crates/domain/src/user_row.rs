@@ -155,6 +155,7 @@ mod tests {
             tseq: ThreadSeq(tseq),
             number: MessageNumber(tseq),
             own: false,
+            invited: false,
             effect: Effect::Message(1_790_000_000_000),
         })
     }

@@ -40,6 +40,12 @@ pub struct View {
     /// In a direct thread: the message number up to which the other one has read.
     #[serde(default, skip_serializing_if = "is_none")]
     pub others_seen: MessageNumber,
+    /// The number of messages as of the invitation, if the member was invited and has done nothing in the thread since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invited: Option<MessageNumber>,
+    /// The latest joining that the member has accepted.
+    #[serde(default, skip_serializing_if = "is_unset")]
+    pub accepted_tseq: ThreadSeq,
     /// How many messages the thread has had, as of `delivered_through`.
     pub message_count: MessageNumber,
     /// The latest message, or the joining, in milliseconds since 1970: orders the list of threads.
@@ -53,6 +59,11 @@ pub struct View {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_none(number: &MessageNumber) -> bool {
     *number == MessageNumber(0)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_unset(tseq: &ThreadSeq) -> bool {
+    *tseq == ThreadSeq(0)
 }
 
 /// What a view shows of a thread that its inbox entries do not say. It may be newer than the entries, never older.
@@ -76,6 +87,7 @@ pub fn seen_by<'a>(
     entries: impl IntoIterator<Item = &'a InboxEntry>,
 ) -> MessageNumber {
     let number = |entry: &InboxEntry| match entry {
+        InboxEntry::Accepted(_) => None,
         InboxEntry::Seen(seen) => (&seen.user == user).then_some(seen.number),
         InboxEntry::Logged(logged) if user == owner => match logged.effect {
             Effect::Message(_) => logged.own.then_some(logged.number),
@@ -88,6 +100,14 @@ pub fn seen_by<'a>(
 }
 
 impl View {
+    /// Whether the member is only invited: they have neither accepted, nor read, nor written.
+    ///
+    /// It follows from maxima, and from what logged entries have set. So a register that is folded twice, or late,
+    /// changes nothing.
+    pub fn is_invited(&self) -> bool {
+        self.invited.is_some_and(|number| self.seen <= number) && self.accepted_tseq < self.joined_tseq
+    }
+
     /// Whether the fold of `entries` of this view's thread needs [`Facts`].
     pub fn needs_facts<'a>(view: Option<&Self>, entries: impl IntoIterator<Item = &'a InboxEntry>) -> bool {
         let through = view.map_or(ThreadSeq(0), |view| view.delivered_through);
@@ -111,7 +131,7 @@ impl View {
         facts: Option<&Facts>,
     ) -> Option<Self> {
         entries.into_iter().fold(view, |view, entry| match (view, entry) {
-            (None, InboxEntry::Seen(_)) => None,
+            (None, InboxEntry::Seen(_) | InboxEntry::Accepted(_)) => None,
             (None, InboxEntry::Logged(logged)) => Some(Self::begin(logged, facts.cloned())),
             (Some(mut view), InboxEntry::Seen(seen)) => {
                 if &seen.user == owner {
@@ -119,6 +139,10 @@ impl View {
                 } else if view.thread.is_direct() {
                     view.others_seen = view.others_seen.max(seen.number);
                 }
+                Some(view)
+            }
+            (Some(mut view), InboxEntry::Accepted(accepted)) => {
+                view.accepted_tseq = view.accepted_tseq.max(accepted.joined_tseq);
                 Some(view)
             }
             (Some(mut view), InboxEntry::Logged(logged)) => {
@@ -160,6 +184,8 @@ impl View {
             delivered_through: entry.tseq.previous(),
             seen: MessageNumber(0),
             others_seen: MessageNumber(0),
+            invited: None,
+            accepted_tseq: ThreadSeq(0),
             message_count: MessageNumber(0),
             activity: 0,
             preview: None,
@@ -171,6 +197,11 @@ impl View {
     fn apply(&mut self, entry: &Logged, facts: Option<&Facts>) {
         self.delivered_through = entry.tseq;
         self.message_count = self.message_count.max(entry.number);
+        if entry.effect.is_beginning() {
+            self.invited = entry.invited.then_some(entry.number);
+        } else if entry.own {
+            self.invited = None;
+        }
         match entry.effect {
             Effect::Created(at) => self.activity = self.activity.max(at),
             // A new membership: the member starts with every message seen.
@@ -203,7 +234,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::Seen;
+    use crate::{inbox_entry::Accepted, wire::Seen};
 
     fn owner() -> UserId {
         UserId::parse("alice").unwrap()
@@ -220,7 +251,8 @@ mod tests {
         Change,
         Rename,
         Leave,
-        Join,
+        Join { invited: bool },
+        Accept,
         Seen { own: bool, number: u64 },
     }
 
@@ -228,11 +260,12 @@ mod tests {
     fn inbox(history: &[Happens]) -> Vec<InboxEntry> {
         let thread = ThreadId::group(1);
         let (mut tseq, mut number, mut is_member) = (1, 0, true);
-        let logged = |tseq, number, own, effect| {
+        let mut joined = ThreadSeq(1);
+        let logged = |tseq, number, own, invited, effect| {
             let (tseq, number) = (ThreadSeq(tseq), MessageNumber(number));
-            InboxEntry::Logged(Logged { thread: thread.clone(), tseq, number, own, effect })
+            InboxEntry::Logged(Logged { thread: thread.clone(), tseq, number, own, invited, effect })
         };
-        let mut entries = vec![logged(1, 0, false, Effect::Created(1))];
+        let mut entries = vec![logged(1, 0, false, true, Effect::Created(1))];
         for happens in history {
             if let Happens::Seen { own, number: seen } = happens {
                 let user = if *own { owner() } else { UserId::parse("bob").unwrap() };
@@ -240,7 +273,13 @@ mod tests {
                 entries.extend(is_member.then_some(InboxEntry::Seen(seen)));
                 continue;
             }
+            if let Happens::Accept = happens {
+                let accepted = Accepted { thread: thread.clone(), joined_tseq: joined };
+                entries.extend(is_member.then_some(InboxEntry::Accepted(accepted)));
+                continue;
+            }
             tseq += 1;
+            let invites = matches!(happens, Happens::Join { invited: true });
             let (own, effect) = match happens {
                 Happens::Message { own } => {
                     number += 1;
@@ -249,12 +288,16 @@ mod tests {
                 Happens::Change => (false, Effect::Changed(ThreadSeq(1))),
                 Happens::Rename => (false, Effect::Renamed),
                 Happens::Leave if is_member => (true, Effect::Left),
-                Happens::Join if !is_member => (false, Effect::Joined(tseq)),
-                Happens::Leave | Happens::Join | Happens::Seen { .. } => (false, Effect::Members),
+                Happens::Join { .. } if !is_member => (false, Effect::Joined(tseq)),
+                Happens::Leave | Happens::Join { .. } | Happens::Seen { .. } | Happens::Accept => {
+                    (false, Effect::Members)
+                }
             };
-            is_member |= matches!(effect, Effect::Joined(_));
+            if effect.is_beginning() {
+                (is_member, joined) = (true, ThreadSeq(tseq));
+            }
             if is_member {
-                entries.push(logged(tseq, number, own, effect));
+                entries.push(logged(tseq, number, own, invites && effect.is_beginning(), effect));
             }
             is_member &= effect != Effect::Left;
         }
@@ -267,7 +310,8 @@ mod tests {
             1 => Just(Happens::Change),
             1 => Just(Happens::Rename),
             1 => Just(Happens::Leave),
-            1 => Just(Happens::Join),
+            1 => any::<bool>().prop_map(|invited| Happens::Join { invited }),
+            1 => Just(Happens::Accept),
             2 => any::<(bool, u64)>().prop_map(|(own, number)| Happens::Seen { own, number }),
         ];
         prop::collection::vec(one, 0..40)
@@ -306,7 +350,7 @@ mod tests {
     #[test]
     fn a_former_member_has_a_view_without_facts_until_they_are_back() {
         use Happens::{Join, Leave, Message};
-        let inbox = inbox(&[Message { own: false }, Leave, Message { own: false }, Join]);
+        let inbox = inbox(&[Message { own: false }, Leave, Message { own: false }, Join { invited: false }]);
         let (before, back) = inbox.split_at(2);
         let view = View::fold(None, &owner(), before, None).unwrap();
         assert_eq!((view.facts.as_ref(), view.delivered_through.0), (None, 2));
@@ -326,7 +370,24 @@ mod tests {
         assert_eq!(view.seen.0, 0, "another member has read, not the owner");
         let view = folded(&[Leave]);
         assert_eq!((view.joined_tseq.0, view.left_tseq), (1, Some(ThreadSeq(2))));
-        let view = folded(&[Leave, Message { own: false }, Join]);
+        let view = folded(&[Leave, Message { own: false }, Join { invited: false }]);
         assert_eq!((view.joined_tseq.0, view.left_tseq, view.seen.0, view.preview), (4, None, 1, None));
+    }
+
+    #[test]
+    fn an_invitation_ends_when_the_member_accepts_it_or_reads_or_does_something() {
+        use Happens::{Accept, Change, Join, Leave, Message, Seen};
+        let is_invited = |history: &[Happens]| fold(None, &inbox(history)).unwrap().is_invited();
+        let theirs = Message { own: false };
+        assert!(is_invited(&[]) && is_invited(&[theirs.clone(), Change]));
+        assert!(!is_invited(&[Accept]));
+        assert!(!is_invited(&[Message { own: true }]));
+        assert!(!is_invited(&[theirs.clone(), Seen { own: true, number: 1 }]));
+        assert!(is_invited(&[theirs.clone(), Seen { own: false, number: 1 }]), "another member has read");
+        // Who comes back is invited anew, whatever they have accepted before.
+        let again = [theirs.clone(), Accept, Leave, theirs.clone(), Join { invited: true }];
+        assert!(is_invited(&again));
+        assert!(!is_invited(&[&again[..], &[theirs, Seen { own: true, number: 3 }]].concat()));
+        assert!(!is_invited(&[&again[..], &[Accept]].concat()));
     }
 }

@@ -27,6 +27,8 @@ pub struct Thread {
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// Whether the reader is only invited.
+    pub state: ThreadState,
     /// How many messages it has.
     pub number: MessageNumber,
     /// Up to which message number the reader has seen it.
@@ -39,6 +41,25 @@ pub struct Thread {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, MessageNumber>>, nullable = false)]
     pub seen_by: Option<BTreeMap<UserId, MessageNumber>>,
+}
+
+/// What a thread is to its reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ThreadState {
+    /// The reader has created it, has accepted it, or takes part.
+    Active,
+    /// Another user has put the reader into it. Accepting, reading and writing make it active.
+    Invited,
+}
+
+/// `data` of a `me` frame: what a member has decided about a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// The thread.
+    pub thread: ThreadId,
+    /// What it is to the member from now on.
+    pub state: ThreadState,
 }
 
 /// A message.
@@ -182,15 +203,18 @@ pub(crate) struct MemberData<'a> {
     pub(crate) role: Option<Role>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<&'a UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<ThreadState>,
     pub(crate) by: &'a UserId,
     pub(crate) at: Timestamp,
 }
 
 /// `data` of a `thread` frame for a thread that was created.
 #[derive(Debug, Serialize)]
-pub(crate) struct ThreadData {
+pub(crate) struct ThreadData<'a> {
     pub(crate) thread: Thread,
     pub(crate) tseq: ThreadSeq,
+    pub(crate) by: &'a UserId,
 }
 
 /// `data` of a `thread` frame for a thread with a new title: of the thread only what changed.
@@ -276,17 +300,18 @@ impl Entry {
                 state: *state,
                 at: self.at,
             }),
-            Body::Member { user, change, role, owner } => serde_json::to_string(&MemberData {
+            Body::Member { user, change, role, owner, .. } => serde_json::to_string(&MemberData {
                 thread: &self.thread,
                 tseq: self.tseq,
                 user,
                 change: *change,
                 role: *role,
                 owner: owner.as_ref(),
+                state: self.invites().then_some(ThreadState::Invited),
                 by: &self.by,
                 at: self.at,
             }),
-            Body::Thread { of, title, members } => {
+            Body::Thread { of, title, members, .. } => {
                 serde_json::to_string(&self.created(*of, title.as_ref(), members))
             }
             Body::Title { title } => serde_json::to_string(&TitleData {
@@ -299,19 +324,20 @@ impl Entry {
         json.expect("ids, numbers and strings always serialise")
     }
 
-    fn created(&self, of: ThreadKind, title: Option<&String>, members: &[Member]) -> ThreadData {
+    fn created(&self, of: ThreadKind, title: Option<&String>, members: &[Member]) -> ThreadData<'_> {
         let thread = Thread {
             id: self.thread.clone(),
             kind: of,
             title: title.cloned(),
             members: members.to_vec(),
             created_at: self.at,
+            state: if self.invites() { ThreadState::Invited } else { ThreadState::Active },
             number: MessageNumber(0),
             seen: MessageNumber(0),
             unread: 0,
             last: None,
             seen_by: None,
         };
-        ThreadData { thread, tseq: self.tseq }
+        ThreadData { thread, tseq: self.tseq, by: &self.by }
     }
 }

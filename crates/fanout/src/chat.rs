@@ -4,7 +4,7 @@ use domain::{
     event::Role,
     ids::{ThreadId, UserId},
     sequence::MessageNumber,
-    wire::Seen,
+    wire::{Me, Seen, ThreadState},
 };
 use store::{
     table::error::Error,
@@ -94,6 +94,15 @@ impl Chat {
             Marked::Already(seen) => Some(seen),
             Marked::NotMember => None,
         })
+    }
+
+    /// Accepts the invitation of `user` to `thread`.
+    pub async fn accept(&self, user: &UserId, thread: &ThreadId) -> Result<(), WriteError> {
+        if let Some(delivered) = self.0.table.accept(user, thread, self.0.clock.now()).await? {
+            let me = Me { thread: thread.clone(), state: ThreadState::Active };
+            self.0.tell_me(&me, delivered).await;
+        }
+        Ok(())
     }
 
     /// Awaits a write, and delivers what it has logged. Boxed, because the future of a write is large.

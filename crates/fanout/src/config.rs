@@ -1,19 +1,31 @@
 //! The settings of the write side: each documented once, here.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use domain::limits;
+use domain::{contact::Contact, limits};
 use queue::queues::{STAGE, parse_stage};
 use server::aws::{AWS, QueueKeys};
-use store::table::{TABLE, counter::Rate};
+use store::table::{TABLE, Table, counter::Rate};
 
-/// How users are limited.
+/// What users may do to each other, and how often.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct RateArgs {
+pub struct UserArgs {
     /// How requests of a user are counted: in the table, for all processes together, at about one write unit a write
     /// (`exact`); in each process (`local`); or not at all, so that nobody is limited (`off`).
     #[arg(long, env = "RUNNEL_RATE", default_value = "exact",
           value_parser = PossibleValuesParser::new(Rate::NAMES).try_map(|name| name.parse::<Rate>()))]
     pub rate: Rate,
+    /// What it takes to have a thread with another user: nothing (`anyone`), an invitation that the other accepts
+    /// (`invited`), or a back end that creates it (`service`).
+    #[arg(long, env = "RUNNEL_CONTACT", default_value = "invited",
+          value_parser = PossibleValuesParser::new(Contact::NAMES).try_map(|name| name.parse::<Contact>()))]
+    pub contact: Contact,
+}
+
+impl UserArgs {
+    /// The table under these settings.
+    pub fn of(self, table: Table) -> Table {
+        table.limited(self.rate).with_contact(self.contact)
+    }
 }
 
 /// Table and queues.
@@ -37,5 +49,5 @@ pub struct StoreArgs {
     pub keys: QueueKeys,
     /// How users are limited.
     #[command(flatten)]
-    pub limits: RateArgs,
+    pub users: UserArgs,
 }

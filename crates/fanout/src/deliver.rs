@@ -13,7 +13,7 @@ use domain::{
     job::Job,
     limits,
     sequence::ThreadSeq,
-    wire::Seen,
+    wire::{Me, Seen},
 };
 use futures_util::{
     future::{join, join_all},
@@ -134,6 +134,13 @@ impl Fanout {
         if !self.post(&delivered, Some(&inbox::seen_news(seen))).await {
             self.owe(&seen.thread, Some(&seen.user), seen.number.0).await;
         }
+        self.fold(delivered).await;
+    }
+
+    /// Tells the other devices of a member what the member has decided. What is not posted is found by a comparison.
+    pub async fn tell_me(&self, me: &Me, delivered: Delivered) {
+        let delivered = vec![delivered];
+        self.post(&delivered, Some(&inbox::me_news(me))).await;
         self.fold(delivered).await;
     }
 

@@ -105,6 +105,7 @@ mistakes! {
         NoHeir: "an owner who leaves leaves a group that nobody owns",
         AnyoneGivesRoles: "any member gives roles",
         AnyoneRemoves: "any member removes others",
+        LeaverAddedAgain: "a member who has left by themselves is added again without being asked",
         AnyoneDeletes: "any member deletes messages of others",
         JoinerNotTold: "a new member is not told of joining",
         JoinerToldAll: "a new member is told of earlier events",

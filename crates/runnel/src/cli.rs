@@ -7,7 +7,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use domain::ids::UserId;
-use fanout::config::{RateArgs, StoreArgs};
+use fanout::config::{StoreArgs, UserArgs};
 use server::{
     auth::{AuthConfig, scope::Scope},
     aws::{self, AWS, Endpoints},
@@ -70,7 +70,7 @@ pub struct ServeArgs {
     pub inbox_days: u16,
     /// How users are limited.
     #[command(flatten)]
-    pub limits: RateArgs,
+    pub users: UserArgs,
     /// Accepted tokens. Without a secret or a key set, the secret in the folder.
     #[command(flatten)]
     pub auth: AuthConfig,

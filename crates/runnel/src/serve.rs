@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, ensure};
 use api::{router, state::ApiState};
 use axum::Router;
-use fanout::deliver::Fanout;
+use fanout::{config::UserArgs, deliver::Fanout};
 use queue::{queues::Queues, seal::Seal};
 use secrecy::SecretString;
 use server::{
@@ -20,7 +20,7 @@ use sse_edge::{
     config::EdgeArgs,
     edge::{Edge, Parts},
 };
-use store::table::{TABLE, Table, counter::Rate};
+use store::table::{TABLE, Table};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -63,7 +63,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let (edge, router) = assemble(
         &emulators.endpoints(),
         &auth,
-        (args.inbox_days, args.limits.rate),
+        (args.inbox_days, args.users),
         config,
         (&tracker, &stop),
         (address, by_name.clone()),
@@ -109,14 +109,14 @@ fn tokens(auth: AuthConfig, folder: Option<&DataDir>) -> anyhow::Result<AuthConf
 async fn assemble(
     endpoints: &Endpoints,
     auth: &AuthConfig,
-    (inbox_days, rate): (u16, Rate),
+    (inbox_days, users): (u16, UserArgs),
     config: EdgeArgs,
     (tracker, stop): (&TaskTracker, &CancellationToken),
     (address, by_name): (SocketAddr, ByName),
 ) -> anyhow::Result<(Edge, Router)> {
     let aws = aws::configs(endpoints).await?;
     Table::create((&aws.dynamodb).into(), TABLE).await?;
-    let table = Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?.limited(rate);
+    let table = users.of(Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?);
     // The queues of the process before this one died with it.
     table.forget_queues().await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE).sealed(Seal::random()?);

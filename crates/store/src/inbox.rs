@@ -8,10 +8,10 @@ use domain::{
     envelope::News,
     event::{Body, Entry, EventName},
     ids::{ThreadId, UserId},
-    inbox_entry::{Effect, InboxEntry},
+    inbox_entry::{Accepted, Effect, InboxEntry},
     sequence::{InboxSeq, ThreadSeq},
     user_row::UserRow,
-    wire::Seen,
+    wire::{Me, Seen, ThreadState},
 };
 use jiff::Timestamp;
 use mistakes::mistake;
@@ -243,7 +243,7 @@ impl EdgeTable {
         let [(_, content)] = contents;
         Ok(match content {
             Content::Logged(entry, _) => Some(entry),
-            Content::Seen(_) => None,
+            Content::Seen(_) | Content::Me(_) => None,
         })
     }
 
@@ -297,6 +297,7 @@ impl EdgeTable {
 enum Content {
     Logged(Entry, Option<ThreadSeq>),
     Seen(Seen),
+    Me(Me),
 }
 
 impl Content {
@@ -304,6 +305,7 @@ impl Content {
         match self {
             Self::Logged(entry, _) => news(entry),
             Self::Seen(seen) => seen_news(seen),
+            Self::Me(me) => me_news(me),
         }
     }
 }
@@ -312,6 +314,9 @@ impl Content {
 fn content(entry: &InboxEntry, found: &HashMap<Key, Entry>) -> Option<Content> {
     let logged = match entry {
         InboxEntry::Seen(seen) => return Some(Content::Seen(seen.clone())),
+        InboxEntry::Accepted(Accepted { thread, .. }) => {
+            return Some(Content::Me(Me { thread: thread.clone(), state: ThreadState::Active }));
+        }
         InboxEntry::Logged(logged) => logged,
     };
     let mut content = found.get(&keys::entry(&logged.thread, logged.tseq))?.clone();
@@ -342,4 +347,9 @@ pub fn news(entry: &Entry) -> News {
 /// Seen as members are told of it.
 pub fn seen_news(seen: &Seen) -> News {
     News::new(EventName::Seen, serde_json::to_string(seen).expect("ids and numbers always serialise"))
+}
+
+/// What a member has decided, as their own devices are told of it.
+pub fn me_news(me: &Me) -> News {
+    News::new(EventName::Me, serde_json::to_string(me).expect("ids always serialise"))
 }

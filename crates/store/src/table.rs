@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use domain::{
+    contact::Contact,
     cursor::Gen,
     ids::{ThreadId, UserId},
     limits,
@@ -60,6 +61,8 @@ pub struct Table {
     pub(crate) cutoffs: Met<UserId, (Timestamp, Option<Timestamp>)>,
     /// What users have done: nobody counts until [`Table::limited`] says so.
     pub(crate) counter: Counter,
+    /// Who may begin a conversation with whom.
+    pub(crate) contact: Contact,
 }
 
 /// The table as an edge has it: no public method writes a thread log or appends to an inbox. So a stale or doubled edge
@@ -99,13 +102,20 @@ impl Table {
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
         let (pairs, guests, cutoffs) = (Met::default(), Met::default(), Met::default());
-        Ok(Self { edge, locks: UserLocks::new(), pairs, guests, cutoffs, counter: Counter::default() })
+        let (counter, contact) = (Counter::default(), Contact::default());
+        Ok(Self { edge, locks: UserLocks::new(), pairs, guests, cutoffs, counter, contact })
     }
 
     /// The same table, with users counted so.
     #[must_use]
     pub fn limited(self, rate: Rate) -> Self {
         Self { counter: Counter::new(rate), ..self }
+    }
+
+    /// The same table, where users begin conversations so.
+    #[must_use]
+    pub fn with_contact(self, contact: Contact) -> Self {
+        Self { contact, ..self }
     }
 
     /// The table as an edge has it.

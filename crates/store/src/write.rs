@@ -24,6 +24,7 @@ use crate::{
     },
 };
 
+pub mod accept;
 pub mod command;
 pub mod commit;
 pub mod members;
@@ -85,8 +86,12 @@ pub enum Rejection {
     LastOwner,
     /// The thread has [`THREAD_MEMBERS`](domain::limits::THREAD_MEMBERS).
     ThreadFull,
-    /// A user has [`USER_THREADS`](domain::limits::USER_THREADS).
-    UserFull(UserId),
+    /// The sender has [`USER_THREADS`](domain::limits::USER_THREADS).
+    UserFull,
+    /// The user does not want to be added.
+    Unwilling,
+    /// Only a back end begins threads and adds members here.
+    NoContact,
     /// The sender has used all of this policy for now.
     TooFast(Usage),
 }

@@ -65,6 +65,7 @@ impl Ephemeral {
             | EventName::Member
             | EventName::Thread
             | EventName::Seen
+            | EventName::Me
             | EventName::Ping
             | EventName::Reset
             | EventName::Bye => return None,

@@ -145,7 +145,8 @@ impl Actor {
                 Some((status, _)) if status.is_client_error() && is_under_way => return None,
                 Some((status, answer)) if !status.is_server_error() => {
                     // A mark of seen has no key: sent again, it marks what was said meanwhile.
-                    let is_same = !path.ends_with("/seen") && !shows_thread(path);
+                    let is_same =
+                        !path.ends_with("/seen") && !path.ends_with("/accept") && !shows_thread(path);
                     if is_same && status.is_success() && self.draw(|rng| rng.random_bool(self.repeats)) {
                         self.repeat((method, path, body.as_ref()), &key, &answer).await;
                     }
@@ -294,6 +295,17 @@ impl Actor {
             } else {
                 members.remove(user);
             }
+        }
+    }
+
+    /// Accepts an invitation, or allows others to add the user again.
+    pub(crate) async fn accept(&self, thread: &str) {
+        let of = (thread.to_owned(), self.user.as_str().to_owned());
+        self.history.known().accepting.insert(of.clone());
+        if let Some((StatusCode::NO_CONTENT, _)) =
+            self.insist("POST", &format!("/v1/threads/{thread}/accept"), None).await
+        {
+            self.history.known().accepted.insert(of);
         }
     }
 

@@ -268,6 +268,9 @@ impl Device {
             *seen = number.max(*seen);
             return;
         }
+        if event == "me" {
+            return;
+        }
         let Some(tseq) = data["tseq"].as_u64() else {
             return self.wrong(&format!("a logged event without tseq: {data}"));
         };

@@ -21,6 +21,10 @@ pub(crate) struct Known {
     pub(crate) threads: Vec<String>,
     /// Who belongs to them, as far as the answers say.
     pub(crate) members: BTreeMap<String, BTreeSet<UserId>>,
+    /// (thread, user) of those who have tried to accept an invitation.
+    pub(crate) accepting: BTreeSet<(String, String)>,
+    /// (thread, user) of those who were told that they have accepted.
+    pub(crate) accepted: BTreeSet<(String, String)>,
     /// Messages by their text, which is said once in a run.
     pub(crate) said: BTreeMap<String, Said>,
     /// The furthest that a user has marked a thread as seen, and was told so.

@@ -162,6 +162,28 @@ fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
     told
 }
 
+/// Nobody comes back against their will, and what was accepted is no invitation.
+fn consent(
+    truth: &Truth,
+    history: &History,
+    thread: &str,
+    (returned, moved): (&BTreeSet<&str>, &BTreeSet<&str>),
+) {
+    let mut known = history.known();
+    let of = |user: &str| (thread.to_owned(), user.to_owned());
+    let unasked: Vec<_> = returned.iter().filter(|user| !known.accepting.contains(&of(user))).collect();
+    let mut wrong: Vec<String> =
+        unasked.into_iter().map(|user| format!("{user} is in {thread} again without being asked")).collect();
+    let accepted = known.accepted.iter().filter(|(of, user)| of == thread && !moved.contains(user.as_str()));
+    let is_invited =
+        |user: &String| truth.views.get(&(user.clone(), thread.to_owned())).is_some_and(View::is_invited);
+    let open = accepted
+        .filter(|(_, user)| is_invited(user))
+        .map(|(_, user)| format!("{user} has accepted {thread}, and is only invited"));
+    wrong.extend(open);
+    known.wrong.extend(wrong);
+}
+
 fn name_of(role: Role) -> &'static str {
     match role {
         Role::Owner => "owner",
@@ -242,13 +264,14 @@ fn table(truth: &Truth, deployment: &Deployment, history: &History, aged: bool) 
         let none = BTreeMap::new();
         let roles = truth.roles.get(thread).unwrap_or(&none);
         let roles = roles.iter().map(|(user, role)| (user.as_str(), name_of(*role))).collect();
-        let (by_log, wrong) = rights::read(log);
-        if by_log != roles {
-            history.wrong(format!("{thread} has {roles:?}, not {by_log:?}"));
+        let rights = rights::read(log);
+        if rights.roles != roles {
+            history.wrong(format!("{thread} has {roles:?}, not {:?}", rights.roles));
         }
-        for wrong in wrong {
+        for wrong in rights.wrong {
             history.wrong(format!("{thread}: {wrong}"));
         }
+        consent(truth, history, thread, (&rights.returned, &rights.moved));
     }
     if !aged {
         inboxes(truth, history);
@@ -385,6 +408,12 @@ fn shown(truth: &Truth, history: &History) {
             continue;
         };
         if event == "seen" {
+            continue;
+        }
+        if event == "me" {
+            if !known.accepting.contains(&(thread.to_owned(), user.clone())) {
+                wrong.push(format!("{user} was shown at {id} to have accepted {thread}, and never did"));
+            }
             continue;
         }
         let tseq = data["tseq"].as_u64().unwrap_or(0);

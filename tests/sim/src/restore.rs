@@ -48,6 +48,8 @@ pub(crate) fn begin_anew(cloud: &Cloud, history: &History) {
             seen.insert((thread.to_owned(), user.to_owned()), number(item, "seen").unwrap_or(0));
         }
     }
+    // A backup may be older than the acceptance.
+    known.accepted.clear();
     for (place, marked) in &mut known.seen {
         *marked = seen.get(place).copied().unwrap_or(0).min(*marked);
     }

@@ -1,6 +1,6 @@
 //! Who may do what in a group, by its log: who has which role, and whether each change was its author's to make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::{Entry, Log};
 
@@ -10,10 +10,28 @@ struct Group<'a> {
     /// The members with their roles: who came first is first.
     members: Vec<(&'a str, &'a str)>,
     wrong: Vec<String>,
+    /// Those who have left by themselves.
+    gone: BTreeSet<&'a str>,
+    /// Those who have come back after that.
+    returned: BTreeSet<&'a str>,
+    /// Those whose membership has changed since the beginning.
+    moved: BTreeSet<&'a str>,
 }
 
-/// The roles at the end of a log, and the changes that were not their author's to make.
-pub(crate) fn read(log: &Log) -> (BTreeMap<&str, &str>, Vec<String>) {
+/// What a log says of rights.
+pub(crate) struct Rights<'a> {
+    /// The roles at its end.
+    pub(crate) roles: BTreeMap<&'a str, &'a str>,
+    /// The changes that were not their author's to make.
+    pub(crate) wrong: Vec<String>,
+    /// Those who were added again after they had left by themselves.
+    pub(crate) returned: BTreeSet<&'a str>,
+    /// Those whose membership has ended or begun more than once.
+    pub(crate) moved: BTreeSet<&'a str>,
+}
+
+/// Reads a log.
+pub(crate) fn read(log: &Log) -> Rights<'_> {
     let mut group = Group::default();
     for (tseq, entry) in log {
         let may = match entry.body["kind"].as_str() {
@@ -31,7 +49,8 @@ pub(crate) fn read(log: &Log) -> (BTreeMap<&str, &str>, Vec<String>) {
     if is_group && !group.members.is_empty() && owners != 1 {
         group.wrong.push(format!("{owners} members own it"));
     }
-    (group.members.into_iter().collect(), group.wrong)
+    let Group { members, wrong, returned, moved, .. } = group;
+    Rights { roles: members.into_iter().collect(), wrong, returned, moved }
 }
 
 impl<'a> Group<'a> {
@@ -61,6 +80,10 @@ impl<'a> Group<'a> {
         };
         match entry.body["change"].as_str() {
             Some("added") => {
+                self.moved.insert(user);
+                if self.gone.remove(user) {
+                    self.returned.insert(user);
+                }
                 self.members.push((user, role.unwrap_or("member")));
                 by.is_some() && (role.is_none() || by == Some("owner"))
             }
@@ -75,10 +98,13 @@ impl<'a> Group<'a> {
                 (by == Some("owner") || steps_down) && hands_over
             }
             Some("removed") => {
+                self.moved.insert(user);
                 let was = self.leave(entry, user);
                 by == Some("owner") || (by == Some("moderator") && was == Some("member"))
             }
             _ => {
+                self.moved.insert(user);
+                self.gone.insert(user);
                 self.leave(entry, user);
                 entry.by == user
             }

@@ -250,12 +250,18 @@ impl Run {
                         actor.touch(&text, &said, how).await;
                     }
                 }
-                74..84 => actor.mark(&thread, number).await,
+                74..82 => actor.mark(&thread, number).await,
+                82..84 => actor.accept(&thread).await,
                 84..90 => actor.types(&thread).await,
                 90..93 => actor.change(&thread, &other, true).await,
                 93..95 => actor.appoint(&thread, &other, how).await,
                 95..98 => actor.change(&thread, &other, false).await,
-                _ => actor.change(&thread, &actor.user, false).await,
+                _ => {
+                    actor.change(&thread, &actor.user, false).await;
+                    if how < 5 {
+                        actor.accept(&thread).await;
+                    }
+                }
             }
         });
         done

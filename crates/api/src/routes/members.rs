@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::{
     parameters::{InThread, Key},
-    write::{Write, problem},
+    write::{Write, problem_of},
 };
 use crate::audit::{Act, note};
 
@@ -44,7 +44,7 @@ pub async fn add(
 ) -> Result<StatusCode, Problem> {
     let role = body.and_then(|Json(membership)| membership.role);
     let request = write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user, role));
-    let outcome = chat.put_member(&request, &thread, &user, role).await.map_err(problem(&request))?;
+    let outcome = chat.put_member(&request, &thread, &user, role).await.map_err(problem_of)?;
     if outcome.is_new() {
         note(&request.sender, request.via.as_ref(), &Act::PutMember { thread: &thread, user: &user, role });
     }
@@ -63,7 +63,7 @@ pub async fn remove(
     write: Write,
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&[(Class::Change, 1)], &("remove", &thread, &user));
-    let outcome = chat.remove_member(&request, &thread, &user).await.map_err(problem(&request))?;
+    let outcome = chat.remove_member(&request, &thread, &user).await.map_err(problem_of)?;
     if outcome.is_new() {
         note(&request.sender, request.via.as_ref(), &Act::RemovedMember { thread: &thread, user: &user });
     }

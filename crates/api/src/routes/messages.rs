@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use super::{
     page::{Paging, token},
     parameters::{InThread, Key, Limit, OfMessage},
-    write::{Write, problem},
+    write::{Write, problem_of},
 };
 use crate::{answer::failed, rate::Reader};
 
@@ -77,7 +77,7 @@ pub async fn send(
     new.check()?;
     let request = write.of(&[(Class::Send, 1)], &("message", &thread, &new));
     let command = Command::Message { text: &new.text };
-    match chat.write(&request, &thread, command).await.map_err(problem(&request))? {
+    match chat.write(&request, &thread, command).await.map_err(problem_of)? {
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
             Ok((StatusCode::CREATED, Answer(message(&entry)?)))
         }
@@ -108,7 +108,7 @@ pub async fn edit(
     new.check()?;
     let request = write.of(&[(Class::Change, 1)], &("edit", &thread, tseq, &new));
     let command = Command::Edit { message: tseq, text: &new.text };
-    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
+    chat.write(&request, &thread, command).await.map_err(problem_of)?;
     now(&table, (&request.sender, &thread), tseq).await
 }
 
@@ -125,7 +125,7 @@ pub async fn delete(
 ) -> Result<StatusCode, Problem> {
     let request = write.of(&[(Class::Change, 1)], &("delete", &thread, tseq));
     let command = Command::Delete { message: tseq };
-    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
+    chat.write(&request, &thread, command).await.map_err(problem_of)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

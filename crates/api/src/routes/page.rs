@@ -17,6 +17,11 @@ pub struct Paging {
 }
 
 impl Paging {
+    /// What the query of a list asks for.
+    pub fn of(limit: Option<usize>, after: Option<String>) -> Self {
+        Self { limit, after }
+    }
+
     /// Items to return.
     pub fn limit(&self) -> Result<usize, Problem> {
         let limit = self.limit.unwrap_or(limits::PAGE_ITEMS);

@@ -15,7 +15,7 @@ use store::{table::Table, write::command::Command};
 use super::{
     messages::now,
     parameters::{InThread, Key, OfMessage},
-    write::{Write, problem},
+    write::{Write, problem_of},
 };
 
 /// Put a reaction under a message.
@@ -58,6 +58,6 @@ async fn react(
     let emoji = Emoji::parse(&emoji).map_err(|bad| Problem::invalid("emoji", bad.to_string()))?;
     let request = write.of(&[(Class::Change, 1)], &("react", &thread, message, &emoji, state));
     let command = Command::React { message, emoji: &emoji, state };
-    chat.write(&request, &thread, command).await.map_err(problem(&request))?;
+    chat.write(&request, &thread, command).await.map_err(problem_of)?;
     now(table, (&request.sender, &thread), message).await
 }

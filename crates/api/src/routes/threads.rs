@@ -9,7 +9,7 @@ use domain::{
     limits,
     rate::Class,
     text,
-    wire::{Page, Thread},
+    wire::{Page, Thread, ThreadState},
 };
 use fanout::chat::Chat;
 use http::StatusCode;
@@ -29,7 +29,7 @@ use super::{
     page::{Paging, token},
     parameters::{InThread, Key, Limit},
     session::accepted,
-    write::{Write, problem},
+    write::{Write, problem_of},
 };
 use crate::{
     answer::failed,
@@ -55,6 +55,15 @@ pub struct Threads {
     /// Where to open the stream: it was read before the list.
     #[schema(value_type = String)]
     cursor: Cursor,
+}
+
+/// The query of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    limit: Option<usize>,
+    after: Option<String>,
+    state: Option<ThreadState>,
 }
 
 /// Create a thread.
@@ -87,7 +96,7 @@ pub async fn create(
         ([other], None) => chat.create_direct(&request, other).await,
         _ => chat.create_group(&request, ThreadId::group(rng::random()), new.title, &others).await,
     };
-    let (status, entry) = match created.map_err(problem(&request))? {
+    let (status, entry) = match created.map_err(problem_of)? {
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
             note(&request.sender, request.via.as_ref(), &Act::Created { thread: &entry.thread });
             (StatusCode::CREATED, entry)
@@ -104,19 +113,24 @@ pub async fn create(
 /// The latest activity first. A stream opened at `cursor` (with several pages, the first one's)
 /// misses nothing.
 #[utoipa::path(get, path = "/v1/threads", tag = "threads", operation_id = "listThreads",
-    params(Limit, ("after" = Option<String>, Query, description = "`next` of the page before.")),
+    params(Limit, ("after" = Option<String>, Query, description = "`next` of the page before."),
+        ("state" = Option<ThreadState>, Query, description = "Only threads of this state. Default: all.")),
     responses((status = 200, description = "A page.", body = Threads)))]
 pub async fn list(
     State(table): State<Table>,
     State(clock): State<Clock>,
     Reader(reader): Reader,
-    Query(paging): Query<Paging>,
+    Query(Wanted { limit, after, state }): Query<Wanted>,
 ) -> Result<Answer<Threads>, Problem> {
+    let paging = Paging::of(limit, after);
     let (limit, place) = (paging.limit()?, paging.place::<(u64, ThreadId)>()?);
     // Read before the list, so that a stream opened at this cursor misses nothing.
     let image = table.image(&reader.user).await.map_err(failed)?;
     accepted(&image, &reader, clock.now())?;
     let mut views = table.views(&reader.user, &image).await.map_err(failed)?;
+    if let Some(state) = state {
+        views.retain(|view| view.is_invited() == (state == ThreadState::Invited));
+    }
     if let Some((activity, id)) = place {
         views.retain(|view| (view.activity, &view.thread) < (activity, &id));
     }
@@ -167,7 +181,7 @@ pub async fn rename(
     let title = title(&new.title)?.ok_or_else(blank)?;
     let request = write.of(&[(Class::Change, 1)], &("title", &thread, &title));
     let command = Command::Title { title: &title };
-    let outcome = chat.write(&request, &thread, command).await.map_err(problem(&request))?;
+    let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
     if outcome.is_new() {
         note(&request.sender, request.via.as_ref(), &Act::Renamed { thread: &thread });
     }

@@ -51,14 +51,14 @@ impl Write {
 }
 
 /// Turns the failure of a write into the problem that its sender reads.
-pub fn problem(request: &WriteRequest) -> impl FnOnce(WriteError) -> Problem {
-    |error| match error {
+pub fn problem_of(error: WriteError) -> Problem {
+    match error {
         WriteError::Failed(error) => failed(error),
-        WriteError::Rejected(rejection) => rejected(rejection, &request.sender),
+        WriteError::Rejected(rejection) => rejected(rejection),
     }
 }
 
-fn rejected(rejection: Rejection, sender: &UserId) -> Problem {
+fn rejected(rejection: Rejection) -> Problem {
     let conflict = |detail: String| Problem::new(Kind::Conflict, detail);
     let forbidden = |detail: &str| Problem::new(Kind::Forbidden, detail);
     match rejection {
@@ -99,9 +99,12 @@ fn rejected(rejection: Rejection, sender: &UserId) -> Problem {
         Rejection::ThreadFull => {
             conflict(format!("a thread can have at most {} members", limits::THREAD_MEMBERS))
         }
-        Rejection::UserFull(user) => {
-            let who = if user == *sender { "you are".into() } else { format!("`{user}` is") };
-            conflict(format!("{who} in {} threads, the maximum for one user", limits::USER_THREADS))
+        Rejection::UserFull => {
+            conflict(format!("you are in {} threads, the maximum: leave some first", limits::USER_THREADS))
+        }
+        Rejection::Unwilling => forbidden("this user cannot be added to this thread"),
+        Rejection::NoContact => {
+            forbidden("only the back end of this application creates threads and adds members")
         }
     }
 }

@@ -315,10 +315,20 @@ impl Table {
         Ok(Delivered::of(user, image, (1, true)))
     }
 
-    /// Appends seen to an inbox unless the row has it. After a fold it may be appended again. Clients take the maximum.
+    /// Appends seen to an inbox unless the row has it.
     pub async fn deliver_seen(&self, user: &UserId, seen: &Seen, now: Timestamp) -> Result<Delivered, Error> {
+        self.register(user, InboxEntry::Seen(seen.clone()), now).await
+    }
+
+    /// Appends a register to an inbox unless the row has it. After a fold it may be appended again: the maximum counts.
+    pub(crate) async fn register(
+        &self,
+        user: &UserId,
+        entry: InboxEntry,
+        now: Timestamp,
+    ) -> Result<Delivered, Error> {
         let _lock = self.locks.of(user).await;
-        let entry = [InboxEntry::Seen(seen.clone())];
+        let entry = [entry];
         let roomy = appended(&entry)
             .only_if(
                 "(attribute_not_exists(entries) OR size(entries) < :full AND NOT contains(entries, :seen))",

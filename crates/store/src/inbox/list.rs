@@ -9,9 +9,9 @@ use domain::{
     ids::{ThreadId, UserId},
     limits,
     view::{Facts, View},
-    wire::{self, Message},
+    wire::{self, Message, ThreadState},
 };
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
 
 use super::Image;
 use crate::{
@@ -24,16 +24,28 @@ use crate::{
     visibility::{looked_at, settled_cursor},
 };
 
+/// What a view has that is neither left nor an invitation: see [`View::is_invited`].
+const ACTIVE: &str = "attribute_not_exists(left_tseq) AND \
+    (attribute_not_exists(invited) OR seen > invited OR accepted_tseq >= joined_tseq)";
+
 impl Table {
-    /// The threads that `user` is a member of, as of `image` or later, the one with the latest activity first; at most
-    /// [`limits::USER_THREADS`], the latest.
+    /// The threads that `user` is a member of, as of `image` or later, the one with the latest activity first: the latest
+    /// [`limits::USER_THREADS`], and the latest [`limits::INVITATIONS_SHOWN`] to which they are only invited.
     pub async fn views(&self, user: &UserId, image: &Image) -> Result<Vec<View>, Error> {
         let views: Vec<View> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
         let mut views = View::with_row(views, user, &image.row);
         // The views of threads that were left are still there, and must not crowd others out.
         views.retain(|view| view.left_tseq.is_none());
         views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
-        views.truncate(limits::USER_THREADS);
+        let (mut active, mut invited) = (0, 0);
+        views.retain(|view| {
+            let (count, most) = match view.is_invited() {
+                true => (&mut invited, limits::INVITATIONS_SHOWN),
+                false => (&mut active, limits::USER_THREADS),
+            };
+            *count += 1;
+            *count <= most
+        });
         Ok(views)
     }
 
@@ -67,20 +79,11 @@ impl Table {
         Ok((listed.collect(), cursor))
     }
 
-    /// The first of `users` who has [`limits::USER_THREADS`], if one has.
+    /// Whether `user` has [`limits::USER_THREADS`]. Invitations do not count: strangers make them.
     ///
     /// The count is eventually consistent, and two writers may count concurrently. So a user may exceed the limit by a
-    /// few threads. The user's list then shows the latest ones.
-    pub(crate) async fn full_user<'a>(
-        &self,
-        users: impl Iterator<Item = &'a UserId> + Clone,
-    ) -> Result<Option<UserId>, Error> {
-        let counts = try_join_all(users.clone().map(|user| self.count_views(user))).await?;
-        let full = users.zip(counts).find(|(_, count)| *count >= limits::USER_THREADS);
-        Ok(full.map(|(user, _)| user.clone()))
-    }
-
-    async fn count_views(&self, user: &UserId) -> Result<usize, Error> {
+    /// few threads, and by as many invitations as they answer by writing. The user's list then shows the latest ones.
+    pub(crate) async fn is_full(&self, user: &UserId) -> Result<bool, Error> {
         let (mut count, mut from) = (0, None);
         loop {
             let found = self
@@ -89,7 +92,7 @@ impl Table {
                 .table_name(&self.name)
                 .select(Select::Count)
                 .key_condition_expression("pk = :pk AND begins_with(sk, :views)")
-                .filter_expression("attribute_not_exists(left_tseq)")
+                .filter_expression(ACTIVE)
                 .expression_attribute_values(":pk", s(keys::user_pk(user)))
                 .expression_attribute_values(":views", s(keys::VIEWS))
                 .set_exclusive_start_key(from)
@@ -98,7 +101,7 @@ impl Table {
             count += usize::try_from(found.count).unwrap_or_default();
             from = found.last_evaluated_key;
             if from.is_none() || count >= limits::USER_THREADS {
-                return Ok(count);
+                return Ok(count >= limits::USER_THREADS);
             }
         }
     }
@@ -120,12 +123,14 @@ impl EdgeTable {
 
 /// The thread as its owner sees it, with the message that [`View::preview`] names.
 pub(crate) fn as_listed(view: View, facts: Facts, last: Option<Message>) -> wire::Thread {
+    let state = if view.is_invited() { ThreadState::Invited } else { ThreadState::Active };
     wire::Thread {
         id: view.thread,
         kind: facts.kind,
         title: facts.title,
         members: facts.members,
         created_at: facts.created,
+        state,
         number: view.message_count,
         seen: view.seen,
         unread: view.message_count - view.seen,

@@ -76,7 +76,7 @@ impl Repair<'_> {
             first.map(|member| Member { user: member.user, role: member.role }).collect()
         };
         let of = if row.pair.is_some() { ThreadKind::Direct } else { ThreadKind::Group };
-        let body = json(&Body::Thread { of, title: row.title, members });
+        let body = json(&Body::Thread { of, title: row.title, members, invites: true });
         Ok(EntryRow {
             tseq: ThreadSeq::FIRST,
             number: MessageNumber(0),

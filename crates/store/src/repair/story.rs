@@ -34,6 +34,8 @@ pub(super) struct Standing {
     pub(super) joined_at: Timestamp,
     pub(super) left: Option<ThreadSeq>,
     left_by: Option<LeftBy>,
+    /// The number of messages as of the invitation, if they were invited and have done nothing since.
+    pub(super) invited: Option<MessageNumber>,
     /// How far the log says that they have read: up to the joining, and what they wrote themselves.
     pub(super) seen: MessageNumber,
 }
@@ -41,8 +43,8 @@ pub(super) struct Standing {
 impl Story {
     /// Begins with the first entry of a log; none, if it is none.
     pub(super) fn begin(first: &Entry) -> Option<Self> {
-        let Body::Thread { of, title, members } = &first.body else { return None };
-        let standing = |role| Standing::begin(role, first);
+        let Body::Thread { of, title, members, .. } = &first.body else { return None };
+        let standing = |user: &UserId, role| Standing::begin(user, role, first);
         let pair = match (of, members.as_slice()) {
             (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
             _ => None,
@@ -54,19 +56,23 @@ impl Story {
             pair,
             titles: vec![(first.tseq, title.clone())],
             moves: members.iter().map(|member| (first.tseq, member.user.clone(), true)).collect(),
-            standings: members.iter().map(|m| (m.user.clone(), standing(m.role))).collect(),
+            standings: members.iter().map(|m| (m.user.clone(), standing(&m.user, m.role))).collect(),
         })
     }
 
     /// Goes on with the next entry.
     pub(super) fn take(&mut self, entry: &Entry) {
+        if let Some(author) = self.standings.get_mut(&entry.by) {
+            author.invited = None;
+        }
         match &entry.body {
             Body::Title { title } => self.titles.push((entry.tseq, Some(title.clone()))),
             Body::Member { user, change: Change::Added, role, .. } => {
-                self.standings.insert(user.clone(), Standing::begin(role.unwrap_or(Role::Member), entry));
+                self.standings
+                    .insert(user.clone(), Standing::begin(user, role.unwrap_or(Role::Member), entry));
                 self.moves.push((entry.tseq, user.clone(), true));
             }
-            Body::Member { user, change, role, owner } => {
+            Body::Member { user, change, role, owner, .. } => {
                 if let Some(heir) = owner.as_ref().and_then(|heir| self.standings.get_mut(heir)) {
                     heir.role = Role::Owner;
                 }
@@ -128,9 +134,10 @@ impl Story {
 
 impl Standing {
     /// The standing of a user whom `entry` makes a member.
-    fn begin(role: Role, entry: &Entry) -> Self {
+    fn begin(user: &UserId, role: Role, entry: &Entry) -> Self {
         let (joined, joined_at, seen) = (entry.tseq, entry.at, entry.number);
-        Self { role, joined, joined_at, left: None, left_by: None, seen }
+        let invited = Some(entry.number).filter(|_| entry.invites() && &entry.by != user);
+        Self { role, joined, joined_at, left: None, left_by: None, invited, seen }
     }
 
     /// Whether another one has ended the membership.

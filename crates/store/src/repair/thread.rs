@@ -17,7 +17,7 @@ use super::{
 use crate::table::{
     error::Error,
     keys,
-    rows::{MemberRow, ThreadRow},
+    rows::{LeftBy, MemberRow, ThreadRow},
 };
 
 /// Views that are read at a time: a `BatchGetItem` takes 100 keys.
@@ -88,7 +88,15 @@ impl Repair<'_> {
         match (standing.is_removed(), was) {
             (true, Some(_)) => self.delete(&key).await,
             (true, None) => Ok(()),
-            (false, was) => self.set(&key, was, &standing.row(user)).await,
+            (false, was) => {
+                // No log has that a user who has left allows to be added again.
+                let has_allowed = was.is_some_and(|was| {
+                    was.left_by == Some(LeftBy::Allowed) && was.left_tseq == standing.left
+                });
+                let row = standing.row(user);
+                let left_by = if has_allowed { Some(LeftBy::Allowed) } else { row.left_by };
+                self.set(&key, was, &MemberRow { left_by, ..row }).await
+            }
         }
     }
 
@@ -159,6 +167,8 @@ fn view(
         // Seen never exceeds the number of messages.
         seen: seen.min(then.number),
         others_seen: others_seen.min(then.number),
+        invited: standing.invited,
+        accepted_tseq: was.map(|was| was.accepted_tseq).unwrap_or_default(),
         message_count: then.number,
         activity: message.map_or(joined_at, |(_, at)| at),
         preview: message.map(|(tseq, _)| tseq),

@@ -62,8 +62,10 @@ impl MemberRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftBy {
-    /// The member.
+    /// The member, who does not want to be added again.
     Member,
+    /// The member, who has since allowed others to add them again.
+    Allowed,
     /// The owner of the thread, or a moderator.
     Owner,
 }

@@ -194,7 +194,7 @@ impl Table {
             (Some(was), _) if !is_owner && was.user != request.sender => Err(Rejection::NotOwner.into()),
             (Some(was), Some(role)) => self.change_role(request, tail, sender, (was, role)).await,
             (None, Some(Role::Owner)) => Err(Rejection::NotYetMember.into()),
-            (None, role) => self.add_once(request, (&tail, &members), user, role, attempt).await,
+            (None, role) => self.add_once(request, (&tail, &members), user, role).await,
         }
     }
 
@@ -229,21 +229,19 @@ impl Table {
         (tail, members): (&Entry, &[MemberRow]),
         user: &UserId,
         role: Option<Role>,
-        attempt: Attempt,
     ) -> Result<Outcome, Early> {
         let thread = &tail.thread;
         let current = members.iter().filter(|member| member.left_tseq.is_none());
         if current.count() >= limits::THREAD_MEMBERS {
             return Err(Rejection::ThreadFull.into());
         }
-        // A later attempt skips this check, because an earlier attempt may have committed and reached the limit.
-        if attempt.number == 0
-            && let Some(full) = self.full_user(std::iter::once(user)).await?
-        {
-            return Err(Rejection::UserFull(full).into());
-        }
+        self.may_contact(request)?;
         // A former membership is completed first: its row, which says how far to deliver, is replaced.
         let former = members.iter().find(|member| &member.user == user);
+        if former.is_some_and(|former| former.left_by == Some(LeftBy::Member)) && !mistake!(LeaverAddedAgain)
+        {
+            return Err(Rejection::Unwilling.into());
+        }
         if let Some((former, goal)) = former.and_then(|former| Some((former, former.left_tseq?)))
             && !former.is_told
             && !mistake!(RejoinerNotTold)
@@ -253,7 +251,10 @@ impl Table {
                 .await?;
         }
         let special = role.filter(|role| *role != Role::Member);
-        let entry = next(request, tail, user, (Change::Added, special), None);
+        let mut entry = next(request, tail, user, (Change::Added, special), None);
+        if let Body::Member { invites, .. } = &mut entry.body {
+            *invites = self.invites(request);
+        }
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
         let joined_tseq = if mistake!(JoinerNotTold) { entry.tseq.next() } else { entry.tseq };
@@ -323,7 +324,7 @@ impl Table {
     pub async fn forget_member(&self, thread: &ThreadId, member: &MemberRow) -> Result<(), Error> {
         let Some(left) = member.left_tseq else { return Ok(()) };
         let (key, as_left) = (keys::member(thread, &member.user), "left_tseq = :left");
-        if member.left_by == Some(LeftBy::Member) {
+        if member.left_by != Some(LeftBy::Owner) {
             let values = vec![(":true", AttributeValue::Bool(true)), (":left", n(left))];
             return self.update_if(&key, "SET is_told = :true", as_left, values).await.map(drop);
         }
@@ -391,6 +392,6 @@ fn next(
         number: tail.number,
         by: request.sender.clone(),
         at: request.now,
-        body: Body::Member { user: user.clone(), change, role, owner },
+        body: Body::Member { user: user.clone(), change, role, owner, invites: false },
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
+    contact::Contact,
     event::{Body, Entry, Member, Role, ThreadKind},
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
@@ -40,14 +41,13 @@ impl Table {
         let owner = Member { user: request.sender.clone(), role: Role::Owner };
         let others = others.iter().map(|user| Member { user: user.clone(), role: Role::Member });
         let members: Vec<Member> = std::iter::once(owner).chain(others).collect();
-        let entry = created(request, id, ThreadKind::Group, title, members.clone());
+        let entry = created(request, id, (ThreadKind::Group, self.invites(request)), title, members.clone());
         let (entry, members) = (&entry, members.as_slice());
+        self.may_contact(request).map_err(WriteError::Rejected)?;
         self.decide(request, |attempt| async move {
-            // At a later attempt a member may be full by an earlier one.
-            if attempt.number == 0
-                && let Some(full) = self.full_user(members.iter().map(|member| &member.user)).await?
-            {
-                return Err(Rejection::UserFull(full).into());
+            // At a later attempt the sender may be full by an earlier one.
+            if attempt.number == 0 && self.is_full(&request.sender).await? {
+                return Err(Rejection::UserFull.into());
             }
             self.commit_thread(self.begin(request, entry)?, request, entry, members).await
         })
@@ -60,7 +60,8 @@ impl Table {
         let id = ThreadId::direct(&request.sender, other);
         let member = |user: &UserId| Member { user: user.clone(), role: Role::Member };
         let members = vec![member(&request.sender), member(other)];
-        let entry = created(request, id.clone(), ThreadKind::Direct, None, members.clone());
+        let invites = self.invites(request);
+        let entry = created(request, id.clone(), (ThreadKind::Direct, invites), None, members.clone());
         let (id, entry, members) = (&id, &entry, members.as_slice());
         let request = &WriteRequest { key_from_client: false, ..request.clone() };
         if request.permit.refusal().is_some()
@@ -75,16 +76,15 @@ impl Table {
                 request.permit.give_back().await;
                 return Ok(Outcome::Replayed(entry));
             }
-            if attempt.number == 0
-                && let Some(full) = self.full_user(members.iter().map(|member| &member.user)).await?
-            {
-                // Another writer may have created the thread meanwhile, which filled the user.
+            self.may_contact(request)?;
+            if attempt.number == 0 && self.is_full(&request.sender).await? {
+                // Another writer may have created the thread meanwhile, which filled the sender.
                 return match self.entry(id, ThreadSeq::FIRST).await? {
                     Some(entry) => {
                         request.permit.give_back().await;
                         Ok(Outcome::Replayed(entry))
                     }
-                    None => Err(Rejection::UserFull(full).into()),
+                    None => Err(Rejection::UserFull.into()),
                 };
             }
             self.commit_thread(self.begin(request, entry)?, request, entry, members).await
@@ -224,14 +224,27 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Whether the users whom a request makes members are only invited. A back end asks them itself.
+    pub(crate) fn invites(&self, request: &WriteRequest) -> bool {
+        self.contact == Contact::Invited && request.via.is_none()
+    }
+
+    /// Whether a request may make other users members.
+    pub(crate) fn may_contact(&self, request: &WriteRequest) -> Result<(), Rejection> {
+        let may = self.contact != Contact::Service || request.via.is_some();
+        if may { Ok(()) } else { Err(Rejection::NoContact) }
+    }
+}
+
 fn created(
     request: &WriteRequest,
     thread: ThreadId,
-    of: ThreadKind,
+    (of, invites): (ThreadKind, bool),
     title: Option<String>,
     members: Vec<Member>,
 ) -> Entry {
-    let body = Body::Thread { of, title, members };
+    let body = Body::Thread { of, title, members, invites };
     Entry {
         thread,
         tseq: ThreadSeq::FIRST,

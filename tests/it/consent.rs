@@ -1,0 +1,162 @@
+//! Consent: what strangers begin is an invitation.
+
+use client::http::Api;
+use domain::{contact::Contact, limits};
+use serde_json::{Value, json};
+use server::auth::scope::Scope;
+use sse_edge::config::Topology;
+use tests::world::World;
+
+async fn list(api: &Api, query: &str) -> Vec<Value> {
+    api.get(&format!("/v1/threads?limit=100{query}")).await.body["items"].as_array().unwrap().clone()
+}
+
+async fn state(api: &Api, thread: &str) -> Value {
+    api.get(&format!("/v1/threads/{thread}")).await.body["state"].clone()
+}
+
+async fn accept(api: &Api, thread: &str) -> u16 {
+    api.call("POST", &format!("/v1/threads/{thread}/accept"), None, &[]).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_thread_that_another_has_begun_is_an_invitation_until_it_is_accepted() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let mut stream = world.open(0, "bob", None).await;
+    stream.expect("hello").await;
+    let direct = alice.thread(json!({"members": ["bob"]})).await;
+    let told = stream.expect("thread").await.data;
+    assert_eq!((&told["by"], &told["thread"]["state"]), (&json!("alice"), &json!("invited")));
+    assert_eq!(
+        (state(&alice, &direct).await, state(&bob, &direct).await),
+        (json!("active"), json!("invited"))
+    );
+    assert_eq!(list(&bob, "&state=active").await, [] as [Value; 0]);
+    assert_eq!(list(&bob, "&state=invited").await.len(), 1);
+    assert_eq!(list(&bob, "").await[0]["state"], "invited");
+    assert_eq!(bob.get("/v1/threads?state=hidden").await.status, 422);
+    // The invited one hears everything, and is free to look at it.
+    alice.say(&direct, "hello?").await;
+    assert_eq!(stream.expect("message").await.data["text"], "hello?");
+    assert_eq!(bob.get(&format!("/v1/threads/{direct}/messages")).await.status, 200);
+    assert_eq!(state(&bob, &direct).await, "invited");
+    for _ in 0..2 {
+        assert_eq!(accept(&bob, &direct).await, 204);
+    }
+    let me = stream.expect("me").await.data;
+    assert_eq!(me, json!({"thread": direct, "state": "active"}));
+    assert_eq!((state(&bob, &direct).await, list(&bob, "&state=invited").await.len()), (json!("active"), 0));
+    // Accepting twice tells once.
+    alice.say(&direct, "welcome").await;
+    assert_eq!(stream.expect("message").await.data["text"], "welcome");
+    for (who, thread) in [("mallory", direct.as_str()), ("bob", "t_none")] {
+        assert_eq!(accept(&world.as_user(who), thread).await, 404, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_writes_reacts_or_reads_has_accepted() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let others = ["writer", "reactor", "reader", "silent"];
+    let thread = alice.thread(json!({"members": others, "title": "club"})).await;
+    let said = alice.say(&thread, "hi").await;
+    let path = |rest: &str| format!("/v1/threads/{thread}/{rest}");
+    world.as_user("writer").say(&thread, "hi").await;
+    let reaction = path(&format!("messages/{}/reactions/+1", said["tseq"]));
+    assert_eq!(world.as_user("reactor").call("PUT", &reaction, None, &[]).await.status, 200);
+    // What was there before the invitation is read already, and marking it accepts nothing.
+    assert_eq!(world.as_user("silent").post(&path("seen"), json!({"number": 0})).await.status, 200);
+    assert_eq!(world.as_user("reader").post(&path("seen"), json!({"number": 1})).await.status, 200);
+    for who in others {
+        let wanted = if who == "silent" { "invited" } else { "active" };
+        assert_eq!(state(&world.as_user(who), &thread).await, wanted, "{who}");
+        assert_eq!(list(&world.as_user(who), "").await[0]["state"], wanted, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_left_a_group_is_added_again_only_if_they_allow_it() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "club"})).await;
+    let member = |user: &str| format!("/v1/threads/{thread}/members/{user}");
+    assert_eq!(bob.call("DELETE", &member("bob"), None, &[]).await.status, 204);
+    for by in ["alice", "carol"] {
+        let refused = world.as_user(by).call("PUT", &member("bob"), None, &[]).await;
+        assert_eq!(refused.status, 403, "{refused:?}");
+    }
+    assert_eq!(bob.get(&format!("/v1/threads/{thread}")).await.status, 404);
+    assert_eq!(accept(&bob, &thread).await, 204);
+    assert_eq!(bob.get(&format!("/v1/threads/{thread}")).await.status, 404, "it only allows others to");
+    assert_eq!(alice.call("PUT", &member("bob"), None, &[]).await.status, 204);
+    assert_eq!(state(&bob, &thread).await, "invited");
+    // One who was taken out may be taken in again.
+    assert_eq!(alice.call("DELETE", &member("carol"), None, &[]).await.status, 204);
+    assert_eq!(accept(&world.as_user("carol"), &thread).await, 404);
+    assert_eq!(alice.call("PUT", &member("carol"), None, &[]).await.status, 204);
+}
+
+#[tokio::test]
+async fn whoever_is_flooded_with_invitations_still_writes_receives_and_is_found() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (victim, friend) = (world.as_user("victim"), world.as_user("friend"));
+    let old = friend.thread(json!({"members": ["victim"], "title": "old friends"})).await;
+    assert_eq!(accept(&victim, &old).await, 204);
+    for n in 0..limits::INVITATIONS_SHOWN + 20 {
+        let flooder = world.as_user(&format!("flooder{}", n % 10));
+        flooder.thread(json!({"members": ["victim"], "title": format!("buy {n}")})).await;
+    }
+    assert_eq!(list(&victim, "&state=invited").await.len(), limits::INVITATIONS_SHOWN);
+    assert_eq!(list(&victim, "&state=active").await.len(), 1);
+    let mut stream = world.open(0, "victim", None).await;
+    stream.expect("hello").await;
+    let direct = friend.thread(json!({"members": ["victim"]})).await;
+    stream.expect("thread").await;
+    friend.say(&direct, "still there?").await;
+    assert_eq!(stream.expect("message").await.data["text"], "still there?");
+    assert_eq!(list(&victim, "&state=invited").await[0]["id"], direct.as_str());
+    victim.say(&direct, "yes").await;
+    victim.thread(json!({"members": ["another"], "title": "mine"})).await;
+    assert_eq!(list(&victim, "&state=active").await.len(), 3);
+    // One that has fallen off the list comes back with the next word in it.
+    let first = world.as_user("flooder0");
+    let lost = list(&first, "").await.pop().unwrap()["id"].as_str().unwrap().to_owned();
+    let is_listed =
+        async || list(&victim, "&state=invited").await.iter().any(|thread| thread["id"] == lost.as_str());
+    assert!(!is_listed().await);
+    first.say(&lost, "and now?").await;
+    assert!(is_listed().await);
+}
+
+#[tokio::test]
+async fn a_deployment_may_do_without_invitations_or_leave_contact_to_its_back_end() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let anyone = world.side_with(Contact::Anyone).await;
+    let at = |api: Api, side: &tests::world::Side| Api { address: side.api, ..api };
+    let bob = world.as_user("bob");
+    let open = at(world.as_user("alice"), &anyone).thread(json!({"members": ["bob"], "title": "open"})).await;
+    assert_eq!(state(&bob, &open).await, "active");
+    let service = world.side_with(Contact::Service).await;
+    let alice = at(world.as_user("alice"), &service);
+    for members in [json!(["bob"]), json!(["bob", "carol"])] {
+        assert_eq!(alice.post("/v1/threads", json!({"members": members})).await.status, 403);
+    }
+    let add = format!("/v1/threads/{open}/members/carol");
+    assert_eq!(alice.call("PUT", &add, None, &[]).await.status, 403);
+    let backend = at(world.as_service("backend", &[Scope::Act]), &service);
+    let as_alice = [("runnel-user", "alice")];
+    assert_eq!(backend.call("PUT", &add, None, &as_alice).await.status, 204);
+    let body = Some(json!({"members": ["bob"]}));
+    let made = backend.call("POST", "/v1/threads", body, &as_alice).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let direct = made.body["id"].as_str().unwrap();
+    assert_eq!(
+        (state(&bob, direct).await, state(&world.as_user("carol"), &open).await),
+        (json!("active"), json!("active"))
+    );
+    // A thread that is there is found, and used.
+    assert_eq!(alice.thread(json!({"members": ["bob"]})).await, direct);
+    alice.say(direct, "hi").await;
+}
