@@ -71,6 +71,7 @@ part_lint() {
     cargo clippy --workspace --all-targets --features tests/programs -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
     "$tools/typos"
+    python3 tests/threats.py
     "$tools/cargo-shear"
     "$tools/cargo-deny" check bans licenses sources
     deny_advisories

@@ -91,7 +91,7 @@ pub async fn serve(args: ProcessArgs) -> anyhow::Result<()> {
     let parts =
         Parts { table: table.for_edges(), queues, verifier, clock: Clock::system(), config: args.edge };
     let edge = Edge::start(parts, &tracker, &stop);
-    let routes: Router = edge.router().merge(assets::router());
+    let routes: Router = edge.router().merge(assets::router()).merge(assets::document());
     let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);
     let routes = layers::wrap(routes, &args.cors.allowed_origins);
     edge.serve_metrics(&stop, &tracker).context("metrics")?;

@@ -43,7 +43,8 @@ def translated():
 MAIN = translated()
 EDGE = template("infra/edge.yaml")
 ALARMS = template("infra/alarms.yaml")
-ALL = {"template.yaml": MAIN, "infra/edge.yaml": EDGE, "infra/alarms.yaml": ALARMS}
+WAF = template("infra/waf.yaml")
+ALL = {"template.yaml": MAIN, "infra/edge.yaml": EDGE, "infra/alarms.yaml": ALARMS, "infra/waf.yaml": WAF}
 OPENAPI = json.loads(read("docs/openapi.json"))
 
 

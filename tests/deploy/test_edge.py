@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from stack import ALL, EDGE, MAIN, limit, limit_seconds, of_type, properties, read, sources, template
+from stack import ALL, EDGE, MAIN, WAF, limit, limit_seconds, of_type, properties, read, sources, template
 
 # Policies of AWS's own: CachingDisabled, AllViewerAndCloudFrontHeaders-2022-06, AllViewerExceptHostHeader.
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
@@ -109,8 +109,18 @@ class Edge(unittest.TestCase):
     def test_page_api_and_stream_have_one_origin(self):
         behaviours = [(b["PathPattern"], b["TargetOriginId"]) for b in DISTRIBUTION["CacheBehaviors"]]
         # The first that fits is taken.
-        self.assertEqual(behaviours, [("/v1/events*", "edge"), ("/v1/*", "api")])
+        open_to_all = [("/v1/health", "edge"), ("/v1/openapi.json", "edge")]
+        self.assertEqual(behaviours, [("/v1/events*", "edge"), *open_to_all, ("/v1/*", "api")])
         self.assertEqual(DISTRIBUTION["DefaultCacheBehavior"]["TargetOriginId"], "edge")
+
+    def test_a_web_acl_limits_addresses_where_one_is_given(self):
+        self.assertEqual(MAIN["Parameters"]["WebAclArn"]["Default"], "")
+        wanted = {"Fn::If": ["HasWebAcl", {"Ref": "WebAclArn"}, {"Ref": "AWS::NoValue"}]}
+        self.assertEqual(DISTRIBUTION["WebACLId"], wanted)
+        acl = properties(WAF, "WebAcl")
+        (rule,) = acl["Rules"]
+        self.assertEqual((acl["Scope"], list(acl["DefaultAction"]), list(rule["Action"])), ("CLOUDFRONT", ["Allow"], ["Block"]))
+        self.assertEqual(rule["Statement"]["RateBasedStatement"]["AggregateKeyType"], "IP")
 
     def test_an_edge_believes_an_address_that_only_cloudfront_can_send(self):
         self.assertEqual(SET["RUNNEL_ADDRESS_HEADER"], "CloudFront-Viewer-Address")

@@ -57,6 +57,14 @@ pub fn router() -> Router {
     })
 }
 
+/// The OpenAPI document at its path, for an edge that is a process of its own: where the API is beside it, the API serves it.
+pub fn document() -> Router {
+    let bytes = include_bytes!("../../../docs/openapi.json");
+    let tag = tag(bytes);
+    let answer = move |headers: HeaderMap| async move { serve(&headers, "application/json", bytes, &tag) };
+    Router::new().route("/v1/openapi.json", get(answer))
+}
+
 fn serve(headers: &HeaderMap, kind: &'static str, bytes: &'static [u8], tag: &HeaderValue) -> Response {
     let common = [
         (header::ETAG, tag.clone()),
