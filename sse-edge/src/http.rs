@@ -10,15 +10,12 @@ use axum::{
 };
 use http::header;
 use server::{
+    address_limit::AddressLimits,
     auth::Verifier,
     problem::{Kind, Problem},
 };
 
-use crate::{
-    context::Context,
-    engine::Engine,
-    stream::{StreamDeps, address_limit::AddressLimits},
-};
+use crate::{context::Context, engine::Engine, stream::StreamDeps};
 
 pub mod assets;
 pub(crate) mod auth;

@@ -16,7 +16,7 @@ use std::{
 
 use domain::limits;
 use jiff::SignedDuration;
-use server::auth::Identity;
+use server::{address_limit::AddressPermit, auth::Identity};
 use store::inbox::{Event, Image};
 use tokio::time::Instant;
 
@@ -37,14 +37,12 @@ use crate::{
     },
 };
 
-pub(crate) mod address_limit;
 pub(crate) mod ping_schedule;
 mod read;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timed;
 
-use address_limit::AddressPermit;
 use ping_schedule::PingSchedule;
 use read::{Page, Read, Reading};
 

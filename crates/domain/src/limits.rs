@@ -28,6 +28,8 @@ pub const KEY_BYTES: usize = 64;
 pub const USER_BYTES: usize = 128;
 /// Largest token or cookie looked at, in bytes.
 pub const TOKEN_BYTES: usize = 8 * 1024;
+/// Connections of one client address, or of one /64 of IPv6: as many as streams, twice, since a browser opens some beside.
+pub const ADDRESS_CONNECTIONS: usize = 512;
 /// How long a stream lives that a back end has opened for a user: so long does one outlive the back end's own sessions.
 pub const ACTED_LIFE: Duration = Duration::from_mins(10);
 

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, ensure};
 use api::{router, state::ApiState};
 use axum::Router;
+use domain::limits;
 use fanout::{config::UserArgs, deliver::Fanout};
 use queue::{queues::Queues, seal::Seal};
 use secrecy::SecretString;
@@ -57,6 +58,8 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let emulators = Emulators::start(folder.as_ref().map(DataDir::database))?;
 
     let address = bound.addr();
+    // Behind a proxy, one address is that of many clients.
+    let address_connections_max = args.edge.address_header.is_none().then_some(limits::ADDRESS_CONNECTIONS);
     let by_name = if auth.has_provider() { ByName::Provider } else { ByName::at(address, args.dev) };
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let config = EdgeArgs { drain: args.edge.drain.min(DRAIN), ..args.edge };
@@ -73,7 +76,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let serving = listener::serve(
         bound,
         layers::wrap(router, &args.cors.allowed_origins),
-        listener::Options::default(),
+        listener::Options { address_connections_max, ..listener::Options::default() },
         stop.clone(),
         &tracker,
     );

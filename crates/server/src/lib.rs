@@ -4,6 +4,7 @@
 //! It must not know threads, inboxes, queues or streams: a route, a key or a table name here is a
 //! mistake.
 
+pub mod address_limit;
 pub mod auth;
 pub mod aws;
 pub mod clock;

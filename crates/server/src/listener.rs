@@ -12,8 +12,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::address_limit::AddressLimits;
+use crowd::Crowd;
+
 pub mod address;
 mod connection;
+mod crowd;
 mod io_guard;
 mod patience;
 pub mod takeover;
@@ -39,6 +43,10 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// Connections open at once; more wait in the kernel's backlog.
     pub connections_max: usize,
+    /// Connections of one client address; more are closed. None behind a proxy, whose address is that of many clients.
+    pub address_connections_max: Option<usize>,
+    /// The idle timeout while less than a fifth of `connections_max` is free: what rests gives way to newcomers.
+    pub crowded_timeout: Duration,
 }
 
 impl Default for Options {
@@ -48,6 +56,8 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(130),
             stall_timeout: limits::WRITE_STALL,
             connections_max: limits::CONNECTIONS,
+            address_connections_max: None,
+            crowded_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -131,13 +141,18 @@ pub async fn serve(
     tracker: &TaskTracker,
 ) {
     let permits = Arc::new(Semaphore::new(options.connections_max));
-    let connections = connection::Connections::new(router, options, shutdown.clone());
+    let (addresses, most_of_one) = (Arc::<AddressLimits>::default(), options.address_connections_max);
+    let crowd = Crowd::new(permits.clone(), options.connections_max);
+    let connections = connection::Connections::new(router, options, crowd, shutdown.clone());
     let accepting = async {
         loop {
             // A place first: what cannot be served stays in the backlog.
             let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
             let (stream, peer) = accept(&bound.listener).await;
-            let place = takeover::Place::new(permit, tracker.token());
+            let counted = most_of_one.map(|most| addresses.acquire(Some(peer.ip()), most));
+            // One address must not take the places of all others.
+            let Some(address) = counted.map_or(Some(None), |permit| permit.map(Some)) else { continue };
+            let place = takeover::Place::new((permit, address), tracker.token());
             tracker.spawn(connections.serve(stream, peer, place));
         }
     };

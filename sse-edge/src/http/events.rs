@@ -9,6 +9,7 @@ use axum::{
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use server::{
+    address_limit::AddressPermit,
     auth::Identity,
     listener::takeover::{Offer, Takeover},
     problem::{Kind, Problem},
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     context::config::RetryRange,
-    stream::{Revoked, Stream, address_limit::AddressPermit},
+    stream::{Revoked, Stream},
     user::stream_handle::StreamHandle,
     wire::{
         frame::{Content, Frame, Id},
@@ -90,7 +91,8 @@ pub(crate) async fn open(state: &HttpState, request: StreamRequest) -> Result<St
         state.cx.metrics.refuse(limit);
         OpenError::Limited(limit)
     };
-    let permit = state.addresses.acquire(request.address, config.address_streams).map_err(limited)?;
+    let permit = state.addresses.acquire(request.address, config.address_streams);
+    let permit = permit.ok_or_else(|| limited(Limit::Address))?;
     if state.streams.hub.streams() >= config.max_streams {
         return Err(limited(Limit::Edge));
     }

@@ -37,7 +37,7 @@ async fn opened(
         Some(image) => alice.lease_answered(image),
         None => alice.lease_unanswered(),
     }
-    let address = Arc::<address_limit::AddressLimits>::default().acquire(None, 10).unwrap();
+    let address = Arc::<server::address_limit::AddressLimits>::default().acquire(None, 10).unwrap();
     let (issued_at, expires_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + life);
     let identity =
         Identity { user, issued_at, expires_at, scopes: server::auth::scope::Scopes::default(), via: None };

@@ -4,7 +4,8 @@
 //! long, or load balancers send into closing sockets) and for the rest of a head that has begun
 //! (which must be short, or a client that sends a byte a second holds its connection for ever).
 //! hyper asks its timer for a sleep whenever it begins to wait for a head, and polls the sleep
-//! whenever it has read all there is; the sleep given here is shortened by the first byte.
+//! whenever it has read all there is; the sleep given here is shortened by the first byte, and while the listener is
+//! crowded.
 
 use std::{
     fmt,
@@ -13,12 +14,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use hyper::rt;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::crowd::Crowd;
 
 /// Whether bytes have come since hyper began to wait for a head; the io sets it, the timer reads it.
 #[derive(Clone, Debug, Default)]
@@ -38,23 +41,28 @@ pub(super) struct Patience {
     heard: Heard,
     head: Duration,
     idle: Duration,
+    crowd: (Crowd, Duration),
     first: AtomicBool,
 }
 
 impl Patience {
-    /// `head` from the accept or the first byte of a head to its end, `idle` before that byte.
-    pub(super) fn new(heard: Heard, head: Duration, idle: Duration) -> Self {
-        Self { heard, head, idle, first: AtomicBool::new(true) }
+    /// `head` from the accept or the first byte of a head to its end, `idle` before that byte, and less in a crowd.
+    pub(super) fn new(heard: Heard, head: Duration, idle: Duration, crowd: (Crowd, Duration)) -> Self {
+        Self { heard, head, idle, crowd, first: AtomicBool::new(true) }
     }
 
     fn wait(&self) -> Pin<Box<dyn rt::Sleep>> {
         self.heard.0.store(false, Ordering::Relaxed);
         // Whoever connects has something to ask.
         let first = self.first.swap(false, Ordering::Relaxed);
+        let longest = if first { self.head } else { self.idle };
+        let (now, (_, crowded)) = (Instant::now(), &self.crowd);
         Box::pin(Wait {
-            sleep: Box::pin(sleep(if first { self.head } else { self.idle })),
+            deadline: now + longest,
+            sleep: Box::pin(sleep(if first { longest } else { longest.min(*crowded) })),
             heard: (!first).then(|| self.heard.clone()),
             head: self.head,
+            crowd: self.crowd.clone(),
         })
     }
 }
@@ -77,10 +85,13 @@ impl rt::Timer for Patience {
 
 /// One wait for a head.
 struct Wait {
+    deadline: Instant,
+    /// The next look at the deadline, or at the crowd.
     sleep: Pin<Box<Sleep>>,
     /// There until the first byte has shortened the wait.
     heard: Option<Heard>,
     head: Duration,
+    crowd: (Crowd, Duration),
 }
 
 impl rt::Sleep for Wait {}
@@ -92,14 +103,57 @@ impl Future for Wait {
         let this = &mut *self;
         if this.heard.as_ref().is_some_and(|heard| heard.0.load(Ordering::Relaxed)) {
             this.heard = None;
-            this.sleep.as_mut().reset(Instant::now() + this.head);
+            this.deadline = Instant::now() + this.head;
+            this.sleep.as_mut().reset(this.deadline);
         }
-        this.sleep.as_mut().poll(cx)
+        let (crowd, crowded) = &this.crowd;
+        loop {
+            ready!(this.sleep.as_mut().poll(cx));
+            let (now, is_idle) = (Instant::now(), this.heard.is_some());
+            if now >= this.deadline || (is_idle && crowd.is_dense()) {
+                return Poll::Ready(());
+            }
+            this.sleep.as_mut().reset(this.deadline.min(now + *crowded));
+        }
     }
 }
 
 impl fmt::Debug for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Wait").field("heard", &self.heard).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        sync::Semaphore,
+        time::{advance, timeout},
+    };
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_at_rest_gives_way_soon_where_few_places_are_left() {
+        let free = Arc::new(Semaphore::new(10));
+        let crowd = (Crowd::new(free.clone(), 10), 5 * SECOND);
+        let patience = Patience::new(Heard::default(), 5 * SECOND, 130 * SECOND, crowd);
+        let waits = async |wait: Pin<Box<dyn rt::Sleep>>| {
+            let begun = Instant::now();
+            wait.await;
+            (Instant::now() - begun).as_secs()
+        };
+        assert_eq!(waits(patience.wait()).await, 5, "the first head");
+        assert_eq!(waits(patience.wait()).await, 130);
+        let taken = free.try_acquire_many(9).unwrap();
+        assert_eq!(waits(patience.wait()).await, 5);
+        drop(taken);
+        let mut wait = patience.wait();
+        assert!(timeout(60 * SECOND, &mut wait).await.is_err(), "there is room");
+        let _taken = free.try_acquire_many(9).unwrap();
+        advance(5 * SECOND).await;
+        assert!(timeout(SECOND, wait).await.is_ok());
     }
 }

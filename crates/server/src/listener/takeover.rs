@@ -29,7 +29,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::clock::Clock;
+use crate::{address_limit::AddressPermit, clock::Clock};
 
 /// In the extensions of a request whose response may be a [`Takeover`]. Whatever other request a
 /// handler answers needs a body.
@@ -78,13 +78,16 @@ pub struct Taken {
 /// extensions of every request, for work that outlives the connection.
 #[derive(Clone, Debug)]
 pub struct Place {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permits: Arc<(OwnedSemaphorePermit, Option<AddressPermit>)>,
     _tracked: TaskTrackerToken,
 }
 
 impl Place {
-    pub(super) fn new(permit: OwnedSemaphorePermit, tracked: TaskTrackerToken) -> Self {
-        Self { _permit: Arc::new(permit), _tracked: tracked }
+    pub(super) fn new(
+        permits: (OwnedSemaphorePermit, Option<AddressPermit>),
+        tracked: TaskTrackerToken,
+    ) -> Self {
+        Self { _permits: Arc::new(permits), _tracked: tracked }
     }
 }
 

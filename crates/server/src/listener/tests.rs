@@ -50,6 +50,7 @@ pub(super) fn options() -> Options {
         idle_timeout: Duration::from_secs(60),
         stall_timeout: Duration::from_millis(200),
         connections_max: 8,
+        ..Options::default()
     }
 }
 
@@ -299,9 +300,11 @@ async fn accepted_sockets_inherit_what_the_listener_has() {
 async fn a_connection_is_small() {
     let bound = bind(LOCAL, None).unwrap();
     let (client, _) = tokio::join!(TcpStream::connect(bound.addr()), accept(&bound.listener));
-    let connections = connection::Connections::new(hello(), options(), CancellationToken::new());
-    let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-    let place = takeover::Place::new(permit, TaskTracker::new().token());
+    let free = Arc::new(Semaphore::new(1));
+    let crowd = Crowd::new(free.clone(), 1);
+    let connections = connection::Connections::new(hello(), options(), crowd, CancellationToken::new());
+    let permit = free.acquire_owned().await.unwrap();
+    let place = takeover::Place::new((permit, None), TaskTracker::new().token());
     let size = std::mem::size_of_val(&connections.serve(client.unwrap(), LOCAL, place));
     assert!(size <= 2_048, "{size} bytes");
 }
