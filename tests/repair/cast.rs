@@ -16,6 +16,8 @@ use store::{
     write::{Outcome, command::Command, request::WriteRequest, seen::Marked},
 };
 
+use super::deeds::Deed;
+
 /// Something that alice does, or bob where it says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -63,9 +65,14 @@ impl Cast {
         Self { tag: tag.into(), thread: ThreadId::group(rand::random()) }
     }
 
-    pub(crate) fn direct(tag: &str) -> Self {
+    /// The cast of a deed.
+    pub(crate) async fn of(deed: Deed, table: &Table, tag: &str) -> Self {
+        if deed.direct { Self::direct(table, tag).await } else { Self::group(tag) }
+    }
+
+    async fn direct(table: &Table, tag: &str) -> Self {
         let mut cast = Self::group(tag);
-        cast.thread = ThreadId::direct(&cast.user("alice"), &cast.user("bob"));
+        cast.thread = table.direct_id(&cast.user("alice"), &cast.user("bob")).await.unwrap();
         cast
     }
 

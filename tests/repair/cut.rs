@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use store::table::keys;
+use store::table::{Table, keys};
 use tests::world::World;
 
 use super::{cast::Cast, deeds::Deed};
@@ -32,7 +32,7 @@ pub(crate) struct Done {
 
 /// Does a deed, and all that comes before it.
 pub(crate) async fn done(world: &World, deed: Deed) -> Done {
-    let cast = if deed.direct { Cast::direct(deed.name) } else { Cast::group(deed.name) };
+    let cast = Cast::of(deed, &world.table, deed.name).await;
     let fanout = world.fanout(server::clock::Clock::system());
     let play = async |acts: &'static [super::cast::Act], from: usize, fanout| {
         for (act, key) in acts.iter().zip(from..) {
@@ -62,9 +62,9 @@ impl Done {
         ones.chain([0, all]).chain((0..MANY).map(|_| random.random_range(0..=all))).collect()
     }
 
-    /// The rows of a case, with a cast of its own.
-    pub(crate) fn cut(&self, cut: u32, tag: &str) -> (Cast, Vec<Item>) {
-        let cast = if self.deed.direct { Cast::direct(tag) } else { Cast::group(tag) };
+    /// The rows of a case, with a cast of its own in the table that they are for.
+    pub(crate) async fn cut(&self, cut: u32, table: &Table, tag: &str) -> (Cast, Vec<Item>) {
+        let cast = Cast::of(self.deed, table, tag).await;
         let mut rows = self.before.clone();
         for (_, key) in self.changed.iter().enumerate().filter(|(bit, _)| cut & (1 << bit) != 0) {
             match self.after.get(key) {

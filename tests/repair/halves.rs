@@ -49,7 +49,7 @@ async fn every_half_of(deeds: impl Iterator<Item = &'static Deed>) {
         println!("{}: {} cases of {:?}", deed.name, cuts.len(), done.changed);
         for cut in cuts {
             // Each other one: the cuts are many enough for both.
-            let (cast, rows) = done.cut(cut, &cases.len().to_string());
+            let (cast, rows) = done.cut(cut, &world.table, &cases.len().to_string()).await;
             cut::put(&world, rows).await;
             cases.push(Case::new(&world, *deed, cut, cast, cut.count_ones() % 2 == 0).await);
         }

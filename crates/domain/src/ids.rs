@@ -4,8 +4,9 @@
 use std::{borrow::Borrow, fmt, sync::Arc};
 
 use data_encoding::BASE32_DNSSEC;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize, de};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use utoipa::ToSchema;
 
 use crate::{limits, text};
@@ -112,18 +113,19 @@ id!(
 );
 
 impl ThreadId {
-    /// The one direct thread of two users, whichever of them asks.
+    /// The one direct thread of two users, whichever of them asks. Without the key of the deployment, nobody can tell the
+    /// thread of two given users.
     ///
-    /// The hash covers the sorted pair with lengths in front, so that no two pairs can meet by
+    /// The code covers the sorted pair with lengths in front, so that no two pairs can meet by
     /// moving a character from one name to the other.
-    pub fn direct(a: &UserId, b: &UserId) -> Self {
+    pub fn direct(key: &[u8; 32], a: &UserId, b: &UserId) -> Self {
         let (first, second) = if a <= b { (a, b) } else { (b, a) };
-        let mut hash = Sha256::new();
+        let mut code = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
         for name in [first, second] {
-            hash.update((name.0.len() as u64).to_be_bytes());
-            hash.update(name.0.as_bytes());
+            code.update(&(name.0.len() as u64).to_be_bytes());
+            code.update(name.0.as_bytes());
         }
-        Self(format!("d_{}", short(&hash.finalize()[..16])).into())
+        Self(format!("d_{}", short(&code.finalize().into_bytes()[..16])).into())
     }
 
     /// Whether it is the thread of a pair of users.
@@ -232,9 +234,12 @@ mod tests {
     #[test]
     fn a_direct_thread_has_one_id_whoever_asks_and_no_other_pair_has_it() {
         let [ab, c, a, bc] = ["ab", "c", "a", "bc"].map(|n| UserId::parse(n).unwrap());
-        assert_eq!(ThreadId::direct(&ab, &c), ThreadId::direct(&c, &ab));
-        assert_ne!(ThreadId::direct(&ab, &c), ThreadId::direct(&a, &bc));
-        assert!(ThreadId::parse(ThreadId::direct(&a, &bc).as_str()).is_ok());
+        let direct = |a: &UserId, b: &UserId| ThreadId::direct(&[7; 32], a, b);
+        let other = ThreadId::direct(&[8; 32], &ab, &c);
+        assert_eq!(direct(&ab, &c), direct(&c, &ab));
+        assert_ne!(direct(&ab, &c), other);
+        assert_ne!(direct(&ab, &c), direct(&a, &bc));
+        assert!(ThreadId::parse(direct(&a, &bc).as_str()).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The table: opened, created, and read.
 
-use std::{collections::HashMap, hash::BuildHasher, ops::Deref};
+use std::{collections::HashMap, hash::BuildHasher, ops::Deref, sync::Arc};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -19,6 +19,7 @@ use domain::{
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
 
 pub mod counter;
 pub mod error;
@@ -63,6 +64,8 @@ pub struct Table {
     pub(crate) counter: Counter,
     /// Who may begin a conversation with whom.
     pub(crate) contact: Contact,
+    /// The key of direct threads' ids, once it was read.
+    pub(crate) direct_key: Arc<OnceCell<[u8; 32]>>,
 }
 
 /// The table as an edge has it: no public method writes a thread log or appends to an inbox. So a stale or doubled edge
@@ -103,7 +106,8 @@ impl Table {
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
         let (pairs, guests, cutoffs) = (Met::default(), Met::default(), Met::default());
         let (counter, contact) = (Counter::default(), Contact::default());
-        Ok(Self { edge, locks: UserLocks::new(), pairs, guests, cutoffs, counter, contact })
+        let (locks, direct_key) = (UserLocks::new(), Arc::default());
+        Ok(Self { edge, locks, pairs, guests, cutoffs, counter, contact, direct_key })
     }
 
     /// The same table, with users counted so.

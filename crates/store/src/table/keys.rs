@@ -14,6 +14,7 @@
 //! | queue registry | `QUEUES#3` | `<queue id>` |
 //! | edge | `EDGE` | `<boot id>` |
 //! | ticket | `K#<ticket>` | `TICKET` |
+//! | key of direct threads' ids | `SECRET` | `DIRECT` |
 //!
 //! No id holds `#` (`domain::ids`), so fields cannot run into each other; numbers are written with
 //! 20 digits, so that text order is number order.
@@ -233,6 +234,11 @@ pub fn edge(boot: &BootId) -> Key {
 /// A ticket.
 pub fn ticket(ticket: &TicketId) -> Key {
     key(format!("K#{ticket}"), "TICKET")
+}
+
+/// The key of direct threads' ids.
+pub fn direct_key() -> Key {
+    key("SECRET".into(), "DIRECT")
 }
 
 fn shard_pk(kind: &str, id: &str) -> String {

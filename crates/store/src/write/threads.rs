@@ -57,7 +57,7 @@ impl Table {
     /// Creates the direct thread of the sender and `other`, or finds it. There is one per pair,
     /// so it needs no idempotency key.
     pub async fn create_direct(&self, request: &WriteRequest, other: &UserId) -> Result<Outcome, WriteError> {
-        let id = ThreadId::direct(&request.sender, other);
+        let id = self.direct_id(&request.sender, other).await?;
         let member = |user: &UserId| Member { user: user.clone(), role: Role::Member };
         let members = vec![member(&request.sender), member(other)];
         let invites = self.invites(request);
