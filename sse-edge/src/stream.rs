@@ -171,7 +171,7 @@ impl Stream {
             None => self.deps.rows.image(&self.user.id).await,
         };
         match image {
-            Ok(image) if image.revokes(self.handle.issued_at) => Err(Revoked),
+            Ok(image) if image.revokes(&self.handle.credential) => Err(Revoked),
             Ok(image) => {
                 self.row_read(image.clone(), Instant::now());
                 // A client without a cursor begins where the inbox ended when it came.
@@ -335,7 +335,7 @@ impl Stream {
     fn read_done(&mut self, read: Read, now: Instant) {
         match read {
             // The stream ends when it is polled next, which this causes.
-            Read::Row(Ok(image)) if image.revokes(self.handle.issued_at) => {
+            Read::Row(Ok(image)) if image.revokes(&self.handle.credential) => {
                 self.handle.close(CloseReason::Revoked);
             }
             Read::Row(Ok(image)) => self.row_read(image, now),

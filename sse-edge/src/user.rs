@@ -377,7 +377,7 @@ impl State {
     }
 
     fn close_revoked(&self, image: &Image) {
-        let revoked = self.streams.iter().filter(|stream| image.revokes(stream.issued_at));
+        let revoked = self.streams.iter().filter(|stream| image.revokes(&stream.credential));
         revoked.for_each(|stream| stream.close(CloseReason::Revoked));
     }
 }

@@ -55,6 +55,8 @@ async fn story(server: &mut Server, alice: &Window, bob: &Window) -> Result<()> 
     shots::everywhere(bob, "list").await?;
     bob.open_newest_thread().await?;
     bob.shows(&["Hello Bob"]).await?;
+    shots::everywhere(bob, "invitation").await?;
+    bob.accept().await?;
     alice.is_told_seen().await?;
 
     bob.send("Hello Alice").await?;

@@ -81,6 +81,11 @@ impl Window {
         self.click("thread").await
     }
 
+    /// Accepts the invitation to the open thread.
+    pub(crate) async fn accept(&self) -> Result<()> {
+        self.click("accept").await
+    }
+
     pub(crate) async fn send(&self, text: &str) -> Result<()> {
         self.type_into("composer", text).await?;
         self.click("send").await

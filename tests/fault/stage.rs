@@ -1,7 +1,7 @@
 //! One case's own users and thread, and the write that is under test.
 
 use client::http::{Answer, Api};
-use domain::limits;
+use domain::{ids::UserId, limits};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tests::{
@@ -93,7 +93,13 @@ impl<'a> Stage<'a> {
         let mut stage = Self { world, write, tag, thread: None };
         let alice = stage.user("alice");
         let members: Vec<String> = match write {
-            Write::CreateGroup | Write::CreateDirect => return stage,
+            Write::CreateGroup => return stage,
+            Write::CreateDirect => {
+                // The first of all makes the key of their ids, with calls that no other makes.
+                let [a, b] = ["alice", "bob"].map(|who| UserId::parse(&stage.name(who)).unwrap());
+                world.table.direct_id(&a, &b).await.unwrap();
+                return stage;
+            }
             Write::AddAgain | Write::Remove => ["bob", "carol"].map(|who| stage.name(who)).into(),
             _ => vec![stage.name("bob")],
         };

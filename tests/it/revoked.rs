@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use client::{http::Api, sse::Stream};
 use domain::{
     ids::{ThreadId, UserId},
     limits,
     sequence::ThreadSeq,
 };
+use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
@@ -62,7 +64,7 @@ async fn a_process_that_has_not_heard_of_it_refuses_the_token_seconds_later() {
     // One process reads that nothing was revoked; in another one something is.
     let read = Timestamp::now();
     let revokes = async |issued: Timestamp, now| {
-        world.table.valid_from(&bob, now).await.unwrap().is_some_and(|from| issued < from)
+        world.table.revokes(&bob, &issued.into(), now).await.unwrap().is_some()
     };
     assert!(!revokes(issued, read).await);
     let ended = world.as_user("bob").call("DELETE", "/v1/session?everywhere=true", None, &[]).await;
@@ -72,4 +74,33 @@ async fn a_process_that_has_not_heard_of_it_refuses_the_token_seconds_later() {
     let newer = Timestamp::now() + Duration::from_secs(5);
     assert!(!revokes(newer, read + limits::CUTOFF_READ).await);
     const { assert!(limits::CUTOFF_READ.as_secs() < 10) };
+}
+
+#[tokio::test]
+async fn one_session_ends_and_the_others_go_on() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let (phone, laptop) = (world.as_user("bob"), world.as_user("bob"));
+    let edge = world.edges[0].address;
+    let open = async |api: &Api| Stream::open(edge, api.token.as_deref().unwrap(), None).await;
+    let (mut of_phone, mut of_laptop) = (open(&phone).await, open(&laptop).await);
+    of_phone.expect("hello").await;
+    of_laptop.expect("hello").await;
+    let ticket = phone.call("POST", "/v1/tickets", None, &[]).await.body;
+    assert_eq!(phone.call("DELETE", "/v1/session?session=true", None, &[]).await.status, 204);
+    assert_eq!(of_phone.expect("bye").await.data["reason"], "revoked");
+    assert_eq!(
+        (phone.get("/v1/threads").await.status, laptop.get("/v1/threads").await.status.as_u16()),
+        (StatusCode::UNAUTHORIZED, 200)
+    );
+    assert_eq!(open(&phone).await.status, 204);
+    let path = format!("/v1/events?ticket={}", ticket["ticket"].as_str().unwrap());
+    assert_eq!(Stream::request(edge, &path, &[]).await.status, 204, "its ticket has ended as well");
+    world.as_user("alice").say(&world.as_user("alice").thread(json!({"members": ["bob"]})).await, "hi").await;
+    of_laptop.expect("thread").await;
+    // One more than can be remembered ends them all.
+    for _ in 0..limits::ENDED_SESSIONS {
+        let other = world.as_user("bob");
+        assert_eq!(other.call("DELETE", "/v1/session?session=true", None, &[]).await.status, 204);
+    }
+    assert_eq!(laptop.get("/v1/threads").await.status, 401);
 }

@@ -56,6 +56,8 @@ async fn every_frame_in_the_docs_has_the_form_of_a_real_one() {
     same_frame(&mut examples, &stream.expect("reset").await);
     let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
     same_frame(&mut examples, &stream.expect("thread").await);
+    bob.post(&format!("/v1/threads/{thread}/accept"), json!({})).await;
+    same_frame(&mut examples, &stream.expect("me").await);
     let said = alice.say(&thread, "hi").await;
     same_frame(&mut examples, &stream.expect("message").await);
     let message = format!("/v1/threads/{thread}/messages/{}", said["tseq"]);

@@ -43,6 +43,11 @@ pub enum Act<'a> {
         /// The user.
         user: &'a UserId,
     },
+    /// One session of a user was ended.
+    EndedSession {
+        /// The user.
+        user: &'a UserId,
+    },
     /// A user was banned.
     Banned {
         /// The user.
@@ -63,6 +68,7 @@ impl Act<'_> {
             Self::RemovedMember { .. } => "removed_member",
             Self::Renamed { .. } => "renamed_thread",
             Self::EndedSessions { .. } => "ended_sessions",
+            Self::EndedSession { .. } => "ended_session",
             Self::Banned { .. } => "banned",
             Self::Unbanned { .. } => "unbanned",
         }
@@ -83,6 +89,7 @@ impl Act<'_> {
             Self::PutMember { user, .. }
             | Self::RemovedMember { user, .. }
             | Self::EndedSessions { user }
+            | Self::EndedSession { user }
             | Self::Banned { user }
             | Self::Unbanned { user } => Some(user.as_str()),
             Self::Created { .. } | Self::Renamed { .. } => None,

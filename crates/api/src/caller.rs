@@ -1,7 +1,7 @@
 //! The authenticated caller of a route.
 
 use axum::extract::{FromRef, FromRequestParts};
-use domain::ids::UserId;
+use domain::{credential::Cutoff, ids::UserId};
 use http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
 use server::{
@@ -32,10 +32,9 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Bearer(identity) = Bearer::from_request_parts(parts, state).await?;
         let (table, now) = (Table::from_ref(state), Clock::from_ref(state).now());
-        if let Some(from) = table.valid_from(&identity.user, now).await.map_err(failed)?
-            && identity.issued_at < from
-        {
-            return Err(revoked(from, now));
+        let cutoff = table.revokes(&identity.user, &identity.credential(), now).await.map_err(failed)?;
+        if let Some(cutoff) = cutoff {
+            return Err(revoked(&cutoff, now));
         }
         let acted = acting(&parts.headers, identity, now)?;
         if let Some(service) = &acted.via {
@@ -71,18 +70,23 @@ where
     }
 }
 
-/// Whether a user whose tokens count `from` then on is banned. A revocation takes effect at the end of its second, and the
-/// clock of an identity provider may be ahead.
-pub fn is_ban(from: Timestamp, now: Timestamp) -> bool {
-    from.duration_since(now) > LEEWAY + SignedDuration::from_secs(1)
+/// Until when a user is banned, if they are. A revocation takes effect at the end of its second, and the clock of an identity
+/// provider may be ahead.
+fn banned_until(cutoff: &Cutoff, now: Timestamp) -> Option<Timestamp> {
+    cutoff.valid_from.filter(|from| from.duration_since(now) > LEEWAY + SignedDuration::from_secs(1))
 }
 
-/// The problem of a token that was issued before `from`: it was revoked, or its user is banned until then.
-pub fn revoked(from: Timestamp, now: Timestamp) -> Problem {
-    if !is_ban(from, now) {
+/// Whether a user is banned.
+pub fn is_banned(cutoff: &Cutoff, now: Timestamp) -> bool {
+    banned_until(cutoff, now).is_some()
+}
+
+/// The problem of a credential that `cutoff` revokes.
+pub fn revoked(cutoff: &Cutoff, now: Timestamp) -> Problem {
+    let Some(until) = banned_until(cutoff, now) else {
         return Problem::new(Kind::Unauthorized, "the token was revoked: sign in again");
-    }
-    let until =
-        if from.as_second() == Timestamp::MAX.as_second() { String::new() } else { format!(" until {from}") };
+    };
+    let for_ever = until.as_second() == Timestamp::MAX.as_second();
+    let until = if for_ever { String::new() } else { format!(" until {until}") };
     Problem::new(Kind::Forbidden, format!("this user is banned{until}"))
 }

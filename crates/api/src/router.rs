@@ -30,6 +30,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(seen::mark))
         .routes(routes!(presence::list))
         .routes(routes!(users::end_sessions))
+        .routes(routes!(users::end_session))
         .routes(routes!(users::ban, users::unban))
         .routes(routes!(read_document))
 }

@@ -6,6 +6,7 @@
 
 pub mod contact;
 pub mod content;
+pub mod credential;
 pub mod cursor;
 pub mod envelope;
 pub mod event;

@@ -30,6 +30,8 @@ pub const USER_BYTES: usize = 128;
 pub const TOKEN_BYTES: usize = 8 * 1024;
 /// Connections of one client address, or of one /64 of IPv6: as many as streams, twice, since a browser opens some beside.
 pub const ADDRESS_CONNECTIONS: usize = 512;
+/// Sessions of one user that are remembered as ended: 8 bytes each in the user row. One more ends all that were there.
+pub const ENDED_SESSIONS: usize = 16;
 /// How long a stream lives that a back end has opened for a user: so long does one outlive the back end's own sessions.
 pub const ACTED_LIFE: Duration = Duration::from_mins(10);
 

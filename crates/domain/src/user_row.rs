@@ -4,6 +4,7 @@
 //! listens. When the row has many, a fold moves the first of them into a page and into the views.
 
 use crate::{
+    credential::Cutoff,
     ids::{BootId, QueueId, ThreadId},
     inbox_entry::{InboxEntry, Logged},
     sequence::{InboxSeq, ThreadSeq},
@@ -37,8 +38,8 @@ pub struct UserRow {
     pub lease_version: u64,
     /// The queues of the user, and who holds them.
     pub leases: Vec<Lease>,
-    /// The earliest `iat` still accepted of this user, in seconds since 1970.
-    pub tokens_valid_from: Option<i64>,
+    /// What was revoked of this user.
+    pub cutoff: Cutoff,
 }
 
 /// A queue that carries a user's events.

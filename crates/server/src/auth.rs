@@ -5,7 +5,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use domain::{ids::UserId, limits};
+use domain::{
+    credential::{Credential, SessionId},
+    ids::UserId,
+    limits,
+};
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, dangerous};
@@ -151,10 +155,19 @@ pub struct Identity {
     pub issued_at: Timestamp,
     /// The token's `exp`. It is honoured for 30 s more, since clocks differ.
     pub expires_at: Timestamp,
+    /// The token's session: its `sid`, or else its `jti`.
+    pub session: Option<SessionId>,
     /// What the token allows beside acting as its own user.
     pub scopes: Scopes,
     /// The service that acts for the user: then the token is the service's, and `issued_at` the time of the request.
     pub via: Option<UserId>,
+}
+
+impl Identity {
+    /// What decides whether the token was revoked.
+    pub fn credential(&self) -> Credential {
+        Credential { issued_at: self.issued_at, session: self.session }
+    }
 }
 
 /// What a token is worth.

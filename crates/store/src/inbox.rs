@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{
+    credential::Credential,
     cursor::Cursor,
     envelope::News,
     event::{Body, Entry, EventName},
@@ -18,7 +19,6 @@ use mistakes::mistake;
 
 use crate::{
     log::{self, retell},
-    revocation,
     table::{
         EdgeTable,
         error::Error,
@@ -48,14 +48,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// From when on credentials of the user count.
-    pub fn valid_from(&self) -> Option<Timestamp> {
-        self.row.tokens_valid_from.map(revocation::moment)
-    }
-
-    /// Whether credentials that were issued then are accepted no more.
-    pub fn revokes(&self, issued_at: Timestamp) -> bool {
-        self.valid_from().is_some_and(|from| issued_at < from)
+    /// Whether a credential is accepted no more.
+    pub fn revokes(&self, credential: &Credential) -> bool {
+        self.row.cutoff.revokes(credential)
     }
 }
 

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::{
 };
 use domain::{
     contact::Contact,
+    credential::Cutoff,
     cursor::Gen,
     ids::{ThreadId, UserId},
     limits,
@@ -58,8 +59,8 @@ pub struct Table {
     pub(crate) pairs: Met<ThreadId, (UserId, UserId)>,
     /// Members whom [`Table::lets_in`] has let in.
     pub(crate) guests: Met<(ThreadId, UserId), ()>,
-    /// When a user's revocations were read last, and from which `iat` on credentials count.
-    pub(crate) cutoffs: Met<UserId, (Timestamp, Option<Timestamp>)>,
+    /// When a user's revocations were read last, and what they were.
+    pub(crate) cutoffs: Met<UserId, (Timestamp, Cutoff)>,
     /// What users have done: nobody counts until [`Table::limited`] says so.
     pub(crate) counter: Counter,
     /// Who may begin a conversation with whom.

@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use domain::{
+    credential::{Credential, SessionId},
     ids::{TicketId, UserId},
     limits,
 };
@@ -14,8 +15,8 @@ use crate::table::{EdgeTable, Table, error::Error, keys, read, rows::TicketRow};
 pub struct Ticket {
     /// For whom it opens a stream.
     pub user: UserId,
-    /// When the token that asked for it was issued.
-    pub issued_at: Timestamp,
+    /// That of the token that asked for it.
+    pub credential: Credential,
     /// When that token, and so the stream, ends.
     pub expires_at: Timestamp,
 }
@@ -26,7 +27,8 @@ impl Table {
         let life = i64::try_from(limits::TICKET_LIFE.as_secs()).unwrap_or(30);
         let row = TicketRow {
             user: ticket.user.clone(),
-            issued: ticket.issued_at.as_second(),
+            issued: ticket.credential.issued_at.as_second(),
+            session: ticket.credential.session.map(|session| u64::from_be_bytes(session.bytes())),
             expires: ticket.expires_at.as_second(),
             exp: now.as_second() + life,
         };
@@ -52,7 +54,10 @@ impl EdgeTable {
         let ticket = time(row.issued).zip(time(row.expires));
         Ok(ticket.filter(|_| row.exp >= now.as_second()).map(|(issued_at, expires_at)| Ticket {
             user: row.user,
-            issued_at,
+            credential: Credential {
+                issued_at,
+                session: row.session.map(|bits| SessionId::from_bytes(bits.to_be_bytes())),
+            },
             expires_at,
         }))
     }

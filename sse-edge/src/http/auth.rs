@@ -66,7 +66,7 @@ async fn by_token(state: &HttpState, token: &str, headers: &HeaderMap) -> Authen
 async fn for_another(state: &HttpState, service: &Identity, acted: Identity) -> Authenticated {
     let cx = &state.cx;
     match cx.table.images(std::slice::from_ref(&service.user), true).await {
-        Ok(images) if images.values().any(|image| image.revokes(service.issued_at)) => {
+        Ok(images) if images.values().any(|image| image.revokes(&service.credential())) => {
             refused("the token was revoked: fetch a new one")
         }
         Ok(_) => Authenticated::User(acted),
@@ -89,8 +89,9 @@ async fn by_ticket(state: &HttpState, ticket: &str) -> Authenticated {
     match cx.table.take_ticket(&ticket, cx.clock.now()).await {
         Ok(Some(ticket)) => Authenticated::User(Identity {
             user: ticket.user,
-            issued_at: ticket.issued_at,
+            issued_at: ticket.credential.issued_at,
             expires_at: ticket.expires_at,
+            session: ticket.credential.session,
             scopes: Scopes::default(),
             via: None,
         }),

@@ -119,7 +119,7 @@ fn join(
     permit: AddressPermit,
 ) -> Result<Stream, Limit> {
     let (cx, hub) = (&state.cx, &state.streams.hub);
-    let handle = Arc::new(StreamHandle::new(identity.issued_at));
+    let handle = Arc::new(StreamHandle::new(identity.credential()));
     let (user, work) = hub.join(&identity.user, handle.clone(), cx.config.max_streams, Instant::now())?;
     let registered = (user.clone(), handle.clone(), permit);
     let stream = Stream::new(state.streams.clone(), registered, identity, last_event_id);

@@ -39,8 +39,14 @@ async fn opened(
     }
     let address = Arc::<server::address_limit::AddressLimits>::default().acquire(None, 10).unwrap();
     let (issued_at, expires_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + life);
-    let identity =
-        Identity { user, issued_at, expires_at, scopes: server::auth::scope::Scopes::default(), via: None };
+    let identity = Identity {
+        user,
+        issued_at,
+        expires_at,
+        session: None,
+        scopes: server::auth::scope::Scopes::default(),
+        via: None,
+    };
     let deps = Arc::new(StreamDeps { cx, hub, rows, pings });
     let parts = (alice, handle.clone(), address);
     (Stream::new(deps, parts, &identity, last_event_id), handle)

@@ -8,8 +8,8 @@ use std::{
     task::Waker,
 };
 
+use domain::credential::Credential;
 use futures_util::task::AtomicWaker;
-use jiff::Timestamp;
 use store::inbox::Image;
 
 use crate::{context::lock::Lock, wire::reason::CloseReason};
@@ -28,8 +28,8 @@ pub(crate) struct StreamHandle {
     wants_events: AtomicBool,
     /// `OPEN`, `CUT`, or 1 + the discriminant of a reason.
     end: AtomicU8,
-    /// `iat` of the credentials that opened it.
-    pub(crate) issued_at: Timestamp,
+    /// The credential that opened it.
+    pub(crate) credential: Credential,
     /// How many streams of the user had joined when this one did, itself included.
     joined: AtomicU32,
     /// The image that the taking of the user's lease has brought, until the stream takes it.
@@ -48,12 +48,12 @@ pub(crate) enum EndRequest {
 }
 
 impl StreamHandle {
-    pub(crate) fn new(issued_at: Timestamp) -> Self {
+    pub(crate) fn new(credential: impl Into<Credential>) -> Self {
         Self {
             waker: AtomicWaker::new(),
             wants_events: AtomicBool::new(true),
             end: AtomicU8::new(OPEN),
-            issued_at,
+            credential: credential.into(),
             joined: AtomicU32::new(0),
             image: Lock::new(None),
         }
@@ -132,6 +132,8 @@ mod tests {
         sync::{Arc, atomic::AtomicUsize},
         task::Wake,
     };
+
+    use jiff::Timestamp;
 
     use super::*;
 

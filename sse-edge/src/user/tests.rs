@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use domain::user_row::UserRow;
 use domain::{
+    credential::Cutoff,
     cursor::Gen,
     envelope::News,
     event::EventName,
@@ -252,7 +253,8 @@ fn a_comparison_finds_a_user_behind_a_lost_lease_and_a_revoked_stream() {
     assert_eq!(compared(&image(6), true), Work::CATCH_UP, "a post was lost");
     assert_eq!(compared(&image(6), false), Work::TAKE_LEASE.and(Work::CATCH_UP), "nobody posts here");
     let revoked = |seconds| {
-        let row = UserRow { tokens_valid_from: Some(seconds), ..UserRow::default() };
+        let valid_from = Timestamp::from_second(seconds).ok();
+        let row = UserRow { cutoff: Cutoff { valid_from, ended: Vec::new() }, ..UserRow::default() };
         Image { row, ..image(5) }
     };
     compared(&revoked(1_000), true);

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{AppendHeaders, IntoResponse},
 };
-use domain::{ids::TicketId, limits, rate::Class};
+use domain::{credential::Credential, ids::TicketId, limits, rate::Class};
 use fanout::deliver::Fanout;
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
@@ -29,7 +29,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::failed,
     audit::{Act, note},
-    caller::{is_ban, revoked},
+    caller::{is_banned, revoked},
     rate::{Metered, too_fast},
 };
 
@@ -49,6 +49,9 @@ pub struct Ending {
     /// Every session of the user, on whatever device.
     #[serde(default)]
     everywhere: bool,
+    /// The session that the bearer's token belongs to.
+    #[serde(default)]
+    session: bool,
 }
 
 /// Take the bearer's token as the stream's cookie.
@@ -80,7 +83,8 @@ pub async fn create(
 /// threads, or gets a session or a ticket again.
 #[utoipa::path(delete, path = "/v1/session", tag = "stream", operation_id = "deleteSession",
     security((), ("bearer" = [])),
-    params(("everywhere" = Option<bool>, Query, description = "End every session of the bearer's.")),
+    params(("everywhere" = Option<bool>, Query, description = "End every session of the bearer's."),
+        ("session" = Option<bool>, Query, description = "End the session of the bearer's token: its `sid`, or else its `jti`.")),
     responses((status = 204, description = "The cookie is gone.", headers(("Set-Cookie" = String)))))]
 pub async fn delete(
     State(fanout): State<Fanout>,
@@ -89,7 +93,7 @@ pub async fn delete(
     headers: HeaderMap,
     bearer: Result<Bearer, Problem>,
 ) -> Result<impl IntoResponse, Problem> {
-    if ending.everywhere {
+    if ending.everywhere || ending.session {
         let Bearer(identity) = bearer?;
         if headers.contains_key(USER_HEADER) {
             let detail = "use `DELETE /v1/users/{user}/sessions` to end the sessions of another user";
@@ -99,19 +103,38 @@ pub async fn delete(
         if let Some(usage) = permit.refusal() {
             return Err(too_fast(usage));
         }
-        let image = fanout.table.image(&identity.user).await.map_err(failed)?;
-        // Who was ended already ends nothing that was begun since.
-        if !image.revokes(identity.issued_at) {
-            // Its own second is over: the token in hand ends too.
-            let own = identity.issued_at + Duration::from_secs(1);
-            let (now, since) = (clock.now(), clock.now().max(own));
-            let image = fanout.table.revoke(&identity.user, since, now).await.map_err(failed)?;
-            note(&identity.user, None, &Act::EndedSessions { user: &identity.user });
-            fanout.look(&identity.user, &image).await;
-        }
+        end(&fanout, &identity, &ending, clock.now()).await?;
     }
     let clear = cookie::clear().map(|cookie| (header::SET_COOKIE, cookie));
     Ok((StatusCode::NO_CONTENT, AppendHeaders(clear)))
+}
+
+/// Ends the session of a token, or all of its user's.
+async fn end(fanout: &Fanout, identity: &Identity, ending: &Ending, now: Timestamp) -> Result<(), Problem> {
+    let image = fanout.table.image(&identity.user).await.map_err(failed)?;
+    // Who was ended already ends nothing that was begun since.
+    if image.revokes(&identity.credential()) {
+        return Ok(());
+    }
+    // Its own second is over: the token in hand ends too.
+    let since = now.max(identity.issued_at + Duration::from_secs(1));
+    let image = match identity.session {
+        _ if ending.everywhere => fanout.table.revoke(&identity.user, since, now).await,
+        Some(session) => fanout.table.end_session(&identity.user, session, (since, now)).await,
+        None => {
+            let detail = "the token has no `sid` and no `jti`, so it names no session: use `everywhere=true`";
+            return Err(Problem::new(Kind::Conflict, detail));
+        }
+    };
+    let image = image.map_err(failed)?;
+    let act = if ending.everywhere {
+        Act::EndedSessions { user: &identity.user }
+    } else {
+        Act::EndedSession { user: &identity.user }
+    };
+    note(&identity.user, None, &act);
+    fanout.look(&identity.user, &image).await;
+    Ok(())
 }
 
 /// Get a one-use ticket for the stream.
@@ -130,8 +153,9 @@ pub async fn ticket(
     accepted(&image, &identity, clock.now())?;
     let id = TicketId::made(rng::random());
     // A ticket that a back end asks for is newer than what was revoked in the same second.
-    let issued_at = image.valid_from().map_or(identity.issued_at, |from| identity.issued_at.max(from));
-    let ticket = Ticket { user: identity.user, issued_at, expires_at: identity.expires_at };
+    let from = image.row.cutoff.valid_from.unwrap_or(identity.issued_at);
+    let credential = Credential { issued_at: identity.issued_at.max(from), session: identity.session };
+    let ticket = Ticket { user: identity.user, credential, expires_at: identity.expires_at };
     table.put_ticket(&id, &ticket, clock.now()).await.map_err(failed)?;
     Ok((StatusCode::CREATED, Answer(NewTicket { ticket: id, expires_in: limits::TICKET_LIFE.as_secs() })))
 }
@@ -139,11 +163,8 @@ pub async fn ticket(
 /// Refuses a token that was revoked at once, where the user row is at hand, and before any new credential is given out.
 /// All other routes refuse it a few seconds later: see [`Caller`](crate::caller::Caller).
 pub fn accepted(image: &Image, identity: &Identity, now: Timestamp) -> Result<(), Problem> {
-    match image.valid_from() {
-        // What acts for the user is none of the user's sessions.
-        Some(from) if identity.issued_at < from && (identity.via.is_none() || is_ban(from, now)) => {
-            Err(revoked(from, now))
-        }
-        _ => Ok(()),
-    }
+    let cutoff = &image.row.cutoff;
+    // What acts for the user is none of the user's sessions.
+    let counts = identity.via.is_none() || is_banned(cutoff, now);
+    if counts && cutoff.revokes(&identity.credential()) { Err(revoked(cutoff, now)) } else { Ok(()) }
 }

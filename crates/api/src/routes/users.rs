@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use domain::ids::UserId;
+use domain::{credential::SessionId, ids::UserId};
 use fanout::deliver::Fanout;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -48,6 +48,25 @@ pub async fn end_sessions(
     let image = fanout.table.revoke(&user, after(now), now).await.map_err(failed)?;
     note(&admin, None, &Act::EndedSessions { user: &user });
     told(&fanout, &user, &image).await
+}
+
+/// End one session of a user.
+///
+/// Needs the scope `runnel:users`. The session is the `sid` of its tokens, or the `jti` of tokens without one. Its streams end
+/// at once. Every route rejects its tokens within 10 s, renewed ones as well.
+#[utoipa::path(delete, path = "/v1/users/{user}/sessions/{session}", tag = "users", operation_id = "endSession",
+    params(("user" = UserId, Path, description = "Whose session."), ("session" = String, Path, description = "Which one.")),
+    responses((status = 204, description = "The session is over.")))]
+pub async fn end_session(
+    State(fanout): State<Fanout>,
+    State(clock): State<Clock>,
+    UserAdmin(admin): UserAdmin,
+    Path((user, session)): Path<(UserId, String)>,
+) -> Result<StatusCode, Problem> {
+    let now = clock.now();
+    let ended = fanout.table.end_session(&user, SessionId::of(&session), (after(now), now)).await;
+    note(&admin, None, &Act::EndedSession { user: &user });
+    told(&fanout, &user, &ended.map_err(failed)?).await
 }
 
 /// Ban a user.

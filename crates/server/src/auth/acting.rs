@@ -36,7 +36,7 @@ pub fn acting(headers: &HeaderMap, identity: Identity, now: Timestamp) -> Result
     let expires_at = identity.expires_at.min(now + limits::ACTED_LIFE);
     // The rights of a service are not those of the user for whom it acts.
     let scopes = Scopes::default();
-    Ok(Identity { user, issued_at: now, expires_at, scopes, via: Some(identity.user) })
+    Ok(Identity { user, issued_at: now, expires_at, session: None, scopes, via: Some(identity.user) })
 }
 
 #[cfg(test)]
@@ -54,6 +54,7 @@ mod tests {
             user: user("backend"),
             issued_at: Timestamp::UNIX_EPOCH,
             expires_at: now,
+            session: None,
             scopes: scopes.iter().copied().collect(),
             via: None,
         };

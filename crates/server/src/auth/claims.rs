@@ -1,8 +1,11 @@
 //! What a token says, and whether that counts here and now.
 
-use domain::ids::UserId;
+use domain::{credential::SessionId, ids::UserId};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny},
+};
 
 use super::{Identity, LEEWAY, Refusal, Verdict, scope::ScopeClaim};
 
@@ -23,7 +26,17 @@ pub(super) struct Claims {
     iat: Option<NumericDate>,
     iss: Option<String>,
     aud: Option<Audience>,
+    sid: Option<Name>,
+    jti: Option<Name>,
     pub(super) scope: Option<ScopeClaim>,
+}
+
+/// A text; a claim of another type says nothing.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Name {
+    Text(String),
+    Other(IgnoredAny),
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +65,10 @@ impl Claims {
             user: UserId::parse(&self.sub).map_err(|_| Refusal::Subject)?,
             issued_at: self.iat.map_or(Timestamp::UNIX_EPOCH, |date| date.0),
             expires_at: self.exp.0,
+            session: [self.sid, self.jti].into_iter().flatten().find_map(|name| match name {
+                Name::Text(name) if !name.is_empty() => Some(SessionId::of(&name)),
+                _ => None,
+            }),
             scopes: self.scope.map(|claim| claim.scopes()).unwrap_or_default(),
             via: None,
         };

@@ -107,6 +107,7 @@ mod tests {
             user: UserId::parse("alice").unwrap(),
             issued_at: now,
             expires_at: Timestamp::from_second(1_600).unwrap(),
+            session: None,
             scopes: Scopes::default(),
             via: None,
         };

@@ -26,6 +26,7 @@ impl std::fmt::Debug for Minter {
 #[derive(Serialize)]
 struct Claims<'a> {
     sub: &'a str,
+    jti: String,
     iat: i64,
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +63,8 @@ impl Minter {
         let iat = now.as_second();
         let claims = Claims {
             sub: user.as_str(),
+            // Each token is a session of its own.
+            jti: format!("{:032x}", rng::random::<u128>()),
             iat,
             exp: iat.saturating_add_unsigned(ttl.as_secs()),
             iss: self.issuer.as_deref(),

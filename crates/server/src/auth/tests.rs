@@ -79,6 +79,7 @@ async fn a_good_token_is_genuine_and_says_for_how_long() {
         user: alice(),
         issued_at: now(),
         expires_at: Timestamp::from_second(NOW + 600).unwrap(),
+        session: None,
         scopes: Scopes::default(),
         via: None,
     };

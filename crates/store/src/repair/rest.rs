@@ -119,8 +119,11 @@ impl Repair<'_> {
         item.insert("gen".into(), n(old.unwrap_or_else(rng::random)));
         item.insert("seq".into(), n(seq));
         item.insert("folded".into(), n(seq));
-        if let Some(from) = row.tokens_valid_from {
-            item.insert("tokens_valid_from".into(), n(from));
+        if let Some(from) = row.cutoff.valid_from {
+            item.insert("tokens_valid_from".into(), n(from.as_second()));
+        }
+        if !row.cutoff.ended.is_empty() {
+            item.insert("ended".into(), user_row::sessions(&row.cutoff.ended));
         }
         self.put_item(&key, item).await
     }

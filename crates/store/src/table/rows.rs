@@ -170,6 +170,9 @@ pub struct TicketRow {
     pub user: UserId,
     /// `iat` of the token that asked for it, in seconds since 1970.
     pub issued: i64,
+    /// The session of that token, as the bits of a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
     /// `exp` of that token, in seconds since 1970: the stream ends with it.
     pub expires: i64,
     /// Until when the ticket itself is good, in seconds since 1970; also its TTL.

@@ -9,16 +9,19 @@
 //! | `h#<boot id>` | S | the queue from which this edge receives the user's events |
 //! | `q#<queue id>` | S or N | a queue of the user's: the edge that receives from it, or since when nobody does |
 //! | `tokens_valid_from` | N | the earliest `iat` still accepted, in seconds since 1970 |
+//! | `ended` | L | sessions that were ended one by one, 8 bytes each |
 //!
 //! A page has `entries` and `exp`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
+    credential::{Cutoff, SessionId},
     ids::{BootId, QueueId},
     inbox_entry::InboxEntry,
     sequence::InboxSeq,
     user_row::{Holder, Lease, UserRow},
 };
+use jiff::Timestamp;
 
 use super::{
     Item,
@@ -83,8 +86,30 @@ pub(crate) fn read(key: &Key, item: Option<&Item>) -> Result<UserRow, Error> {
         entries,
         lease_version: number("lease_version")?.unwrap_or(0),
         leases,
-        tokens_valid_from: number("tokens_valid_from")?.map(u64::cast_signed),
+        cutoff: cutoff(item, number("tokens_valid_from")?).ok_or_else(|| bad("ended"))?,
     })
+}
+
+/// What was revoked of a user; none if `ended` is no list of sessions.
+fn cutoff(item: &Item, valid_from: Option<u64>) -> Option<Cutoff> {
+    let moment = |seconds: u64| Timestamp::from_second(seconds.cast_signed()).unwrap_or(Timestamp::MAX);
+    let session =
+        |value: &AttributeValue| value.as_b().ok()?.as_ref().try_into().ok().map(SessionId::from_bytes);
+    let ended = match item.get("ended") {
+        None => Vec::new(),
+        Some(list) => list.as_l().ok()?.iter().map(session).collect::<Option<_>>()?,
+    };
+    Some(Cutoff { valid_from: valid_from.map(moment), ended })
+}
+
+/// A list of sessions as an attribute.
+pub(crate) fn sessions(sessions: &[SessionId]) -> AttributeValue {
+    AttributeValue::L(sessions.iter().map(|session| session_value(*session)).collect())
+}
+
+/// A session as an attribute.
+pub(crate) fn session_value(session: SessionId) -> AttributeValue {
+    AttributeValue::B(session.bytes().to_vec().into())
 }
 
 /// Reads the entries of a page that has not expired at `now`, in seconds since 1970.
