@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [path for folder in ("crates", "sse-edge", "tests") for path in (ROOT / folder).rglob("*.rs") if "target" not in path.parts]
+RUST = [path for folder in ("crates", "sse-edge", "tests") for path in (ROOT / folder).rglob("*.rs")]
+PYTHON = list((ROOT / "tests/deploy").glob("test_*.py"))
 
 
 def main():
-    code = "\n".join(path.read_text() for path in SOURCES)
-    known = set(re.findall(r"\bfn (\w+)\(", code))
+    code = "\n".join(path.read_text() for path in RUST + PYTHON)
+    known = set(re.findall(r"\b(?:fn|def) (\w+)\(", code))
     rows = [line for line in (ROOT / "docs/THREATS.md").read_text().splitlines() if line.startswith("| ") and line.count(" | ") == 2]
     threats = [row for row in rows if not row.startswith("| threat |")]
     wrong = []

@@ -87,8 +87,7 @@ pub async fn serve(args: ProcessArgs) -> anyhow::Result<()> {
     let queues = queues.sealed(Seal::new(args.keys.keys()?)).only_from(args.queue_senders);
     let addr = bound.addr();
 
-    // Behind a proxy, one address is that of many clients.
-    let address_connections_max = args.edge.address_header.is_none().then_some(limits::ADDRESS_CONNECTIONS);
+    let options = args.edge.listener_options();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let parts =
         Parts { table: table.for_edges(), queues, verifier, clock: Clock::system(), config: args.edge };
@@ -97,7 +96,6 @@ pub async fn serve(args: ProcessArgs) -> anyhow::Result<()> {
     let routes = routes.fallback(json::no_such_route).method_not_allowed_fallback(json::no_such_method);
     let routes = layers::wrap(routes, &args.cors.allowed_origins);
     edge.serve_metrics(&stop, &tracker).context("metrics")?;
-    let options = listener::Options { address_connections_max, ..listener::Options::default() };
     let serving = listener::serve(bound, routes, options, stop.clone(), &tracker);
     tracing::info!(edge.id = %edge.boot(), "edge listens on http://{addr}");
     announce(addr);

@@ -2,7 +2,7 @@
 import { Chat } from "./chat.js";
 import { Details, drawHead } from "./details.js";
 import { $, avatar, batched, redraw, say, set, toast } from "./dom.js";
-import { listOf, threadName } from "./format.js";
+import { listOf, peer, threadName } from "./format.js";
 import { drawList, walkList } from "./list.js";
 import { Log } from "./log.js";
 import { MessageMenu } from "./menu.js";
@@ -41,7 +41,7 @@ const menu = new MessageMenu({
   edit: startEdit,
   remove: (item) => chat.deleteMessage(item).catch((error) => toast(`The message was not deleted. ${error.message}`)),
 });
-const details = new Details({ add: (user) => chat.add(user), leave: () => chat.leave(), rename: (title) => chat.rename(title) });
+const details = new Details({ add: (user) => chat.add(user), leave: () => chat.leave(), rename: (title) => chat.rename(title), block: (user, is) => chat.block(user, is) });
 const start = new StartThread(() => chat.me, (members, title, key) => chat.create(members, title, key), go);
 
 // ---- sessions --------------------------------------------------------------------------------
@@ -144,22 +144,55 @@ function drawNow() {
     return;
   }
   drawHead({ store, thread, online });
-  drawInvitation(thread);
-  details.draw({ store, thread, online });
+  drawBanner(thread);
+  details.draw({ store, thread, online, blocked: chat.blocked });
   log.draw({ store, loading: chat.loading, failure: chat.failure, earlierBusy: chat.earlierBusy, newAfter: chat.newAfter });
   chat.see();
 }
 
-/** Until it is accepted, an invitation is not marked as read. A direct thread is never left. */
-function drawInvitation(thread) {
-  $("invitation").hidden = thread?.state !== "invited";
-  $("decline").hidden = thread?.kind === "direct";
-  say($("invitation").firstChild, thread?.kind === "direct" ? "You have not talked before. Others learn that you have read only after you accept." : "You are invited to this group. Others learn that you have read only after you accept.");
+/** What the user may decide about the open thread: an invitation, or the end of a block. */
+function drawBanner(thread) {
+  const other = thread && peer(thread, chat.me);
+  const blocked = Boolean(other) && chat.blocked.has(other);
+  const invited = thread?.state === "invited";
+  $("banner").hidden = !blocked && !invited;
+  if ($("banner").hidden) return;
+  $("banner-no").hidden = blocked;
+  say($("banner-no"), other ? "Block" : "Leave");
+  say($("banner-yes"), blocked ? "Unblock" : "Accept");
+  say($("banner-text"), blocked ? `You have blocked ${other}. They can no longer write to you here.`
+    : `${other ? `${other} wants to talk to you.` : "You are invited to this group."} If you accept or write, others see what you have read.`);
+}
+
+/** Does what a button of the banner says. Both are off until it is done. */
+async function decide(work, what) {
+  const buttons = [$("banner-no"), $("banner-yes")];
+  for (const button of buttons) set(button, { disabled: true });
+  try {
+    await work();
+    $("composer").focus();
+  } catch (error) {
+    toast(`${what} ${error.message}`);
+  } finally {
+    for (const button of buttons) set(button, { disabled: false });
+  }
+}
+
+function bannerYes() {
+  const other = peer(chat.store.thread(chat.open), chat.me);
+  if (other && chat.blocked.has(other)) return decide(() => chat.block(other, false), `${other} is still blocked.`);
+  return decide(() => chat.accept(), "The invitation was not accepted.");
+}
+
+function bannerNo() {
+  const other = peer(chat.store.thread(chat.open), chat.me);
+  if (other) return decide(() => chat.block(other, true), `${other} is not blocked.`);
+  return details.show({ leaving: true });
 }
 
 /** An address names a thread that has not arrived yet. */
 function drawUnknown() {
-  drawInvitation(null);
+  drawBanner(null);
   redraw($("thread-avatar"), "", () => []);
   say($("thread-title"), "Loading…");
   say($("thread-about"), "");
@@ -275,8 +308,8 @@ $("composer-form").addEventListener("submit", (event) => {
 
 $("new-thread").addEventListener("click", () => start.show());
 $("first-thread").addEventListener("click", () => start.show());
-$("accept").addEventListener("click", () => chat.accept().then(() => $("composer").focus(), (error) => toast(`The invitation was not accepted. ${error.message}`)));
-$("decline").addEventListener("click", () => chat.leave().catch((error) => toast(error.message)));
+$("banner-yes").addEventListener("click", bannerYes);
+$("banner-no").addEventListener("click", bannerNo);
 $("editing-off").addEventListener("click", () => {
   stopEdit();
   $("composer").focus();

@@ -55,6 +55,8 @@ export class Chat {
     this.loading = false;
     this.failure = null;
     this.earlierBusy = false;
+    /** Whom the user has blocked. */
+    this.blocked = new Set();
     this.store = new Store(session.user);
     this.client = new Runnel({
       token: session.token,
@@ -101,6 +103,7 @@ export class Chat {
   #list(items, mark) {
     if (!this.store.list(items, mark)) return false;
     this.listed = true;
+    this.#askBlocks();
     if (this.open) this.#load();
     this.on.changed();
     return true;
@@ -328,6 +331,22 @@ export class Chat {
     this.store.accept(id);
     this.on.changed();
     this.see();
+  }
+
+  /** Blocks a user, or ends that. */
+  async block(user, is) {
+    await (is ? this.client.block(user) : this.client.unblock(user));
+    if (is) this.blocked.add(user);
+    else this.blocked.delete(user);
+    this.on.changed();
+  }
+
+  /** Without an answer, the next list asks again. */
+  async #askBlocks() {
+    const blocks = await this.client.blocks().catch(() => null);
+    if (!blocks) return;
+    this.blocked = new Set(blocks.map((block) => block.user));
+    this.on.changed();
   }
 
   async rename(title) {

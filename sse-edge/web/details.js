@@ -37,7 +37,7 @@ function memberLine({ user, me, role, online }, group) {
 export class Details {
   /**
    * @param {{add: (user: string) => Promise<void>, leave: () => Promise<void>,
-   *   rename: (title: string) => Promise<void>}} on
+   *   rename: (title: string) => Promise<void>, block: (user: string, is: boolean) => Promise<void>}} on
    */
   constructor(on) {
     this.on = on;
@@ -54,22 +54,25 @@ export class Details {
     $("leave").addEventListener("click", () => this.#sure(true));
     $("leave-no").addEventListener("click", () => this.#sure(false));
     $("leave-yes").addEventListener("click", () => this.#leave());
+    $("block").addEventListener("click", () => this.#busy($("block"), () => this.on.block(this.other, !this.blocked)));
   }
 
-  show() {
+  /** With `leaving`, it asks at once whether to leave. */
+  show({ leaving = false } = {}) {
     $("add-user").value = "";
     $("rename").value = this.title ?? "";
     say($("add-error"), "");
     say($("rename-error"), "");
-    this.#sure(false, false);
+    this.#sure(leaving, false);
     this.dialog.showModal();
+    if (leaving) $("leave-no").focus();
   }
 
   close() {
     this.dialog.close();
   }
 
-  draw({ store, thread, online }) {
+  draw({ store, thread, online, blocked }) {
     const name = threadName(thread, store.me);
     const face = faceName(thread, store.me);
     redraw($("details-avatar"), [face, thread.kind], () => [avatar({ name: face, kind: thread.kind, large: true })]);
@@ -79,6 +82,10 @@ export class Details {
     $("rename-form").hidden = thread.kind === "direct";
     $("add-form").hidden = thread.kind === "direct";
     $("leave-part").hidden = thread.kind === "direct";
+    this.other = peer(thread, store.me);
+    this.blocked = blocked.has(this.other);
+    $("block-part").hidden = !this.other;
+    say($("block"), `${this.blocked ? "Unblock" : "Block"} ${this.other}`);
     const members = thread.members
       .map(({ user, role }) => ({ user, role, me: user === store.me, online: user === store.me ? true : online(user) }))
       .sort((a, b) => Number(b.me) - Number(a.me) || (a.user < b.user ? -1 : 1));

@@ -23,14 +23,15 @@ function row({ store, thread, open, online, now }) {
   const newest = sends.at(-1) ?? thread.last;
   const typers = store.typers(thread.id, now);
   const other = peer(thread, store.me);
+  const invited = thread.state === "invited";
   return {
     id: thread.id,
     name: threadName(thread, store.me),
     face: faceName(thread, store.me),
     kind: thread.kind,
     online: other && online(other),
-    preview: thread.state === "invited" ? "Invitation" : preview({ thread, newest, typers, sends, me: store.me }),
-    typing: typers.length > 0,
+    preview: invited && sends.length === 0 ? "Invitation" : preview({ thread, newest, typers, sends, me: store.me }),
+    typing: typers.length > 0 && !invited,
     failed: sends.some((send) => send.state === "failed"),
     at: newest?.at ?? thread.createdAt,
     when: shortOf(newest?.at ?? thread.createdAt),

@@ -265,6 +265,21 @@ export class Runnel {
     return this.#call("POST", at(thread, "accept"));
   }
 
+  /** The users whom this one has blocked: `[{user, at}]`. */
+  async blocks() {
+    return (await this.#call("GET", "/v1/me/blocks")).items;
+  }
+
+  /** Blocks a user: nothing of theirs arrives any more, except in groups of both. */
+  block(user) {
+    return this.#call("PUT", blockOf(user));
+  }
+
+  /** Ends a block. */
+  unblock(user) {
+    return this.#call("DELETE", blockOf(user));
+  }
+
   /** One page of messages, newest first: `{items, next}`. `before` is the `next` of the page before. */
   messages(thread, { before, limit = 50 } = {}) {
     return this.#call("GET", `${at(thread, "messages")}${search({ limit, before })}`);
@@ -366,6 +381,10 @@ function between(failures) {
 
 function at(thread, ...more) {
   return ["/v1/threads", ...[thread, ...more].map(encodeURIComponent)].join("/");
+}
+
+function blockOf(user) {
+  return `/v1/me/blocks/${encodeURIComponent(user)}`;
 }
 
 function search(query) {

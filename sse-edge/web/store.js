@@ -121,7 +121,7 @@ export class Store {
   apply(name, data, now = 0) {
     this.stamp += 1;
     if (name !== "typing") this.late?.push([name, data]);
-    if (this.#takesPart(name, data)) this.accept(data.thread);
+    if (this.#takesPart(name, data)) this.accept(data.thread.id ?? data.thread);
     if (name === "thread") {
       const old = this.map.get(data.thread.id);
       // A renamed thread comes with nothing but its title.
@@ -157,6 +157,7 @@ export class Store {
   #takesPart(name, data) {
     if (name === "me") return data.state === "active";
     if (name === "seen") return data.user === this.me;
+    if (name === "thread") return !data.thread.kind && data.by === this.me;
     if (name === "member") return data.by === this.me && data.user !== this.me;
     return ["message", "edit", "delete", "reaction"].includes(name) && data.from === this.me;
   }
@@ -225,6 +226,7 @@ export class Store {
     const thread = known ?? this.#known(data.thread);
     const change = { stamp: this.stamp, user: data.user, change: data.change, role: data.role, owner: data.owner };
     thread.changes.push(change);
+    if (data.user === this.me && data.change === "added") thread.state = data.state ?? "active";
     this.#change(thread, change);
     return { thread: data.thread, unknown: thread.stub };
   }
@@ -342,8 +344,9 @@ export class Store {
     return thread ? Math.max(0, thread.number - thread.seen) : 0;
   }
 
+  /** Strangers do not raise it: invitations are left out. */
   totalUnread() {
-    return this.threads().reduce((sum, thread) => sum + this.unread(thread.id), 0);
+    return this.threads().filter((thread) => thread.state !== "invited").reduce((sum, thread) => sum + this.unread(thread.id), 0);
   }
 
   /** What a thread shows, in order: its messages by tseq, then sends that have no tseq yet. */

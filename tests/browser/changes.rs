@@ -48,3 +48,20 @@ pub(crate) async fn title(alice: &Window, bob: &Window) -> Result<()> {
     }
     shots::everywhere(alice, "renamed").await
 }
+
+/// Bob blocks alice in the details of their direct thread, and ends that by its banner.
+pub(crate) async fn block(alice: &Window, bob: &Window) -> Result<()> {
+    bob.open_details().await?;
+    bob.click("block").await?;
+    bob.reads("block", |text| text == "Unblock alice").await?;
+    bob.close_details().await?;
+    bob.reads("banner", |text| text.starts_with("You have blocked alice.")).await?;
+    shots::everywhere(bob, "blocked").await?;
+    alice.send("Can you hear me?").await?;
+    alice.shows_as("Can you hear me?", "failed").await?;
+    shots::everywhere(alice, "closed").await?;
+    bob.click("banner-yes").await?;
+    bob.is_gone("banner").await?;
+    alice.send("Can you hear me now?").await?;
+    bob.shows_as("Can you hear me now?", "sent").await
+}

@@ -74,6 +74,7 @@ async fn story(server: &mut Server, alice: &Window, bob: &Window) -> Result<()> 
     alice.close_details().await?;
 
     across_a_kill(server, alice, bob).await?;
+    changes::block(alice, bob).await?;
     changes::title(alice, bob).await?;
     for window in [alice, bob] {
         ensure!(window.was_never_reloaded().await?, "a window was reloaded");

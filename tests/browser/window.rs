@@ -83,7 +83,7 @@ impl Window {
 
     /// Accepts the invitation to the open thread.
     pub(crate) async fn accept(&self) -> Result<()> {
-        self.click("accept").await
+        self.click("banner-yes").await
     }
 
     pub(crate) async fn send(&self, text: &str) -> Result<()> {
@@ -219,6 +219,15 @@ impl Window {
     pub(crate) async fn click(&self, testid: &str) -> Result<()> {
         self.visible(testid).await?;
         Ok(self.client.find(Locator::Css(&hook(testid))).await?.click().await?)
+    }
+
+    /// Waits until no such element is visible.
+    pub(crate) async fn is_gone(&self, testid: &str) -> Result<()> {
+        let script = format!("return document.querySelector('{}')?.checkVisibility() !== true", hook(testid));
+        until(&format!("`{testid}` is gone"), async || {
+            Ok(if self.script(&script).await? == true { Ok(()) } else { Err("it is visible".to_owned()) })
+        })
+        .await
     }
 
     async fn visible(&self, testid: &str) -> Result<()> {

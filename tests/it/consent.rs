@@ -1,7 +1,7 @@
 //! Consent: what strangers begin is an invitation.
 
 use client::http::Api;
-use domain::{contact::Contact, limits};
+use domain::{contact::ContactPolicy, limits};
 use serde_json::{Value, json};
 use server::auth::scope::Scope;
 use sse_edge::config::Topology;
@@ -56,7 +56,7 @@ async fn a_thread_that_another_has_begun_is_an_invitation_until_it_is_accepted()
 }
 
 #[tokio::test]
-async fn whoever_writes_reacts_or_reads_has_accepted() {
+async fn writing_reacting_and_reading_accept_an_invitation() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");
     let others = ["writer", "reactor", "reader", "silent"];
@@ -77,7 +77,7 @@ async fn whoever_writes_reacts_or_reads_has_accepted() {
 }
 
 #[tokio::test]
-async fn whoever_has_left_a_group_is_added_again_only_if_they_allow_it() {
+async fn a_member_who_left_a_group_is_added_again_only_with_consent() {
     let world = World::start(Topology::PerUser, 1).await;
     let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
     let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "club"})).await;
@@ -99,7 +99,7 @@ async fn whoever_has_left_a_group_is_added_again_only_if_they_allow_it() {
 }
 
 #[tokio::test]
-async fn whoever_is_flooded_with_invitations_still_writes_receives_and_is_found() {
+async fn a_user_flooded_with_invitations_still_writes_and_receives() {
     let world = World::start(Topology::PerUser, 1).await;
     let (victim, friend) = (world.as_user("victim"), world.as_user("friend"));
     let old = friend.thread(json!({"members": ["victim"], "title": "old friends"})).await;
@@ -131,14 +131,14 @@ async fn whoever_is_flooded_with_invitations_still_writes_receives_and_is_found(
 }
 
 #[tokio::test]
-async fn a_deployment_may_do_without_invitations_or_leave_contact_to_its_back_end() {
+async fn the_contact_policy_decides_who_creates_threads() {
     let world = World::start(Topology::PerUser, 0).await;
-    let anyone = world.side_with(Contact::Anyone).await;
+    let anyone = world.side_with(ContactPolicy::Anyone).await;
     let at = |api: Api, side: &tests::world::Side| Api { address: side.api, ..api };
     let bob = world.as_user("bob");
     let open = at(world.as_user("alice"), &anyone).thread(json!({"members": ["bob"], "title": "open"})).await;
     assert_eq!(state(&bob, &open).await, "active");
-    let service = world.side_with(Contact::Service).await;
+    let service = world.side_with(ContactPolicy::Service).await;
     let alice = at(world.as_user("alice"), &service);
     for members in [json!(["bob"]), json!(["bob", "carol"])] {
         assert_eq!(alice.post("/v1/threads", json!({"members": members})).await.status, 403);

@@ -313,15 +313,34 @@ async fn a_user_with_a_thousand_threads_accepts_no_more() {
     let first = busy.call("POST", "/v1/threads", Some(group.clone()), &known).await;
     assert_eq!(first.status, 201);
     let club = alice.thread(json!({"members": ["bob"], "title": "club"})).await;
-    let client = &world.dynamodb;
-    // Views are counted, whatever they say.
-    let puts = (0..limits::USER_THREADS).map(|n| {
-        let put = PutRequest::builder().item("pk", s("U#busy")).item("sk", s(format!("M#t_{n}")));
-        WriteRequest::builder().put_request(put.build().unwrap()).build()
-    });
-    for puts in puts.collect::<Vec<_>>().chunks(25) {
-        client.batch_write_item().request_items(&world.stage, puts.to_vec()).send().await.unwrap();
-    }
+    let plant = async |views: Vec<(usize, &[(&str, u32)])>| {
+        for views in views.chunks(25) {
+            let puts = views.iter().map(|(n, numbers)| {
+                let put = PutRequest::builder().item("pk", s("U#busy")).item("sk", s(format!("M#t_{n}")));
+                let put = numbers
+                    .iter()
+                    .fold(put, |put, (name, number)| put.item(*name, AttributeValue::N(number.to_string())));
+                WriteRequest::builder().put_request(put.build().unwrap()).build()
+            });
+            let puts: Vec<_> = puts.collect();
+            world.dynamodb.batch_write_item().request_items(&world.stage, puts).send().await.unwrap();
+        }
+    };
+    // Threads of their own, one that they have read in, and one that they have accepted: one less than the most.
+    let read: &[_] = &[("unasked", 0), ("seen", 1), ("joined_tseq", 1)];
+    let accepted: &[_] = &[("unasked", 0), ("seen", 0), ("joined_tseq", 3), ("accepted_tseq", 3)];
+    let views =
+        (0..limits::USER_THREADS - 1).map(|n| (n, [&[][..], read, accepted][n.min(2) * usize::from(n < 3)]));
+    plant(views.collect()).await;
+    // What others have begun does not count, nor what was left.
+    let pending: &[_] = &[("unasked", 0), ("seen", 0), ("joined_tseq", 3), ("accepted_tseq", 1)];
+    let left: &[_] = &[("left_tseq", 2)];
+    plant((0..100).map(|n| (10_000 + n, [pending, left][n % 2])).collect()).await;
+    assert_eq!(
+        busy.post("/v1/threads", json!({"members": ["bob", "carol"], "title": "fits"})).await.status,
+        201
+    );
+    plant(vec![(20_000, &[])]).await;
     let refused = busy.post("/v1/threads", json!({"members": ["bob", "carol"]})).await;
     assert_eq!(refused.status, 409);
     assert!(refused.body["detail"].as_str().unwrap().starts_with("you are in 1000 threads"), "{refused:?}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use client::{http::Api, sse::Stream};
 use domain::{
+    credential::Credential,
     ids::{ThreadId, UserId},
     limits,
     sequence::ThreadSeq,
@@ -35,6 +36,10 @@ fn routes(thread: &str) -> Vec<(&'static str, String, Option<Value>)> {
         ("POST", of("/seen"), Some(json!({"number": 1}))),
         ("POST", of("/typing"), Some(json!({"state": "started"}))),
         ("GET", of("/presence"), None),
+        ("POST", of("/accept"), None),
+        ("GET", "/v1/me/blocks".into(), None),
+        ("PUT", "/v1/me/blocks/carol".into(), None),
+        ("DELETE", "/v1/me/blocks/carol".into(), None),
     ]
 }
 
@@ -64,7 +69,8 @@ async fn a_process_that_has_not_heard_of_it_refuses_the_token_seconds_later() {
     // One process reads that nothing was revoked; in another one something is.
     let read = Timestamp::now();
     let revokes = async |issued: Timestamp, now| {
-        world.table.revokes(&bob, &issued.into(), now).await.unwrap().is_some()
+        let credential = Credential { issued_at: issued, session: None };
+        world.table.revoking_cutoff(&bob, &credential, now).await.unwrap().is_some()
     };
     assert!(!revokes(issued, read).await);
     let ended = world.as_user("bob").call("DELETE", "/v1/session?everywhere=true", None, &[]).await;
@@ -103,4 +109,10 @@ async fn one_session_ends_and_the_others_go_on() {
         assert_eq!(other.call("DELETE", "/v1/session?session=true", None, &[]).await.status, 204);
     }
     assert_eq!(laptop.get("/v1/threads").await.status, 401);
+    // From then on one session ends alone again.
+    let later = Timestamp::now() + Duration::from_secs(3);
+    let [first, second] = [0, 1].map(|_| Api { token: Some(world.token_at("bob", later)), ..laptop.clone() });
+    assert_eq!(first.call("DELETE", "/v1/session?session=true", None, &[]).await.status, 204);
+    let listed = async |api: &Api| api.get("/v1/threads").await.status.as_u16();
+    assert_eq!((listed(&first).await, listed(&second).await), (401, 200));
 }

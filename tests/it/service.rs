@@ -60,6 +60,7 @@ async fn a_token_does_what_its_scopes_say_on_every_route() {
     }
     for (method, path) in [
         ("DELETE", "/v1/users/carol/sessions"),
+        ("DELETE", "/v1/users/carol/sessions/a-session"),
         ("PUT", "/v1/users/carol/ban"),
         ("DELETE", "/v1/users/carol/ban"),
     ] {

@@ -23,6 +23,7 @@ fn routes() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("POST", "/seen", Some(json!({"number": 1}))),
         ("POST", "/typing", Some(json!({"state": "started"}))),
         ("GET", "/presence", None),
+        ("POST", "/accept", None),
     ]
 }
 

@@ -106,6 +106,7 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
     alice.call("DELETE", &message(&second), None, &[]).await;
     let mut deleted = alice.get(&format!("{path}/messages")).await;
     deleted.body = deleted.body["items"][0].take();
+    assert_eq!(alice.call("PUT", "/v1/me/blocks/mallory", None, &[]).await.status, 204);
     let answers = [
         ("changed message", changed),
         ("deleted message", deleted),
@@ -116,6 +117,7 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
         ("threads", alice.get("/v1/threads").await),
         ("seen", alice.post(&format!("{path}/seen"), json!({"number": 1})).await),
         ("presence", alice.get(&format!("{path}/presence")).await),
+        ("blocks", alice.get("/v1/me/blocks").await),
         ("ticket", alice.post("/v1/tickets", json!({})).await),
         ("problem", alice.get("/v1/threads/t_none").await),
     ];

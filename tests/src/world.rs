@@ -16,7 +16,7 @@ use client::{
     http::{Answer, Api},
     sse::Stream,
 };
-use domain::{contact::Contact, ids::UserId, limits};
+use domain::{contact::ContactPolicy, ids::UserId, limits};
 use fanout::deliver::Fanout;
 use jiff::Timestamp;
 use queue::{queues::Queues, seal::Seal};
@@ -211,7 +211,7 @@ impl World {
     }
 
     /// The same, where users begin conversations so.
-    pub async fn side_with(&self, contact: Contact) -> Side {
+    pub async fn side_with(&self, contact: ContactPolicy) -> Side {
         self.side_of(|table| table.with_contact(contact), Clock::system()).await
     }
 

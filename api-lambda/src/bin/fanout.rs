@@ -33,7 +33,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse();
     let aws = aws::configs(&config.endpoints).await?;
     let table = Table::open((&aws.dynamodb).into(), &config.store.table, config.store.inbox_days).await?;
-    let table = config.store.users.of(table);
+    let table = config.store.users.apply_to(table);
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &config.store.stage);
     let queues = queues.sealed(Seal::new(config.store.keys.keys()?));
     let jobs = queues.fanout(config.store.fanout_queue.as_deref()).await?;

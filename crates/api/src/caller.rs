@@ -32,7 +32,8 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Bearer(identity) = Bearer::from_request_parts(parts, state).await?;
         let (table, now) = (Table::from_ref(state), Clock::from_ref(state).now());
-        let cutoff = table.revokes(&identity.user, &identity.credential(), now).await.map_err(failed)?;
+        let cutoff =
+            table.revoking_cutoff(&identity.user, &identity.credential(), now).await.map_err(failed)?;
         if let Some(cutoff) = cutoff {
             return Err(revoked(&cutoff, now));
         }

@@ -11,7 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     openapi, rate,
-    routes::{accept, health, members, messages, presence, reactions, seen, session, threads, typing, users},
+    routes::{blocks, health, members, messages, presence, reactions, seen, session, threads, typing, users},
     state::ApiState,
 };
 
@@ -22,13 +22,15 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(threads::create, threads::list))
         .routes(routes!(threads::read, threads::rename))
         .routes(routes!(members::add, members::remove))
-        .routes(routes!(accept::accept))
+        .routes(routes!(members::accept))
         .routes(routes!(messages::list, messages::send))
         .routes(routes!(messages::edit, messages::delete))
         .routes(routes!(reactions::add, reactions::remove))
         .routes(routes!(typing::tell))
         .routes(routes!(seen::mark))
         .routes(routes!(presence::list))
+        .routes(routes!(blocks::list))
+        .routes(routes!(blocks::add, blocks::remove))
         .routes(routes!(users::end_sessions))
         .routes(routes!(users::end_session))
         .routes(routes!(users::ban, users::unban))

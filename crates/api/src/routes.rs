@@ -1,6 +1,6 @@
 //! The handlers, one file a noun.
 
-pub mod accept;
+pub mod blocks;
 pub mod health;
 pub mod members;
 pub mod messages;

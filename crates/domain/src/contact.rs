@@ -1,38 +1,38 @@
-//! Who may begin a conversation with whom: a setting of the deployment.
+//! The contact policy: what a user needs to have a thread with another user. It is a setting of the deployment.
 
 use std::str::FromStr;
 
-/// What it takes to have a thread with another user.
+/// What a user needs to have a thread with another user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Contact {
-    /// Any user has a thread with any other at once.
+pub enum ContactPolicy {
+    /// Nothing: a thread is active for all its members at once.
     Anyone,
-    /// Any user invites any other, who is asked.
+    /// Consent: the other members are invited.
     #[default]
     Invited,
-    /// Only a back end begins threads and adds members.
+    /// A back end: no user creates threads or adds members.
     Service,
 }
 
-/// No name of a setting.
+/// No name of a contact policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be `anyone`, `invited` or `service`")]
-pub struct BadContact;
+pub struct BadPolicy;
 
-impl Contact {
-    /// The names of the settings.
+impl ContactPolicy {
+    /// The names of the policies.
     pub const NAMES: [&str; 3] = ["anyone", "invited", "service"];
 }
 
-impl FromStr for Contact {
-    type Err = BadContact;
+impl FromStr for ContactPolicy {
+    type Err = BadPolicy;
 
-    fn from_str(name: &str) -> Result<Self, BadContact> {
+    fn from_str(name: &str) -> Result<Self, BadPolicy> {
         match name {
             "anyone" => Ok(Self::Anyone),
             "invited" => Ok(Self::Invited),
             "service" => Ok(Self::Service),
-            _ => Err(BadContact),
+            _ => Err(BadPolicy),
         }
     }
 }

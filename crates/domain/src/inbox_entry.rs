@@ -189,12 +189,8 @@ impl InboxEntry {
         }
         if *kind == ACCEPTED {
             let joined_tseq = ThreadSeq(read_number(rest)?);
-            let is_whole = rest.is_empty();
-            return if is_whole {
-                Ok(Self::Accepted(Accepted { thread, joined_tseq }))
-            } else {
-                Err(BadEntry)
-            };
+            let accepted = Self::Accepted(Accepted { thread, joined_tseq });
+            return if rest.is_empty() { Ok(accepted) } else { Err(BadEntry) };
         }
         let (tseq, number) = (ThreadSeq(read_number(rest)?), MessageNumber(read_number(rest)?));
         let effect = match kind & !(OWN | INVITED) {

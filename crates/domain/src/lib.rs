@@ -16,6 +16,7 @@ pub mod ids;
 pub mod inbox_entry;
 pub mod job;
 pub mod limits;
+pub mod mark;
 pub mod rate;
 pub mod sequence;
 pub mod text;

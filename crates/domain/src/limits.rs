@@ -28,9 +28,13 @@ pub const KEY_BYTES: usize = 64;
 pub const USER_BYTES: usize = 128;
 /// Largest token or cookie looked at, in bytes.
 pub const TOKEN_BYTES: usize = 8 * 1024;
-/// Connections of one client address, or of one /64 of IPv6: as many as streams, twice, since a browser opens some beside.
-pub const ADDRESS_CONNECTIONS: usize = 512;
-/// Sessions of one user that are remembered as ended: 8 bytes each in the user row. One more ends all that were there.
+/// The idle timeout of connections while less than a fifth of a listener's places is free. A client opens another
+/// connection for its next request.
+pub const SCARCE_IDLE: Duration = Duration::from_secs(5);
+/// Users whom one user has blocked: 8 bytes each in the user row. At most two write units more for each event of a user who
+/// blocks so many.
+pub const BLOCKS: usize = 200;
+/// Ended sessions in a user row, 8 bytes each. One more ends all sessions of the user, and empties the list.
 pub const ENDED_SESSIONS: usize = 16;
 /// How long a stream lives that a back end has opened for a user: so long does one outlive the back end's own sessions.
 pub const ACTED_LIFE: Duration = Duration::from_mins(10);

@@ -5,8 +5,9 @@
 
 use crate::{
     credential::Cutoff,
-    ids::{BootId, QueueId, ThreadId},
+    ids::{BootId, QueueId, ThreadId, UserId},
     inbox_entry::{InboxEntry, Logged},
+    mark::Mark,
     sequence::{InboxSeq, ThreadSeq},
 };
 
@@ -40,6 +41,8 @@ pub struct UserRow {
     pub leases: Vec<Lease>,
     /// What was revoked of this user.
     pub cutoff: Cutoff,
+    /// Whom this user has blocked, at most [`BLOCKS`](crate::limits::BLOCKS).
+    pub blocks: Vec<Mark>,
 }
 
 /// A queue that carries a user's events.
@@ -76,6 +79,11 @@ impl UserRow {
     /// The queues to post to.
     pub fn held_queues(&self) -> impl Iterator<Item = &QueueId> {
         self.leases.iter().filter(|lease| lease.holder.boot().is_some()).map(|lease| &lease.queue)
+    }
+
+    /// Whether this user has blocked `other`.
+    pub fn has_blocked(&self, other: &UserId) -> bool {
+        !self.blocks.is_empty() && self.blocks.contains(&Mark::of(other.as_str()))
     }
 
     /// The entries in the row after `after`, each with its place.
@@ -148,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ids::UserId, inbox_entry::Effect, sequence::MessageNumber, wire::Seen};
+    use crate::{inbox_entry::Effect, sequence::MessageNumber, wire::Seen};
 
     fn logged(thread: u8, tseq: u64) -> InboxEntry {
         InboxEntry::Logged(Logged {

@@ -40,9 +40,13 @@ pub struct View {
     /// In a direct thread: the message number up to which the other one has read.
     #[serde(default, skip_serializing_if = "is_none")]
     pub others_seen: MessageNumber,
-    /// The number of messages as of the invitation, if the member was invited and has done nothing in the thread since.
+    /// The number of messages as of the joining, if another user has made the member join, and the member has done nothing
+    /// in the thread since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub invited: Option<MessageNumber>,
+    pub unasked: Option<MessageNumber>,
+    /// Whether that joining was an invitation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub invited: bool,
     /// The latest joining that the member has accepted.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub accepted_tseq: ThreadSeq,
@@ -87,25 +91,30 @@ pub fn seen_by<'a>(
     entries: impl IntoIterator<Item = &'a InboxEntry>,
 ) -> MessageNumber {
     let number = |entry: &InboxEntry| match entry {
-        InboxEntry::Accepted(_) => None,
         InboxEntry::Seen(seen) => (&seen.user == user).then_some(seen.number),
         InboxEntry::Logged(logged) if user == owner => match logged.effect {
             Effect::Message(_) => logged.own.then_some(logged.number),
             Effect::Joined(_) => Some(logged.number),
             _ => None,
         },
-        InboxEntry::Logged(_) => None,
+        InboxEntry::Logged(_) | InboxEntry::Accepted(_) => None,
     };
     entries.into_iter().filter_map(number).max().unwrap_or_default()
 }
 
 impl View {
-    /// Whether the member is only invited: they have neither accepted, nor read, nor written.
+    /// Whether another user has made the member join, who has neither accepted, nor read, nor written since. Such a thread
+    /// does not count towards the member's limit: otherwise strangers could use it up.
     ///
     /// It follows from maxima, and from what logged entries have set. So a register that is folded twice, or late,
     /// changes nothing.
+    pub fn is_pending(&self) -> bool {
+        self.unasked.is_some_and(|number| self.seen <= number) && self.accepted_tseq < self.joined_tseq
+    }
+
+    /// Whether the thread is shown as an invitation.
     pub fn is_invited(&self) -> bool {
-        self.invited.is_some_and(|number| self.seen <= number) && self.accepted_tseq < self.joined_tseq
+        self.invited && self.is_pending()
     }
 
     /// Whether the fold of `entries` of this view's thread needs [`Facts`].
@@ -184,7 +193,8 @@ impl View {
             delivered_through: entry.tseq.previous(),
             seen: MessageNumber(0),
             others_seen: MessageNumber(0),
-            invited: None,
+            unasked: None,
+            invited: false,
             accepted_tseq: ThreadSeq(0),
             message_count: MessageNumber(0),
             activity: 0,
@@ -198,9 +208,9 @@ impl View {
         self.delivered_through = entry.tseq;
         self.message_count = self.message_count.max(entry.number);
         if entry.effect.is_beginning() {
-            self.invited = entry.invited.then_some(entry.number);
+            (self.unasked, self.invited) = ((!entry.own).then_some(entry.number), entry.invited);
         } else if entry.own {
-            self.invited = None;
+            (self.unasked, self.invited) = (None, false);
         }
         match entry.effect {
             Effect::Created(at) => self.activity = self.activity.max(at),
@@ -377,7 +387,11 @@ mod tests {
     #[test]
     fn an_invitation_ends_when_the_member_accepts_it_or_reads_or_does_something() {
         use Happens::{Accept, Change, Join, Leave, Message, Seen};
-        let is_invited = |history: &[Happens]| fold(None, &inbox(history)).unwrap().is_invited();
+        let is_invited = |history: &[Happens]| {
+            let view = fold(None, &inbox(history)).unwrap();
+            assert!(view.is_pending() || !view.is_invited());
+            view.is_invited()
+        };
         let theirs = Message { own: false };
         assert!(is_invited(&[]) && is_invited(&[theirs.clone(), Change]));
         assert!(!is_invited(&[Accept]));
@@ -389,5 +403,8 @@ mod tests {
         assert!(is_invited(&again));
         assert!(!is_invited(&[&again[..], &[theirs, Seen { own: true, number: 3 }]].concat()));
         assert!(!is_invited(&[&again[..], &[Accept]].concat()));
+        // Who is active at once has done nothing yet either.
+        let joined = fold(None, &inbox(&[Leave, Join { invited: false }])).unwrap();
+        assert!(joined.is_pending() && !joined.is_invited());
     }
 }

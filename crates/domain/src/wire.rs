@@ -147,6 +147,16 @@ pub struct Presence {
     pub at: Timestamp,
 }
 
+/// A user whom the reader has blocked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Block {
+    /// The user.
+    pub user: UserId,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page<T> {

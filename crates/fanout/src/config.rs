@@ -1,7 +1,7 @@
 //! The settings of the write side: each documented once, here.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use domain::{contact::Contact, limits};
+use domain::{contact::ContactPolicy, limits};
 use queue::queues::{STAGE, parse_stage};
 use server::aws::{AWS, QueueKeys};
 use store::table::{TABLE, Table, counter::Rate};
@@ -14,16 +14,16 @@ pub struct UserArgs {
     #[arg(long, env = "RUNNEL_RATE", default_value = "exact",
           value_parser = PossibleValuesParser::new(Rate::NAMES).try_map(|name| name.parse::<Rate>()))]
     pub rate: Rate,
-    /// What it takes to have a thread with another user: nothing (`anyone`), an invitation that the other accepts
-    /// (`invited`), or a back end that creates it (`service`).
+    /// How users get threads with each other. `invited`: the other user accepts an invitation. `anyone`: the thread is
+    /// active at once. `service`: only a back end creates threads and adds members.
     #[arg(long, env = "RUNNEL_CONTACT", default_value = "invited",
-          value_parser = PossibleValuesParser::new(Contact::NAMES).try_map(|name| name.parse::<Contact>()))]
-    pub contact: Contact,
+          value_parser = PossibleValuesParser::new(ContactPolicy::NAMES).try_map(|name| name.parse::<ContactPolicy>()))]
+    pub contact: ContactPolicy,
 }
 
 impl UserArgs {
-    /// The table under these settings.
-    pub fn of(self, table: Table) -> Table {
+    /// The table with these settings.
+    pub fn apply_to(self, table: Table) -> Table {
         table.limited(self.rate).with_contact(self.contact)
     }
 }
@@ -47,7 +47,7 @@ pub struct StoreArgs {
     /// The keys of the queues.
     #[command(flatten)]
     pub keys: QueueKeys,
-    /// How users are limited.
+    /// Limits and contacts of users.
     #[command(flatten)]
     pub users: UserArgs,
 }

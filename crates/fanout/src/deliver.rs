@@ -137,7 +137,7 @@ impl Fanout {
         self.fold(delivered).await;
     }
 
-    /// Tells the other devices of a member what the member has decided. What is not posted is found by a comparison.
+    /// Posts `me` to the member's own queues. If a post is lost, the head check finds the event.
     pub async fn tell_me(&self, me: &Me, delivered: Delivered) {
         let delivered = vec![delivered];
         self.post(&delivered, Some(&inbox::me_news(me))).await;
@@ -281,14 +281,17 @@ impl Fanout {
         self.table.complete(&keys::seen_outbox(&seen.thread, &seen.user), seen.number.0).await
     }
 
-    /// Posts an event that no inbox keeps to the connected ones of `users`, at most 100.
-    pub async fn ephemeral(&self, users: &[UserId], news: &News) {
+    /// Posts an event that no inbox keeps to those of `users`, at most 100, who are connected and have not blocked `sender`.
+    pub async fn ephemeral(&self, sender: &UserId, users: &[UserId], news: &News) {
         let images = self.table.images(users, false).await.unwrap_or_else(|error| {
             log("could not look up who is connected, so nobody is told", None, &error);
             HashMap::new()
         });
         let mut queues = ByQueue::new();
         for (user, image) in users.iter().filter_map(|user| Some((user, images.get(user)?))) {
+            if image.row.has_blocked(sender) {
+                continue;
+            }
             for queue in image.row.held_queues() {
                 queues.entry(queue).or_default().push(Recipient { user: user.as_str(), place: None });
             }

@@ -106,6 +106,7 @@ mistakes! {
         AnyoneGivesRoles: "any member gives roles",
         AnyoneRemoves: "any member removes others",
         LeaverAddedAgain: "a member who has left by themselves is added again without being asked",
+        BlockedHeard: "a user writes to another who has blocked them",
         AnyoneDeletes: "any member deletes messages of others",
         JoinerNotTold: "a new member is not told of joining",
         JoinerToldAll: "a new member is told of earlier events",

@@ -68,7 +68,7 @@ pub struct ServeArgs {
     #[arg(long, env = "RUNNEL_INBOX_DAYS", value_name = "DAYS", default_value_t = domain::limits::INBOX_DAYS,
           value_parser = clap::value_parser!(u16).range(1..=365))]
     pub inbox_days: u16,
-    /// How users are limited.
+    /// Limits and contacts of users.
     #[command(flatten)]
     pub users: UserArgs,
     /// Accepted tokens. Without a secret or a key set, the secret in the folder.

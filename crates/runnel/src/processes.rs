@@ -113,7 +113,7 @@ pub async fn fanout(store: StoreArgs, endpoints: Endpoints) -> anyhow::Result<()
 async fn fanout_of(store: &StoreArgs, endpoints: &Endpoints) -> anyhow::Result<Fanout> {
     let aws = aws::configs(endpoints).await?;
     let table = Table::open((&aws.dynamodb).into(), &store.table, store.inbox_days).await?;
-    let table = store.users.of(table);
+    let table = store.users.apply_to(table);
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), &store.stage);
     let queues = queues.sealed(Seal::new(store.keys.keys()?));
     let jobs = queues.fanout(store.fanout_queue.as_deref()).await?;

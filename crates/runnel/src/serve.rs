@@ -5,7 +5,6 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, ensure};
 use api::{router, state::ApiState};
 use axum::Router;
-use domain::limits;
 use fanout::{config::UserArgs, deliver::Fanout};
 use queue::{queues::Queues, seal::Seal};
 use secrecy::SecretString;
@@ -58,8 +57,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let emulators = Emulators::start(folder.as_ref().map(DataDir::database))?;
 
     let address = bound.addr();
-    // Behind a proxy, one address is that of many clients.
-    let address_connections_max = args.edge.address_header.is_none().then_some(limits::ADDRESS_CONNECTIONS);
+    let options = args.edge.listener_options();
     let by_name = if auth.has_provider() { ByName::Provider } else { ByName::at(address, args.dev) };
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let config = EdgeArgs { drain: args.edge.drain.min(DRAIN), ..args.edge };
@@ -76,7 +74,7 @@ pub async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let serving = listener::serve(
         bound,
         layers::wrap(router, &args.cors.allowed_origins),
-        listener::Options { address_connections_max, ..listener::Options::default() },
+        options,
         stop.clone(),
         &tracker,
     );
@@ -119,7 +117,7 @@ async fn assemble(
 ) -> anyhow::Result<(Edge, Router)> {
     let aws = aws::configs(endpoints).await?;
     Table::create((&aws.dynamodb).into(), TABLE).await?;
-    let table = users.of(Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?);
+    let table = users.apply_to(Table::open((&aws.dynamodb).into(), TABLE, inbox_days).await?);
     // The queues of the process before this one died with it.
     table.forget_queues().await?;
     let queues = Queues::new((&aws.sqs).into(), (&aws.sqs_receive).into(), STAGE).sealed(Seal::random()?);

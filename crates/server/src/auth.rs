@@ -5,11 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use domain::{
-    credential::{Credential, SessionId},
-    ids::UserId,
-    limits,
-};
+use domain::{credential::Credential, ids::UserId, limits, mark::Mark};
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, dangerous};
@@ -156,7 +152,7 @@ pub struct Identity {
     /// The token's `exp`. It is honoured for 30 s more, since clocks differ.
     pub expires_at: Timestamp,
     /// The token's session: its `sid`, or else its `jti`.
-    pub session: Option<SessionId>,
+    pub session: Option<Mark>,
     /// What the token allows beside acting as its own user.
     pub scopes: Scopes,
     /// The service that acts for the user: then the token is the service's, and `issued_at` the time of the request.

@@ -1,25 +1,21 @@
 //! The listening socket of a process and its HTTP/1.1 connections, each with an end to every wait:
 //! for a head, for the next request, for a reader that does not read, for a peer that is gone.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use domain::limits;
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::address_limit::AddressLimits;
-use crowd::Crowd;
+use places::Places;
 
 pub mod address;
 mod connection;
-mod crowd;
 mod io_guard;
 mod patience;
+mod places;
 pub mod takeover;
 
 /// Connections that the kernel keeps for us to accept: a reconnect storm must not be refused.
@@ -44,9 +40,8 @@ pub struct Options {
     /// Connections open at once; more wait in the kernel's backlog.
     pub connections_max: usize,
     /// Connections of one client address; more are closed. None behind a proxy, whose address is that of many clients.
+    /// With a number, idle connections end after [`limits::SCARCE_IDLE`] while less than a fifth of the places is free.
     pub address_connections_max: Option<usize>,
-    /// The idle timeout while less than a fifth of `connections_max` is free: what rests gives way to newcomers.
-    pub crowded_timeout: Duration,
 }
 
 impl Default for Options {
@@ -57,7 +52,6 @@ impl Default for Options {
             stall_timeout: limits::WRITE_STALL,
             connections_max: limits::CONNECTIONS,
             address_connections_max: None,
-            crowded_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -140,18 +134,15 @@ pub async fn serve(
     shutdown: CancellationToken,
     tracker: &TaskTracker,
 ) {
-    let permits = Arc::new(Semaphore::new(options.connections_max));
-    let (addresses, most_of_one) = (Arc::<AddressLimits>::default(), options.address_connections_max);
-    let crowd = Crowd::new(permits.clone(), options.connections_max);
-    let connections = connection::Connections::new(router, options, crowd, shutdown.clone());
+    let places = Places::new(&options);
+    let connections = connection::Connections::new(router, options, places.clone(), shutdown.clone());
     let accepting = async {
         loop {
             // A place first: what cannot be served stays in the backlog.
-            let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let permit = places.take().await;
             let (stream, peer) = accept(&bound.listener).await;
-            let counted = most_of_one.map(|most| addresses.acquire(Some(peer.ip()), most));
             // One address must not take the places of all others.
-            let Some(address) = counted.map_or(Some(None), |permit| permit.map(Some)) else { continue };
+            let Some(address) = places.admit(peer.ip()) else { continue };
             let place = takeover::Place::new((permit, address), tracker.token());
             tracker.spawn(connections.serve(stream, peer, place));
         }

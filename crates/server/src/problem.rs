@@ -20,6 +20,8 @@ pub enum Kind {
     Unauthorized,
     /// 403: the credentials count, but not for this.
     Forbidden,
+    /// 403: nobody but the other member writes to this direct thread any more.
+    ThreadClosed,
     /// 404: no such thing, or none that the caller may know of.
     NotFound,
     /// 405: the thing exists, the method does not.
@@ -48,10 +50,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for documents and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::ThreadClosed,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Timeout,
@@ -73,6 +76,7 @@ impl Kind {
             Self::BadRequest => (S::BAD_REQUEST, "urn:runnel:problem:bad-request", "Bad request"),
             Self::Unauthorized => (S::UNAUTHORIZED, "urn:runnel:problem:unauthorized", "Not authenticated"),
             Self::Forbidden => (S::FORBIDDEN, "urn:runnel:problem:forbidden", "Not allowed"),
+            Self::ThreadClosed => (S::FORBIDDEN, "urn:runnel:problem:thread-closed", "Thread closed"),
             Self::NotFound => (S::NOT_FOUND, "urn:runnel:problem:not-found", "Not found"),
             Self::MethodNotAllowed => {
                 (S::METHOD_NOT_ALLOWED, "urn:runnel:problem:method-not-allowed", "Method not allowed")

@@ -157,9 +157,14 @@ impl EdgeTable {
         Ok(())
     }
 
-    /// Those of `users` with an open stream on any edge: the lease holder has a recent heartbeat by the wall clock. The
-    /// result is good enough to show, and never for safety.
-    pub async fn online(&self, users: &[UserId], now: Timestamp) -> Result<HashSet<UserId>, Error> {
+    /// Those of `users` with an open stream on any edge, but for those who have blocked `reader`. The lease holder has a
+    /// recent heartbeat by the wall clock. The result is good enough to show, and never for safety.
+    pub async fn online(
+        &self,
+        reader: &UserId,
+        users: &[UserId],
+        now: Timestamp,
+    ) -> Result<HashSet<UserId>, Error> {
         let fresh = |at: Timestamp| now.duration_since(at).unsigned_abs() < limits::BEAT_DEAD;
         let edges = self.edges_lately().await?;
         let alive: HashSet<&BootId> =
@@ -168,7 +173,7 @@ impl EdgeTable {
         for users in users.chunks(100) {
             for (user, image) in self.images(users, false).await? {
                 let mut boots = image.row.leases.iter().filter_map(|lease| lease.holder.boot());
-                if boots.any(|boot| alive.contains(boot)) {
+                if boots.any(|boot| alive.contains(boot)) && !image.row.has_blocked(reader) {
                     online.insert(user);
                 }
             }

@@ -4,6 +4,7 @@
 //! those that build clients. It knows no HTTP, no SQS and no streams, and reads no clock: the
 //! time comes in with each call.
 
+mod blocks;
 mod direct;
 pub mod inbox;
 pub mod lease;

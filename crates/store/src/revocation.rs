@@ -2,9 +2,10 @@
 //! were ended. While the first lies in the future, the user is banned.
 
 use domain::{
-    credential::{Credential, Cutoff, SessionId},
+    credential::{Credential, Cutoff},
     ids::UserId,
     limits,
+    mark::Mark,
 };
 use jiff::Timestamp;
 
@@ -13,33 +14,35 @@ use crate::{
     table::{Table, error::Error, keys, tx::n, user_row},
 };
 
+/// That the cutoff would be later than the one there is.
+const LATER: &str = "(attribute_not_exists(tokens_valid_from) OR tokens_valid_from < :since)";
+
 impl Table {
     /// Accepts no credentials of `user` any more that were issued before `since`. What was revoked once stays revoked:
     /// an earlier `since` than the last changes nothing. The answer names the edges that have to be told.
     pub async fn revoke(&self, user: &UserId, since: Timestamp, now: Timestamp) -> Result<Image, Error> {
-        let later = "(attribute_not_exists(tokens_valid_from) OR tokens_valid_from < :since)";
-        self.cut_off(user, valid_from(since).only_if(later), now).await
+        self.cut_off(user, valid_from(since).only_if(LATER), now).await
     }
 
-    /// Accepts no credentials of one session of `user` any more. Where too many sessions were ended already, all of those
-    /// that were there before `since` end. The answer names the edges that have to be told.
+    /// Accepts no credentials of one session of `user` any more. Where [`limits::ENDED_SESSIONS`] were ended already, all
+    /// sessions end that were there before `since`, and the list begins anew. The answer names the edges that have to be told.
     pub async fn end_session(
         &self,
         user: &UserId,
-        session: SessionId,
+        session: Mark,
         (since, now): (Timestamp, Timestamp),
     ) -> Result<Image, Error> {
-        let add = [(":none", user_row::sessions(&[])), (":ended", user_row::sessions(&[session]))];
+        let ended = || [(":ended", user_row::mark_set(&[session]))];
         let change = Change::new()
-            .set("ended = list_append(if_not_exists(ended, :none), :ended)", add)
-            .only_if("(attribute_not_exists(ended) OR size(ended) < :most AND NOT contains(ended, :session))")
-            .values([(":most", n(limits::ENDED_SESSIONS)), (":session", user_row::session_value(session))]);
+            .add("ended :ended", ended())
+            .only_if("(attribute_not_exists(ended) OR size(ended) < :most OR contains(ended, :session))")
+            .values([(":most", n(limits::ENDED_SESSIONS)), (":session", user_row::mark(session))]);
         match self.update(user, &change).await? {
             Updated::Changed(image) => Ok(self.noted(user, image, now)),
-            Updated::Refused(Some(image)) if image.row.cutoff.ended.contains(&session) => {
-                Ok(self.noted(user, image, now))
+            Updated::Refused(_) => {
+                let anew = valid_from(since).set("ended = :ended", ended()).only_if(LATER);
+                self.cut_off(user, anew, now).await
             }
-            Updated::Refused(_) => self.revoke(user, since, now).await,
         }
     }
 
@@ -67,9 +70,12 @@ impl Table {
         image
     }
 
-    /// What was revoked of `user`, if it revokes this credential, as of [`limits::CUTOFF_READ`] ago at the longest. The read
-    /// is eventually consistent, and its result kept.
-    pub async fn revokes(
+    /// The cutoff of `user`, if it revokes `credential`. It is up to [`limits::CUTOFF_READ`] old: the read is eventually
+    /// consistent, and its result is kept.
+    ///
+    /// # Errors
+    /// If the row cannot be read.
+    pub async fn revoking_cutoff(
         &self,
         user: &UserId,
         credential: &Credential,

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use domain::{
-    contact::Contact,
+    contact::ContactPolicy,
     credential::Cutoff,
     cursor::Gen,
     ids::{ThreadId, UserId},
@@ -63,8 +63,8 @@ pub struct Table {
     pub(crate) cutoffs: Met<UserId, (Timestamp, Cutoff)>,
     /// What users have done: nobody counts until [`Table::limited`] says so.
     pub(crate) counter: Counter,
-    /// Who may begin a conversation with whom.
-    pub(crate) contact: Contact,
+    /// What a user needs to have a thread with another user.
+    pub(crate) contact: ContactPolicy,
     /// The key of direct threads' ids, once it was read.
     pub(crate) direct_key: Arc<OnceCell<[u8; 32]>>,
 }
@@ -106,7 +106,7 @@ impl Table {
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
         let (pairs, guests, cutoffs) = (Met::default(), Met::default(), Met::default());
-        let (counter, contact) = (Counter::default(), Contact::default());
+        let (counter, contact) = (Counter::default(), ContactPolicy::default());
         let (locks, direct_key) = (UserLocks::new(), Arc::default());
         Ok(Self { edge, locks, pairs, guests, cutoffs, counter, contact, direct_key })
     }
@@ -117,9 +117,9 @@ impl Table {
         Self { counter: Counter::new(rate), ..self }
     }
 
-    /// The same table, where users begin conversations so.
+    /// The same table, with this contact policy.
     #[must_use]
-    pub fn with_contact(self, contact: Contact) -> Self {
+    pub fn with_contact(self, contact: ContactPolicy) -> Self {
         Self { contact, ..self }
     }
 

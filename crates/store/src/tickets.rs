@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::ReturnValue;
 use domain::{
-    credential::{Credential, SessionId},
+    credential::Credential,
     ids::{TicketId, UserId},
     limits,
 };
@@ -28,7 +28,7 @@ impl Table {
         let row = TicketRow {
             user: ticket.user.clone(),
             issued: ticket.credential.issued_at.as_second(),
-            session: ticket.credential.session.map(|session| u64::from_be_bytes(session.bytes())),
+            session: ticket.credential.session,
             expires: ticket.expires_at.as_second(),
             exp: now.as_second() + life,
         };
@@ -54,10 +54,7 @@ impl EdgeTable {
         let ticket = time(row.issued).zip(time(row.expires));
         Ok(ticket.filter(|_| row.exp >= now.as_second()).map(|(issued_at, expires_at)| Ticket {
             user: row.user,
-            credential: Credential {
-                issued_at,
-                session: row.session.map(|bits| SessionId::from_bytes(bits.to_be_bytes())),
-            },
+            credential: Credential { issued_at, session: row.session },
             expires_at,
         }))
     }

@@ -15,6 +15,7 @@ use futures_util::future::join;
 use mistakes::mistake;
 
 use crate::{
+    blocks::blocks,
     inbox::delivery::{Delivered, Position},
     outbox::enqueue,
     table::{
@@ -88,10 +89,14 @@ pub enum Rejection {
     ThreadFull,
     /// The sender has [`USER_THREADS`](domain::limits::USER_THREADS).
     UserFull,
-    /// The user does not want to be added.
+    /// A user has left the group and does not want to be added again, or has blocked the sender. Which of both, nobody is told.
     Unwilling,
-    /// Only a back end begins threads and adds members here.
-    NoContact,
+    /// The other member of the direct thread has blocked the sender.
+    Closed,
+    /// The user has blocked [`BLOCKS`](domain::limits::BLOCKS).
+    BlocksFull,
+    /// Only a back end creates threads and adds members.
+    ServiceOnly,
     /// The sender has used all of this policy for now.
     TooFast(Usage),
 }
@@ -254,9 +259,11 @@ impl Table {
     ) -> Result<Outcome, Early> {
         let pair = self.pair(thread).await?.ok_or(Rejection::NotMember)?;
         let users = [&pair.0, &pair.1];
-        if !users.contains(&&request.sender) {
-            return Err(Rejection::NotMember.into());
-        }
+        let other = match users {
+            [a, b] if *a == request.sender => b,
+            [a, b] if *b == request.sender => a,
+            _ => return Err(Rejection::NotMember.into()),
+        };
         let read = self.read_direct(thread, command.about());
         let (read, positions) = if attempt.number == 0 {
             let (read, positions) = join(read, self.positions(&users, thread)).await;
@@ -272,6 +279,9 @@ impl Table {
             Some(positions) => {
                 let positions = positions.map_err(Stop::in_doubt)?;
                 self.commit_direct(request, planned, (&tail, users), positions).await
+            }
+            None if self.any_blocks(std::slice::from_ref(other), &request.sender).await? => {
+                Err(Rejection::Closed.into())
             }
             None => self.commit_with_outbox(request, planned, tail).await,
         }
@@ -293,8 +303,8 @@ impl Table {
         Ok(Outcome::Logged(planned.entry, Some(tail)))
     }
 
-    /// {idempotency row, entry, both user rows, the message that changes}, if both inboxes have everything before it.
-    /// Otherwise the next attempt takes the general path, on fresh reads.
+    /// {idempotency row, entry, both user rows, the message that changes}, if neither member has blocked the sender and both
+    /// inboxes have everything before it. Otherwise the next attempt takes the general path, on fresh reads.
     async fn commit_direct(
         &self,
         request: &WriteRequest,
@@ -307,6 +317,9 @@ impl Table {
         let mut delivered = Vec::with_capacity(users.len());
         for (user, position) in users.into_iter().zip(positions) {
             let position = position.ok_or(Stop::Conflict)?;
+            if blocks(&position.row, &request.sender) {
+                return Err(Rejection::Closed.into());
+            }
             let is_behind = position.through(&entry.thread, ThreadSeq::FIRST) != tail.tseq;
             if is_behind && !mistake!(WholeBehindGap) {
                 return Err(Stop::Conflict.into());

@@ -69,6 +69,16 @@ pub struct EdgeArgs {
     pub report: Option<Duration>,
 }
 
+impl EdgeArgs {
+    /// The options of the listener. An address may have twice as many connections as streams, since a browser opens some for
+    /// its requests. Behind a proxy, one address is that of many clients.
+    pub fn listener_options(&self) -> listener::Options {
+        let most = self.address_streams.saturating_mul(2);
+        let address_connections_max = self.address_header.is_none().then_some(most);
+        listener::Options { address_connections_max, ..listener::Options::default() }
+    }
+}
+
 impl Default for EdgeArgs {
     fn default() -> Self {
         Self {

@@ -138,7 +138,7 @@ mod tests {
         let (cx, hub, counts) = beating(vec![ok(), refused, ok()]).await;
         sleep(limits::BEAT_PERIOD / 2).await;
         let first = cx.identity.if_confirmed().expect("the first beat is confirmed");
-        let handle = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+        let handle = Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH));
         let (alice, _) = hub.join(&user("alice"), handle, 10, Instant::now()).unwrap();
         let held = Held { queue: QueueId::made(1), receiving: Receiving::Edges };
         assert!(alice.lease_taken(held, Instant::now(), || true).is_none());
@@ -165,7 +165,7 @@ mod tests {
     async fn after_a_pause_beyond_the_lapse_every_user_is_checked() {
         let (cx, hub, _) = beating(vec![ok()]).await;
         sleep(limits::BEAT_PERIOD / 2).await;
-        let handle = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+        let handle = Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH));
         let (alice, _) = hub.join(&user("alice"), handle, 10, Instant::now()).unwrap();
         let held = Held { queue: QueueId::made(1), receiving: Receiving::Edges };
         assert!(alice.lease_taken(held, Instant::now(), || true).is_none());

@@ -291,7 +291,7 @@ mod tests {
         let (hub, _) = Hub::new();
         let (hub, heads) = (Arc::new(hub), RowReader::start(&cx));
         let reconciler = Reconciler::new(cx.clone(), hub.clone(), heads, Arc::new(Peers::new(cx)));
-        let handle = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+        let handle = Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH));
         let (alice, work) = hub.join(&user("alice"), handle.clone(), 10, Instant::now()).unwrap();
         alice.request(work);
         Setup { reconciler: Arc::new(reconciler), alice, handle, calls }

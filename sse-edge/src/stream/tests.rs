@@ -29,7 +29,7 @@ async fn opened(
     let (hub, rows) = (Arc::new(hub), RowReader::start(&cx));
     let pings = PingSchedule::new(Instant::now(), cx.config.ping);
     let user: UserId = testing::user("alice");
-    let handle = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+    let handle = Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH));
     let (alice, _) = hub.join(&user, handle.clone(), 10, Instant::now()).unwrap();
     let image = head.map(|cursor| Arc::new(Image { cursor, row: UserRow::default() }));
     alice.lease_asked();

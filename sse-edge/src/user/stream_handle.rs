@@ -48,12 +48,12 @@ pub(crate) enum EndRequest {
 }
 
 impl StreamHandle {
-    pub(crate) fn new(credential: impl Into<Credential>) -> Self {
+    pub(crate) fn new(credential: Credential) -> Self {
         Self {
             waker: AtomicWaker::new(),
             wants_events: AtomicBool::new(true),
             end: AtomicU8::new(OPEN),
-            credential: credential.into(),
+            credential,
             joined: AtomicU32::new(0),
             image: Lock::new(None),
         }
@@ -127,6 +127,14 @@ impl StreamHandle {
 }
 
 #[cfg(test)]
+impl StreamHandle {
+    /// One that a token without a session has opened.
+    pub(crate) fn opened_at(issued_at: jiff::Timestamp) -> Self {
+        Self::new(Credential { issued_at, session: None })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::{
         sync::{Arc, atomic::AtomicUsize},
@@ -149,7 +157,7 @@ mod tests {
     #[test]
     fn the_first_reason_counts() {
         for why in CloseReason::ALL {
-            let handle = StreamHandle::new(Timestamp::UNIX_EPOCH);
+            let handle = StreamHandle::opened_at(Timestamp::UNIX_EPOCH);
             assert_eq!(handle.end_request(), EndRequest::Open);
             handle.close(why);
             handle.cut();
@@ -159,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_stream_whose_socket_is_full_is_woken_for_the_end_alone() {
-        let (handle, woken) = (StreamHandle::new(Timestamp::UNIX_EPOCH), Arc::new(Woken::default()));
+        let (handle, woken) = (StreamHandle::opened_at(Timestamp::UNIX_EPOCH), Arc::new(Woken::default()));
         let (waker, count) = (Waker::from(woken.clone()), || woken.0.load(Ordering::Relaxed));
         handle.listen_for_the_end(&waker);
         handle.notify();
@@ -173,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_not_a_close() {
-        let handle = StreamHandle::new(Timestamp::UNIX_EPOCH);
+        let handle = StreamHandle::opened_at(Timestamp::UNIX_EPOCH);
         handle.cut();
         assert_eq!(handle.end_request(), EndRequest::Cut);
     }

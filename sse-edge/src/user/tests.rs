@@ -50,7 +50,7 @@ fn held() -> Held {
 fn alice() -> (Arc<User>, Arc<StreamHandle>, Instant) {
     let now = Instant::now();
     let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
-    let handle = Arc::new(StreamHandle::new(Timestamp::from_second(1_000).unwrap()));
+    let handle = Arc::new(StreamHandle::opened_at(Timestamp::from_second(1_000).unwrap()));
     assert_eq!(user.join(handle.clone(), Instant::now()), Some(Work::TAKE_LEASE));
     assert!(user.lease_taken(held(), now, || true).is_none());
     user.row_read(&image(5));
@@ -106,7 +106,7 @@ fn an_envelope_of_another_generation_makes_head_be_read() {
 fn an_envelope_that_comes_before_head_was_read_is_not_forgotten() {
     let now = Instant::now();
     let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
-    user.join(Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH)), Instant::now());
+    user.join(Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH)), Instant::now());
     user.envelope_received(at(6), Some(&encoded()));
     // Read before the event was appended.
     user.row_read(&image(5));
@@ -118,7 +118,7 @@ fn an_envelope_that_comes_before_head_was_read_is_not_forgotten() {
 fn there_is_one_worker_at_a_time_and_it_takes_the_lease_before_it_reads() {
     let now = Instant::now();
     let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
-    let ask = user.join(Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH)), Instant::now()).unwrap();
+    let ask = user.join(Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH)), Instant::now()).unwrap();
     assert!(user.request(ask));
     assert!(!user.request(Work::REPAIR));
     assert_eq!(user.next_work(), Some(WorkItem::TakeLease));
@@ -304,7 +304,7 @@ fn a_gap_sends_the_streams_past_it() {
 fn the_answer_of_a_take_serves_the_streams_that_had_joined_and_no_later_one() {
     let now = Instant::now();
     let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
-    let stream = || Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+    let stream = || Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH));
     let [early, late] = [stream(), stream()];
     let work = user.join(early.clone(), now).unwrap();
     assert!(user.request(work) && user.will_answer(&early));
@@ -321,7 +321,7 @@ fn the_answer_of_a_take_serves_the_streams_that_had_joined_and_no_later_one() {
 fn after_a_take_that_failed_streams_read_for_themselves() {
     let now = Instant::now();
     let user = User::new(UserId::parse("alice").unwrap(), Arc::default(), now);
-    let stream = Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH));
+    let stream = Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH));
     let work = user.join(stream.clone(), now).unwrap();
     user.request(work);
     user.next_work();

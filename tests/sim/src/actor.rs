@@ -254,9 +254,14 @@ impl Actor {
         let said = Said { thread: thread.into(), from, tseq: None, refused: false };
         self.history.known().said.insert(text.into(), said);
         let path = format!("/v1/threads/{thread}/messages");
+        let is_blocked = || self.history.known().is_blocked_in(thread, &self.user);
+        let was_blocked = is_blocked();
         let Some((status, message)) = self.insist("POST", &path, Some(json!({ "text": text }))).await else {
             return;
         };
+        if was_blocked && is_blocked() && status.is_success() {
+            self.history.wrong(format!("{} wrote `{text}` to one who has blocked them", self.user));
+        }
         let mut known = self.history.known();
         let said = known.said.get_mut(text).expect("just put there");
         if status.is_success() {
@@ -306,6 +311,28 @@ impl Actor {
             self.insist("POST", &format!("/v1/threads/{thread}/accept"), None).await
         {
             self.history.known().accepted.insert(of);
+        }
+    }
+
+    /// Blocks another user, or unblocks them.
+    pub(crate) async fn block(&self, other: &UserId, blocks: bool) {
+        let (pair, path) = ((self.user.clone(), other.clone()), format!("/v1/me/blocks/{other}"));
+        let restores = {
+            let mut known = self.history.known();
+            if blocks {
+                known.blocking.insert(pair.clone());
+            } else {
+                known.blocks.remove(&pair);
+                known.unblocking.insert(pair.clone());
+            }
+            known.restores
+        };
+        let method = if blocks { "PUT" } else { "DELETE" };
+        let answer = self.insist(method, &path, None).await;
+        let mut known = self.history.known();
+        let is_known = blocks && known.restores == restores && !known.unblocking.contains(&pair);
+        if is_known && matches!(answer, Some((StatusCode::NO_CONTENT, _))) {
+            known.blocks.insert(pair, restores);
         }
     }
 

@@ -25,6 +25,12 @@ pub(crate) struct Known {
     pub(crate) accepting: BTreeSet<(String, String)>,
     /// (thread, user) of those who were told that they have accepted.
     pub(crate) accepted: BTreeSet<(String, String)>,
+    /// (user, blocked user) of blocks that were answered → how often the table had been restored by then.
+    pub(crate) blocks: BTreeMap<(UserId, UserId), u64>,
+    /// (user, other user) of those who have tried to block.
+    pub(crate) blocking: BTreeSet<(UserId, UserId)>,
+    /// (user, blocked user) of those who have tried to unblock. Such a request may still be under way.
+    pub(crate) unblocking: BTreeSet<(UserId, UserId)>,
     /// Messages by their text, which is said once in a run.
     pub(crate) said: BTreeMap<String, Said>,
     /// The furthest that a user has marked a thread as seen, and was told so.
@@ -60,6 +66,22 @@ pub(crate) struct Said {
     pub(crate) tseq: Option<u64>,
     /// Whether it was refused for good.
     pub(crate) refused: bool,
+}
+
+impl Known {
+    /// Whether one of two users may have blocked the other at some time.
+    pub(crate) fn may_hide(&self, a: &UserId, b: &str) -> bool {
+        self.blocking
+            .iter()
+            .any(|(user, other)| (user, other.as_str()) == (a, b) || (user.as_str(), other) == (b, a))
+    }
+
+    /// Whether another member of a direct thread has certainly blocked `user`.
+    pub(crate) fn is_blocked_in(&self, thread: &str, user: &UserId) -> bool {
+        let members = self.members.get(thread).filter(|_| thread.starts_with("d_"));
+        let mut pairs = members.into_iter().flatten().map(|other| (other.clone(), user.clone()));
+        pairs.any(|pair| self.blocks.get(&pair) == Some(&self.restores))
+    }
 }
 
 impl History {

@@ -495,6 +495,10 @@ fn pages(truth: &Truth, device: &Device, history: &History) {
         {
             let (is, shows) = (other.seen.0, shown.seen.get(member).copied().unwrap_or(0));
             let since = other.joined_tseq.0 <= joined;
+            // How far two have read, who have blocked each other, is not told.
+            if thread.starts_with("d_") && history.known().may_hide(&device.user, member) {
+                continue;
+            }
             if since && !rejoined(member, Some(log)) && is != shows {
                 history.wrong(format!(
                     "{} shows that {member} has read {shows} of {thread}, not {is}",

@@ -252,7 +252,8 @@ impl Run {
                 }
                 74..82 => actor.mark(&thread, number).await,
                 82..84 => actor.accept(&thread).await,
-                84..90 => actor.types(&thread).await,
+                84..89 => actor.types(&thread).await,
+                89 => actor.block(&other, how < 7).await,
                 90..93 => actor.change(&thread, &other, true).await,
                 93..95 => actor.appoint(&thread, &other, how).await,
                 95..98 => actor.change(&thread, &other, false).await,

@@ -1,4 +1,4 @@
-//! Members of a group: added, given roles, removed, leaving.
+//! Members: added, given roles, removed, leaving, accepting an invitation.
 
 use axum::extract::State;
 use domain::{
@@ -19,7 +19,10 @@ use super::{
     parameters::{InThread, Key},
     write::{Write, problem_of},
 };
-use crate::audit::{Act, note};
+use crate::{
+    audit::{Act, note},
+    rate::Metered,
+};
 
 /// What a user is to be in a group.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
@@ -67,5 +70,22 @@ pub async fn remove(
     if outcome.is_new() {
         note(&request.sender, request.via.as_ref(), &Act::RemovedMember { thread: &thread, user: &user });
     }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Accept an invitation.
+///
+/// Writing and reading accept it as well. In a group that you have left, it allows members to add you again.
+#[utoipa::path(post, path = "/v1/threads/{thread}/accept", tag = "members", operation_id = "acceptInvitation",
+    params(InThread),
+    responses((status = 204, description = "The thread is active, or members may add you again.")))]
+pub async fn accept(
+    State(chat): State<Chat>,
+    metered: Metered,
+    Path(thread): Path<ThreadId>,
+) -> Result<StatusCode, Problem> {
+    // A retry accepts the same joining again, so the request needs no idempotency key.
+    metered.count(Class::Seen)?;
+    chat.accept(&metered.identity.user, &thread).await.map_err(problem_of)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,6 +12,8 @@ use super::parameters::InThread;
 use crate::{answer::failed, rate::Reader};
 
 /// See who has a stream open.
+///
+/// Users who have blocked you are shown as offline.
 #[utoipa::path(get, path = "/v1/threads/{thread}/presence", tag = "live", operation_id = "listPresence",
     params(InThread),
     responses((status = 200, description = "All members, on one page.", body = Page<Presence>)))]
@@ -30,7 +32,7 @@ pub async fn list(
         return Err(Problem::not_found());
     }
     let (users, at): (Vec<UserId>, _) = (members.into_iter().map(|m| m.user).collect(), clock.now());
-    let online = table.online(&users, at).await.map_err(failed)?;
+    let online = table.online(&reader.user, &users, at).await.map_err(failed)?;
     let presence = |user: UserId| Presence { online: online.contains(&user), user, at };
     Ok(Answer(Page { items: users.into_iter().map(presence).collect(), next: None }))
 }

@@ -76,11 +76,11 @@ pub async fn create(
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]))
 }
 
-/// Take the cookie away, or end every session.
+/// Delete the cookie, end one session, or end every session.
 ///
-/// With `everywhere=true` it requires the bearer token. Streams opened with this token or an earlier one end at once, or
-/// at the latest at the edge's next comparison with the user row. No earlier token, cookie or ticket opens a stream, lists
-/// threads, or gets a session or a ticket again.
+/// With `session=true` or `everywhere=true` it requires the bearer token. The streams of what ends are closed at once, or at
+/// the latest at the edge's next comparison with the user row. Every route rejects its tokens, cookies and tickets within
+/// 10 s.
 #[utoipa::path(delete, path = "/v1/session", tag = "stream", operation_id = "deleteSession",
     security((), ("bearer" = [])),
     params(("everywhere" = Option<bool>, Query, description = "End every session of the bearer's."),
@@ -112,27 +112,25 @@ pub async fn delete(
 /// Ends the session of a token, or all of its user's.
 async fn end(fanout: &Fanout, identity: &Identity, ending: &Ending, now: Timestamp) -> Result<(), Problem> {
     let image = fanout.table.image(&identity.user).await.map_err(failed)?;
-    // Who was ended already ends nothing that was begun since.
+    // A token that is already revoked must not end later sessions.
     if image.revokes(&identity.credential()) {
         return Ok(());
     }
     // Its own second is over: the token in hand ends too.
     let since = now.max(identity.issued_at + Duration::from_secs(1));
-    let image = match identity.session {
-        _ if ending.everywhere => fanout.table.revoke(&identity.user, since, now).await,
-        Some(session) => fanout.table.end_session(&identity.user, session, (since, now)).await,
-        None => {
+    let user = &identity.user;
+    let (ended, act) = match (ending.everywhere, identity.session) {
+        (true, _) => (fanout.table.revoke(user, since, now).await, Act::EndedSessions { user }),
+        (false, Some(session)) => {
+            (fanout.table.end_session(user, session, (since, now)).await, Act::EndedSession { user })
+        }
+        (false, None) => {
             let detail = "the token has no `sid` and no `jti`, so it names no session: use `everywhere=true`";
             return Err(Problem::new(Kind::Conflict, detail));
         }
     };
-    let image = image.map_err(failed)?;
-    let act = if ending.everywhere {
-        Act::EndedSessions { user: &identity.user }
-    } else {
-        Act::EndedSession { user: &identity.user }
-    };
-    note(&identity.user, None, &act);
+    let image = ended.map_err(failed)?;
+    note(user, None, &act);
     fanout.look(&identity.user, &image).await;
     Ok(())
 }

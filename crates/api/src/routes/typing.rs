@@ -58,7 +58,7 @@ pub async fn tell(
         let ttl_ms = u64::try_from(limits::TYPING_TTL.as_millis()).unwrap_or(u64::MAX);
         let typing = Typing { thread, user: sender.user.clone(), state, ttl_ms };
         let data = serde_json::to_string(&typing).map_err(|_| Problem::internal())?;
-        fanout.ephemeral(&others, &News::new(EventName::Typing, data)).await;
+        fanout.ephemeral(&sender.user, &others, &News::new(EventName::Typing, data)).await;
     }
     Ok(StatusCode::ACCEPTED)
 }

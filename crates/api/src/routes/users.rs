@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use domain::{credential::SessionId, ids::UserId};
+use domain::{ids::UserId, mark::Mark};
 use fanout::deliver::Fanout;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -52,10 +52,11 @@ pub async fn end_sessions(
 
 /// End one session of a user.
 ///
-/// Needs the scope `runnel:users`. The session is the `sid` of its tokens, or the `jti` of tokens without one. Its streams end
-/// at once. Every route rejects its tokens within 10 s, renewed ones as well.
+/// Needs the scope `runnel:users`. The session is the `sid` of its tokens, or the `jti` of a token without one. Its streams end
+/// at once. Every route rejects its tokens within 10 s. A `sid` also covers renewed tokens.
 #[utoipa::path(delete, path = "/v1/users/{user}/sessions/{session}", tag = "users", operation_id = "endSession",
-    params(("user" = UserId, Path, description = "Whose session."), ("session" = String, Path, description = "Which one.")),
+    params(("user" = UserId, Path, description = "The user."),
+        ("session" = String, Path, description = "The `sid` of the session, or its `jti`.")),
     responses((status = 204, description = "The session is over.")))]
 pub async fn end_session(
     State(fanout): State<Fanout>,
@@ -64,9 +65,10 @@ pub async fn end_session(
     Path((user, session)): Path<(UserId, String)>,
 ) -> Result<StatusCode, Problem> {
     let now = clock.now();
-    let ended = fanout.table.end_session(&user, SessionId::of(&session), (after(now), now)).await;
+    let image =
+        fanout.table.end_session(&user, Mark::of(&session), (after(now), now)).await.map_err(failed)?;
     note(&admin, None, &Act::EndedSession { user: &user });
-    told(&fanout, &user, &ended.map_err(failed)?).await
+    told(&fanout, &user, &image).await
 }
 
 /// Ban a user.

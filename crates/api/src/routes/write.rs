@@ -102,8 +102,13 @@ fn rejected(rejection: Rejection) -> Problem {
         Rejection::UserFull => {
             conflict(format!("you are in {} threads, the maximum: leave some first", limits::USER_THREADS))
         }
-        Rejection::Unwilling => forbidden("this user cannot be added to this thread"),
-        Rejection::NoContact => {
+        // Nobody is told whether it was a block or a leaving, nor whose.
+        Rejection::Unwilling => forbidden("a user whom you name cannot be added"),
+        Rejection::Closed => Problem::new(Kind::ThreadClosed, "you cannot write in this thread any more"),
+        Rejection::BlocksFull => {
+            conflict(format!("you have blocked {} users, the maximum: unblock some first", limits::BLOCKS))
+        }
+        Rejection::ServiceOnly => {
             forbidden("only the back end of this application creates threads and adds members")
         }
     }

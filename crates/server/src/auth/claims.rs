@@ -1,6 +1,6 @@
 //! What a token says, and whether that counts here and now.
 
-use domain::{credential::SessionId, ids::UserId};
+use domain::{ids::UserId, mark::Mark};
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
@@ -26,15 +26,15 @@ pub(super) struct Claims {
     iat: Option<NumericDate>,
     iss: Option<String>,
     aud: Option<Audience>,
-    sid: Option<Name>,
-    jti: Option<Name>,
+    sid: Option<TextClaim>,
+    jti: Option<TextClaim>,
     pub(super) scope: Option<ScopeClaim>,
 }
 
-/// A text; a claim of another type says nothing.
+/// A text. A claim of another type is ignored.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Name {
+enum TextClaim {
     Text(String),
     Other(IgnoredAny),
 }
@@ -65,8 +65,8 @@ impl Claims {
             user: UserId::parse(&self.sub).map_err(|_| Refusal::Subject)?,
             issued_at: self.iat.map_or(Timestamp::UNIX_EPOCH, |date| date.0),
             expires_at: self.exp.0,
-            session: [self.sid, self.jti].into_iter().flatten().find_map(|name| match name {
-                Name::Text(name) if !name.is_empty() => Some(SessionId::of(&name)),
+            session: [self.sid, self.jti].into_iter().flatten().find_map(|claim| match claim {
+                TextClaim::Text(name) if !name.is_empty() => Some(Mark::of(&name)),
                 _ => None,
             }),
             scopes: self.scope.map(|claim| claim.scopes()).unwrap_or_default(),

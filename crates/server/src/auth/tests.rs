@@ -74,6 +74,22 @@ async fn verdict(token: &str) -> Verdict {
 }
 
 #[tokio::test]
+async fn a_session_is_the_sid_or_else_the_jti_and_other_types_name_none() {
+    for (changes, session) in [
+        (json!({"sid": "s", "jti": "j"}), Some("s")),
+        (json!({"jti": "j"}), Some("j")),
+        (json!({"sid": "", "jti": "j"}), Some("j")),
+        (json!({"sid": 7}), None),
+        (json!({}), None),
+    ] {
+        let Verdict::Genuine(identity) = verdict(&signed(&with(changes.clone()))).await else {
+            panic!("{changes}")
+        };
+        assert_eq!(identity.session, session.map(Mark::of), "{changes}");
+    }
+}
+
+#[tokio::test]
 async fn a_good_token_is_genuine_and_says_for_how_long() {
     let expected = Identity {
         user: alice(),

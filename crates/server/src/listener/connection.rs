@@ -21,9 +21,9 @@ use tower::ServiceExt as _;
 
 use super::{
     Options,
-    crowd::Crowd,
     io_guard::Guarded,
     patience::{Heard, Patience},
+    places::Places,
     takeover::{self, Exit, Place, Taken},
 };
 
@@ -36,13 +36,13 @@ const HEAD_BYTES: usize = 16 * 1024;
 pub(super) struct Connections {
     router: Router,
     options: Options,
-    crowd: Crowd,
+    places: Places,
     shutdown: CancellationToken,
 }
 
 impl Connections {
-    pub(super) fn new(router: Router, options: Options, crowd: Crowd, shutdown: CancellationToken) -> Self {
-        Self { router, options, crowd, shutdown }
+    pub(super) fn new(router: Router, options: Options, places: Places, shutdown: CancellationToken) -> Self {
+        Self { router, options, places, shutdown }
     }
 
     /// Serves one connection until either side ends it, or until a response takes its socket.
@@ -52,7 +52,7 @@ impl Connections {
         peer: SocketAddr,
         place: Place,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let Options { header_timeout, idle_timeout, crowded_timeout, stall_timeout, .. } = self.options;
+        let Options { header_timeout, idle_timeout, stall_timeout, .. } = self.options;
         let (heard, exit) = (Heard::default(), Exit::default());
         let (router, leaving, taken) = (self.router.clone(), exit.clone(), place.clone());
         let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -75,7 +75,7 @@ impl Connections {
         });
         let io = Guarded::new(stream, (heard.clone(), exit.clone()), stall_timeout);
         let mut connection = http1::Builder::new()
-            .timer(Patience::new(heard, header_timeout, idle_timeout, (self.crowd.clone(), crowded_timeout)))
+            .timer(Patience::new(heard, header_timeout, idle_timeout, self.places.clone()))
             .header_read_timeout(idle_timeout)
             .max_buf_size(HEAD_BYTES)
             // One copy and one send per frame is cheaper than a send of many small pieces.

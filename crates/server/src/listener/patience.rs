@@ -4,8 +4,7 @@
 //! long, or load balancers send into closing sockets) and for the rest of a head that has begun
 //! (which must be short, or a client that sends a byte a second holds its connection for ever).
 //! hyper asks its timer for a sleep whenever it begins to wait for a head, and polls the sleep
-//! whenever it has read all there is; the sleep given here is shortened by the first byte, and while the listener is
-//! crowded.
+//! whenever it has read all there is; the sleep given here is shortened by the first byte, and while places are scarce.
 
 use std::{
     fmt,
@@ -21,7 +20,9 @@ use std::{
 use hyper::rt;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::crowd::Crowd;
+use domain::limits;
+
+use super::places::Places;
 
 /// Whether bytes have come since hyper began to wait for a head; the io sets it, the timer reads it.
 #[derive(Clone, Debug, Default)]
@@ -41,14 +42,15 @@ pub(super) struct Patience {
     heard: Heard,
     head: Duration,
     idle: Duration,
-    crowd: (Crowd, Duration),
+    places: Places,
     first: AtomicBool,
 }
 
 impl Patience {
-    /// `head` from the accept or the first byte of a head to its end, `idle` before that byte, and less in a crowd.
-    pub(super) fn new(heard: Heard, head: Duration, idle: Duration, crowd: (Crowd, Duration)) -> Self {
-        Self { heard, head, idle, crowd, first: AtomicBool::new(true) }
+    /// `head` from the accept or the first byte of a head to its end, `idle` before that byte, and less while places are
+    /// scarce.
+    pub(super) fn new(heard: Heard, head: Duration, idle: Duration, places: Places) -> Self {
+        Self { heard, head, idle, places, first: AtomicBool::new(true) }
     }
 
     fn wait(&self) -> Pin<Box<dyn rt::Sleep>> {
@@ -56,13 +58,12 @@ impl Patience {
         // Whoever connects has something to ask.
         let first = self.first.swap(false, Ordering::Relaxed);
         let longest = if first { self.head } else { self.idle };
-        let (now, (_, crowded)) = (Instant::now(), &self.crowd);
         Box::pin(Wait {
-            deadline: now + longest,
-            sleep: Box::pin(sleep(if first { longest } else { longest.min(*crowded) })),
+            deadline: Instant::now() + longest,
+            sleep: Box::pin(sleep(if first { longest } else { longest.min(limits::SCARCE_IDLE) })),
             heard: (!first).then(|| self.heard.clone()),
             head: self.head,
-            crowd: self.crowd.clone(),
+            places: self.places.clone(),
         })
     }
 }
@@ -86,12 +87,12 @@ impl rt::Timer for Patience {
 /// One wait for a head.
 struct Wait {
     deadline: Instant,
-    /// The next look at the deadline, or at the crowd.
+    /// The next look at the deadline, or at the places.
     sleep: Pin<Box<Sleep>>,
     /// There until the first byte has shortened the wait.
     heard: Option<Heard>,
     head: Duration,
-    crowd: (Crowd, Duration),
+    places: Places,
 }
 
 impl rt::Sleep for Wait {}
@@ -106,14 +107,13 @@ impl Future for Wait {
             this.deadline = Instant::now() + this.head;
             this.sleep.as_mut().reset(this.deadline);
         }
-        let (crowd, crowded) = &this.crowd;
         loop {
             ready!(this.sleep.as_mut().poll(cx));
             let (now, is_idle) = (Instant::now(), this.heard.is_some());
-            if now >= this.deadline || (is_idle && crowd.is_dense()) {
+            if now >= this.deadline || (is_idle && this.places.are_scarce()) {
                 return Poll::Ready(());
             }
-            this.sleep.as_mut().reset(this.deadline.min(now + *crowded));
+            this.sleep.as_mut().reset(this.deadline.min(now + limits::SCARCE_IDLE));
         }
     }
 }
@@ -126,33 +126,37 @@ impl fmt::Debug for Wait {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        sync::Semaphore,
-        time::{advance, timeout},
-    };
+    use tokio::time::{advance, timeout};
 
-    use super::*;
+    use super::{super::Options, *};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_at_rest_gives_way_soon_where_few_places_are_left() {
-        let free = Arc::new(Semaphore::new(10));
-        let crowd = (Crowd::new(free.clone(), 10), 5 * SECOND);
-        let patience = Patience::new(Heard::default(), 5 * SECOND, 130 * SECOND, crowd);
+        let options = Options { connections_max: 10, address_connections_max: Some(9), ..Options::default() };
+        let places = Places::new(&options);
+        let patience = Patience::new(Heard::default(), 5 * SECOND, 130 * SECOND, places.clone());
         let waits = async |wait: Pin<Box<dyn rt::Sleep>>| {
             let begun = Instant::now();
             wait.await;
             (Instant::now() - begun).as_secs()
         };
+        let take_nine = async || {
+            let mut taken = Vec::new();
+            for _ in 0..9 {
+                taken.push(places.take().await);
+            }
+            taken
+        };
         assert_eq!(waits(patience.wait()).await, 5, "the first head");
         assert_eq!(waits(patience.wait()).await, 130);
-        let taken = free.try_acquire_many(9).unwrap();
+        let taken = take_nine().await;
         assert_eq!(waits(patience.wait()).await, 5);
         drop(taken);
         let mut wait = patience.wait();
         assert!(timeout(60 * SECOND, &mut wait).await.is_err(), "there is room");
-        let _taken = free.try_acquire_many(9).unwrap();
+        let _taken = take_nine().await;
         advance(5 * SECOND).await;
         assert!(timeout(SECOND, wait).await.is_ok());
     }

@@ -78,15 +78,12 @@ pub struct Taken {
 /// extensions of every request, for work that outlives the connection.
 #[derive(Clone, Debug)]
 pub struct Place {
-    _permits: Arc<(OwnedSemaphorePermit, Option<AddressPermit>)>,
+    _permits: Arc<(OwnedSemaphorePermit, AddressPermit)>,
     _tracked: TaskTrackerToken,
 }
 
 impl Place {
-    pub(super) fn new(
-        permits: (OwnedSemaphorePermit, Option<AddressPermit>),
-        tracked: TaskTrackerToken,
-    ) -> Self {
+    pub(super) fn new(permits: (OwnedSemaphorePermit, AddressPermit), tracked: TaskTrackerToken) -> Self {
         Self { _permits: Arc::new(permits), _tracked: tracked }
     }
 }

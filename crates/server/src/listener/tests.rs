@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use axum::{body::Body, extract::ConnectInfo, routing::get};
 use tokio::{
@@ -300,11 +300,10 @@ async fn accepted_sockets_inherit_what_the_listener_has() {
 async fn a_connection_is_small() {
     let bound = bind(LOCAL, None).unwrap();
     let (client, _) = tokio::join!(TcpStream::connect(bound.addr()), accept(&bound.listener));
-    let free = Arc::new(Semaphore::new(1));
-    let crowd = Crowd::new(free.clone(), 1);
-    let connections = connection::Connections::new(hello(), options(), crowd, CancellationToken::new());
-    let permit = free.acquire_owned().await.unwrap();
-    let place = takeover::Place::new((permit, None), TaskTracker::new().token());
+    let places = Places::new(&options());
+    let permits = (places.take().await, places.admit(LOCAL.ip()).unwrap());
+    let connections = connection::Connections::new(hello(), options(), places, CancellationToken::new());
+    let place = takeover::Place::new(permits, TaskTracker::new().token());
     let size = std::mem::size_of_val(&connections.serve(client.unwrap(), LOCAL, place));
     assert!(size <= 2_048, "{size} bytes");
 }

@@ -24,27 +24,30 @@ use crate::{
     visibility::{looked_at, settled_cursor},
 };
 
-/// What a view has that is neither left nor an invitation: see [`View::is_invited`].
-const ACTIVE: &str = "attribute_not_exists(left_tseq) AND \
-    (attribute_not_exists(invited) OR seen > invited OR accepted_tseq >= joined_tseq)";
+/// What a view has that was not left and is not pending: see [`View::is_pending`].
+const COUNTED: &str = "attribute_not_exists(left_tseq) AND \
+    (attribute_not_exists(unasked) OR seen > unasked OR accepted_tseq >= joined_tseq)";
 
 impl Table {
-    /// The threads that `user` is a member of, as of `image` or later, the one with the latest activity first: the latest
-    /// [`limits::USER_THREADS`], and the latest [`limits::INVITATIONS_SHOWN`] to which they are only invited.
+    /// The threads that `user` is a member of, as of `image` or later, the one with the latest activity first.
+    ///
+    /// Of those that count the latest [`limits::USER_THREADS`], and apart from them as many that others have begun, or the
+    /// latest [`limits::INVITATIONS_SHOWN`] where those are invitations: what strangers begin takes no place from the rest.
     pub async fn views(&self, user: &UserId, image: &Image) -> Result<Vec<View>, Error> {
         let views: Vec<View> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
         let mut views = View::with_row(views, user, &image.row);
         // The views of threads that were left are still there, and must not crowd others out.
         views.retain(|view| view.left_tseq.is_none());
         views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
-        let (mut active, mut invited) = (0, 0);
+        let mut counts = [0; 3];
         views.retain(|view| {
-            let (count, most) = match view.is_invited() {
-                true => (&mut invited, limits::INVITATIONS_SHOWN),
-                false => (&mut active, limits::USER_THREADS),
+            let (class, most) = match (view.is_pending(), view.is_invited()) {
+                (false, _) => (0, limits::USER_THREADS),
+                (true, false) => (1, limits::USER_THREADS),
+                (true, true) => (2, limits::INVITATIONS_SHOWN),
             };
-            *count += 1;
-            *count <= most
+            counts[class] += 1;
+            counts[class] <= most
         });
         Ok(views)
     }
@@ -79,10 +82,10 @@ impl Table {
         Ok((listed.collect(), cursor))
     }
 
-    /// Whether `user` has [`limits::USER_THREADS`]. Invitations do not count: strangers make them.
+    /// Whether `user` has [`limits::USER_THREADS`]. Pending threads do not count: strangers make them.
     ///
     /// The count is eventually consistent, and two writers may count concurrently. So a user may exceed the limit by a
-    /// few threads, and by as many invitations as they answer by writing. The user's list then shows the latest ones.
+    /// few threads, and by as many pending ones as they write in. The user's list then shows the latest ones.
     pub(crate) async fn is_full(&self, user: &UserId) -> Result<bool, Error> {
         let (mut count, mut from) = (0, None);
         loop {
@@ -92,7 +95,7 @@ impl Table {
                 .table_name(&self.name)
                 .select(Select::Count)
                 .key_condition_expression("pk = :pk AND begins_with(sk, :views)")
-                .filter_expression(ACTIVE)
+                .filter_expression(COUNTED)
                 .expression_attribute_values(":pk", s(keys::user_pk(user)))
                 .expression_attribute_values(":views", s(keys::VIEWS))
                 .set_exclusive_start_key(from)

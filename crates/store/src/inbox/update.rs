@@ -22,6 +22,8 @@ use crate::table::{
 pub(crate) struct Change {
     set: Vec<String>,
     remove: Vec<String>,
+    add: Vec<String>,
+    delete: Vec<String>,
     conditions: Vec<String>,
     names: Vec<(String, String)>,
     values: Vec<(String, AttributeValue)>,
@@ -64,6 +66,22 @@ impl Change {
         self
     }
 
+    /// Adds to a set.
+    pub(crate) fn add<const N: usize>(mut self, add: &str, values: [(&str, AttributeValue); N]) -> Self {
+        self.add.push(add.to_owned());
+        self.values(values)
+    }
+
+    /// Takes from a set.
+    pub(crate) fn delete<const N: usize>(
+        mut self,
+        delete: &str,
+        values: [(&str, AttributeValue); N],
+    ) -> Self {
+        self.delete.push(delete.to_owned());
+        self.values(values)
+    }
+
     /// Makes the change conditional.
     pub(crate) fn only_if(mut self, condition: &str) -> Self {
         self.conditions.push(condition.to_owned());
@@ -85,9 +103,10 @@ impl Change {
     /// The update expression.
     pub(crate) fn update_expression(&self) -> String {
         let mut update = format!("SET {}", self.set.join(", "));
-        if !self.remove.is_empty() {
-            update.push_str(" REMOVE ");
-            update.push_str(&self.remove.join(", "));
+        for (clause, parts) in [("REMOVE", &self.remove), ("ADD", &self.add), ("DELETE", &self.delete)] {
+            if !parts.is_empty() {
+                update.extend([" ", clause, " ", &parts.join(", ")]);
+            }
         }
         update
     }

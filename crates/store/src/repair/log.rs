@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{
+    contact::ContactPolicy,
     content::MessageContent,
     event::{Body, Entry, Member, Role, ThreadKind},
     ids::ThreadId,
@@ -76,7 +77,9 @@ impl Repair<'_> {
             first.map(|member| Member { user: member.user, role: member.role }).collect()
         };
         let of = if row.pair.is_some() { ThreadKind::Direct } else { ThreadKind::Group };
-        let body = json(&Body::Thread { of, title: row.title, members, invites: true });
+        // The lost entry said whether it invites. Who has accepted stays a member.
+        let invites = self.table.contact == ContactPolicy::Invited;
+        let body = json(&Body::Thread { of, title: row.title, members, invites });
         Ok(EntryRow {
             tseq: ThreadSeq::FIRST,
             number: MessageNumber(0),

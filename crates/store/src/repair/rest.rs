@@ -6,6 +6,7 @@ use domain::{
     event::{Body, Change},
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
+    mark::Mark,
     sequence::{InboxSeq, ThreadSeq},
     view::View,
 };
@@ -110,7 +111,9 @@ impl Repair<'_> {
                 break;
             }
         }
-        if row.r#gen.is_none() && last == InboxSeq(0) && !views {
+        // A backup may have a block without its mark, or the mark without the block.
+        let blocks = self.table.blocks(user).await?;
+        if row.r#gen.is_none() && last == InboxSeq(0) && !views && blocks.is_empty() {
             return Ok(());
         }
         let seq = row.seq.max(last);
@@ -123,7 +126,11 @@ impl Repair<'_> {
             item.insert("tokens_valid_from".into(), n(from.as_second()));
         }
         if !row.cutoff.ended.is_empty() {
-            item.insert("ended".into(), user_row::sessions(&row.cutoff.ended));
+            item.insert("ended".into(), user_row::mark_set(&row.cutoff.ended));
+        }
+        if !blocks.is_empty() {
+            let marks: Vec<Mark> = blocks.iter().map(|block| Mark::of(block.user.as_str())).collect();
+            item.insert("blocks".into(), user_row::mark_set(&marks));
         }
         self.put_item(&key, item).await
     }

@@ -34,8 +34,10 @@ pub(super) struct Standing {
     pub(super) joined_at: Timestamp,
     pub(super) left: Option<ThreadSeq>,
     left_by: Option<LeftBy>,
-    /// The number of messages as of the invitation, if they were invited and have done nothing since.
-    pub(super) invited: Option<MessageNumber>,
+    /// The number of messages as of the joining, if another user has made them join and they have done nothing since.
+    pub(super) unasked: Option<MessageNumber>,
+    /// Whether that joining was an invitation.
+    pub(super) invited: bool,
     /// How far the log says that they have read: up to the joining, and what they wrote themselves.
     pub(super) seen: MessageNumber,
 }
@@ -63,7 +65,7 @@ impl Story {
     /// Goes on with the next entry.
     pub(super) fn take(&mut self, entry: &Entry) {
         if let Some(author) = self.standings.get_mut(&entry.by) {
-            author.invited = None;
+            (author.unasked, author.invited) = (None, false);
         }
         match &entry.body {
             Body::Title { title } => self.titles.push((entry.tseq, Some(title.clone()))),
@@ -136,8 +138,9 @@ impl Standing {
     /// The standing of a user whom `entry` makes a member.
     fn begin(user: &UserId, role: Role, entry: &Entry) -> Self {
         let (joined, joined_at, seen) = (entry.tseq, entry.at, entry.number);
-        let invited = Some(entry.number).filter(|_| entry.invites() && &entry.by != user);
-        Self { role, joined, joined_at, left: None, left_by: None, invited, seen }
+        let unasked = Some(entry.number).filter(|_| &entry.by != user);
+        let invited = unasked.is_some() && entry.invites();
+        Self { role, joined, joined_at, left: None, left_by: None, unasked, invited, seen }
     }
 
     /// Whether another one has ended the membership.

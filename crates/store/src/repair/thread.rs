@@ -167,8 +167,10 @@ fn view(
         // Seen never exceeds the number of messages.
         seen: seen.min(then.number),
         others_seen: others_seen.min(then.number),
+        unasked: standing.unasked,
         invited: standing.invited,
-        accepted_tseq: was.map(|was| was.accepted_tseq).unwrap_or_default(),
+        // A log that has lost its end must not have accepted what will be there.
+        accepted_tseq: was.map(|was| was.accepted_tseq.min(then.tseq)).unwrap_or_default(),
         message_count: then.number,
         activity: message.map_or(joined_at, |(_, at)| at),
         preview: message.map(|(tseq, _)| tseq),

@@ -11,6 +11,7 @@
 //! | member view | `U#alice` | `M#t_4k…` |
 //! | user row | `U#alice` | `HEAD` |
 //! | page of the inbox | `U#alice` | `L#<seq of its last event>` |
+//! | block | `U#alice` | `B#bob` |
 //! | queue registry | `QUEUES#3` | `<queue id>` |
 //! | edge | `EDGE` | `<boot id>` |
 //! | ticket | `K#<ticket>` | `TICKET` |
@@ -108,6 +109,8 @@ pub const ENTRIES: &str = "E#";
 pub const VIEWS: &str = "M#";
 /// What the sort keys of a user's pages begin with.
 pub const PAGES: &str = "L#";
+/// What the sort keys of a user's blocks begin with.
+pub const BLOCKS: &str = "B#";
 /// What the sort keys of a sender's idempotency keys begin with.
 pub const IDEMPOTENCY: &str = "K#";
 
@@ -197,6 +200,11 @@ pub fn view(user: &UserId, thread: &ThreadId) -> Key {
     key(user_pk(user), format!("{VIEWS}{thread}"))
 }
 
+/// That `user` has blocked `other`.
+pub fn block(user: &UserId, other: &UserId) -> Key {
+    key(user_pk(user), format!("{BLOCKS}{other}"))
+}
+
 /// A user's row.
 pub fn user_row(user: &UserId) -> Key {
     key(user_pk(user), "HEAD")
@@ -260,6 +268,7 @@ mod tests {
         Outbox(ThreadId),
         SeenOutbox(ThreadId, UserId),
         View(UserId, ThreadId),
+        Block(UserId, UserId),
         Inbox(UserId),
         Page(UserId, InboxSeq),
         Queue(QueueId),
@@ -277,6 +286,7 @@ mod tests {
                 Self::Outbox(t) => outbox(t),
                 Self::SeenOutbox(t, u) => seen_outbox(t, u),
                 Self::View(u, t) => view(u, t),
+                Self::Block(u, other) => block(u, other),
                 Self::Inbox(u) => user_row(u),
                 Self::Page(u, n) => page(u, *n),
                 Self::Queue(q) => queue(q),
@@ -293,7 +303,7 @@ mod tests {
                 Self::Idempotency(u, _) => Part::Sender(u),
                 Self::Outbox(t) => Part::Outbox(t),
                 Self::SeenOutbox(..) => Part::SeenOutbox,
-                Self::View(u, _) | Self::Inbox(u) | Self::Page(u, _) => Part::User(u),
+                Self::View(u, _) | Self::Block(u, _) | Self::Inbox(u) | Self::Page(u, _) => Part::User(u),
                 Self::Queue(_) => Part::Queue,
                 Self::Edge(_) => Part::Edge,
                 Self::Ticket(_) => return None,
@@ -307,7 +317,7 @@ mod tests {
         let thread = "[td]_[a-z0-9]{1,3}".prop_map(|t| ThreadId::parse(&t).unwrap());
         let short = "[a-z0-9]{1,3}";
         let number = prop_oneof![0..20u64, any::<u64>()];
-        (0..13u8, user, thread, short, number, any::<u128>()).prop_map(
+        (0..14u8, user, thread, short, number, any::<u128>()).prop_map(
             |(kind, u, t, s, n, random)| match kind {
                 0 => Row::Thread(t),
                 1 => Row::Member(t, u),
@@ -321,6 +331,7 @@ mod tests {
                 9 => Row::Queue(QueueId::parse(&s).unwrap()),
                 10 => Row::Edge(BootId::parse(&s).unwrap()),
                 11 => Row::Idempotency(Sender::Service(u), IdempotencyKey::parse(&s).unwrap()),
+                12 => Row::Block(u, UserId::parse(&s).unwrap()),
                 _ => Row::Ticket(TicketId::made(random)),
             },
         )

@@ -9,6 +9,7 @@
 use domain::{
     event::{Role, ThreadKind},
     ids::{BootId, IdempotencyKey, QueueId, ThreadId, UserId},
+    mark::Mark,
     sequence::{MessageNumber, ThreadSeq},
 };
 use jiff::Timestamp;
@@ -58,7 +59,7 @@ impl MemberRow {
     }
 }
 
-/// Who ended a membership.
+/// Who ended a membership, and whether the user may be added again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftBy {
@@ -68,6 +69,15 @@ pub enum LeftBy {
     Allowed,
     /// The owner of the thread, or a moderator.
     Owner,
+}
+
+/// `U#u` / `B#other`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRow {
+    /// Who is blocked.
+    pub user: UserId,
+    /// Since when.
+    pub at: Timestamp,
 }
 
 /// `T#t` / `E#tseq`.
@@ -170,9 +180,9 @@ pub struct TicketRow {
     pub user: UserId,
     /// `iat` of the token that asked for it, in seconds since 1970.
     pub issued: i64,
-    /// The session of that token, as the bits of a number.
+    /// The session of that token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<u64>,
+    pub session: Option<Mark>,
     /// `exp` of that token, in seconds since 1970: the stream ends with it.
     pub expires: i64,
     /// Until when the ticket itself is good, in seconds since 1970; also its TTL.

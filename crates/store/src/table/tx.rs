@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Put, TransactWriteItem, Update},
+    types::{AttributeValue, Delete, Put, TransactWriteItem, Update},
 };
 use domain::ids::UserId;
 use serde::Serialize;
@@ -57,10 +57,25 @@ impl<'a> Tx<'a> {
         condition: &str,
         values: Values<'_>,
     ) -> Result<(), Error> {
+        self.put_row(key, row, Some(condition), values)
+    }
+
+    /// Puts a row, whatever was there.
+    pub(crate) fn put<T: Serialize>(&mut self, key: &Key, row: &T) -> Result<(), Error> {
+        self.put_row(key, row, None, Vec::new())
+    }
+
+    fn put_row<T: Serialize>(
+        &mut self,
+        key: &Key,
+        row: &T,
+        condition: Option<&str>,
+        values: Values<'_>,
+    ) -> Result<(), Error> {
         let mut put = Put::builder()
             .table_name(&self.table.name)
             .set_item(Some(write(key, row)?))
-            .condition_expression(condition);
+            .set_condition_expression(condition.map(Into::into));
         for (name, value) in values {
             put = put.expression_attribute_values(name, value);
         }
@@ -81,6 +96,13 @@ impl<'a> Tx<'a> {
         }
         let built = built.build().expect("an update has a table, a key and an expression");
         self.items.push(TransactWriteItem::builder().update(built).build());
+    }
+
+    /// Deletes a row, whether it is there or not.
+    pub(crate) fn delete(&mut self, key: &Key) {
+        let delete = Delete::builder().table_name(&self.table.name).set_key(Some(key.item()));
+        let delete = delete.build().expect("a delete has a table and a key");
+        self.items.push(TransactWriteItem::builder().delete(delete).build());
     }
 
     /// Changes a user's row, on the conditions of the change.

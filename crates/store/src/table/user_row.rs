@@ -9,15 +9,17 @@
 //! | `h#<boot id>` | S | the queue from which this edge receives the user's events |
 //! | `q#<queue id>` | S or N | a queue of the user's: the edge that receives from it, or since when nobody does |
 //! | `tokens_valid_from` | N | the earliest `iat` still accepted, in seconds since 1970 |
-//! | `ended` | L | sessions that were ended one by one, 8 bytes each |
+//! | `ended` | BS | marks of sessions that were ended one by one |
+//! | `blocks` | BS | marks of the users whom this one has blocked |
 //!
 //! A page has `entries` and `exp`.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
 use domain::{
-    credential::{Cutoff, SessionId},
+    credential::Cutoff,
     ids::{BootId, QueueId},
     inbox_entry::InboxEntry,
+    mark::Mark,
     sequence::InboxSeq,
     user_row::{Holder, Lease, UserRow},
 };
@@ -73,6 +75,9 @@ pub(crate) fn read(key: &Key, item: Option<&Item>) -> Result<UserRow, Error> {
     if folded + entries.len() as u64 != seq {
         return Err(bad("`entries` do not reach from `folded` to `seq`"));
     }
+    let marks = |name: &str| marks(item.get(name)).ok_or_else(|| bad(name));
+    let (ended, blocks) = (marks("ended")?, marks("blocks")?);
+    let moment = |seconds: u64| Timestamp::from_second(seconds.cast_signed()).unwrap_or(Timestamp::MAX);
     let mut leases = Vec::new();
     for (name, value) in item {
         leases.extend(lease(name, value).map_err(|()| bad(name))?);
@@ -86,30 +91,26 @@ pub(crate) fn read(key: &Key, item: Option<&Item>) -> Result<UserRow, Error> {
         entries,
         lease_version: number("lease_version")?.unwrap_or(0),
         leases,
-        cutoff: cutoff(item, number("tokens_valid_from")?).ok_or_else(|| bad("ended"))?,
+        cutoff: Cutoff { valid_from: number("tokens_valid_from")?.map(moment), ended },
+        blocks,
     })
 }
 
-/// What was revoked of a user; none if `ended` is no list of sessions.
-fn cutoff(item: &Item, valid_from: Option<u64>) -> Option<Cutoff> {
-    let moment = |seconds: u64| Timestamp::from_second(seconds.cast_signed()).unwrap_or(Timestamp::MAX);
-    let session =
-        |value: &AttributeValue| value.as_b().ok()?.as_ref().try_into().ok().map(SessionId::from_bytes);
-    let ended = match item.get("ended") {
-        None => Vec::new(),
-        Some(list) => list.as_l().ok()?.iter().map(session).collect::<Option<_>>()?,
-    };
-    Some(Cutoff { valid_from: valid_from.map(moment), ended })
+/// Marks as an attribute, a set.
+pub(crate) fn mark_set(marks: &[Mark]) -> AttributeValue {
+    AttributeValue::Bs(marks.iter().map(|mark| Blob::new(mark.bytes())).collect())
 }
 
-/// A list of sessions as an attribute.
-pub(crate) fn sessions(sessions: &[SessionId]) -> AttributeValue {
-    AttributeValue::L(sessions.iter().map(|session| session_value(*session)).collect())
+/// One mark as an attribute.
+pub(crate) fn mark(mark: Mark) -> AttributeValue {
+    AttributeValue::B(Blob::new(mark.bytes()))
 }
 
-/// A session as an attribute.
-pub(crate) fn session_value(session: SessionId) -> AttributeValue {
-    AttributeValue::B(session.bytes().to_vec().into())
+/// The marks in a set, which may be absent.
+fn marks(set: Option<&AttributeValue>) -> Option<Vec<Mark>> {
+    let Some(set) = set else { return Some(Vec::new()) };
+    let mark = |bytes: &Blob| bytes.as_ref().try_into().ok().map(Mark::from_bytes);
+    set.as_bs().ok()?.iter().map(mark).collect()
 }
 
 /// Reads the entries of a page that has not expired at `now`, in seconds since 1970.

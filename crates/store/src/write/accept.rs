@@ -1,14 +1,16 @@
-//! A member accepts an invitation: a register of the member's own row (`docs/DELIVERY.md`).
+//! A member accepts an invitation: a register in the member's inbox (rule 14).
 
 use domain::{
     ids::{ThreadId, UserId},
     inbox_entry::{Accepted, InboxEntry},
+    sequence::ThreadSeq,
+    view::View,
 };
 use jiff::Timestamp;
 
 use super::{Rejection, WriteError};
 use crate::{
-    inbox::delivery::Delivered,
+    inbox::{Image, delivery::Delivered},
     table::{
         Table, keys, read,
         retry::{Stop, retry},
@@ -36,22 +38,32 @@ impl Table {
         if row.left_tseq.is_some() {
             return self.allow(thread, &row).await.map(|()| None);
         }
-        if !retry(|_| self.is_invited(user, thread)).await? {
-            return Ok(None);
-        }
-        if self.is_full(user).await? {
-            return Err(WriteError::Rejected(Rejection::UserFull));
-        }
+        let (image, view) = retry(|_| self.joined_view(user, thread, row.joined_tseq)).await?;
         let accepted = Accepted { thread: thread.clone(), joined_tseq: row.joined_tseq };
-        Ok(Some(self.register(user, InboxEntry::Accepted(accepted), now).await?))
+        let accepted = InboxEntry::Accepted(accepted);
+        if view.is_pending() {
+            if self.is_full(user).await? {
+                return Err(WriteError::Rejected(Rejection::UserFull));
+            }
+            return Ok(Some(self.register(user, accepted, now).await?));
+        }
+        // The request that registered it may have died before its post.
+        let is_registered = image.row.entries.contains(&accepted);
+        Ok(is_registered.then(|| Delivered::hint(user, image)))
     }
 
-    /// Whether the view of `user` is still that of an invitation.
-    async fn is_invited(&self, user: &UserId, thread: &ThreadId) -> Result<bool, Stop> {
+    /// The row of `user`, and the view of the membership that has begun at `joined_tseq`, or of a later one.
+    async fn joined_view(
+        &self,
+        user: &UserId,
+        thread: &ThreadId,
+        joined_tseq: ThreadSeq,
+    ) -> Result<(Image, View), Stop> {
         let image = self.image(user).await?;
         let view = self.view_of(user, thread, &image).await?;
-        // Without a view its delivery is still under way, and a register before it would be lost.
-        view.map(|view| view.is_invited()).ok_or(Stop::Conflict)
+        // Without it its delivery is still under way, and a register before it would be lost.
+        let view = view.filter(|view| view.joined_tseq >= joined_tseq).ok_or(Stop::Conflict)?;
+        Ok((image, view))
     }
 
     /// Notes that a user who has left may be added again.

@@ -242,6 +242,9 @@ impl Table {
         {
             return Err(Rejection::Unwilling.into());
         }
+        if self.any_blocks(std::slice::from_ref(user), &request.sender).await? {
+            return Err(Rejection::Unwilling.into());
+        }
         if let Some((former, goal)) = former.and_then(|former| Some((former, former.left_tseq?)))
             && !former.is_told
             && !mistake!(RejoinerNotTold)

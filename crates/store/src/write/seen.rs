@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use mistakes::mistake;
 
 use crate::{
+    blocks::blocks,
     inbox::delivery::{Delivered, append},
     outbox::enqueue_seen,
     table::{
@@ -45,7 +46,8 @@ enum Told {
     Other(UserId),
     /// The members of a group.
     Group,
-    /// The reader's own devices alone: the group has more than [`limits::SEEN_MEMBERS`].
+    /// The reader's own devices alone: the group has more than [`limits::SEEN_MEMBERS`], or one of two has blocked the
+    /// other.
     Reader,
 }
 
@@ -76,19 +78,25 @@ impl Table {
             None if thread.is_direct() => return Ok(Marked::NotMember),
             other => other,
         };
-        let users: Vec<&UserId> = std::iter::once(reader).chain(&other).collect();
+        let mut users: Vec<&UserId> = std::iter::once(reader).chain(&other).collect();
         // In no order: seen is a maximum, so what a fold moves between the reads is marked again and changes nothing.
         let view = async { self.get::<View>(&keys::view(reader, thread)).await };
         let (tail, mut rows, view) = try_join3(self.tail(thread), self.rows(&users), view).await?;
         let Some(tail) = tail else { return Ok(Marked::NotMember) };
         // Who is a member after the tail was read may see how far it goes.
         let told = match &other {
+            // A block hides both from each other.
+            Some(other) if blocks(&rows[0], other) || blocks(&rows[1], reader) => Told::Reader,
             Some(other) => Told::Other(other.clone()),
             None => match self.told_in_group(reader, thread).await? {
                 Some(told) => told,
                 None => return Ok(Marked::NotMember),
             },
         };
+        if matches!(told, Told::Reader) {
+            users.truncate(1);
+            rows.truncate(1);
+        }
         if view.is_none() && rows[0].last_of(thread).is_none() {
             // The delivery that makes the view is still under way, and a mark before it would be lost.
             return Err(Stop::Conflict);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    contact::Contact,
+    contact::ContactPolicy,
     event::{Body, Entry, Member, Role, ThreadKind},
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
@@ -39,8 +39,8 @@ impl Table {
         others: &[UserId],
     ) -> Result<Outcome, WriteError> {
         let owner = Member { user: request.sender.clone(), role: Role::Owner };
-        let others = others.iter().map(|user| Member { user: user.clone(), role: Role::Member });
-        let members: Vec<Member> = std::iter::once(owner).chain(others).collect();
+        let rest = others.iter().map(|user| Member { user: user.clone(), role: Role::Member });
+        let members: Vec<Member> = std::iter::once(owner).chain(rest).collect();
         let entry = created(request, id, (ThreadKind::Group, self.invites(request)), title, members.clone());
         let (entry, members) = (&entry, members.as_slice());
         self.may_contact(request).map_err(WriteError::Rejected)?;
@@ -48,6 +48,9 @@ impl Table {
             // At a later attempt the sender may be full by an earlier one.
             if attempt.number == 0 && self.is_full(&request.sender).await? {
                 return Err(Rejection::UserFull.into());
+            }
+            if self.any_blocks(others, &request.sender).await? {
+                return Err(Rejection::Unwilling.into());
             }
             self.commit_thread(self.begin(request, entry)?, request, entry, members).await
         })
@@ -86,6 +89,9 @@ impl Table {
                     }
                     None => Err(Rejection::UserFull.into()),
                 };
+            }
+            if self.any_blocks(std::slice::from_ref(other), &request.sender).await? {
+                return Err(Rejection::Closed.into());
             }
             self.commit_thread(self.begin(request, entry)?, request, entry, members).await
         })
@@ -135,7 +141,7 @@ impl Table {
         let (Some(row), true) = (row, members.iter().any(|member| &member.user == reader)) else {
             return Ok(None);
         };
-        let view = match view {
+        let view = match view.filter(|view| view.left_tseq.is_none()) {
             // The delivery that makes it is still under way.
             None => self.unknown_view(reader, thread).await?,
             known => known,
@@ -164,10 +170,11 @@ impl Table {
             // What the reader was told of the others counts as well: their own rows may be a moment late.
             let told = image.row.entries.iter().filter(|entry| entry.thread() == thread);
             let known = if user == reader { view.seen } else { view.others_seen };
-            let number = seen_by(user, user, entries)
-                .max(seen_by(user, reader, told))
-                .max(known)
-                .max(viewed.map(|view| view.seen).unwrap_or_default());
+            let told = seen_by(user, reader, told).max(known);
+            let own = seen_by(user, user, entries).max(viewed.map(|view| view.seen).unwrap_or_default());
+            // Who has blocked the other of two shows them no more how far they read.
+            let is_hidden = thread.is_direct() && row.has_blocked(reader);
+            let number = if is_hidden { told } else { told.max(own) };
             seen_of.insert(user.clone(), number);
         }
         let members = members.into_iter().map(|m| Member { user: m.user, role: m.role }).collect();
@@ -227,13 +234,13 @@ impl Table {
 impl Table {
     /// Whether the users whom a request makes members are only invited. A back end asks them itself.
     pub(crate) fn invites(&self, request: &WriteRequest) -> bool {
-        self.contact == Contact::Invited && request.via.is_none()
+        self.contact == ContactPolicy::Invited && request.via.is_none()
     }
 
     /// Whether a request may make other users members.
     pub(crate) fn may_contact(&self, request: &WriteRequest) -> Result<(), Rejection> {
-        let may = self.contact != Contact::Service || request.via.is_some();
-        if may { Ok(()) } else { Err(Rejection::NoContact) }
+        let may = self.contact != ContactPolicy::Service || request.via.is_some();
+        if may { Ok(()) } else { Err(Rejection::ServiceOnly) }
     }
 }
 

@@ -21,7 +21,7 @@ fn is_known(hub: &Hub, user: &str) -> bool {
 }
 
 fn handle() -> Arc<StreamHandle> {
-    Arc::new(StreamHandle::new(Timestamp::UNIX_EPOCH))
+    Arc::new(StreamHandle::opened_at(Timestamp::UNIX_EPOCH))
 }
 
 #[tokio::test]

@@ -25,15 +25,18 @@ pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Req
     let mut parser = Parser { tokens: tokens(update), at: 0, item: &before, names };
     while let Some(token) = parser.peek() {
         match token {
-            "SET" | "REMOVE" => {
-                clause = if token == "SET" { "SET" } else { "REMOVE" };
+            "SET" | "REMOVE" | "ADD" | "DELETE" => {
+                clause = token;
                 parser.at += 1;
             }
             "," => parser.at += 1,
             path => {
                 let path = path_of(names, path);
                 parser.at += 1;
-                if clause == "SET" {
+                if matches!(clause, "ADD" | "DELETE") {
+                    let set = parser.operand();
+                    change_set(&mut after, path, clause == "ADD", set);
+                } else if clause == "SET" {
                     parser.expect("=");
                     let value = parser.sum().unwrap_or_else(|| panic!("`{update}` sets an absent value"));
                     after.insert(path.into(), value);
@@ -53,6 +56,24 @@ pub(crate) fn updated(update: &str, item: Option<&Item>, key: &Item, names: &Req
         *list = kept.map(|(_, value)| value).collect();
     }
     after
+}
+
+/// Adds the members of a set to the one at `path`, or takes them from it. An empty set is none.
+fn change_set(item: &mut Item, path: &str, adds: bool, set: Option<Attribute>) {
+    let Some(Attribute::Bs(members)) = set else { panic!("no set of bytes: {set:?}") };
+    let mut all = match item.remove(path) {
+        None => BTreeSet::new(),
+        Some(Attribute::Bs(all)) => all,
+        Some(other) => panic!("`{path}` is no set of bytes: {other:?}"),
+    };
+    if adds {
+        all.extend(members);
+    } else {
+        all.retain(|member| !members.contains(member));
+    }
+    if !all.is_empty() {
+        item.insert(path.into(), Attribute::Bs(all));
+    }
 }
 
 /// The attribute that a token names.
@@ -133,7 +154,11 @@ impl<'a> Parser<'a> {
             Some("attribute_not_exists") => !self.has(),
             Some("contains") => {
                 let (list, value) = self.two();
-                matches!((list, value), (Some(Attribute::L(list)), Some(value)) if list.contains(&value))
+                match (list, value) {
+                    (Some(Attribute::L(list)), Some(value)) => list.contains(&value),
+                    (Some(Attribute::Bs(set)), Some(Attribute::B(bytes))) => set.contains(&bytes),
+                    _ => false,
+                }
             }
             Some("begins_with") => {
                 let (text, prefix) = self.two();
@@ -216,8 +241,12 @@ impl<'a> Parser<'a> {
                 self.expect("(");
                 let path = path_of(self.names, self.next());
                 self.expect(")");
-                let Attribute::L(list) = self.item.get(path)? else { panic!("the size of a list only") };
-                Some(Attribute::N(list.len().to_string().into()))
+                let size = match self.item.get(path)? {
+                    Attribute::L(list) => list.len(),
+                    Attribute::Bs(set) => set.len(),
+                    other => panic!("the size of a list or a set only: {other:?}"),
+                };
+                Some(Attribute::N(size.to_string().into()))
             }
             token if token.starts_with(':') => {
                 let value = self.names.expression_attribute_values.get(token);
@@ -289,6 +318,20 @@ mod tests {
         let cut =
             updated("SET n = :zero REMOVE list[0], list[1], list[2]", Some(&twice), &Item::new(), &names);
         assert_eq!(cut["list"], Attribute::L(vec![Attribute::B("eQ==".into())]));
+    }
+
+    #[test]
+    fn a_set_grows_shrinks_and_is_gone_when_it_is_empty() {
+        let names = Request::of(
+            br#"{"ExpressionAttributeValues": {":two": {"BS": ["eA==", "eQ=="]}, ":one": {"BS": ["eA=="]},
+                ":x": {"B": "eA=="}, ":max": {"N": "2"}}}"#,
+        );
+        let both = updated("ADD set :two", None, &Item::new(), &names);
+        assert_eq!(updated("ADD set :one", Some(&both), &Item::new(), &names), both);
+        assert!(holds("contains(set, :x) AND NOT size(set) < :max", Some(&both), &names));
+        let one = updated("DELETE set :one", Some(&both), &Item::new(), &names);
+        assert!(holds("NOT contains(set, :x) AND size(set) < :max", Some(&one), &names));
+        assert_eq!(updated("DELETE set :two", Some(&one), &Item::new(), &names), Item::new());
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! What DynamoDB is asked, read straight out of its JSON: whatever the model does not look at is
 //! left out, and texts stay where they are.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +21,9 @@ pub(crate) enum Attribute {
     B(Arc<str>),
     #[serde(rename = "BOOL")]
     Bool(bool),
+    /// A set of such bytes.
+    #[serde(rename = "BS")]
+    Bs(BTreeSet<Arc<str>>),
     L(Vec<Self>),
     M(BTreeMap<Arc<str>, Self>),
 }

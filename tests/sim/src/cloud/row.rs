@@ -90,6 +90,7 @@ fn plain(value: &Attribute) -> Value {
         Attribute::S(text) | Attribute::B(text) => Value::from(&**text),
         Attribute::N(digits) => digits.parse().map_or(Value::Null, Value::Number),
         Attribute::Bool(is) => Value::Bool(*is),
+        Attribute::Bs(set) => set.iter().map(|bytes| Value::from(&**bytes)).collect(),
         Attribute::L(list) => list.iter().map(plain).collect(),
         Attribute::M(map) => {
             Value::Object(map.iter().map(|(name, value)| (name.to_string(), plain(value))).collect())
