@@ -81,7 +81,7 @@ async fn a_blocked_user_brings_the_other_into_no_thread() {
     let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
     let shared = bob.thread(json!({"members": ["alice"], "title": "shared"})).await;
     let club = alice.thread(json!({"members": ["carol", "dave"], "title": "club"})).await;
-    // Who has left the club is one whom nobody adds either.
+    // Dave has left the club, so he cannot be added either.
     let member = |user: &str| format!("/v1/threads/{club}/members/{user}");
     let dave = world.as_user("dave");
     assert_eq!(dave.call("DELETE", &member("dave"), None, &[]).await.status, 204);

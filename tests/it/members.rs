@@ -59,7 +59,7 @@ async fn an_owner_who_leaves_hands_the_group_to_who_has_been_there_for_longest()
     assert_eq!((&left["change"], &left["owner"]), (&json!("left"), &json!("carol")));
     let roles = async || bob.get(&format!("/v1/threads/{thread}")).await.body["members"].clone();
     assert_eq!(roles().await, json!([{"user": "bob", "role": "member"}, {"user": "carol", "role": "owner"}]));
-    // Who has founded it comes back as one of many, once that is what they want.
+    // The founder comes back as a plain member, after allowing it.
     assert_eq!(alice.post(&format!("/v1/threads/{thread}/accept"), json!({})).await.status, 204);
     assert_eq!(bob.call("PUT", &member("alice"), None, &[]).await.status, 204);
     assert_eq!(alice.call("DELETE", &member("bob"), None, &[]).await.status, 403);

@@ -71,7 +71,7 @@ async fn what_is_said_in_one_stage_is_heard_in_no_other(topology: Topology) {
     let path = format!("/v1/threads/{thread}/messages");
     assert_eq!(alice[1].post(&path, json!({"text": "hi"})).await.status, 404, "no such thread here");
     let there = alice[1].thread(json!({"members": ["bob"]})).await;
-    assert_ne!(thread, there, "nobody computes the id of a direct thread without the key of its stage");
+    assert_ne!(thread, there, "the key of its stage is part of the id of a direct thread");
     let threads_of = [thread, there];
 
     let mut bob = [live(&one, "bob").await, live(&other, "bob").await];

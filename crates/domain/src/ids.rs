@@ -113,8 +113,8 @@ id!(
 );
 
 impl ThreadId {
-    /// The one direct thread of two users, whichever of them asks. Without the key of the deployment, nobody can tell the
-    /// thread of two given users.
+    /// The one direct thread of two users, whichever of them asks. The id cannot be computed without the key of the
+    /// deployment.
     ///
     /// The code covers the sorted pair with lengths in front, so that no two pairs can meet by
     /// moving a character from one name to the other.

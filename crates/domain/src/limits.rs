@@ -44,7 +44,7 @@ pub const THREAD_MEMBERS: usize = 1_000;
 /// Members named when a thread is created: a row each, with one of the creator's and four more, fit one transaction of
 /// 100 items (`TransactWriteItems`).
 pub const CREATE_MEMBERS: usize = 90;
-/// Threads of one user, without invitations: a listing reads them all.
+/// Threads that one user has created or accepted: a listing reads them all.
 pub const USER_THREADS: usize = 1_000;
 /// Invitations that a list shows, the latest: strangers make them, and more would bury those of friends.
 pub const INVITATIONS_SHOWN: usize = 100;

@@ -103,8 +103,8 @@ pub fn seen_by<'a>(
 }
 
 impl View {
-    /// Whether another user has made the member join, who has neither accepted, nor read, nor written since. Such a thread
-    /// does not count towards the member's limit: otherwise strangers could use it up.
+    /// Whether another user has made the member join, and the member has neither accepted, nor read, nor written since. Such
+    /// a thread does not count towards the member's limit: otherwise strangers could use it up.
     ///
     /// It follows from maxima, and from what logged entries have set. So a register that is folded twice, or late,
     /// changes nothing.
@@ -403,7 +403,7 @@ mod tests {
         assert!(is_invited(&again));
         assert!(!is_invited(&[&again[..], &[theirs, Seen { own: true, number: 3 }]].concat()));
         assert!(!is_invited(&[&again[..], &[Accept]].concat()));
-        // Who is active at once has done nothing yet either.
+        // A member who is active at once has done nothing yet either.
         let joined = fold(None, &inbox(&[Leave, Join { invited: false }])).unwrap();
         assert!(joined.is_pending() && !joined.is_invited());
     }

@@ -20,7 +20,7 @@ pub enum Kind {
     Unauthorized,
     /// 403: the credentials count, but not for this.
     Forbidden,
-    /// 403: nobody but the other member writes to this direct thread any more.
+    /// 403: the sender may no longer write to this direct thread.
     ThreadClosed,
     /// 404: no such thing, or none that the caller may know of.
     NotFound,

@@ -89,7 +89,7 @@ pub enum Rejection {
     ThreadFull,
     /// The sender has [`USER_THREADS`](domain::limits::USER_THREADS).
     UserFull,
-    /// A user has left the group and does not want to be added again, or has blocked the sender. Which of both, nobody is told.
+    /// A user has left the group and does not want to be added again, or has blocked the sender. The answer does not say which.
     Unwilling,
     /// The other member of the direct thread has blocked the sender.
     Closed,

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     cloud::{request::Item, row::number, rows::Rows},
-    judge::text,
     stage::Stage,
+    truth::text,
 };
 
 /// Judges what each user's list shows.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::judge::{Entry, Log};
+use crate::truth::{Entry, Log};
 
 /// A group, as far as its log has been read.
 #[derive(Default)]

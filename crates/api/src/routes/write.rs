@@ -102,7 +102,7 @@ fn rejected(rejection: Rejection) -> Problem {
         Rejection::UserFull => {
             conflict(format!("you are in {} threads, the maximum: leave some first", limits::USER_THREADS))
         }
-        // Nobody is told whether it was a block or a leaving, nor whose.
+        // The answer does not tell a block from a leaving, nor whose it was.
         Rejection::Unwilling => forbidden("a user whom you name cannot be added"),
         Rejection::Closed => Problem::new(Kind::ThreadClosed, "you cannot write in this thread any more"),
         Rejection::BlocksFull => {

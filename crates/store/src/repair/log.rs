@@ -77,7 +77,7 @@ impl Repair<'_> {
             first.map(|member| Member { user: member.user, role: member.role }).collect()
         };
         let of = if row.pair.is_some() { ThreadKind::Direct } else { ThreadKind::Group };
-        // The lost entry said whether it invites. Who has accepted stays a member.
+        // The lost entry said whether it invites. A member who has accepted stays active.
         let invites = self.table.contact == ContactPolicy::Invited;
         let body = json(&Body::Thread { of, title: row.title, members, invites });
         Ok(EntryRow {

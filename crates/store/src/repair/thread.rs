@@ -89,7 +89,7 @@ impl Repair<'_> {
             (true, Some(_)) => self.delete(&key).await,
             (true, None) => Ok(()),
             (false, was) => {
-                // No log has that a user who has left allows to be added again.
+                // The log does not say that a user who has left allows members to add them again.
                 let has_allowed = was.is_some_and(|was| {
                     was.left_by == Some(LeftBy::Allowed) && was.left_tseq == standing.left
                 });

@@ -32,7 +32,7 @@ impl Table {
         now: Timestamp,
     ) -> Result<Option<Delivered>, WriteError> {
         let key = keys::member(thread, user);
-        // The row of somebody who was just added may not be visible yet (rule 18).
+        // The row of a member who was just added may not be visible yet (rule 18).
         let row = self.applied(&key).await?.map(|item| read::<MemberRow>(&key, item)).transpose()?;
         let row = row.ok_or(WriteError::Rejected(Rejection::NotMember))?;
         if row.left_tseq.is_some() {

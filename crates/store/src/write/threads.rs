@@ -172,7 +172,7 @@ impl Table {
             let known = if user == reader { view.seen } else { view.others_seen };
             let told = seen_by(user, reader, told).max(known);
             let own = seen_by(user, user, entries).max(viewed.map(|view| view.seen).unwrap_or_default());
-            // Who has blocked the other of two shows them no more how far they read.
+            // A member who has blocked the reader no longer shows how far they read.
             let is_hidden = thread.is_direct() && row.has_blocked(reader);
             let number = if is_hidden { told } else { told.max(own) };
             seen_of.insert(user.clone(), number);
