@@ -20,7 +20,8 @@ use crate::{
 };
 
 impl Table {
-    /// Has `user` block `other`. What `other` asks for behind the answer no longer reaches `user`.
+    /// Has `user` block `other`. What `other` asks for behind the answer no longer reaches `user`: on return, every read of the
+    /// user row shows the mark (rule 18).
     ///
     /// # Errors
     /// [`Rejection::BlocksFull`]
@@ -39,10 +40,13 @@ impl Table {
                 committed => committed.map(|()| true).map_err(Stop::from),
             }
         });
-        if is_blocked.await? { Ok(()) } else { Err(WriteError::Rejected(Rejection::BlocksFull)) }
+        if !is_blocked.await? {
+            return Err(WriteError::Rejected(Rejection::BlocksFull));
+        }
+        Ok(self.await_row(user).await?)
     }
 
-    /// Ends a block.
+    /// Ends a block. What `other` asks for behind the answer is no longer refused.
     pub async fn unblock(&self, user: &UserId, other: &UserId) -> Result<(), Error> {
         let mark = user_row::mark_set(&[Mark::of(other.as_str())]);
         let change = &Change::new().delete("blocks :removed", [(":removed", mark)]);
@@ -52,7 +56,8 @@ impl Table {
             tx.delete(&keys::block(user, other));
             Ok(tx.commit().await?)
         })
-        .await
+        .await?;
+        self.await_row(user).await
     }
 
     /// Whether any of up to 100 users has blocked `sender`. A row that cannot be read blocks nobody.
