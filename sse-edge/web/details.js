@@ -22,6 +22,14 @@ function about({ store, thread, online }) {
   return here > 0 ? `${count}, ${here} online` : count;
 }
 
+/** Roles in their order: a greater one may do all that a lesser one may. */
+const RANK = ["member", "moderator", "owner"];
+
+function mayAdd(thread, me) {
+  const role = thread.members.find((member) => member.user === me)?.role ?? "member";
+  return thread.kind === "group" && RANK.indexOf(role) >= RANK.indexOf(thread.adds);
+}
+
 const ROLES = { owner: "Owner", moderator: "Moderator" };
 
 function memberLine({ user, me, role, online }, group) {
@@ -80,7 +88,7 @@ export class Details {
     say($("details-about"), thread.kind === "direct" ? "A direct thread: nobody joins it, nobody leaves it." : about({ store, thread, online }));
     this.title = thread.title;
     $("rename-form").hidden = thread.kind === "direct";
-    $("add-form").hidden = thread.kind === "direct";
+    $("add-form").hidden = !mayAdd(thread, store.me);
     $("leave-part").hidden = thread.kind === "direct";
     this.other = peer(thread, store.me);
     this.blocked = blocked.has(this.other);

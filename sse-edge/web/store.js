@@ -80,6 +80,7 @@ export class Store {
     thread.kind = shape.kind;
     if (thread.titleStamp <= mark.stamp) thread.title = shape.title ?? null;
     thread.createdAt = shape.created_at;
+    thread.adds = shape.adds;
     if (thread.activeStamp <= mark.stamp) thread.state = shape.state ?? "active";
     thread.stub = false;
     thread.number = Math.max(thread.number, shape.number ?? 0);
@@ -399,7 +400,7 @@ export class Store {
 
 function blankThread(id) {
   return {
-    id, epoch: -1, stub: true, kind: "group", title: null, createdAt: null, members: [], full: false,
+    id, epoch: -1, stub: true, kind: "group", title: null, createdAt: null, adds: "member", members: [], full: false,
     changes: [], early: new Map(), titleStamp: 0, activeStamp: 0, state: "active", number: 0, seen: 0, seenBy: new Map(), last: null, messages: new Map(),
     loadedEpoch: -1, earlier: null,
   };

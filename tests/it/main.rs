@@ -49,6 +49,7 @@ mod replay;
 mod revoked;
 mod rolling;
 mod service;
+mod settings;
 mod stages;
 mod strangers;
 mod stream;

@@ -23,6 +23,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::config_bag::ConfigBag;
 use domain::{
+    event::Settings,
     ids::{IdempotencyKey, ThreadId, UserId},
     limits,
     sequence::{MessageNumber, ThreadSeq},
@@ -223,7 +224,7 @@ async fn a_creation_during_an_outage_says_so() {
     let (table, outage) = troubled(&world).await;
     outage.refused.store(limits::FUTILE_TRIES * 2, Ordering::SeqCst);
     let id = ThreadId::group(rand::random());
-    let group = table.create_group(&request("alice"), id, None, &[user("bob")]).await;
+    let group = table.create_group(&request("alice"), id, (None, Settings::default()), &[user("bob")]).await;
     assert!(matches!(group, Err(WriteError::Failed(Error::Unavailable(_)))), "{group:?}");
     let direct = table.create_direct(&request("alice"), &user("bob")).await;
     assert!(matches!(direct, Err(WriteError::Failed(Error::Unavailable(_)))), "{direct:?}");

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use domain::{
     content::ReactionState,
-    event::Role,
+    event::{History, Role, Settings},
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
     sequence::{MessageNumber, ThreadSeq},
 };
@@ -114,8 +114,8 @@ impl Cast {
         let sent = match act {
             Act::Create => {
                 let others = ["bob", "dave"].map(|who| self.user(who));
-                let title = Some("club".to_owned());
-                return written(table.create_group(&alice, thread.clone(), title, &others).await?, fanout)
+                let named = (Some("club".to_owned()), Settings { history: History::Joined, adds: Role::Moderator });
+                return written(table.create_group(&alice, thread.clone(), named, &others).await?, fanout)
                     .await;
             }
             Act::CreateDirect => {

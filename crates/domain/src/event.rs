@@ -159,6 +159,9 @@ pub enum Body {
         title: Option<String>,
         /// Its members from the start.
         members: Vec<Member>,
+        /// What holds in it for good.
+        #[serde(flatten)]
+        settings: Settings,
         /// Whether the members besides its creator are only invited.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         invites: bool,
@@ -194,6 +197,32 @@ pub enum ThreadKind {
     Group,
 }
 
+/// What holds in a group from its creation on. A direct thread has the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// What a member may read of the time before they joined.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub history: History,
+    /// The least of the roles whose holders add members.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub adds: Role,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    value == &T::default()
+}
+
+/// What a member of a group may read of the time before they joined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum History {
+    /// Everything.
+    #[default]
+    All,
+    /// Nothing: not what was said, nor what becomes of it later.
+    Joined,
+}
+
 /// A member of a thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Member {
@@ -203,16 +232,17 @@ pub struct Member {
     pub role: Role,
 }
 
-/// What a member may do besides reading and writing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// What a member may do besides reading and writing. A greater role may do all that a lesser one may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Created the thread, or took it over. Gives roles, and may do all that moderators may, to everybody.
-    Owner,
+    /// Puts others in, unless the group keeps that to greater roles, and leaves.
+    #[default]
+    Member,
     /// Takes members out, and deletes messages of others.
     Moderator,
-    /// Puts others in, and leaves.
-    Member,
+    /// Created the thread, or took it over. Gives roles, and may do to everybody what moderators may do to members.
+    Owner,
 }
 
 impl Entry {

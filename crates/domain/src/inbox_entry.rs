@@ -19,6 +19,8 @@ const OWN: u8 = 0x80;
 const INVITED: u8 = 0x40;
 /// The second byte of [`InboxEntry::Accepted`].
 const ACCEPTED: u8 = 8;
+/// The second byte of [`Effect::Hidden`], without [`OWN`].
+const HIDDEN: u8 = 9;
 
 /// An event of an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub enum Effect {
     Message(u64),
     /// The message at this tseq was edited, deleted or reacted to.
     Changed(ThreadSeq),
+    /// The same, but the owner may not read the message: it is older than their membership.
+    Hidden,
     /// The thread has another title.
     Renamed,
     /// Another user was added, removed, or has left.
@@ -89,14 +93,18 @@ impl Effect {
 pub struct BadEntry;
 
 impl InboxEntry {
-    /// The entry of `owner`'s inbox for a logged event.
-    pub fn of(entry: &Entry, owner: &UserId) -> Self {
+    /// The entry of `owner`'s inbox for a logged event. The owner may read messages from the tseq `reads_from` on.
+    pub fn of(entry: &Entry, owner: &UserId, reads_from: ThreadSeq) -> Self {
         let at = u64::try_from(entry.at.as_millisecond()).unwrap_or_default();
         let effect = match &entry.body {
             Body::Thread { .. } => Effect::Created(at),
             Body::Message(_) => Effect::Message(at),
             Body::Edit { message, .. } | Body::Delete { message } | Body::Reaction { message, .. } => {
-                Effect::Changed(*message)
+                if *message < reads_from {
+                    Effect::Hidden
+                } else {
+                    Effect::Changed(*message)
+                }
             }
             Body::Title { .. } => Effect::Renamed,
             Body::Member { user, change: Change::Added, .. } if user == owner => Effect::Joined(at),
@@ -125,6 +133,11 @@ impl InboxEntry {
         }
     }
 
+    /// Whether it is about a message that the owner may not read.
+    pub fn is_hidden(&self) -> bool {
+        self.logged().is_some_and(|logged| logged.effect == Effect::Hidden)
+    }
+
     /// The entry, if it is one of a thread log.
     pub fn logged(&self) -> Option<&Logged> {
         match self {
@@ -146,6 +159,7 @@ impl InboxEntry {
                     Effect::Renamed => 5,
                     Effect::Members => 6,
                     Effect::Left => 7,
+                    Effect::Hidden => HIDDEN,
                 };
                 out.push(kind | if *own { OWN } else { 0 } | if *invited { INVITED } else { 0 });
                 thread.write(&mut out);
@@ -156,7 +170,7 @@ impl InboxEntry {
                         write_number(*at, &mut out);
                     }
                     Effect::Changed(message) => write_number(message.0, &mut out),
-                    Effect::Renamed | Effect::Members | Effect::Left => {}
+                    Effect::Renamed | Effect::Members | Effect::Left | Effect::Hidden => {}
                 }
             }
             Self::Seen(Seen { thread, user, number }) => {
@@ -201,6 +215,7 @@ impl InboxEntry {
             5 => Effect::Renamed,
             6 => Effect::Members,
             7 => Effect::Left,
+            HIDDEN => Effect::Hidden,
             _ => return Err(BadEntry),
         };
         let (own, invited) = (kind & OWN != 0, kind & INVITED != 0);
@@ -262,6 +277,7 @@ pub(crate) mod tests {
             Just(Effect::Renamed),
             Just(Effect::Members),
             Just(Effect::Left),
+            Just(Effect::Hidden),
         ]
     }
 

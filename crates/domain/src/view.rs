@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::{Member, ThreadKind},
+    event::{Member, Settings, ThreadKind},
     ids::{ThreadId, UserId},
     inbox_entry::{Effect, InboxEntry, Logged},
     sequence::{MessageNumber, ThreadSeq},
@@ -82,6 +82,9 @@ pub struct Facts {
     pub created: Timestamp,
     /// At most [`LISTED_MEMBERS`](crate::limits::LISTED_MEMBERS) of its members.
     pub members: Vec<Member>,
+    /// What holds in it for good.
+    #[serde(flatten)]
+    pub settings: Settings,
 }
 
 /// How far `user` has read, as far as some inbox entries of one thread say. They are those of `owner`'s inbox.
@@ -125,7 +128,7 @@ impl View {
             entries.into_iter().filter_map(InboxEntry::logged).filter(|entry| entry.tseq > through);
         logged.any(|entry| match entry.effect {
             Effect::Created(_) | Effect::Joined(_) | Effect::Renamed | Effect::Members => true,
-            Effect::Message(_) | Effect::Changed(_) | Effect::Left => lacks_facts,
+            Effect::Message(_) | Effect::Changed(_) | Effect::Hidden | Effect::Left => lacks_facts,
         })
     }
 
@@ -230,7 +233,7 @@ impl View {
                 }
             }
             Effect::Left => self.left_tseq = Some(entry.tseq),
-            Effect::Changed(_) | Effect::Renamed | Effect::Members => {}
+            Effect::Changed(_) | Effect::Hidden | Effect::Renamed | Effect::Members => {}
         }
         let is_stale = matches!(entry.effect, Effect::Joined(_) | Effect::Renamed | Effect::Members);
         if let Some(facts) = facts.filter(|_| is_stale || self.facts.is_none()) {
@@ -251,7 +254,8 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { kind: ThreadKind::Group, title: None, created: Timestamp::UNIX_EPOCH, members: Vec::new() }
+        let (kind, created, settings) = (ThreadKind::Group, Timestamp::UNIX_EPOCH, Settings::default());
+        Facts { kind, title: None, created, members: Vec::new(), settings }
     }
 
     /// What may happen in a thread, from its creation on.

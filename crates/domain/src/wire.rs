@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     content::{ReactionState, Reactions},
-    event::{Body, Change, Entry, Member, Role, ThreadKind},
+    event::{Body, Change, Entry, History, Member, Role, Settings, ThreadKind},
     ids::{Emoji, ThreadId, UserId},
     sequence::{MessageNumber, ThreadSeq},
 };
@@ -27,6 +27,10 @@ pub struct Thread {
     /// When it was created.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// What members may read of the time before they joined.
+    pub history: History,
+    /// The least of the roles whose holders add members.
+    pub adds: Role,
     /// Whether the reader is only invited.
     pub state: ThreadState,
     /// How many messages it has.
@@ -321,8 +325,8 @@ impl Entry {
                 by: &self.by,
                 at: self.at,
             }),
-            Body::Thread { of, title, members, .. } => {
-                serde_json::to_string(&self.created(*of, title.as_ref(), members))
+            Body::Thread { of, title, members, settings, .. } => {
+                serde_json::to_string(&self.created(*of, title.as_ref(), members, *settings))
             }
             Body::Title { title } => serde_json::to_string(&TitleData {
                 thread: Titled { id: &self.thread, title },
@@ -334,13 +338,21 @@ impl Entry {
         json.expect("ids, numbers and strings always serialise")
     }
 
-    fn created(&self, of: ThreadKind, title: Option<&String>, members: &[Member]) -> ThreadData<'_> {
+    fn created(
+        &self,
+        of: ThreadKind,
+        title: Option<&String>,
+        members: &[Member],
+        Settings { history, adds }: Settings,
+    ) -> ThreadData<'_> {
         let thread = Thread {
             id: self.thread.clone(),
             kind: of,
             title: title.cloned(),
             members: members.to_vec(),
             created_at: self.at,
+            history,
+            adds,
             state: if self.invites() { ThreadState::Invited } else { ThreadState::Active },
             number: MessageNumber(0),
             seen: MessageNumber(0),

@@ -1,7 +1,7 @@
 //! Writes, each followed by the delivery of what it has logged: the service that the API's handlers use.
 
 use domain::{
-    event::Role,
+    event::{Role, Settings},
     ids::{ThreadId, UserId},
     sequence::MessageNumber,
     wire::{Me, Seen, ThreadState},
@@ -48,10 +48,10 @@ impl Chat {
         &self,
         request: &WriteRequest,
         id: ThreadId,
-        title: Option<String>,
+        named: (Option<String>, Settings),
         others: &[UserId],
     ) -> Result<Outcome, WriteError> {
-        self.then_deliver(self.0.table.create_group(request, id, title, others)).await
+        self.then_deliver(self.0.table.create_group(request, id, named, others)).await
     }
 
     /// Adds `user` to `thread`, or gives a member another role.

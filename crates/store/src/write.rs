@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use domain::{
     content::TooMany,
-    event::Entry,
+    event::{Entry, Role},
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     rate::Usage,
@@ -77,6 +77,8 @@ pub enum Rejection {
     DirectTitle,
     /// The members of a direct thread never change.
     DirectMembers,
+    /// The thread keeps the adding of members to holders of this role, and greater ones.
+    MayNotAdd(Role),
     /// Only the owner gives roles.
     NotOwner,
     /// Only the owner and moderators remove members, and moderators only those who are neither.
@@ -324,7 +326,12 @@ impl Table {
             if is_behind && !mistake!(WholeBehindGap) {
                 return Err(Stop::Conflict.into());
             }
-            delivered.push(self.append_in(&mut tx, user, position.row, InboxEntry::of(entry, user))?);
+            delivered.push(self.append_in(
+                &mut tx,
+                user,
+                position.row,
+                InboxEntry::of(entry, user, ThreadSeq::FIRST),
+            )?);
         }
         planned.add_to(&mut tx);
         commit(tx, request, entry).await?;

@@ -7,11 +7,12 @@ use std::{
 };
 
 use domain::{event::Role, view::View};
+use store::table::rows::MemberRow;
 
 use crate::{
     cloud::{
         Cloud,
-        row::{entries, number},
+        row::{entries, number, read},
     },
     deployment::Deployment,
     device::Device,
@@ -108,7 +109,12 @@ pub(crate) fn listed(
                 continue;
             };
             let body = text(entry, "body")?;
+            // Who has come back may not read what they were told before.
+            let member = state.rows.get(format!("T#{thread}"), format!("M#{user}"));
+            let member: Option<MemberRow> = member.and_then(read);
+            let may_read = member.is_none_or(|member| logged.tseq >= member.reads_from());
             if let Some(shown) = threads.get(&thread)
+                && may_read
                 && body.contains("\"kind\":\"message\"")
                 && !shown.messages.contains_key(&tseq)
             {
@@ -307,7 +313,7 @@ fn shown(truth: &Truth, history: &History) {
 }
 
 /// Each text that somebody was shown was in the log while they belonged to the thread: also of an older message, nobody
-/// is told what it says since they left.
+/// is told what it says since they left. Where a group keeps the time before a joining to itself, each was said after it.
 fn texts(truth: &Truth, cloud: &Cloud, history: &History) {
     let state = cloud.state();
     let mut known = history.known();
@@ -320,6 +326,10 @@ fn texts(truth: &Truth, cloud: &Cloud, history: &History) {
         let Some(log) = truth.logs.get(thread) else { continue };
         let told = told_of(user, log);
         let last = told.iter().rev().find(|(_, told)| **told).map_or(0, |(tseq, _)| *tseq);
+        let is_open = log.get(&1).is_none_or(|first| first.body["history"] != "joined");
+        if !is_open && !told.get(tseq).copied().unwrap_or(false) {
+            wrong.push(format!("{user} was shown `{text}` as {tseq} of {thread}: said before they joined"));
+        }
         let said = state.rows.texts.get(&(format!("T#{thread}"), format!("E#{tseq:020}")));
         if !said.is_some_and(|said| said.iter().any(|(changed, said)| said == text && *changed <= last)) {
             wrong.push(format!(

@@ -35,14 +35,15 @@ enum Write {
     CreateGroup,
     DirectSeen,
     GroupSeen,
+    Block,
 }
 
 use Write::{
-    Add, CreateDirect, CreateGroup, Delete, DirectMessage, DirectSeen, Edit, GroupMessage, GroupSeen, Leave,
-    React, Rejoin, Remove, Retitle,
+    Add, Block, CreateDirect, CreateGroup, Delete, DirectMessage, DirectSeen, Edit, GroupMessage, GroupSeen,
+    Leave, React, Rejoin, Remove, Retitle,
 };
 
-const WRITES: [Write; 14] = [
+const WRITES: [Write; 15] = [
     DirectMessage,
     GroupMessage,
     Edit,
@@ -57,6 +58,7 @@ const WRITES: [Write; 14] = [
     CreateGroup,
     DirectSeen,
     GroupSeen,
+    Block,
 ];
 
 /// How late a row is, whether the answer comes before it, and whether the writer dies behind its transaction.
@@ -243,5 +245,9 @@ async fn write_once(write: Write, actors: Vec<Actor>, (group, direct): (String, 
         CreateGroup => drop(first.create(json!({"members": ["user1", "user3"], "title": "new"})).await),
         DirectSeen => second.mark(&direct, u64::MAX).await,
         GroupSeen => second.mark(&group, u64::MAX).await,
+        Block => {
+            second.block(&first.user, true).await;
+            first.say(&direct, "to one who blocks").await;
+        }
     }
 }

@@ -9,6 +9,8 @@ use crate::truth::{Entry, Log};
 struct Group<'a> {
     /// The members with their roles: who came first is first.
     members: Vec<(&'a str, &'a str)>,
+    /// The least role whose holders add members.
+    adds: &'a str,
     wrong: Vec<String>,
     /// Those who have left by themselves.
     gone: BTreeSet<&'a str>,
@@ -16,6 +18,11 @@ struct Group<'a> {
     returned: BTreeSet<&'a str>,
     /// Those whose membership has changed since the beginning.
     moved: BTreeSet<&'a str>,
+}
+
+/// A greater role may do all that a lesser one may.
+fn rank(role: &str) -> Option<usize> {
+    ["member", "moderator", "owner"].iter().position(|known| *known == role)
 }
 
 /// What a log says of rights.
@@ -60,6 +67,7 @@ impl<'a> Group<'a> {
             members.filter_map(|m| Some((m["user"].as_str()?, m["role"].as_str()?))).collect();
         members.sort_unstable();
         self.members = members;
+        self.adds = entry.body["adds"].as_str().unwrap_or("member");
         true
     }
 
@@ -85,7 +93,7 @@ impl<'a> Group<'a> {
                     self.returned.insert(user);
                 }
                 self.members.push((user, role.unwrap_or("member")));
-                by.is_some() && (role.is_none() || by == Some("owner"))
+                by.is_some_and(|by| rank(by) >= rank(self.adds)) && (role.is_none() || by == Some("owner"))
             }
             Some("role") => {
                 self.set(user, role.unwrap_or_default());

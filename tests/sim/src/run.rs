@@ -213,7 +213,10 @@ impl Run {
             let members: Vec<&str> =
                 rest.into_iter().filter(|u| *u != actor.user.as_str()).take(most).collect();
             let body = if group {
-                json!({"members": members, "title": "all"})
+                let adds = ["member", "member", "member", "moderator", "owner"];
+                let adds = adds[self.rng.random_range(0..adds.len())];
+                let history = if self.rng.random_bool(0.4) { "joined" } else { "all" };
+                json!({"members": members, "title": "all", "history": history, "adds": adds})
             } else {
                 json!({"members": [members[0]]})
             };

@@ -123,6 +123,7 @@ impl Truth {
                     title: row.title,
                     created: row.created,
                     members: Vec::new(),
+                    settings: row.settings,
                 });
                 let folded = View::fold(self.views.remove(&key), &owner, of_thread, facts.as_ref());
                 self.views.extend(folded.map(|view| (key, view)));

@@ -34,7 +34,7 @@ pub struct Membership {
 
 /// Put a user into a group, or give a member a role.
 ///
-/// Any member adds members. Only the owner gives roles (403). An owner who makes another member the owner becomes a
+/// Any member adds members, unless the group's `adds` keeps that to greater roles (403). Only the owner gives roles (403). An owner who makes another member the owner becomes a
 /// moderator. The members of a direct thread do not change (409).
 #[utoipa::path(put, path = "/v1/threads/{thread}/members/{user}", tag = "members", operation_id = "addMember",
     params(InThread, ("user" = UserId, Path, description = "Whom."), Key), request_body = Option<Membership>,

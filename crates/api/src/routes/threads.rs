@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::{Json as Answer, extract::State};
 use domain::{
     cursor::Cursor,
+    event::{History, Role, Settings},
     ids::{ThreadId, UserId},
     limits,
     rate::Class,
@@ -37,7 +38,7 @@ use crate::{
     rate::Reader,
 };
 
-/// A thread to create: with one other member and no title it is the direct thread of both.
+/// A thread to create: with one other member and nothing else it is the direct thread of both.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewThread {
@@ -45,6 +46,10 @@ pub struct NewThread {
     members: BTreeSet<UserId>,
     /// At most 200 bytes of UTF-8.
     title: Option<String>,
+    /// What a member may read of the time before they joined. Default: `all`.
+    history: Option<History>,
+    /// The least of the roles whose holders add members. Default: `member`.
+    adds: Option<Role>,
 }
 
 /// The list of threads, with the cursor to open the stream at.
@@ -68,7 +73,8 @@ pub struct Wanted {
 
 /// Create a thread.
 ///
-/// With one other member and no title it is the direct thread of both, of which there is one.
+/// With one other member and nothing else it is the direct thread of both, of which there is one. Everything else is a
+/// group. `history` and `adds` hold in it for good.
 #[utoipa::path(post, path = "/v1/threads", tag = "threads", operation_id = "createThread",
     params(Key), request_body = NewThread,
     responses(
@@ -92,9 +98,15 @@ pub async fn create(
     }
     let invited = u32::try_from(others.len()).unwrap_or(u32::MAX);
     let request = write.of(&[(Class::Create, 1), (Class::Invite, invited)], &("thread", &new));
-    let created = match (others.as_slice(), &new.title) {
-        ([other], None) => chat.create_direct(&request, other).await,
-        _ => chat.create_group(&request, ThreadId::group(rng::random()), new.title, &others).await,
+    let created = match (others.as_slice(), &new) {
+        ([other], NewThread { title: None, history: None, adds: None, .. }) => {
+            chat.create_direct(&request, other).await
+        }
+        _ => {
+            let (history, adds) = (new.history.unwrap_or_default(), new.adds.unwrap_or_default());
+            let named = (new.title, Settings { history, adds });
+            chat.create_group(&request, ThreadId::group(rng::random()), named, &others).await
+        }
     };
     let (status, entry) = match created.map_err(problem_of)? {
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {

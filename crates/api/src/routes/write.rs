@@ -3,6 +3,7 @@
 use axum::extract::{FromRef, FromRequestParts};
 use domain::{
     content::TooMany,
+    event::Role,
     ids::{IdempotencyKey, UserId},
     limits,
     rate::Class,
@@ -70,6 +71,8 @@ fn rejected(rejection: Rejection) -> Problem {
         Rejection::NotAuthor => {
             forbidden("only its author may edit a message, and only its author or a moderator delete it")
         }
+        Rejection::MayNotAdd(Role::Owner) => forbidden("only the owner of this group adds members"),
+        Rejection::MayNotAdd(_) => forbidden("only the owner and the moderators of this group add members"),
         Rejection::NotOwner => forbidden("only the owner may give roles"),
         Rejection::NotModerator => forbidden(
             "you must be the owner or a moderator to remove this member: only the owner removes moderators",

@@ -226,7 +226,8 @@ impl Table {
         };
         // Without an entry, it is not visible yet.
         let last = entries.last().map(|entry| entry.tseq).ok_or(Stop::Conflict)?;
-        let entries: Vec<InboxEntry> = entries.iter().map(|entry| InboxEntry::of(entry, user)).collect();
+        let entry_of = |entry: &Entry| InboxEntry::of(entry, user, member.reads_from());
+        let entries: Vec<InboxEntry> = entries.iter().map(entry_of).collect();
         let change = append(&entries, &row);
         let leases = row.leases;
         let mut image = match self.update(user, &change).await.map_err(Stop::in_doubt)? {
@@ -246,7 +247,8 @@ impl Table {
             keep(known, Position { row, viewed: None });
             return Ok(None);
         }
-        Ok(Some(delivered(member, image, last, (entries.len(), last == goal))))
+        let exact = last == goal && entries.last().is_some_and(may_be_posted);
+        Ok(Some(delivered(member, image, last, (entries.len(), exact))))
     }
 
     /// Appends the last entry without reading, on condition that the row has the entry before it. Such appends of
@@ -263,7 +265,8 @@ impl Table {
         if !has_both || !is_member {
             return Ok(None);
         }
-        let (before, after) = (InboxEntry::of(before, user), InboxEntry::of(last, user));
+        let entry_of = |entry: &Entry| InboxEntry::of(entry, user, member.reads_from());
+        let (before, after) = (entry_of(before), entry_of(last));
         let condition = match (mistake!(UnreadWithoutBefore), mistake!(UnreadWithoutAfter)) {
             (true, _) => "NOT contains(entries, :after)",
             (_, true) => "contains(entries, :before)",
@@ -280,7 +283,9 @@ impl Table {
             change = change.values([(":after", user_row::binary(&after))]);
         }
         match self.update(user, &change).await {
-            Ok(Updated::Changed(image)) => Ok(Some(delivered(member, image, parcel.goal, (1, true)))),
+            Ok(Updated::Changed(image)) => {
+                Ok(Some(delivered(member, image, parcel.goal, (1, may_be_posted(&after)))))
+            }
             Ok(Updated::Refused(_)) => Ok(None),
             // It may have taken effect: the row knows.
             Err(error) if error.passes() => Ok(None),
@@ -369,6 +374,11 @@ fn clip(member: &MemberRow, goal: ThreadSeq) -> ThreadSeq {
     let left = member.left_tseq.filter(|_| !mistake!(LeaverToldMore));
     let left = left.map(|left| if mistake!(LeaverNotTold) { left.previous() } else { left });
     left.map_or(goal, |left| goal.min(left))
+}
+
+/// Whether an entry may be posted with what it says. An edge reads a hidden one, without what the message says.
+fn may_be_posted(entry: &InboxEntry) -> bool {
+    !entry.is_hidden() || mistake!(HiddenPosted)
 }
 
 fn delivered(

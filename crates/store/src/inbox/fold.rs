@@ -181,5 +181,5 @@ pub(crate) fn facts_as_of(row: ThreadRow, members: Vec<Member>) -> Facts {
         Some((a, b)) => [a, b].map(|user| Member { user, role: Role::Member }).into(),
         None => members,
     };
-    Facts { kind: row.kind, title: row.title, created: row.created, members }
+    Facts { kind: row.kind, title: row.title, created: row.created, members, settings: row.settings }
 }

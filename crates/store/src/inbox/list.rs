@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::Select;
 use domain::{
     cursor::Cursor,
+    event::Settings,
     ids::{ThreadId, UserId},
     limits,
     view::{Facts, View},
@@ -127,12 +128,15 @@ impl EdgeTable {
 /// The thread as its owner sees it, with the message that [`View::preview`] names.
 pub(crate) fn as_listed(view: View, facts: Facts, last: Option<Message>) -> wire::Thread {
     let state = if view.is_invited() { ThreadState::Invited } else { ThreadState::Active };
+    let Settings { history, adds } = facts.settings;
     wire::Thread {
         id: view.thread,
         kind: facts.kind,
         title: facts.title,
         members: facts.members,
         created_at: facts.created,
+        history,
+        adds,
         state,
         number: view.message_count,
         seen: view.seen,

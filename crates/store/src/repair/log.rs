@@ -79,7 +79,7 @@ impl Repair<'_> {
         let of = if row.pair.is_some() { ThreadKind::Direct } else { ThreadKind::Group };
         // The lost entry said whether it invites. A member who has accepted stays active.
         let invites = self.table.contact == ContactPolicy::Invited;
-        let body = json(&Body::Thread { of, title: row.title, members, invites });
+        let body = json(&Body::Thread { of, title: row.title, members, settings: row.settings, invites });
         Ok(EntryRow {
             tseq: ThreadSeq::FIRST,
             number: MessageNumber(0),

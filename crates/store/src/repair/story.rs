@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    event::{Body, Change, Entry, Role, ThreadKind},
+    event::{Body, Change, Entry, History, Role, Settings, ThreadKind},
     ids::UserId,
     sequence::{MessageNumber, ThreadSeq},
 };
@@ -18,6 +18,7 @@ pub(super) struct Story {
     pub(super) creator: UserId,
     pub(super) created: Timestamp,
     pair: Option<(UserId, UserId)>,
+    pub(super) settings: Settings,
     /// Since when it has had which title.
     titles: Vec<(ThreadSeq, Option<String>)>,
     /// Who came (or went) when.
@@ -45,7 +46,7 @@ pub(super) struct Standing {
 impl Story {
     /// Begins with the first entry of a log; none, if it is none.
     pub(super) fn begin(first: &Entry) -> Option<Self> {
-        let Body::Thread { of, title, members, .. } = &first.body else { return None };
+        let Body::Thread { of, title, members, settings, .. } = &first.body else { return None };
         let standing = |user: &UserId, role| Standing::begin(user, role, first);
         let pair = match (of, members.as_slice()) {
             (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
@@ -56,6 +57,7 @@ impl Story {
             creator: first.by.clone(),
             created: first.at,
             pair,
+            settings: *settings,
             titles: vec![(first.tseq, title.clone())],
             moves: members.iter().map(|member| (first.tseq, member.user.clone(), true)).collect(),
             standings: members.iter().map(|m| (m.user.clone(), standing(&m.user, m.role))).collect(),
@@ -106,6 +108,7 @@ impl Story {
             creator: self.creator.clone(),
             created: self.created,
             pair: self.pair.clone(),
+            settings: self.settings,
         }
     }
 
@@ -148,8 +151,8 @@ impl Standing {
         self.left_by == Some(LeftBy::Owner)
     }
 
-    /// The row of `user`, whose standing it is, in the list of members.
-    pub(super) fn row(&self, user: &UserId) -> MemberRow {
+    /// The row of `user`, whose standing it is, in the list of members of a thread with these settings.
+    pub(super) fn row(&self, user: &UserId, settings: Settings) -> MemberRow {
         MemberRow {
             user: user.clone(),
             role: self.role,
@@ -157,6 +160,7 @@ impl Standing {
             left_tseq: self.left,
             left_by: self.left_by,
             is_told: self.left.is_some(),
+            reads_since_joining: settings.history == History::Joined,
         }
     }
 }

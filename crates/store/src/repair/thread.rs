@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    event::Member,
+    event::{Member, Settings},
     ids::{ThreadId, UserId},
     limits,
     sequence::{MessageNumber, ThreadSeq},
@@ -71,7 +71,7 @@ impl Repair<'_> {
                 let others_seen = other.map(|other| seen_of(other, was)).unwrap_or_default();
                 let view = view(thread, &story, standing, was, (then, seen, others_seen));
                 self.set(&key, was, &view).await?;
-                self.list(thread, (user, standing), listed.get(*user)).await?;
+                self.list(thread, story.settings, (user, standing), listed.get(*user)).await?;
             }
         }
         Ok(())
@@ -81,6 +81,7 @@ impl Repair<'_> {
     async fn list(
         &self,
         thread: &ThreadId,
+        settings: Settings,
         (user, standing): (&UserId, &Standing),
         was: Option<&MemberRow>,
     ) -> Result<(), Error> {
@@ -93,7 +94,7 @@ impl Repair<'_> {
                 let has_allowed = was.is_some_and(|was| {
                     was.left_by == Some(LeftBy::Allowed) && was.left_tseq == standing.left
                 });
-                let row = standing.row(user);
+                let row = standing.row(user, settings);
                 let left_by = if has_allowed { Some(LeftBy::Allowed) } else { row.left_by };
                 self.set(&key, was, &MemberRow { left_by, ..row }).await
             }
@@ -160,6 +161,7 @@ fn view(
             title: then.title.clone(),
             created: story.created,
             members: listed(story, was, &then.members),
+            settings: story.settings,
         }),
         joined_tseq: standing.joined,
         left_tseq: standing.left,

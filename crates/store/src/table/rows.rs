@@ -7,12 +7,13 @@
 //! and in any order, so every reader of a row with `exp` looks at it.
 
 use domain::{
-    event::{Role, ThreadKind},
+    event::{History, Role, Settings, ThreadKind},
     ids::{BootId, IdempotencyKey, QueueId, ThreadId, UserId},
     mark::Mark,
     sequence::{MessageNumber, ThreadSeq},
 };
 use jiff::Timestamp;
+use mistakes::mistake;
 use serde::{Deserialize, Serialize};
 
 /// `T#t` / `META`.
@@ -30,6 +31,9 @@ pub struct ThreadRow {
     /// The two members of a direct thread, which never change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<(UserId, UserId)>,
+    /// What holds in it for good.
+    #[serde(flatten)]
+    pub settings: Settings,
 }
 
 /// `T#t` / `M#u`.
@@ -50,12 +54,29 @@ pub struct MemberRow {
     /// Whether a former member has got everything up to the leaving. No delivery looks at the row again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_told: bool,
+    /// Whether they may read only what is not older than their joining: the setting of the thread.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reads_since_joining: bool,
 }
 
 impl MemberRow {
-    /// A member who joins at `tseq`.
-    pub fn joined(user: UserId, role: Role, tseq: ThreadSeq) -> Self {
-        Self { user, role, joined_tseq: tseq, left_tseq: None, left_by: None, is_told: false }
+    /// A member who joins a thread with these settings at `tseq`.
+    pub fn joined(user: UserId, role: Role, tseq: ThreadSeq, settings: Settings) -> Self {
+        let reads_since_joining = settings.history == History::Joined;
+        Self {
+            user,
+            role,
+            joined_tseq: tseq,
+            left_tseq: None,
+            left_by: None,
+            is_told: false,
+            reads_since_joining,
+        }
+    }
+
+    /// The tseq of the earliest message that they may read.
+    pub fn reads_from(&self) -> ThreadSeq {
+        if self.reads_since_joining && !mistake!(HistoryOpen) { self.joined_tseq } else { ThreadSeq::FIRST }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
-    event::{Body, Change, Entry, Member, Role},
+    event::{Body, Change, Entry, Member, Role, Settings},
     ids::{ThreadId, UserId},
     limits,
 };
@@ -31,6 +31,15 @@ pub struct MemberPage {
     pub members: Vec<MemberRow>,
     /// The last of them, if there are more.
     pub next: Option<UserId>,
+}
+
+/// What a change of membership depends on.
+#[derive(Debug)]
+struct Membership {
+    tail: Entry,
+    settings: Settings,
+    /// The members, and the former ones.
+    members: Vec<MemberRow>,
 }
 
 impl EdgeTable {
@@ -182,7 +191,7 @@ impl Table {
         (user, role): (&UserId, Option<Role>),
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (tail, members) = self.read_membership(request, thread, attempt).await?;
+        let Membership { tail, settings, members } = self.read_membership(request, thread, attempt).await?;
         let member = |who: &UserId| members.iter().find(|m| &m.user == who && m.left_tseq.is_none());
         let Some(sender) = member(&request.sender) else { return Err(Rejection::NotMember.into()) };
         let is_owner = sender.role == Role::Owner || mistake!(AnyoneGivesRoles);
@@ -194,7 +203,13 @@ impl Table {
             (Some(was), _) if !is_owner && was.user != request.sender => Err(Rejection::NotOwner.into()),
             (Some(was), Some(role)) => self.change_role(request, tail, sender, (was, role)).await,
             (None, Some(Role::Owner)) => Err(Rejection::NotYetMember.into()),
-            (None, role) => self.add_once(request, (&tail, &members), user, role).await,
+            (None, _) if sender.role < settings.adds && !mistake!(AnyoneAdds) => {
+                Err(Rejection::MayNotAdd(settings.adds).into())
+            }
+            (None, role) => {
+                let role = role.unwrap_or_default();
+                self.add_once(request, &Membership { tail, settings, members }, user, role).await
+            }
         }
     }
 
@@ -226,9 +241,9 @@ impl Table {
     async fn add_once(
         &self,
         request: &WriteRequest,
-        (tail, members): (&Entry, &[MemberRow]),
+        Membership { tail, settings, members }: &Membership,
         user: &UserId,
-        role: Option<Role>,
+        role: Role,
     ) -> Result<Outcome, Early> {
         let thread = &tail.thread;
         let current = members.iter().filter(|member| member.left_tseq.is_none());
@@ -253,7 +268,7 @@ impl Table {
             self.deliver_to_inbox(former, parcel, self.positions(&[user], thread).await?.pop().flatten())
                 .await?;
         }
-        let special = role.filter(|role| *role != Role::Member);
+        let special = Some(role).filter(|role| *role != Role::Member);
         let mut entry = next(request, tail, user, (Change::Added, special), None);
         if let Body::Member { invites, .. } = &mut entry.body {
             *invites = self.invites(request);
@@ -261,7 +276,7 @@ impl Table {
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
         let joined_tseq = if mistake!(JoinerNotTold) { entry.tseq.next() } else { entry.tseq };
-        let member = MemberRow::joined(user.clone(), role.unwrap_or(Role::Member), joined_tseq);
+        let member = MemberRow::joined(user.clone(), role, joined_tseq, *settings);
         let key = keys::member(thread, user);
         match former.and_then(|former| former.left_tseq) {
             None => tx.put_if(&key, &member, ABSENT, Vec::new())?,
@@ -295,7 +310,7 @@ impl Table {
         user: &UserId,
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let (tail, members) = self.read_membership(request, thread, attempt).await?;
+        let Membership { tail, members, .. } = self.read_membership(request, thread, attempt).await?;
         let member = |who: &UserId| members.iter().find(|m| &m.user == who && m.left_tseq.is_none());
         let Some(leaver) = member(user) else { return self.unchanged(request, thread).await };
         let (change, by) =
@@ -334,13 +349,13 @@ impl Table {
         self.delete_if(&key, as_left, vec![(":left", n(left))]).await
     }
 
-    /// The tail of a group, settled, and then its members. The sender is one of them.
+    /// The tail of a group, settled, and then its settings and members. The sender is one of them.
     async fn read_membership(
         &self,
         request: &WriteRequest,
         thread: &ThreadId,
         attempt: Attempt,
-    ) -> Result<(Entry, Vec<MemberRow>), Early> {
+    ) -> Result<Membership, Early> {
         self.enter(request, thread, attempt).await?;
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
         self.settle(&tail).await?;
@@ -354,7 +369,7 @@ impl Table {
         if row.pair.is_some() {
             return Err(Rejection::DirectMembers.into());
         }
-        Ok((tail, members))
+        Ok(Membership { tail, settings: row.settings, members })
     }
 }
 

@@ -56,8 +56,9 @@ impl Table {
         about: Option<ThreadSeq>,
     ) -> Result<Preconditions, Early> {
         let (row, member) = (keys::thread(thread), keys::member(thread, &request.sender));
-        let about = about.map(|tseq| keys::entry(thread, tseq));
-        let wanted: Vec<Key> = [&row, &member].into_iter().chain(&about).cloned().collect();
+        let about = about.map(|tseq| (tseq, keys::entry(thread, tseq)));
+        let wanted: Vec<Key> =
+            [&row, &member].into_iter().chain(about.as_ref().map(|(_, key)| key)).cloned().collect();
         let early = if mistake!(MemberBeforeTail) { Some(self.get_many(&wanted, true).await?) } else { None };
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
         let mut found = self.settled_rows(&tail, &wanted).await?;
@@ -70,7 +71,10 @@ impl Table {
             return Err(Rejection::NotMember.into());
         };
         let thread = take(&mut found, &row)?.ok_or(Rejection::NotMember)?;
-        Ok(Preconditions { tail, thread, role: member.role, about: about.and_then(|key| found.remove(&key)) })
+        // To a member who may not read it, the entry is absent.
+        let about = about.filter(|(tseq, _)| *tseq >= member.reads_from());
+        let about = about.and_then(|(_, key)| found.remove(&key));
+        Ok(Preconditions { tail, thread, role: member.role, about })
     }
 
     /// The two members of a direct thread; none if there is no such thread. They never change, so they are read once.

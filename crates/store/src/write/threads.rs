@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     contact::ContactPolicy,
-    event::{Body, Entry, Member, Role, ThreadKind},
+    event::{Body, Entry, Member, Role, Settings, ThreadKind},
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     limits,
@@ -35,13 +35,15 @@ impl Table {
         &self,
         request: &WriteRequest,
         id: ThreadId,
-        title: Option<String>,
+        (title, settings): (Option<String>, Settings),
         others: &[UserId],
     ) -> Result<Outcome, WriteError> {
         let owner = Member { user: request.sender.clone(), role: Role::Owner };
         let rest = others.iter().map(|user| Member { user: user.clone(), role: Role::Member });
         let members: Vec<Member> = std::iter::once(owner).chain(rest).collect();
-        let entry = created(request, id, (ThreadKind::Group, self.invites(request)), title, members.clone());
+        let invites = self.invites(request);
+        let body = Body::Thread { of: ThreadKind::Group, title, members: members.clone(), settings, invites };
+        let entry = first(request, id, body);
         let (entry, members) = (&entry, members.as_slice());
         self.may_contact(request).map_err(WriteError::Rejected)?;
         self.decide(request, |attempt| async move {
@@ -64,7 +66,9 @@ impl Table {
         let member = |user: &UserId| Member { user: user.clone(), role: Role::Member };
         let members = vec![member(&request.sender), member(other)];
         let invites = self.invites(request);
-        let entry = created(request, id.clone(), (ThreadKind::Direct, invites), None, members.clone());
+        let (of, settings) = (ThreadKind::Direct, Settings::default());
+        let body = Body::Thread { of, title: None, members: members.clone(), settings, invites };
+        let entry = first(request, id.clone(), body);
         let (id, entry, members) = (&id, &entry, members.as_slice());
         let request = &WriteRequest { key_from_client: false, ..request.clone() };
         if request.permit.refusal().is_some()
@@ -106,7 +110,9 @@ impl Table {
         entry: &Entry,
         members: &[Member],
     ) -> Result<Outcome, Early> {
-        let Body::Thread { of: kind, title, .. } = &entry.body else { return Err(Stop::Conflict.into()) };
+        let Body::Thread { of: kind, title, settings, .. } = &entry.body else {
+            return Err(Stop::Conflict.into());
+        };
         let pair = match (kind, members) {
             (ThreadKind::Direct, [a, b]) => Some((a.user.clone(), b.user.clone())),
             _ => None,
@@ -117,11 +123,12 @@ impl Table {
             creator: request.sender.clone(),
             created: request.now,
             pair,
+            settings: *settings,
         };
         tx.put_new(&keys::thread(&entry.thread), &row)?;
         enqueue(&mut tx, entry, request.now);
         for member in members {
-            let listed = MemberRow::joined(member.user.clone(), member.role, ThreadSeq::FIRST);
+            let listed = MemberRow::joined(member.user.clone(), member.role, ThreadSeq::FIRST, *settings);
             tx.put_new(&keys::member(&entry.thread, &member.user), &listed)?;
         }
         commit(tx, request, entry).await?;
@@ -188,7 +195,7 @@ impl Table {
         let member: Option<MemberRow> = self.get(&keys::member(thread, reader)).await?;
         let Some(member) = member.filter(|member| member.left_tseq.is_none()) else { return Ok(None) };
         let Some(joined) = self.entry(thread, member.joined_tseq).await? else { return Ok(None) };
-        Ok(View::fold(None, reader, [&InboxEntry::of(&joined, reader)], None))
+        Ok(View::fold(None, reader, [&InboxEntry::of(&joined, reader, member.reads_from())], None))
     }
 
     /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on. Fewer, if so much else lies
@@ -203,7 +210,7 @@ impl Table {
         if !self.lets_in(thread, reader).await? {
             return Ok(None);
         }
-        let mut messages = Vec::new();
+        let (mut messages, mut first) = (Vec::new(), ThreadSeq::FIRST);
         // Everything from here on was read.
         let mut from = before.unwrap_or(ThreadSeq::MAX);
         let mut asked = limit + 1;
@@ -217,16 +224,21 @@ impl Table {
             from = entries.last().map_or(ThreadSeq::FIRST, |last| last.tseq);
             messages.extend(entries.iter().filter_map(Entry::message));
         }
-        // After the read: who is a member still may see all of it. A pair never changes.
-        if !thread.is_direct() && !self.is_member(thread, reader).await? {
-            self.turn_out(thread, reader);
-            return Ok(None);
+        // After the read: who is a member still may see all of it, or all since the joining. A pair never changes.
+        if !thread.is_direct() {
+            let row: Option<MemberRow> = self.get(&keys::member(thread, reader)).await?;
+            let Some(member) = row.filter(|row| row.left_tseq.is_none()) else {
+                self.turn_out(thread, reader);
+                return Ok(None);
+            };
+            messages.retain(|message| message.tseq >= member.reads_from());
+            first = member.reads_from();
         }
         if messages.len() > limit {
             messages.truncate(limit);
             from = messages.last().map_or(from, |message| message.tseq);
         }
-        let next = Some(from).filter(|from| *from > ThreadSeq::FIRST);
+        let next = Some(from).filter(|from| *from > first);
         Ok(Some((messages, next)))
     }
 }
@@ -244,14 +256,8 @@ impl Table {
     }
 }
 
-fn created(
-    request: &WriteRequest,
-    thread: ThreadId,
-    (of, invites): (ThreadKind, bool),
-    title: Option<String>,
-    members: Vec<Member>,
-) -> Entry {
-    let body = Body::Thread { of, title, members, invites };
+/// The entry that a thread begins with.
+fn first(request: &WriteRequest, thread: ThreadId, body: Body) -> Entry {
     Entry {
         thread,
         tseq: ThreadSeq::FIRST,
