@@ -6,6 +6,8 @@ declare -A filter=(
     [unit]='kind(lib) | kind(bin)'
     # The service through its public doors, over the embedded emulators.
     [it]='binary(it)'
+    # Every route as everybody, requests that no client sends, and mutants of good ones.
+    [hostile]='binary(hostile)'
     # A process that dies at any of its calls to AWS, and how the others go on.
     [fault]='binary(fault)'
     # A restored table with any half of the last transaction, and what `runnel repair` makes of it.
@@ -21,7 +23,7 @@ declare -A filter=(
     # Thousands of streams. Nightly.
     [crowds]='binary(crowds)'
 )
-test_parts=(unit it fault repair processes browser engines storm)
+test_parts=(unit it hostile fault repair processes browser engines storm)
 default_parts=(lint deploy "${test_parts[@]}" sim)
 
 # Installs what the tests of a part start.
@@ -111,6 +113,7 @@ part_unit() {
 page_logic() { node --test sse-edge/web/*.test.mjs; }
 
 part_it() { test_part it; }
+part_hostile() { test_part hostile; }
 part_fault() { test_part fault; }
 part_repair() { test_part repair; }
 part_processes() { test_part processes; }
@@ -136,6 +139,7 @@ image      7  ^(infra/image\.py|sse-edge/Cargo\.toml|Cargo\.(toml|lock)|tests/de
 crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
 mistakes   6  ^(crates/(domain|store|queue|mistakes|api|fanout)|api-lambda/src|sse-edge/src|tests/sim)/
+mutants    5  ^(crates/(domain|server|api)|api-lambda/src|sse-edge/src|tests/hostile)/
 '
 nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
 
@@ -178,6 +182,12 @@ part_image() {
     cargo lambda build --locked --profile dist --disable-optimizations -p sse-edge \
         --target "$target" --lambda-dir target/image --flatten sse-edge
     python3 tests/deploy/container.py target/image/bootstrap "$programs/runnel"
+}
+
+# Many more mutants of good requests than by default.
+part_mutants() {
+    build
+    RUNNEL_MUTANTS=${RUNNEL_MUTANTS-200000} nextest --filterset "${filter[hostile]} & test(/mutant/)"
 }
 
 # Storms of ten minutes.

@@ -2,56 +2,12 @@
 
 use std::time::Duration;
 
-use client::PATIENCE;
 use sse_edge::config::Topology;
-use tests::world::World;
+use tests::{raw::Raw, world::World};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     time::timeout,
 };
-
-/// A socket and all that it has said.
-struct Raw {
-    socket: TcpStream,
-    got: String,
-}
-
-impl Raw {
-    async fn open(world: &World) -> Self {
-        let socket = TcpStream::connect(world.edges[0].address).await.unwrap();
-        socket.set_nodelay(true).unwrap();
-        Self { socket, got: String::new() }
-    }
-
-    async fn send(&mut self, text: &str) {
-        self.socket.write_all(text.as_bytes()).await.unwrap();
-    }
-
-    /// Reads on; false at the end, whether orderly or not.
-    async fn more(&mut self) -> bool {
-        let mut buf = [0; 4096];
-        let read = timeout(PATIENCE, self.socket.read(&mut buf)).await.expect("something comes in time");
-        let count = read.unwrap_or(0);
-        self.got.push_str(std::str::from_utf8(&buf[..count]).unwrap());
-        count > 0
-    }
-
-    async fn until(&mut self, text: &str) {
-        while !self.got.contains(text) {
-            assert!(self.more().await, "it ends without {text:?}: {}", self.got);
-        }
-    }
-
-    async fn end(&mut self) {
-        while self.more().await {}
-    }
-
-    /// Responses so far.
-    fn heads(&self) -> usize {
-        self.got.matches("HTTP/1.1 ").count()
-    }
-}
 
 /// A request for bob's stream, with these words in its head.
 fn request(world: &World, line: &str, more: &str) -> String {
@@ -89,7 +45,7 @@ fn is_ours(got: &str) {
 #[tokio::test]
 async fn a_head_that_comes_byte_by_byte_opens_a_stream() {
     let world = World::start(Topology::PerEdge, 1).await;
-    let mut raw = Raw::open(&world).await;
+    let mut raw = Raw::open(world.edges[0].address).await;
     for byte in request(&world, GET, "").chars() {
         raw.send(&byte.to_string()).await;
         tokio::task::yield_now().await;
@@ -101,12 +57,12 @@ async fn a_head_that_comes_byte_by_byte_opens_a_stream() {
 #[tokio::test]
 async fn a_stream_may_be_the_last_of_several_requests() {
     let world = World::start(Topology::PerEdge, 1).await;
-    let mut raw = Raw::open(&world).await;
+    let mut raw = Raw::open(world.edges[0].address).await;
     let health = "GET /v1/health HTTP/1.1\r\nhost: edge\r\n\r\n";
     let lost = "POST /v1/events HTTP/1.1\r\nhost: edge\r\ncontent-length: 3\r\n\r\nabc";
     raw.send(&format!("{health}{lost}{}", request(&world, GET, ""))).await;
     raw.until("event: hello").await;
-    assert_eq!(raw.heads(), 3);
+    assert_eq!(raw.statuses().len(), 3);
     assert!(raw.got.contains(r#"{"status":"ok"}"#) && raw.got.contains("HTTP/1.1 405 "));
     is_ours(&raw.got[raw.got.rfind("HTTP/1.1 ").unwrap()..]);
 }
@@ -116,16 +72,16 @@ async fn nothing_that_is_sent_behind_the_request_is_ever_read() {
     let world = World::start(Topology::PerEdge, 1).await;
     let health = "GET /v1/health HTTP/1.1\r\nhost: edge\r\n\r\n";
     for behind in [health, "x", "\r\n"] {
-        let mut raw = Raw::open(&world).await;
+        let mut raw = Raw::open(world.edges[0].address).await;
         raw.send(&format!("{}{behind}", request(&world, GET, ""))).await;
         raw.end().await;
         assert_eq!(raw.got, "", "with {behind:?}");
-        let mut raw = Raw::open(&world).await;
+        let mut raw = Raw::open(world.edges[0].address).await;
         raw.send(&request(&world, GET, "")).await;
         raw.until("event: hello").await;
         raw.send(behind).await;
         raw.end().await;
-        assert_eq!(raw.heads(), 1, "with {behind:?} later: {}", raw.got);
+        assert_eq!(raw.statuses().len(), 1, "with {behind:?} later: {}", raw.got);
         world.edges[0].streams(0).await;
     }
 }
@@ -133,7 +89,7 @@ async fn nothing_that_is_sent_behind_the_request_is_ever_read() {
 #[tokio::test]
 async fn a_client_that_has_said_all_it_will_say_is_let_go() {
     let world = World::start(Topology::PerEdge, 1).await;
-    let mut raw = Raw::open(&world).await;
+    let mut raw = Raw::open(world.edges[0].address).await;
     raw.send(&request(&world, GET, "")).await;
     raw.until("event: hello").await;
     raw.socket.shutdown().await.unwrap();
@@ -152,13 +108,13 @@ async fn a_request_that_could_be_read_in_two_ways_leaves_its_socket_in_hyper() {
         (chunked.to_owned(), "0\r\n\r\n".to_owned()),
         (format!("content-length: {}\r\n{chunked}", 5 + smuggled.len()), format!("0\r\n\r\n{smuggled}")),
     ] {
-        let mut raw = Raw::open(&world).await;
+        let mut raw = Raw::open(world.edges[0].address).await;
         raw.send(&format!("{}{body}", request(&world, GET, &more))).await;
         raw.until("event: hello").await;
         assert!(!raw.got.contains(OURS), "{}", raw.got);
         // A stream has no end that a second answer could come behind.
         timeout(Duration::from_millis(200), raw.socket.read_u8()).await.expect_err("nothing more is said");
-        assert_eq!(raw.heads(), 1, "{more:?}");
+        assert_eq!(raw.statuses().len(), 1, "{more:?}");
     }
 }
 
@@ -170,10 +126,10 @@ async fn who_asks_for_another_protocol_or_for_leave_to_go_on_gets_a_stream_and_n
     let expect = "expect: 100-continue\r\n";
     let with_body = "expect: 100-continue\r\ncontent-length: 5\r\n";
     for more in [websocket, "connection: upgrade\r\nupgrade: h2c\r\n", expect, with_body] {
-        let mut raw = Raw::open(&world).await;
+        let mut raw = Raw::open(world.edges[0].address).await;
         raw.send(&request(&world, GET, more)).await;
         raw.until("event: hello").await;
-        assert_eq!(raw.heads(), 1, "no 101 and no 100: {}", raw.got);
+        assert_eq!(raw.statuses().len(), 1, "no 101 and no 100: {}", raw.got);
         assert!(raw.got.starts_with("HTTP/1.1 200 OK\r\n"), "{more:?}: {}", raw.got);
     }
 }
@@ -190,11 +146,11 @@ async fn what_is_no_request_or_asks_for_no_stream_gets_none() {
         (request(&world, "POST /v1/events HTTP/1.1", "connection: close\r\n"), "405"),
         (request(&world, "GET /v1/events HTTP/2.0", ""), "400"),
     ] {
-        let mut raw = Raw::open(&world).await;
+        let mut raw = Raw::open(world.edges[0].address).await;
         raw.send(&head).await;
         raw.end().await;
         assert!(raw.got.starts_with(&format!("HTTP/1.1 {status} ")), "{head:?}: {}", raw.got);
-        assert_eq!(raw.heads(), 1);
+        assert_eq!(raw.statuses().len(), 1);
         assert!(!raw.got.contains("event: "), "{}", raw.got);
         assert_eq!(world.edges[0].edge.streams(), 0);
     }
@@ -203,7 +159,7 @@ async fn what_is_no_request_or_asks_for_no_stream_gets_none() {
 #[tokio::test]
 async fn http_1_0_gets_a_stream_without_chunks() {
     let world = World::start(Topology::PerEdge, 1).await;
-    let mut raw = Raw::open(&world).await;
+    let mut raw = Raw::open(world.edges[0].address).await;
     raw.send(&request(&world, "GET /v1/events HTTP/1.0", "")).await;
     raw.until("event: hello").await;
     let (head, body) = raw.got.split_once("\r\n\r\n").unwrap();

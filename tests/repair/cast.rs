@@ -114,7 +114,8 @@ impl Cast {
         let sent = match act {
             Act::Create => {
                 let others = ["bob", "dave"].map(|who| self.user(who));
-                let named = (Some("club".to_owned()), Settings { history: History::Joined, adds: Role::Moderator });
+                let named =
+                    (Some("club".to_owned()), Settings { history: History::Joined, adds: Role::Moderator });
                 return written(table.create_group(&alice, thread.clone(), named, &others).await?, fanout)
                     .await;
             }

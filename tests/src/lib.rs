@@ -14,4 +14,5 @@ pub mod faults;
 pub mod lambda;
 pub mod marionette;
 pub mod process;
+pub mod raw;
 pub mod world;

@@ -326,6 +326,14 @@ impl World {
         Minter::new(&self.auth).unwrap().mint(&user, Duration::from_hours(1), at)
     }
 
+    /// A token for `user` that another stage would take: another secret has signed it.
+    pub fn foreign_token(&self, user: &str) -> String {
+        let secret = Some(format!("not {SECRET}").into());
+        let user = UserId::parse(user).unwrap();
+        let minter = Minter::new(&AuthConfig { secret, ..self.auth.clone() }).unwrap();
+        minter.mint(&user, Duration::from_hours(1), Clock::system().now())
+    }
+
     /// The API as `user` uses it.
     pub fn as_user(&self, user: &str) -> Api {
         Api { address: self.api, token: Some(self.token(user)) }
