@@ -20,8 +20,8 @@ const SEEN_MS = 300;
 const AGAIN_MS = 3_000;
 
 /** What a change of members says to those who look on. */
-function told({ change, user, role, owner, by }) {
-  if (change === "added") return `${by} added ${user}`;
+function told({ change, user, others = [], role, owner, by }) {
+  if (change === "added") return `${by} added ${[user, ...others].join(", ")}`;
   if (change === "removed") return `${by} removed ${user}`;
   if (change === "role") return owner ? `${owner} is the owner now` : `${by} made ${user} a ${role}`;
   return owner ? `${user} left, and ${owner} is the owner now` : `${user} left`;

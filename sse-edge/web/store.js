@@ -139,7 +139,10 @@ export class Store {
       this.#typers(data.thread).delete(data.from);
       return { thread: data.thread, unknown: thread.stub };
     }
-    if (name === "member") return this.#member(data);
+    if (name === "member") {
+      const users = [data.user, ...(data.others ?? [])];
+      return users.map((user) => this.#member({ ...data, user })).find(({ unknown }) => unknown) ?? { thread: data.thread };
+    }
     if (name === "seen") {
       const thread = this.map.get(data.thread);
       if (thread) this.#seen(thread, data.user, data.number);

@@ -80,6 +80,8 @@ fn routes() -> Vec<Route> {
         route("PUT", "/v1/threads/{t}/members/new", json!({"role": "moderator"}), [204, 403, 403, 404]),
         route("PUT", "/v1/threads/{t}/members/other", json!({"role": "moderator"}), [204, 403, 403, 404]),
         route("PUT", "/v1/threads/{t}/members/other", json!({"role": "owner"}), [204, 403, 403, 404]),
+        route("POST", "/v1/threads/{t}/members", json!({"users": ["new", "newer"]}), [204, 204, 204, 404]),
+        route("POST", "/v1/threads/{t}/members", json!({"users": ["new", "left"]}), [403, 403, 403, 404]),
         route("PUT", "/v1/threads/{t}/members/left", NONE, [403, 403, 403, 404]),
         route("DELETE", "/v1/threads/{t}/members/other", NONE, [204, 204, 403, 404]),
         route("DELETE", "/v1/threads/{t}/members/owner", NONE, [204, 403, 403, 404]),

@@ -80,6 +80,7 @@ fn good(thread: &str, message: &str) -> Vec<Good> {
         good("POST", of("/typing"), r#"{"state":"started"}"#),
         good("GET", of("/presence"), ""),
         good("POST", of("/accept"), ""),
+        good("POST", of("/members"), r#"{"users":["carol","erin"]}"#),
         good("PUT", of("/members/dave"), r#"{"role":"member"}"#),
         good("DELETE", of("/members/dave"), ""),
         good("GET", "/v1/me/blocks".into(), ""),

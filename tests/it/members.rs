@@ -1,7 +1,7 @@
 //! Membership as of the event.
 
 use client::http::Api;
-use serde_json::json;
+use serde_json::{Value, json};
 use sse_edge::config::Topology;
 use tests::world::World;
 
@@ -150,4 +150,45 @@ async fn a_moderator_removes_members_and_messages_and_nobody_above() {
     assert_eq!(down().await, 204, "a moderator steps down");
     assert_eq!(bob.call("DELETE", &member("dave"), None, &[]).await.status, 403);
     assert_eq!(alice.call("DELETE", &member("bob"), None, &[]).await.status, 204);
+}
+
+#[tokio::test]
+async fn several_users_are_added_by_one_event_or_nobody_is() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob", "gone"], "title": "all"})).await;
+    let path = format!("/v1/threads/{thread}/members");
+    let add = async |users: &[&str]| alice.post(&path, json!({"users": users})).await.status.as_u16();
+    let mut stream = world.open(0, "dave", None).await;
+    stream.expect("hello").await;
+
+    assert_eq!(add(&["bob", "carol", "dave"]).await, 204);
+    let told = stream.expect("member").await.data;
+    assert_eq!(
+        (&told["user"], &told["others"], &told["state"]),
+        (&json!("carol"), &json!(["dave"]), &json!("invited"))
+    );
+    alice.say(&thread, "welcome").await;
+    assert_eq!(stream.expect("message").await.data["text"], "welcome");
+    let after = alice.get(&format!("/v1/threads/{thread}")).await.body;
+    let members: Vec<&Value> = after["members"].as_array().unwrap().iter().map(|m| &m["user"]).collect();
+    assert_eq!(members, ["alice", "bob", "carol", "dave", "gone"]);
+    assert_eq!(after["last"]["tseq"], 3, "one event for both");
+    assert_eq!(add(&["carol", "dave"]).await, 204, "nothing to do");
+    world.as_user("carol").say(&thread, "thanks").await;
+
+    // One who does not want to keeps the others out as well.
+    let own = format!("{path}/gone");
+    assert_eq!(world.as_user("gone").call("DELETE", &own, None, &[]).await.status, 204);
+    assert_eq!(add(&["erin", "gone"]).await, 403);
+    assert_eq!(world.as_user("erin").get(&format!("/v1/threads/{thread}")).await.status, 404);
+    assert_eq!(add(&[]).await, 422);
+    let crowd: Vec<String> = (0..91).map(|n| format!("u{n}")).collect();
+    assert_eq!(alice.post(&path, json!({"users": crowd})).await.status, 422);
+    assert_eq!(alice.post(&path, json!({"users": &crowd[..90]})).await.status, 204);
+    let stranger = world.as_user("mallory").post(&path, json!({"users": ["mallory"]})).await;
+    assert_eq!(stranger.status, 404);
+    let direct = alice.thread(json!({"members": ["bob"]})).await;
+    let answer = alice.post(&format!("/v1/threads/{direct}/members"), json!({"users": ["carol"]})).await;
+    assert_eq!(answer.status, 409);
 }

@@ -26,6 +26,7 @@ fn routes(thread: &str) -> Vec<(&'static str, String, Option<Value>)> {
         ("GET", of(""), None),
         ("PATCH", of(""), Some(json!({"title": "mine"}))),
         ("PUT", of("/members/carol"), None),
+        ("POST", of("/members"), Some(json!({"users": ["carol"]}))),
         ("DELETE", of("/members/alice"), None),
         ("GET", of("/messages"), None),
         ("POST", of("/messages"), Some(json!({"text": "it is me"}))),

@@ -20,6 +20,7 @@ fn routes(thread: &str) -> Vec<(&'static str, String, Option<Value>)> {
         ("POST", "/v1/threads".into(), Some(json!({"members": ["carol"]}))),
         ("GET", of(""), None),
         ("PATCH", of(""), Some(json!({"title": "mine"}))),
+        ("POST", of("/members"), Some(json!({"users": ["dave"]}))),
         ("PUT", of("/members/carol"), Some(json!({"role": "moderator"}))),
         ("DELETE", of("/members/carol"), None),
         ("POST", of("/messages"), Some(json!({"text": "hi"}))),

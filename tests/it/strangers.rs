@@ -10,6 +10,7 @@ fn routes() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("GET", "", None),
         ("PATCH", "", Some(json!({"title": "mine"}))),
         ("PUT", "/members/mallory", None),
+        ("POST", "/members", Some(json!({"users": ["mallory", "carol"]}))),
         ("PUT", "/members/carol", None),
         ("DELETE", "/members/mallory", None),
         ("DELETE", "/members/alice", None),

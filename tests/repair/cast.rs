@@ -39,6 +39,8 @@ pub(crate) enum Act {
     Title(&'static str),
     /// A member comes.
     Add(&'static str),
+    /// Two members come at once.
+    AddBoth([&'static str; 2]),
     /// A member gets a role.
     Appoint(&'static str, Role),
     /// A member goes.
@@ -121,6 +123,10 @@ impl Cast {
             }
             Act::CreateDirect => {
                 return written(table.create_direct(&alice, &self.user("bob")).await?, fanout).await;
+            }
+            Act::AddBoth(both) => {
+                let users = both.map(|who| self.user(who));
+                return written(table.add_members(&alice, thread, &users).await?, fanout).await;
             }
             Act::Add(who) => {
                 return written(table.put_member(&alice, thread, &self.user(who), None).await?, fanout).await;

@@ -75,6 +75,8 @@ pub(crate) const DEEDS: &[Deed] = &[
     group("title-and-fan", &[], &[Act::Title("three"), Act::Fan("bob")]),
     group("add", &[], &[Act::Add("erin")]),
     group("add-and-fan", &[], &[Act::Add("erin"), Act::Fan("erin")]),
+    group("add-both", &[], &[Act::AddBoth(["carol", "erin"])]),
+    group("add-both-and-fan", &[], &[Act::AddBoth(["carol", "erin"]), Act::Fan("erin")]),
     group("add-again", &[], &[Act::Add("carol")]),
     group("appoint", &[], &[Act::Appoint("bob", Role::Moderator)]),
     group("hand-over", &[], &[Act::Appoint("dave", Role::Owner)]),

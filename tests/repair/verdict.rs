@@ -65,7 +65,11 @@ impl Case {
     fn clients_of(&self) -> impl Iterator<Item = &'static str> + use<> {
         let deed = self.deed;
         USERS.into_iter().filter(move |who| {
-            let moved = |act: &Act| matches!(act, Act::Add(moved) | Act::Remove(moved) if moved == who);
+            let moved = |act: &Act| match act {
+                Act::Add(moved) | Act::Remove(moved) => moved == who,
+                Act::AddBoth(both) => both.contains(who),
+                _ => false,
+            };
             ["alice", "bob"].contains(who) || deed.left.iter().chain(deed.last).any(moved)
         })
     }
@@ -182,6 +186,7 @@ impl Case {
                     log.iter().any(|entry| matches!(&entry.body, Body::Title { title: now } if now == title))
                 }
                 Act::Add(who) => members.contains_key(&self.cast.name(who)),
+                Act::AddBoth(both) => both.iter().all(|who| members.contains_key(&self.cast.name(who))),
                 Act::Remove(who) => !members.contains_key(&self.cast.name(who)),
                 Act::Appoint(who, role) => {
                     let who = self.cast.user(who);
@@ -290,9 +295,13 @@ fn members(log: &[Entry]) -> BTreeMap<String, Value> {
             Body::Thread { members, .. } => {
                 all.extend(members.iter().map(|member| (member.user.to_string(), json!(member.role))));
             }
-            Body::Member { user, change, role, owner, .. } => {
+            Body::Member { user, others, change, role, owner, .. } => {
                 match change {
-                    Change::Added => all.insert(user.to_string(), json!(role.unwrap_or(Role::Member))),
+                    Change::Added => {
+                        let role = json!(role.unwrap_or(Role::Member));
+                        all.extend(others.iter().map(|other| (other.to_string(), role.clone())));
+                        all.insert(user.to_string(), role)
+                    }
                     Change::Role => all.insert(user.to_string(), json!(role)),
                     Change::Removed | Change::Left => all.remove(user.as_str()),
                 };

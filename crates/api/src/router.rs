@@ -22,6 +22,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(threads::create, threads::list))
         .routes(routes!(threads::read, threads::rename))
         .routes(routes!(members::add, members::remove))
+        .routes(routes!(members::add_all))
         .routes(routes!(members::accept))
         .routes(routes!(messages::list, messages::send))
         .routes(routes!(messages::edit, messages::delete))

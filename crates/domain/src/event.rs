@@ -139,6 +139,9 @@ pub enum Body {
     Member {
         /// Whose membership.
         user: UserId,
+        /// Who was added with them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<UserId>,
         /// What changed.
         change: Change,
         /// Their role from now on: with [`Change::Role`], and with [`Change::Added`] where it is not [`Role::Member`].
@@ -261,6 +264,16 @@ impl Entry {
     /// Whether those whom it makes members, besides its author, are only invited.
     pub fn invites(&self) -> bool {
         matches!(self.body, Body::Thread { invites: true, .. } | Body::Member { invites: true, .. })
+    }
+
+    /// Whether it adds `user` to a thread that was there before.
+    pub fn adds(&self, user: &UserId) -> bool {
+        match &self.body {
+            Body::Member { user: first, others, change: Change::Added, .. } => {
+                first == user || others.contains(user)
+            }
+            _ => false,
+        }
     }
 
     /// Whether it counts as a message, and so as unread.

@@ -107,7 +107,7 @@ impl InboxEntry {
                 }
             }
             Body::Title { .. } => Effect::Renamed,
-            Body::Member { user, change: Change::Added, .. } if user == owner => Effect::Joined(at),
+            Body::Member { .. } if entry.adds(owner) => Effect::Joined(at),
             Body::Member { user, change: Change::Removed | Change::Left, .. } if user == owner => {
                 Effect::Left
             }

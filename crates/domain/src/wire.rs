@@ -212,6 +212,8 @@ pub(crate) struct MemberData<'a> {
     pub(crate) thread: &'a ThreadId,
     pub(crate) tseq: ThreadSeq,
     pub(crate) user: &'a UserId,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) others: &'a [UserId],
     pub(crate) change: Change,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) role: Option<Role>,
@@ -314,10 +316,11 @@ impl Entry {
                 state: *state,
                 at: self.at,
             }),
-            Body::Member { user, change, role, owner, .. } => serde_json::to_string(&MemberData {
+            Body::Member { user, others, change, role, owner, .. } => serde_json::to_string(&MemberData {
                 thread: &self.thread,
                 tseq: self.tseq,
                 user,
+                others,
                 change: *change,
                 role: *role,
                 owner: owner.as_ref(),

@@ -65,6 +65,16 @@ impl Chat {
         self.then_deliver(self.0.table.put_member(request, thread, user, role)).await
     }
 
+    /// Adds users to `thread`.
+    pub async fn add_members(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        users: &[UserId],
+    ) -> Result<Outcome, WriteError> {
+        self.then_deliver(self.0.table.add_members(request, thread, users)).await
+    }
+
     /// Removes `user` from `thread`.
     pub async fn remove_member(
         &self,

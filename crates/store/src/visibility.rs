@@ -117,8 +117,9 @@ fn written_beside(entry: &Entry) -> Vec<Key> {
         Body::Edit { message, .. } | Body::Delete { message } | Body::Reaction { message, .. } => {
             vec![keys::entry(thread, *message)]
         }
-        Body::Member { user, owner, .. } => {
-            std::iter::once(user).chain(owner).map(|user| keys::member(thread, user)).collect()
+        Body::Member { user, others, owner, .. } => {
+            let changed = std::iter::once(user).chain(others).chain(owner);
+            changed.map(|user| keys::member(thread, user)).collect()
         }
         Body::Title { .. } => vec![keys::thread(thread)],
         Body::Thread { members, .. } => {

@@ -303,6 +303,17 @@ impl Actor {
         }
     }
 
+    /// Puts several members in at once.
+    pub(crate) async fn add_all(&self, thread: &str, users: &[UserId]) {
+        let path = format!("/v1/threads/{thread}/members");
+        if let Some((StatusCode::NO_CONTENT, _)) =
+            self.insist("POST", &path, Some(json!({ "users": users }))).await
+        {
+            let mut known = self.history.known();
+            known.members.entry(thread.to_owned()).or_default().extend(users.iter().cloned());
+        }
+    }
+
     /// Accepts an invitation, or allows others to add the user again.
     pub(crate) async fn accept(&self, thread: &str) {
         let of = (thread.to_owned(), self.user.as_str().to_owned());

@@ -274,7 +274,9 @@ impl Device {
         let Some(tseq) = data["tseq"].as_u64() else {
             return self.wrong(&format!("a logged event without tseq: {data}"));
         };
-        let joins = event == "member" && data["change"] == "added" && data["user"] == self.user.as_str();
+        let mut others = data["others"].as_array().into_iter().flatten();
+        let is_own = data["user"] == self.user.as_str() || others.any(|other| other == self.user.as_str());
+        let joins = event == "member" && data["change"] == "added" && is_own;
         if joins {
             // A page reads a thread that it comes to know: others have read it before.
             page.listed = false;

@@ -22,11 +22,17 @@ use crate::{
     truth::{Entry, Log, Truth, text},
 };
 
+/// Whether an entry changes the membership of a user.
+fn is_about(entry: &Entry, user: &str) -> bool {
+    let mut others = entry.body["others"].as_array().into_iter().flatten();
+    entry.body["user"] == user || others.any(|other| other == user)
+}
+
 /// Whether a member is to be told of each entry: from their joining to their leaving.
 fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
     let (mut inside, mut told) = (false, BTreeMap::new());
     for (tseq, entry) in log {
-        let own = entry.body["user"] == user;
+        let own = is_about(entry, user);
         let change = entry.body["change"].as_str();
         let joins = match entry.body["kind"].as_str() {
             Some("thread") => {
@@ -279,7 +285,7 @@ fn deleted(truth: &Truth, thread: &str, tseq: u64) -> bool {
 
 /// Whoever comes back has seen all that was before.
 fn rejoined(user: &str, log: Option<&Log>) -> bool {
-    log.is_some_and(|log| log.values().any(|e| e.body["user"] == user && e.body["change"] == "added"))
+    log.is_some_and(|log| log.values().any(|e| is_about(e, user) && e.body["change"] == "added"))
 }
 
 /// Nobody is told of what is none of theirs, and what they are told is so.

@@ -36,14 +36,15 @@ enum Write {
     DirectSeen,
     GroupSeen,
     Block,
+    AddAll,
 }
 
 use Write::{
-    Add, Block, CreateDirect, CreateGroup, Delete, DirectMessage, DirectSeen, Edit, GroupMessage, GroupSeen,
-    Leave, React, Rejoin, Remove, Retitle,
+    Add, AddAll, Block, CreateDirect, CreateGroup, Delete, DirectMessage, DirectSeen, Edit, GroupMessage,
+    GroupSeen, Leave, React, Rejoin, Remove, Retitle,
 };
 
-const WRITES: [Write; 15] = [
+const WRITES: [Write; 16] = [
     DirectMessage,
     GroupMessage,
     Edit,
@@ -59,6 +60,7 @@ const WRITES: [Write; 15] = [
     DirectSeen,
     GroupSeen,
     Block,
+    AddAll,
 ];
 
 /// How late a row is, whether the answer comes before it, and whether the writer dies behind its transaction.
@@ -143,7 +145,7 @@ async fn simulate(seed: u64, write: Write, (nth, how): (usize, How), base: &Conf
     for (n, thread) in [&group, &direct, &group, &direct].into_iter().enumerate() {
         actors[n % 2].say(thread, &format!("begun {n}")).await;
     }
-    if matches!(write, Rejoin) {
+    if matches!(write, Rejoin | AddAll) {
         actors[0].change(&group, &actors[2].user, false).await;
     }
     // One device of each user is there from the beginning, the other one opens in the middle.
@@ -233,6 +235,10 @@ async fn write_once(write: Write, actors: Vec<Actor>, (group, direct): (String, 
         Retitle => first.touch("begun 0", &said(&group, 2), 9).await,
         Add => {
             first.change(&group, &fourth.user, true).await;
+            fourth.say(&group, "added").await;
+        }
+        AddAll => {
+            first.add_all(&group, &[first.user.clone(), third.user.clone(), fourth.user.clone()]).await;
             fourth.say(&group, "added").await;
         }
         Remove => first.change(&group, &third.user, false).await,

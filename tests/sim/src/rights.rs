@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::truth::{Entry, Log};
 
 /// A group, as far as its log has been read.
@@ -88,11 +90,14 @@ impl<'a> Group<'a> {
         };
         match entry.body["change"].as_str() {
             Some("added") => {
-                self.moved.insert(user);
-                if self.gone.remove(user) {
-                    self.returned.insert(user);
+                let others = entry.body["others"].as_array().into_iter().flatten();
+                for user in [user].into_iter().chain(others.filter_map(Value::as_str)) {
+                    self.moved.insert(user);
+                    if self.gone.remove(user) {
+                        self.returned.insert(user);
+                    }
+                    self.members.push((user, role.unwrap_or("member")));
                 }
-                self.members.push((user, role.unwrap_or("member")));
                 by.is_some_and(|by| rank(by) >= rank(self.adds)) && (role.is_none() || by == Some("owner"))
             }
             Some("role") => {

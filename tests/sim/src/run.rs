@@ -237,6 +237,8 @@ impl Run {
             known.said.iter().nth(nth).map(|(text, said)| (text.clone(), said.clone()))
         };
         let how = self.rng.random_range(0..10);
+        let some: Vec<UserId> =
+            self.stage.actors.iter().map(|actor| actor.user.clone()).skip(usize::from(how % 3)).collect();
         let mut done = 1;
         if (4..60).contains(&kind) {
             done += self.beside(&actor, &thread);
@@ -257,7 +259,8 @@ impl Run {
                 82..84 => actor.accept(&thread).await,
                 84..89 => actor.types(&thread).await,
                 89 => actor.block(&other, how < 7).await,
-                90..93 => actor.change(&thread, &other, true).await,
+                90 => actor.add_all(&thread, &some).await,
+                91..93 => actor.change(&thread, &other, true).await,
                 93..95 => actor.appoint(&thread, &other, how).await,
                 95..98 => actor.change(&thread, &other, false).await,
                 _ => {

@@ -1,9 +1,12 @@
 //! Members: added, given roles, removed, leaving, accepting an invitation.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use domain::{
     event::Role,
     ids::{ThreadId, UserId},
+    limits,
     rate::Class,
 };
 use fanout::chat::Chat;
@@ -30,6 +33,47 @@ use crate::{
 pub struct Membership {
     /// Their role. Without one a user is added as a member, and a member keeps the role that they have.
     role: Option<Role>,
+}
+
+/// Users to add to a group.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMembers {
+    /// 1 to 90 users.
+    users: BTreeSet<UserId>,
+}
+
+/// Put users into a group.
+///
+/// One event tells of all of them. Those who are members stay what they are. If one of the others cannot be added (403), nobody
+/// is.
+#[utoipa::path(post, path = "/v1/threads/{thread}/members", tag = "members", operation_id = "addMembers",
+    params(InThread, Key), request_body = NewMembers,
+    responses((status = 204, description = "All of them are members.")))]
+pub async fn add_all(
+    State(chat): State<Chat>,
+    Path(thread): Path<ThreadId>,
+    write: Write,
+    Json(NewMembers { users }): Json<NewMembers>,
+) -> Result<StatusCode, Problem> {
+    if !(1..=limits::CREATE_MEMBERS).contains(&users.len()) {
+        let detail = format!("`users` must name 1 to {} users", limits::CREATE_MEMBERS);
+        return Err(Problem::invalid("users", detail));
+    }
+    let users: Vec<UserId> = users.into_iter().collect();
+    let invited = u32::try_from(users.len()).unwrap_or(u32::MAX);
+    let request = write.of(&[(Class::Change, 1), (Class::Invite, invited)], &("add all", &thread, &users));
+    let outcome = chat.add_members(&request, &thread, &users).await.map_err(problem_of)?;
+    if outcome.is_new() {
+        for user in &users {
+            note(
+                &request.sender,
+                request.via.as_ref(),
+                &Act::PutMember { thread: &thread, user, role: None },
+            );
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Put a user into a group, or give a member a role.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    event::{Body, Change},
+    event::Body,
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     mark::Mark,
@@ -195,10 +195,9 @@ impl Repair<'_> {
 
 /// Whether this entry made `user` a member; one that cannot be read may have.
 fn joins(thread: &ThreadId, row: Option<&EntryRow>, user: &UserId) -> bool {
-    match row.and_then(|row| entry(thread, row.clone()).ok()).map(|entry| entry.body) {
-        None => true,
-        Some(Body::Thread { members, .. }) => members.iter().any(|member| &member.user == user),
-        Some(Body::Member { user: changed, change, .. }) => &changed == user && change == Change::Added,
-        Some(_) => false,
+    let Some(entry) = row.and_then(|row| entry(thread, row.clone()).ok()) else { return true };
+    match &entry.body {
+        Body::Thread { members, .. } => members.iter().any(|member| &member.user == user),
+        _ => entry.adds(user),
     }
 }

@@ -71,10 +71,12 @@ impl Story {
         }
         match &entry.body {
             Body::Title { title } => self.titles.push((entry.tseq, Some(title.clone()))),
-            Body::Member { user, change: Change::Added, role, .. } => {
-                self.standings
-                    .insert(user.clone(), Standing::begin(user, role.unwrap_or(Role::Member), entry));
-                self.moves.push((entry.tseq, user.clone(), true));
+            Body::Member { user, others, change: Change::Added, role, .. } => {
+                for user in std::iter::once(user).chain(others) {
+                    let standing = Standing::begin(user, role.unwrap_or_default(), entry);
+                    self.standings.insert(user.clone(), standing);
+                    self.moves.push((entry.tseq, user.clone(), true));
+                }
             }
             Body::Member { user, change, role, owner, .. } => {
                 if let Some(heir) = owner.as_ref().and_then(|heir| self.standings.get_mut(heir)) {

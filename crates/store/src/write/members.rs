@@ -7,6 +7,7 @@ use domain::{
     limits,
 };
 use futures_util::future::try_join;
+use jiff::Timestamp;
 use mistakes::mistake;
 
 use super::{Early, Outcome, Rejection, WriteError, commit::commit, request::WriteRequest};
@@ -40,6 +41,13 @@ struct Membership {
     settings: Settings,
     /// The members, and the former ones.
     members: Vec<MemberRow>,
+}
+
+impl Membership {
+    /// The row of a user who is a member now.
+    fn member(&self, user: &UserId) -> Option<&MemberRow> {
+        self.members.iter().find(|member| &member.user == user && member.left_tseq.is_none())
+    }
 }
 
 impl EdgeTable {
@@ -191,8 +199,8 @@ impl Table {
         (user, role): (&UserId, Option<Role>),
         attempt: Attempt,
     ) -> Result<Outcome, Early> {
-        let Membership { tail, settings, members } = self.read_membership(request, thread, attempt).await?;
-        let member = |who: &UserId| members.iter().find(|m| &m.user == who && m.left_tseq.is_none());
+        let membership = self.read_membership(request, thread, attempt).await?;
+        let member = |who: &UserId| membership.member(who);
         let Some(sender) = member(&request.sender) else { return Err(Rejection::NotMember.into()) };
         let is_owner = sender.role == Role::Owner || mistake!(AnyoneGivesRoles);
         match (member(user), role) {
@@ -201,15 +209,11 @@ impl Table {
             (_, Some(role)) if !is_owner && role != Role::Member => Err(Rejection::NotOwner.into()),
             // A moderator steps down.
             (Some(was), _) if !is_owner && was.user != request.sender => Err(Rejection::NotOwner.into()),
-            (Some(was), Some(role)) => self.change_role(request, tail, sender, (was, role)).await,
+            (Some(was), Some(role)) => {
+                self.change_role(request, membership.tail.clone(), sender, (was, role)).await
+            }
             (None, Some(Role::Owner)) => Err(Rejection::NotYetMember.into()),
-            (None, _) if sender.role < settings.adds && !mistake!(AnyoneAdds) => {
-                Err(Rejection::MayNotAdd(settings.adds).into())
-            }
-            (None, role) => {
-                let role = role.unwrap_or_default();
-                self.add_once(request, &Membership { tail, settings, members }, user, role).await
-            }
+            (None, role) => self.add_once(request, &membership, (user, &[]), role.unwrap_or_default()).await,
         }
     }
 
@@ -238,58 +242,97 @@ impl Table {
         Ok(Outcome::Logged(entry, Some(tail)))
     }
 
+    /// Adds up to [`limits::CREATE_MEMBERS`] users to `thread`, by one event. Those who are members stay what they are. If one
+    /// of the others cannot be added, nobody is.
+    pub async fn add_members(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        users: &[UserId],
+    ) -> Result<Outcome, WriteError> {
+        self.decide(request, |attempt| self.add_all_once(request, thread, users, attempt)).await
+    }
+
+    async fn add_all_once(
+        &self,
+        request: &WriteRequest,
+        thread: &ThreadId,
+        users: &[UserId],
+        attempt: Attempt,
+    ) -> Result<Outcome, Early> {
+        let membership = self.read_membership(request, thread, attempt).await?;
+        let users: Vec<&UserId> = users.iter().filter(|user| membership.member(user).is_none()).collect();
+        match users.split_first() {
+            Some((first, others)) => self.add_once(request, &membership, (first, others), Role::Member).await,
+            None => self.unchanged(request, thread).await,
+        }
+    }
+
     async fn add_once(
         &self,
         request: &WriteRequest,
-        Membership { tail, settings, members }: &Membership,
-        user: &UserId,
+        membership: &Membership,
+        (user, others): (&UserId, &[&UserId]),
         role: Role,
     ) -> Result<Outcome, Early> {
+        let Membership { tail, settings, members } = membership;
         let thread = &tail.thread;
+        let sender = membership.member(&request.sender).map(|sender| sender.role);
+        if sender < Some(settings.adds) && !mistake!(AnyoneAdds) {
+            return Err(Rejection::MayNotAdd(settings.adds).into());
+        }
         let current = members.iter().filter(|member| member.left_tseq.is_none());
-        if current.count() >= limits::THREAD_MEMBERS {
+        if current.count() + others.len() >= limits::THREAD_MEMBERS {
             return Err(Rejection::ThreadFull.into());
         }
         self.may_contact(request)?;
-        // A former membership is completed first: its row, which says how far to deliver, is replaced.
-        let former = members.iter().find(|member| &member.user == user);
-        if former.is_some_and(|former| former.left_by == Some(LeftBy::Member)) && !mistake!(LeaverAddedAgain)
-        {
+        let users: Vec<UserId> = std::iter::once(&user).chain(others).copied().cloned().collect();
+        let former = |user: &UserId| members.iter().find(|member| &member.user == user);
+        let has_left = |user| former(user).is_some_and(|former| former.left_by == Some(LeftBy::Member));
+        if users.iter().any(has_left) && !mistake!(LeaverAddedAgain) {
             return Err(Rejection::Unwilling.into());
         }
-        if self.any_blocks(std::slice::from_ref(user), &request.sender).await? {
+        if self.any_blocks(&users, &request.sender).await? {
             return Err(Rejection::Unwilling.into());
         }
-        if let Some((former, goal)) = former.and_then(|former| Some((former, former.left_tseq?)))
-            && !former.is_told
-            && !mistake!(RejoinerNotTold)
-        {
-            let parcel = Parcel { thread, goal, fresh: &[], now: request.now };
-            self.deliver_to_inbox(former, parcel, self.positions(&[user], thread).await?.pop().flatten())
-                .await?;
+        for former in users.iter().filter_map(former) {
+            self.tell_of_leaving(former, thread, request.now).await?;
         }
         let special = Some(role).filter(|role| *role != Role::Member);
         let mut entry = next(request, tail, user, (Change::Added, special), None);
-        if let Body::Member { invites, .. } = &mut entry.body {
+        if let Body::Member { invites, others, .. } = &mut entry.body {
             *invites = self.invites(request);
+            *others = users[1..].to_vec();
         }
         let mut tx = self.begin(request, &entry)?;
         enqueue(&mut tx, &entry, request.now);
         let joined_tseq = if mistake!(JoinerNotTold) { entry.tseq.next() } else { entry.tseq };
-        let member = MemberRow::joined(user.clone(), role, joined_tseq, *settings);
-        let key = keys::member(thread, user);
-        match former.and_then(|former| former.left_tseq) {
-            None => tx.put_if(&key, &member, ABSENT, Vec::new())?,
-            // The row of one who was removed may have gone meanwhile.
-            Some(left) => tx.put_if(
-                &key,
-                &member,
-                "attribute_not_exists(pk) OR left_tseq = :left",
-                vec![(":left", n(left))],
-            )?,
+        for user in &users {
+            let member = MemberRow::joined(user.clone(), role, joined_tseq, *settings);
+            let (condition, values) = match former(user).and_then(|former| former.left_tseq) {
+                None => (ABSENT, Vec::new()),
+                // The row of one who was removed may have gone meanwhile.
+                Some(left) => ("attribute_not_exists(pk) OR left_tseq = :left", vec![(":left", n(left))]),
+            };
+            tx.put_if(&keys::member(thread, user), &member, condition, values)?;
         }
         commit(tx, request, &entry).await?;
         Ok(Outcome::Logged(entry, Some(tail.clone())))
+    }
+
+    /// Completes a former membership before a new one replaces its row, which says how far to deliver.
+    async fn tell_of_leaving(
+        &self,
+        former: &MemberRow,
+        thread: &ThreadId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(goal) = former.left_tseq.filter(|_| !former.is_told && !mistake!(RejoinerNotTold)) else {
+            return Ok(());
+        };
+        let parcel = Parcel { thread, goal, fresh: &[], now };
+        let position = self.positions(&[&former.user], thread).await?.pop().flatten();
+        self.deliver_to_inbox(former, parcel, position).await.map(drop)
     }
 
     /// Removes `user` from `thread`. The user is told of the removal, and of nothing later. An owner who leaves hands the
@@ -410,6 +453,6 @@ fn next(
         number: tail.number,
         by: request.sender.clone(),
         at: request.now,
-        body: Body::Member { user: user.clone(), change, role, owner, invites: false },
+        body: Body::Member { user: user.clone(), others: Vec::new(), change, role, owner, invites: false },
     }
 }
