@@ -105,13 +105,12 @@ impl Asker {
         match self {
             Owner => owner,
             Moderator => moderator,
-            Member | Invited => member,
             // Allows the members to add them again.
             Left if route.path.ends_with("/accept") => 204,
             Left | Removed | Stranger => stranger,
             // Its cookie would be one of the service.
             Acting if route.path == "/v1/session" => 403,
-            Acting => member,
+            Member | Invited | Acting => member,
             Users => 403,
             Anonymous | Expired | Revoked | Forged | OtherStage => 401,
         }

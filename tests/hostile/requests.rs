@@ -16,6 +16,11 @@ struct Case {
 
 const BAD: &[u16] = &[400];
 const UNKNOWN: &[u16] = &[401];
+const NOWHERE: &[u16] = &[404];
+const UNSUPPORTED: &[u16] = &[415];
+const WRONG: &[u16] = &[400, 422];
+/// Where hyper reads chunks in spite of a length, it closes behind them.
+const ONCE: &[u16] = &[201, 400];
 
 /// The cases of one world: `token` is a member's, and `thread` the member's.
 fn cases(token: &str, thread: &str) -> Vec<Case> {
@@ -153,7 +158,6 @@ fn credentials(token: &str) -> Vec<(&'static str, String)> {
 
 /// Paths that lead nowhere, or are no path.
 fn paths() -> Vec<(&'static str, &'static str, &'static [u16])> {
-    const NOWHERE: &[u16] = &[404];
     vec![
         ("a way up", "/v1/../v1/nothing", NOWHERE),
         ("a way up, encoded", "/v1/%2e%2e/%2e%2e/etc/passwd", NOWHERE),
@@ -189,8 +193,6 @@ fn framings() -> Vec<(&'static str, String, &'static [u16])> {
     let smuggled = "GET /v1/health HTTP/1.1\r\nhost: api\r\n\r\n";
     let both = |coding: &str| format!("content-length: {length}\r\n{coding}\r\n\r\n{chunk}{smuggled}");
     let chunked = |chunk: &str| format!("transfer-encoding: chunked\r\n\r\n{chunk}");
-    // Where hyper reads chunks in spite of a length, it closes behind them.
-    const ONCE: &[u16] = &[201, 400];
     vec![
         ("both lengths", both("transfer-encoding: chunked"), ONCE),
         ("both, with a blank", both("transfer-encoding : chunked"), ONCE),
@@ -220,7 +222,6 @@ fn framings() -> Vec<(&'static str, String, &'static [u16])> {
 /// Bodies that are no message.
 fn bodies() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
     let text = |body: &str| body.as_bytes().to_vec();
-    const WRONG: &[u16] = &[400, 422];
     vec![
         ("nothing", text(""), WRONG),
         ("a blank", text(" "), WRONG),
@@ -254,7 +255,6 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
 
 /// What a body may be said to be.
 fn kinds() -> Vec<(&'static str, String, &'static [u16])> {
-    const UNSUPPORTED: &[u16] = &[415];
     let kind = |kind: &str| format!("content-type: {kind}\r\n");
     vec![
         ("of no kind", String::new(), UNSUPPORTED),

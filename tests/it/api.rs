@@ -174,7 +174,11 @@ async fn presence_tells_who_has_a_stream() {
     let presence = alice.get(&format!("/v1/threads/{thread}/presence")).await;
     let online =
         |n: usize| (presence.body["items"][n]["user"].clone(), presence.body["items"][n]["online"].clone());
-    assert_eq!([online(0), online(1)], [(json!("alice"), json!(false)), (json!("bob"), json!(true))]);
+    let offline = (json!("bob"), json!(false));
+    assert_eq!([online(0), online(1)], [(json!("alice"), json!(false)), offline], "bob is only invited");
+    world.as_user("bob").say(&thread, "yes").await;
+    let presence = alice.get(&format!("/v1/threads/{thread}/presence")).await;
+    assert_eq!(presence.body["items"][1]["online"], true);
 }
 
 #[tokio::test]

@@ -242,25 +242,25 @@ impl EdgeTable {
         })
     }
 
-    /// The tseq at which `user` left, of those of some threads that the user is not a member of any more: 0 if it is not
-    /// known, because the row of a removed member is deleted after delivery. What they said was read before.
-    pub(crate) async fn leavings(
+    /// What `user` may be told of some threads. What they said was read before.
+    pub(crate) async fn reaches(
         &self,
         user: &UserId,
         threads: BTreeSet<ThreadId>,
-    ) -> Result<BTreeMap<ThreadId, ThreadSeq>, Error> {
+    ) -> Result<BTreeMap<ThreadId, Reach>, Error> {
         let rows: Vec<Key> = threads.iter().map(|thread| keys::member(thread, user)).collect();
         let mut found = self.get_many(&rows, true).await?;
-        let mut left = BTreeMap::new();
+        let mut reaches = BTreeMap::new();
         for (thread, key) in threads.into_iter().zip(&rows) {
             let row: Option<MemberRow> = take(&mut found, key)?;
-            left.extend(row.map_or(Some(ThreadSeq(0)), |row| row.left_tseq).map(|left| (thread, left)));
+            reaches.insert(thread, Reach::of(row.as_ref()));
         }
-        Ok(left)
+        Ok(reaches)
     }
 
-    /// Removes content that is newer than the user's leaving. Content is stored once, in its latest state. Membership is
-    /// read after the content (rule 12).
+    /// Removes content that is newer than the user's leaving, or that changed a message of before their joining where the
+    /// group keeps that to itself. Content is stored once, in its latest state. Membership is read after the content
+    /// (rule 12).
     async fn withhold(&self, user: &UserId, contents: &mut [(InboxSeq, Content)]) -> Result<(), Error> {
         let is_changed = |content: &Content| match content {
             Content::Logged(entry, Some(changed)) if *changed > entry.tseq => Some(entry.thread.clone()),
@@ -274,17 +274,39 @@ impl EdgeTable {
         if threads.is_empty() || mistake!(LeaverSeesEdits) {
             return Ok(());
         }
-        let left = self.leavings(user, threads).await?;
+        let reaches = self.reaches(user, threads).await?;
         for (_, content) in contents {
             if let Content::Logged(entry, Some(changed)) = content
-                && let Some(left) = left.get(&entry.thread)
                 && *changed > entry.tseq
-                && *changed > *left
+                && let Some(reach) = reaches.get(&entry.thread)
+                && !reach.covers(entry.changes().unwrap_or(entry.tseq), *changed)
             {
                 log::withhold(entry);
             }
         }
         Ok(())
+    }
+}
+
+/// What a user may be told of a thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// The tseq of the earliest message that they may read.
+    pub(crate) from: ThreadSeq,
+    /// The tseq at which they left, if they have: 0 if it is not known, because the row of a removed member is deleted after
+    /// delivery.
+    pub(crate) left: Option<ThreadSeq>,
+}
+
+impl Reach {
+    fn of(row: Option<&MemberRow>) -> Self {
+        let (from, left) = (ThreadSeq::FIRST, Some(ThreadSeq(0)));
+        row.map_or(Self { from, left }, |row| Self { from: row.reads_from(), left: row.left_tseq })
+    }
+
+    /// Whether it includes the state of a message that was last changed at `changed`.
+    fn covers(self, message: ThreadSeq, changed: ThreadSeq) -> bool {
+        message >= self.from && self.left.is_none_or(|left| changed <= left)
     }
 }
 

@@ -1,11 +1,8 @@
 //! Queues of users, and which edge receives from each (rule 8). A lease is an attribute of the user row, so the answer of
 //! each change is an image of the row: whoever takes a lease has read the inbox.
 
-use std::collections::HashSet;
-
 use domain::{
     ids::{BootId, QueueId, UserId},
-    limits,
     user_row::Lease,
 };
 use jiff::Timestamp;
@@ -155,29 +152,5 @@ impl EdgeTable {
             self.remove_edge(&edge.boot).await?;
         }
         Ok(())
-    }
-
-    /// Those of `users` with an open stream on any edge, but for those who have blocked `reader`. The lease holder has a
-    /// recent heartbeat by the wall clock. The result is good enough to show, and never for safety.
-    pub async fn online(
-        &self,
-        reader: &UserId,
-        users: &[UserId],
-        now: Timestamp,
-    ) -> Result<HashSet<UserId>, Error> {
-        let fresh = |at: Timestamp| now.duration_since(at).unsigned_abs() < limits::BEAT_DEAD;
-        let edges = self.edges_lately().await?;
-        let alive: HashSet<&BootId> =
-            edges.iter().filter(|e| !e.dead && fresh(e.at)).map(|e| &e.boot).collect();
-        let mut online = HashSet::new();
-        for users in users.chunks(100) {
-            for (user, image) in self.images(users, false).await? {
-                let mut boots = image.row.leases.iter().filter_map(|lease| lease.holder.boot());
-                if boots.any(|boot| alive.contains(boot)) && !image.row.has_blocked(reader) {
-                    online.insert(user);
-                }
-            }
-        }
-        Ok(online)
     }
 }

@@ -10,6 +10,7 @@ pub mod inbox;
 pub mod lease;
 pub mod log;
 pub mod outbox;
+mod presence;
 pub mod rate;
 pub mod repair;
 mod revocation;

@@ -59,6 +59,8 @@ pub struct Table {
     pub(crate) pairs: Met<ThreadId, (UserId, UserId)>,
     /// Members whom [`Table::lets_in`] has let in.
     pub(crate) guests: Met<(ThreadId, UserId), ()>,
+    /// Members who are not only invited.
+    pub(crate) participants: Met<(ThreadId, UserId), ()>,
     /// When a user's revocations were read last, and what they were.
     pub(crate) cutoffs: Met<UserId, (Timestamp, Cutoff)>,
     /// What users have done: nobody counts until [`Table::limited`] says so.
@@ -105,10 +107,11 @@ impl Table {
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
-        let (pairs, guests, cutoffs) = (Met::default(), Met::default(), Met::default());
+        let (pairs, guests, participants, cutoffs) =
+            (Met::default(), Met::default(), Met::default(), Met::default());
         let (counter, contact) = (Counter::default(), ContactPolicy::default());
         let (locks, direct_key) = (UserLocks::new(), Arc::default());
-        Ok(Self { edge, locks, pairs, guests, cutoffs, counter, contact, direct_key })
+        Ok(Self { edge, locks, pairs, guests, participants, cutoffs, counter, contact, direct_key })
     }
 
     /// The same table, with users counted so.

@@ -361,12 +361,17 @@ impl Actor {
         }
     }
 
-    /// Says something, takes a member out, and then says it differently. The member is told of the first words at most.
-    pub(crate) async fn part(&self, thread: &str, text: &str, member: &UserId) {
+    /// Says something, takes a member out, and then says it differently. The member is told of the first words at most; where
+    /// they are put in again, of what is said from then on.
+    pub(crate) async fn part(&self, thread: &str, text: &str, member: &UserId, returns: bool) {
         self.say(thread, text).await;
         self.change(thread, member, false).await;
         let said = self.history.known().said[text].clone();
         self.touch(text, &said, 1).await;
+        if returns {
+            self.change(thread, member, true).await;
+            self.touch(text, &said, 2).await;
+        }
     }
 
     /// Marks a thread as seen, as far as it goes or some way back.

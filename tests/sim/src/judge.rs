@@ -3,16 +3,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
 use domain::{event::Role, view::View};
-use store::table::rows::MemberRow;
+use serde_json::Value;
 
 use crate::{
     cloud::{
         Cloud,
-        row::{entries, number, read},
+        row::{entries, number},
+        rows::Rows,
     },
     deployment::Deployment,
     device::Device,
@@ -23,16 +25,16 @@ use crate::{
 };
 
 /// Whether an entry changes the membership of a user.
-fn is_about(entry: &Entry, user: &str) -> bool {
-    let mut others = entry.body["others"].as_array().into_iter().flatten();
-    entry.body["user"] == user || others.any(|other| other == user)
+fn is_about(body: &Value, user: &str) -> bool {
+    let mut others = body["others"].as_array().into_iter().flatten();
+    body["user"] == user || others.any(|other| other == user)
 }
 
-/// Whether a member is to be told of each entry: from their joining to their leaving.
-fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
-    let (mut inside, mut told) = (false, BTreeMap::new());
+/// The memberships of a user: from each joining to the leaving.
+fn memberships(user: &str, log: &Log) -> Vec<RangeInclusive<u64>> {
+    let (mut since, mut memberships) = (None, Vec::new());
     for (tseq, entry) in log {
-        let own = is_about(entry, user);
+        let own = is_about(&entry.body, user);
         let change = entry.body["change"].as_str();
         let joins = match entry.body["kind"].as_str() {
             Some("thread") => {
@@ -40,12 +42,21 @@ fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
             }
             _ => own && change == Some("added"),
         };
-        let leaves = own && matches!(change, Some("removed" | "left"));
-        inside |= joins;
-        told.insert(*tseq, inside);
-        inside &= !leaves;
+        if joins {
+            since = since.or(Some(*tseq));
+        }
+        if own && matches!(change, Some("removed" | "left")) {
+            memberships.extend(since.take().map(|since| since..=*tseq));
+        }
     }
-    told
+    memberships.extend(since.map(|since| since..=u64::MAX));
+    memberships
+}
+
+/// Whether a member is to be told of each entry: from their joining to their leaving.
+fn told_of(user: &str, log: &Log) -> BTreeMap<u64, bool> {
+    let memberships = memberships(user, log);
+    log.keys().map(|tseq| (*tseq, memberships.iter().any(|told| told.contains(tseq)))).collect()
 }
 
 /// A user who has left comes back only with consent, and a thread that was accepted is no invitation.
@@ -115,20 +126,28 @@ pub(crate) fn listed(
                 continue;
             };
             let body = text(entry, "body")?;
-            // Who has come back may not read what they were told before.
-            let member = state.rows.get(format!("T#{thread}"), format!("M#{user}"));
-            let member: Option<MemberRow> = member.and_then(read);
-            let may_read = member.is_none_or(|member| logged.tseq >= member.reads_from());
             if let Some(shown) = threads.get(&thread)
-                && may_read
                 && body.contains("\"kind\":\"message\"")
                 && !shown.messages.contains_key(&tseq)
+                && !was_added_after(&state.rows, user, &thread, tseq)
             {
                 return Some(format!("a list up to {cursor} does not show {tseq} of {thread}"));
             }
         }
     }
     None
+}
+
+/// Whether a user was added to a thread behind an entry. Who comes back may not read what they were told before, where the
+/// group keeps that to itself.
+fn was_added_after(rows: &Rows, user: &str, thread: &str, tseq: u64) -> bool {
+    let pk = format!("T#{thread}");
+    let is_joined =
+        rows.of(&pk, "META").find_map(|row| text(row, "history")).is_some_and(|is| is == "joined");
+    let later = rows.keyed(&pk, "E#").filter(|(_, item)| number(item, "tseq").is_some_and(|at| at > tseq));
+    let bodies = later.filter_map(|(_, item)| serde_json::from_str(&text(item, "body")?).ok());
+    let mut added = bodies.filter(|body: &Value| body["change"] == "added");
+    is_joined && added.any(|body| is_about(&body, user))
 }
 
 /// The table is whole: no hole in a log or inbox, nothing owed, every view at its end.
@@ -285,7 +304,7 @@ fn deleted(truth: &Truth, thread: &str, tseq: u64) -> bool {
 
 /// Whoever comes back has seen all that was before.
 fn rejoined(user: &str, log: Option<&Log>) -> bool {
-    log.is_some_and(|log| log.values().any(|e| is_about(e, user) && e.body["change"] == "added"))
+    log.is_some_and(|log| log.values().any(|e| is_about(&e.body, user) && e.body["change"] == "added"))
 }
 
 /// Nobody is told of what is none of theirs, and what they are told is so.
@@ -330,14 +349,13 @@ fn texts(truth: &Truth, cloud: &Cloud, history: &History) {
     let mut wrong = Vec::new();
     for (user, thread, tseq, text) in &known.texts {
         let Some(log) = truth.logs.get(thread) else { continue };
-        let told = told_of(user, log);
-        let last = told.iter().rev().find(|(_, told)| **told).map_or(0, |(tseq, _)| *tseq);
+        let memberships = memberships(user, log);
         let is_open = log.get(&1).is_none_or(|first| first.body["history"] != "joined");
-        if !is_open && !told.get(tseq).copied().unwrap_or(false) {
-            wrong.push(format!("{user} was shown `{text}` as {tseq} of {thread}: said before they joined"));
-        }
+        let might = |changed: u64| {
+            memberships.iter().any(|member| changed <= *member.end() && (is_open || tseq >= member.start()))
+        };
         let said = state.rows.texts.get(&(format!("T#{thread}"), format!("E#{tseq:020}")));
-        if !said.is_some_and(|said| said.iter().any(|(changed, said)| said == text && *changed <= last)) {
+        if !said.is_some_and(|said| said.iter().any(|(changed, said)| said == text && might(*changed))) {
             wrong.push(format!(
                 "{user} was shown `{text}` as {tseq} of {thread}: not while they belonged there"
             ));

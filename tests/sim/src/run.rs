@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::{ids::UserId, limits};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use serde_json::json;
+use serde_json::{Value, json};
 use server::aws::Configs;
 use sse_edge::config::EdgeArgs;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -207,19 +207,7 @@ impl Run {
             threads.retain(|thread| known.members.get(thread).is_some_and(|m| m.contains(&actor.user)));
         }
         if kind < 4 || threads.is_empty() {
-            let group = !self.rng.random_bool(self.habits.direct);
-            let rest: Vec<&str> = self.stage.actors.iter().map(|a| a.user.as_str()).collect();
-            let most = self.rng.random_range(1..rest.len());
-            let members: Vec<&str> =
-                rest.into_iter().filter(|u| *u != actor.user.as_str()).take(most).collect();
-            let body = if group {
-                let adds = ["member", "member", "member", "moderator", "owner"];
-                let adds = adds[self.rng.random_range(0..adds.len())];
-                let history = if self.rng.random_bool(0.4) { "joined" } else { "all" };
-                json!({"members": members, "title": "all", "history": history, "adds": adds})
-            } else {
-                json!({"members": [members[0]]})
-            };
+            let body = self.thread_of(&actor);
             self.stage.tracker.spawn(async move { actor.create(body).await });
             return 1;
         }
@@ -272,6 +260,22 @@ impl Run {
             }
         });
         done
+    }
+
+    /// A thread that somebody may create.
+    fn thread_of(&mut self, actor: &Actor) -> Value {
+        let group = !self.rng.random_bool(self.habits.direct);
+        let rest: Vec<&str> = self.stage.actors.iter().map(|a| a.user.as_str()).collect();
+        let most = self.rng.random_range(1..rest.len());
+        let members: Vec<&str> = rest.into_iter().filter(|u| *u != actor.user.as_str()).take(most).collect();
+        if group {
+            let adds = ["member", "member", "member", "moderator", "owner"];
+            let adds = adds[self.rng.random_range(0..adds.len())];
+            let history = if self.rng.random_bool(0.4) { "joined" } else { "all" };
+            json!({"members": members, "title": "all", "history": history, "adds": adds})
+        } else {
+            json!({"members": [members[0]]})
+        }
     }
 
     /// What the author's other devices do while a message is written, and how much it is.
@@ -357,7 +361,8 @@ impl Run {
                 (self.stage.deployment.clone(), Duration::from_millis(self.rng.random_range(0..2_000)));
             self.stage.tracker.spawn(async move { deployment.kill_edge(edge, after).await });
         }
-        self.stage.tracker.spawn(async move { actor.part(&thread, &format!("words {n}"), &other).await });
+        let (text, returns) = (format!("words {n}"), self.rng.random_bool(0.5));
+        self.stage.tracker.spawn(async move { actor.part(&thread, &text, &other, returns).await });
         3
     }
 

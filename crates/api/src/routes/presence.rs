@@ -32,7 +32,7 @@ pub async fn list(
         return Err(Problem::not_found());
     }
     let (users, at): (Vec<UserId>, _) = (members.into_iter().map(|m| m.user).collect(), clock.now());
-    let online = table.online(&reader.user, &users, at).await.map_err(failed)?;
+    let online = table.online(&reader.user, &thread, &users, at).await.map_err(failed)?;
     let presence = |user: UserId| Presence { online: online.contains(&user), user, at };
     Ok(Answer(Page { items: users.into_iter().map(presence).collect(), next: None }))
 }

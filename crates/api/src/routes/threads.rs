@@ -98,13 +98,14 @@ pub async fn create(
     }
     let invited = u32::try_from(others.len()).unwrap_or(u32::MAX);
     let request = write.of(&[(Class::Create, 1), (Class::Invite, invited)], &("thread", &new));
-    let created = match (others.as_slice(), &new) {
-        ([other], NewThread { title: None, history: None, adds: None, .. }) => {
+    let NewThread { title, history, adds, .. } = new;
+    let created = match others.as_slice() {
+        [other] if title.is_none() && history.is_none() && adds.is_none() => {
             chat.create_direct(&request, other).await
         }
         _ => {
-            let (history, adds) = (new.history.unwrap_or_default(), new.adds.unwrap_or_default());
-            let named = (new.title, Settings { history, adds });
+            let (history, adds) = (history.unwrap_or_default(), adds.unwrap_or_default());
+            let named = (title, Settings { history, adds });
             chat.create_group(&request, ThreadId::group(rng::random()), named, &others).await
         }
     };

@@ -74,9 +74,14 @@ impl Table {
         // What may be later than a leaving is shown to those alone who are members after it was read.
         let changed = views.iter().filter(is_changed).map(|view| &view.thread);
         let later = changed.chain(lacking).filter(|thread| !thread.is_direct()).cloned();
-        let left = self.leavings(user, later.collect()).await?;
-        let listed = views.iter().filter(|view| !left.contains_key(&view.thread)).filter_map(|view| {
-            let last = message(view).map(Message::preview);
+        let reaches = self.reaches(user, later.collect()).await?;
+        let listed = views.iter().filter_map(|view| {
+            let reach = reaches.get(&view.thread);
+            if reach.is_some_and(|reach| reach.left.is_some()) {
+                return None;
+            }
+            let last = message(view).filter(|last| reach.is_none_or(|reach| last.tseq >= reach.from));
+            let last = last.map(Message::preview);
             let facts = view.facts.clone().or_else(|| facts.remove(&view.thread))?;
             Some(as_listed(view.clone(), facts, last))
         });

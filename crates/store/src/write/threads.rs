@@ -166,10 +166,12 @@ impl Table {
         let member = keys::member(thread, reader);
         let mut found = self.get_many(&views.chain([member.clone()]).collect::<Vec<_>>(), true).await?;
         let member: Option<MemberRow> = take(&mut found, &member)?;
-        if member.is_none_or(|member| member.left_tseq.is_some()) {
+        let Some(member) = member.filter(|member| member.left_tseq.is_none()) else {
             self.turn_out(thread, reader);
             return Ok(None);
-        }
+        };
+        // Who has come back meanwhile may not read what they were told before.
+        let last = last.filter(|last| last.tseq >= member.reads_from());
         let mut seen_of = BTreeMap::new();
         for (user, row) in users.into_iter().zip(rows) {
             let viewed: Option<View> = take(&mut found, &keys::view(user, thread))?;
