@@ -2,6 +2,7 @@
 # Makes a release: the archive for this machine, and the checks that precede it.
 #
 #   infra/release.sh              builds and packs; prints the archive's path and sha256
+#   infra/release.sh sbom         lists what each program is made of (CycloneDX), beside the archives
 #   infra/release.sh check TAG    refuses a tag that differs from the version, or a version without notes
 #   infra/release.sh notes        prints the version's section of CHANGELOG.md
 set -euo pipefail
@@ -63,9 +64,27 @@ build() {
     sha256sum "$out/$name.tar.gz" | cut -d ' ' -f 1
 }
 
+# Needs `cargo install --locked cargo-cyclonedx`, which writes a list for each program of the workspace.
+sbom() {
+    local target out=target/release-archives
+    target=$(rustc -vV | sed -n 's/^host: //p')
+    # With it the same commit gives the same lists.
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+    export SOURCE_DATE_EPOCH
+    cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries
+    mkdir -p "$out"
+    for list in crates/runnel/runnel sse-edge/sse-edge api-lambda/api api-lambda/fanout; do
+        mv "${list}_bin.cdx.json" "$out/${list##*/}-$version-$target.cdx.json"
+    done
+    # Those of programs that do not ship.
+    rm bench/*_bin.cdx.json tests/*/*_bin.cdx.json
+    ls "$out"/*.cdx.json
+}
+
 case ${1-build} in
     build) build ;;
+    sbom) sbom ;;
     check) check "${2-}" ;;
     notes) notes ;;
-    *) die "no command \`$1\`; there are: build check notes" ;;
+    *) die "no command \`$1\`; there are: build sbom check notes" ;;
 esac
