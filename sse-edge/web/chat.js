@@ -16,12 +16,20 @@ const PRESENCE_LIFE_MS = 90_000;
 const TYPING_MS = 3_000;
 /** How long the reader must have a message in view before it counts as seen, in milliseconds. */
 const SEEN_MS = 300;
+/** Users who are named in a line about many. */
+const NAMED = 3;
 /** Pause before something that failed in passing is tried again, in milliseconds. */
 const AGAIN_MS = 3_000;
 
+/** The first of some names, and how many follow. */
+function named(names) {
+  const rest = names.length - NAMED;
+  return rest > 0 ? `${names.slice(0, NAMED).join(", ")} and ${rest} more` : names.join(", ");
+}
+
 /** What a change of members says to those who look on. */
 function told({ change, user, others = [], role, owner, by }) {
-  if (change === "added") return `${by} added ${[user, ...others].join(", ")}`;
+  if (change === "added") return `${by} added ${named([user, ...others])}`;
   if (change === "removed") return `${by} removed ${user}`;
   if (change === "role") return owner ? `${owner} is the owner now` : `${by} made ${user} a ${role}`;
   return owner ? `${user} left, and ${owner} is the owner now` : `${user} left`;

@@ -11,6 +11,8 @@ export function touched(message, name, data) {
   const next = { ...message, changed: data.tseq };
   // Of a message that was edited and then deleted, a late edit says only that it is deleted.
   if (name === "delete" || data.deleted) return erased(next);
+  // The reader may not have the text.
+  if (name === "edit" && data.text === undefined) return message;
   if (name === "edit") return { ...next, text: data.text, edited_at: data.at, cut: undefined };
   const reactions = message.reactions ?? {};
   // A reaction may be called `constructor`.

@@ -84,6 +84,23 @@ test("an older list answer does not take back what an event has said", () => {
   assert.deepEqual(store.thread(T).members.map((member) => member.user), ["alice", "bob", "carol"]);
 });
 
+test("several members come with one event, whoever is named first", () => {
+  const store = aliceWith();
+  store.apply("member", { thread: T, user: "carol", others: ["dave"], change: "added", by: "bob", tseq: 3, at: AT });
+  assert.deepEqual(store.thread(T).members.map((member) => member.user), ["alice", "bob", "carol", "dave"]);
+  const { unknown } = store.apply("member", { thread: "t_new", user: "aaron", others: ["alice", "zoe"], change: "added", state: "invited", by: "bob", tseq: 9, at: AT });
+  assert.equal(unknown, true);
+  assert.equal(store.thread("t_new").state, "invited");
+});
+
+test("an edit without a text changes nothing", () => {
+  const store = aliceWith();
+  store.apply("message", message(2));
+  const before = store.thread(T).messages.get(2);
+  store.apply("edit", { thread: T, tseq: 3, message: 2, from: "bob", at: AT });
+  assert.deepEqual(store.thread(T).messages.get(2), before);
+});
+
 test("an owner who leaves names the next one", () => {
   const store = aliceWith({ members: [{ user: "bob", role: "owner" }, { user: "alice", role: "member" }] });
   store.apply("member", { thread: T, user: "bob", change: "left", owner: "alice", by: "bob", tseq: 3, at: AT });

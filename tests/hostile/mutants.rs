@@ -151,6 +151,27 @@ fn mutate(bytes: &mut Vec<u8>, good: &[Good], rng: &mut StdRng) {
     }
 }
 
+/// Sends a mutant of a member's or of a stranger's. Answers with the status, and with what is wrong.
+async fn send(
+    world: &World,
+    good: &[Good],
+    [member, stranger]: [&str; 2],
+    seed: u64,
+) -> (Option<u16>, Option<String>) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let is_strange = rng.random_bool(0.25);
+    let (bytes, is_of_edge) = mutant(good, if is_strange { stranger } else { member }, &mut rng);
+    let address = if is_of_edge { world.edges[0].address } else { world.api };
+    let mut raw = Raw::open(address).await;
+    raw.socket.write_all(&bytes).await.ok();
+    timeout(WAIT, raw.end()).await.ok();
+    let statuses = raw.statuses();
+    let fault = statuses.iter().any(|status| *status >= 500);
+    let leak = is_strange && raw.got.contains("a secret of alice");
+    let wrong = (fault || leak).then(|| format!("{seed}: {}\n{}", String::from_utf8_lossy(&bytes), raw.got));
+    (statuses.first().copied(), wrong)
+}
+
 /// The memory that the process has in use, in bytes.
 fn resident() -> u64 {
     let pages = fs::read_to_string("/proc/self/statm").unwrap();
@@ -167,20 +188,6 @@ async fn no_mutant_of_a_good_request_breaks_anything() {
     let alice = world.as_user("alice");
     let (bob, mallory) = (world.token("bob"), world.token("mallory"));
     let before = resident();
-    let one = async |n: u64, good: &[Good]| {
-        let mut rng = StdRng::seed_from_u64(seed.wrapping_add(n));
-        let is_strange = rng.random_bool(0.25);
-        let (bytes, is_of_edge) = mutant(good, if is_strange { &mallory } else { &bob }, &mut rng);
-        let address = if is_of_edge { world.edges[0].address } else { world.api };
-        let mut raw = Raw::open(address).await;
-        raw.socket.write_all(&bytes).await.ok();
-        timeout(WAIT, raw.end()).await.ok();
-        let statuses = raw.statuses();
-        let fault = statuses.iter().any(|status| *status >= 500);
-        let leak = is_strange && raw.got.contains("a secret of alice");
-        let wrong = (fault || leak).then(|| format!("{n}: {}\n{}", String::from_utf8_lossy(&bytes), raw.got));
-        (statuses.first().copied(), wrong)
-    };
     let (mut answers, mut wrong) = (BTreeMap::<_, u64>::new(), Vec::new());
     for from in (0..count).step_by(GENERATION) {
         // Some mutants delete the message, or take the member out.
@@ -188,7 +195,9 @@ async fn no_mutant_of_a_good_request_breaks_anything() {
         let message = alice.say(&thread, "a secret of alice and bob").await["tseq"].to_string();
         let good = &good(&thread, &message);
         let generation = from..count.min(from + GENERATION as u64);
-        let sent = stream::iter(generation).map(|n| one(n, good)).buffer_unordered(AT_ONCE);
+        let sent = stream::iter(generation)
+            .map(|n| send(&world, good, [&bob, &mallory], seed.wrapping_add(n)))
+            .buffer_unordered(AT_ONCE);
         for (status, fault) in sent.collect::<Vec<_>>().await {
             *answers.entry(status.unwrap_or(0)).or_default() += 1;
             wrong.extend(fault);

@@ -1,5 +1,7 @@
 //! Requests that no client sends: each gets one refusal, and nothing behind it is read as a request.
 
+use std::net::SocketAddr;
+
 use futures_util::{StreamExt as _, stream};
 use sse_edge::config::Topology;
 use tests::{raw::Raw, world::World};
@@ -279,20 +281,22 @@ fn kinds() -> Vec<(&'static str, String, &'static [u16])> {
     ]
 }
 
+/// What is wrong with the answer to a case.
+async fn wrong(api: SocketAddr, Case { what, bytes, statuses }: &Case) -> Option<String> {
+    let raw = Raw::exchange(api, bytes).await;
+    let got = raw.statuses();
+    let is_as_wanted = matches!(got[..], [status] if statuses.contains(&status));
+    (!is_as_wanted).then(|| format!("{what}: {got:?}, not one of {statuses:?}: {}", raw.got))
+}
+
 #[tokio::test]
 async fn an_odd_request_gets_one_answer_and_nothing_behind_it_is_a_request() {
     let world = World::start(Topology::PerUser, 1).await;
     let bob = world.as_user("bob");
     let thread = bob.thread(serde_json::json!({"members": ["alice"]})).await;
     let cases = cases(&world.token("bob"), &thread);
-    let one = async |Case { what, bytes, statuses }: &Case| {
-        let raw = Raw::exchange(world.api, bytes).await;
-        let got = raw.statuses();
-        let is_as_wanted = matches!(got[..], [status] if statuses.contains(&status));
-        (!is_as_wanted).then(|| format!("{what}: {got:?}, not one of {statuses:?}: {}", raw.got))
-    };
-    let wrong = stream::iter(&cases).map(one).buffer_unordered(AT_ONCE);
-    let wrong: Vec<String> = wrong.filter_map(async |wrong| wrong).collect().await;
+    let wrong = stream::iter(&cases).map(|case| wrong(world.api, case)).buffer_unordered(AT_ONCE);
+    let wrong: Vec<String> = wrong.filter_map(std::future::ready).collect().await;
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     println!("{} requests", cases.len());
     assert!(cases.len() >= 110);

@@ -179,6 +179,19 @@ async fn presence_tells_who_has_a_stream() {
     world.as_user("bob").say(&thread, "yes").await;
     let presence = alice.get(&format!("/v1/threads/{thread}/presence")).await;
     assert_eq!(presence.body["items"][1]["online"], true);
+    // Who is added again is invited again.
+    let group = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
+    let own = format!("/v1/threads/{group}/members/bob");
+    let online = async || {
+        let presence = alice.get(&format!("/v1/threads/{group}/presence")).await;
+        presence.body["items"][1]["online"].clone()
+    };
+    world.as_user("bob").say(&group, "hello").await;
+    assert_eq!(online().await, true);
+    for method in ["DELETE", "PUT"] {
+        assert_eq!(alice.call(method, &own, None, &[]).await.status, 204);
+    }
+    assert_eq!(online().await, false);
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ async fn a_new_member_reads_the_time_before_only_where_the_group_shows_it() {
         assert_eq!(alice.call("PATCH", &message, Some(edit.clone()), &[]).await.status, 200);
         let told = stream.expect("edit").await.data;
         assert_eq!(told["text"], if sees { json!("secret, still") } else { Value::Null });
+        assert_eq!(told["deleted"], Value::Null, "it is still there");
         let poll = world.poll(0, "carol", None, 0).await.body.to_string();
         assert!(sees || !poll.contains("secret"), "{poll}");
 
@@ -109,8 +110,16 @@ async fn a_new_member_reads_the_time_before_only_where_the_group_shows_it() {
         assert_eq!(next.is_null(), !sees);
         assert_eq!(texts(&world.as_user("bob"), &thread, "").await.0.len(), 4);
 
-        // Who comes back is new.
+        // A moderator deletes what they may not read.
         let own = format!("/v1/threads/{thread}/members/carol");
+        let role = json!({"role": "moderator"});
+        assert_eq!(alice.call("PUT", &own, Some(role), &[]).await.status, 204);
+        stream.expect("member").await;
+        assert_eq!(carol.call("DELETE", &message, None, &[]).await.status, 204);
+        assert_eq!(texts(&alice, &thread, "").await.0.last(), Some(&Value::Null));
+        stream.expect("delete").await;
+
+        // Who comes back is new.
         assert_eq!(alice.call("DELETE", &own, None, &[]).await.status, 204);
         stream.expect("member").await;
         alice.say(&thread, "meanwhile").await;

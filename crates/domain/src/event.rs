@@ -120,6 +120,9 @@ pub enum Body {
         /// it has been deleted since.
         #[serde(skip)]
         text: Option<String>,
+        /// Whether the reader may not have the text.
+        #[serde(skip)]
+        withheld: bool,
     },
     /// A message was deleted.
     Delete {
@@ -222,7 +225,8 @@ pub enum History {
     /// Everything.
     #[default]
     All,
-    /// Nothing: not what was said, nor what becomes of it later.
+    /// Nothing. They are told that an older message was edited, deleted or reacted to, by whom, and with which reaction. They
+    /// are never told what it says.
     Joined,
 }
 

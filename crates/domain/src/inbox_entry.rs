@@ -70,7 +70,7 @@ pub enum Effect {
     Message(u64),
     /// The message at this tseq was edited, deleted or reacted to.
     Changed(ThreadSeq),
-    /// The same, but the owner may not read the message: it is older than their membership.
+    /// A message was edited that the owner may not read: it is older than their membership.
     Hidden,
     /// The thread has another title.
     Renamed,
@@ -99,12 +99,9 @@ impl InboxEntry {
         let effect = match &entry.body {
             Body::Thread { .. } => Effect::Created(at),
             Body::Message(_) => Effect::Message(at),
+            Body::Edit { message, .. } if *message < reads_from => Effect::Hidden,
             Body::Edit { message, .. } | Body::Delete { message } | Body::Reaction { message, .. } => {
-                if *message < reads_from {
-                    Effect::Hidden
-                } else {
-                    Effect::Changed(*message)
-                }
+                Effect::Changed(*message)
             }
             Body::Title { .. } => Effect::Renamed,
             Body::Member { .. } if entry.adds(owner) => Effect::Joined(at),
@@ -133,7 +130,7 @@ impl InboxEntry {
         }
     }
 
-    /// Whether it is about a message that the owner may not read.
+    /// Whether it is an edit whose text the owner may not read.
     pub fn is_hidden(&self) -> bool {
         self.logged().is_some_and(|logged| logged.effect == Effect::Hidden)
     }

@@ -41,8 +41,8 @@ pub const ACTED_LIFE: Duration = Duration::from_mins(10);
 
 /// Members of one thread: each message costs one update per member.
 pub const THREAD_MEMBERS: usize = 1_000;
-/// Members named when a thread is created: a row each, with one of the creator's and four more, fit one transaction of
-/// 100 items (`TransactWriteItems`).
+/// Members named when a thread is created, and users added to one by one event: a row each, with one of the creator's and
+/// four more, fit one transaction of 100 items (`TransactWriteItems`).
 pub const CREATE_MEMBERS: usize = 90;
 /// Threads that one user has created or accepted: a listing reads them all.
 pub const USER_THREADS: usize = 1_000;

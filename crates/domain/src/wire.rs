@@ -291,13 +291,13 @@ impl Entry {
     pub fn data(&self) -> String {
         let json = match &self.body {
             Body::Message(_) => serde_json::to_string(&self.message()),
-            Body::Edit { message, text } => serde_json::to_string(&EditData {
+            Body::Edit { message, text, withheld } => serde_json::to_string(&EditData {
                 thread: &self.thread,
                 tseq: self.tseq,
                 message: *message,
                 from: &self.by,
                 text: text.as_deref(),
-                deleted: text.is_none(),
+                deleted: text.is_none() && !withheld,
                 at: self.at,
             }),
             Body::Delete { message } => serde_json::to_string(&DeleteData {

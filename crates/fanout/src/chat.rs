@@ -48,10 +48,10 @@ impl Chat {
         &self,
         request: &WriteRequest,
         id: ThreadId,
-        named: (Option<String>, Settings),
+        (title, settings): (Option<String>, Settings),
         others: &[UserId],
     ) -> Result<Outcome, WriteError> {
-        self.then_deliver(self.0.table.create_group(request, id, named, others)).await
+        self.then_deliver(self.0.table.create_group(request, id, (title, settings), others)).await
     }
 
     /// Adds `user` to `thread`, or gives a member another role.

@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl Table {
-    /// Has `user` block `other`. What `other` asks for behind the answer no longer reaches `user`: on return, every read of the
-    /// user row shows the mark (rule 18).
+    /// Has `user` block `other`. What `other` writes behind the answer no longer reaches `user`: on return, every consistent
+    /// read of the user row shows the mark (rule 18). Presence and typing read it a moment late.
     ///
     /// # Errors
     /// [`Rejection::BlocksFull`]
@@ -43,7 +43,7 @@ impl Table {
         if !is_blocked.await? {
             return Err(WriteError::Rejected(Rejection::BlocksFull));
         }
-        Ok(self.await_row(user).await?)
+        Ok(self.await_mark(user, other, true).await?)
     }
 
     /// Ends a block. What `other` asks for behind the answer is no longer refused.
@@ -57,7 +57,16 @@ impl Table {
             Ok(tx.commit().await?)
         })
         .await?;
-        self.await_row(user).await
+        self.await_mark(user, other, false).await
+    }
+
+    /// Waits until the user row shows whether `user` has blocked `other`. A row that shows it has been applied.
+    async fn await_mark(&self, user: &UserId, other: &UserId, is_blocked: bool) -> Result<(), Error> {
+        if self.row(user).await?.has_blocked(other) == is_blocked {
+            Ok(())
+        } else {
+            self.await_row(user).await
+        }
     }
 
     /// Whether any of up to 100 users has blocked `sender`. A row that cannot be read blocks nobody.

@@ -258,9 +258,8 @@ impl EdgeTable {
         Ok(reaches)
     }
 
-    /// Removes content that is newer than the user's leaving, or that changed a message of before their joining where the
-    /// group keeps that to itself. Content is stored once, in its latest state. Membership is read after the content
-    /// (rule 12).
+    /// Removes what a message says if it was changed after the user had left, or if it was changed and is older than a
+    /// joining that hides it. Content is stored once, in its latest state. Membership is read after the content (rule 12).
     async fn withhold(&self, user: &UserId, contents: &mut [(InboxSeq, Content)]) -> Result<(), Error> {
         let is_changed = |content: &Content| match content {
             Content::Logged(entry, Some(changed)) if *changed > entry.tseq => Some(entry.thread.clone()),
@@ -345,6 +344,9 @@ fn content(entry: &InboxEntry, found: &HashMap<Key, Entry>) -> Option<Content> {
             return None;
         }
         return Some(Content::Logged(content, changed));
+    }
+    if logged.effect == Effect::Hidden {
+        log::withhold(&mut content);
     }
     let changed = changed(&content);
     Some(Content::Logged(content, changed))

@@ -120,11 +120,11 @@ pub(crate) fn row(entry: &Entry, request: Option<&WriteRequest>) -> EntryRow {
     }
 }
 
-/// Takes out of an entry what it says: what is told to an ex-member of a message that was changed since.
+/// Takes out of an entry what its reader may not have: what the message says.
 pub(crate) fn withhold(entry: &mut Entry) {
     match &mut entry.body {
         Body::Message(content) => *content = MessageContent::default(),
-        Body::Edit { text, .. } => *text = None,
+        Body::Edit { text, withheld, .. } => (*text, *withheld) = (None, true),
         _ => {}
     }
 }
@@ -171,7 +171,7 @@ mod tests {
         let now = before.edited("now", ThreadSeq(3), Timestamp::UNIX_EPOCH);
         let later = now.edited("later", ThreadSeq(4), Timestamp::UNIX_EPOCH);
         let told = |said: MessageContent| {
-            let mut edit = at(3, Body::Edit { message: ThreadSeq(2), text: None });
+            let mut edit = at(3, Body::Edit { message: ThreadSeq(2), text: None, withheld: false });
             let good = retell(&mut edit, Some(&at(2, Body::Message(said))));
             let Body::Edit { text, .. } = edit.body else { panic!("{edit:?}") };
             (good, text)
@@ -184,7 +184,10 @@ mod tests {
 
     #[test]
     fn an_edit_is_stored_without_its_text() {
-        let row = row(&at(3, Body::Edit { message: ThreadSeq(2), text: Some("secret".into()) }), None);
+        let row = row(
+            &at(3, Body::Edit { message: ThreadSeq(2), text: Some("secret".into()), withheld: false }),
+            None,
+        );
         assert_eq!(row.body, r#"{"kind":"edit","message":2}"#);
     }
 }

@@ -1,6 +1,6 @@
 //! Who is online, as far as a reader may know.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     ids::{BootId, ThreadId, UserId},
@@ -10,18 +10,18 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use crate::table::{Table, error::Error, keys, take};
+use crate::table::{Table, error::Error, keys, rows::MemberRow, take};
 
 impl Table {
-    /// Those of the members `users` of `thread` with an open stream on any edge. The lease holder has a recent heartbeat by
-    /// the wall clock. The result is good enough to show, and never for safety.
+    /// Those of some members of `thread` with an open stream on any edge. The lease holder has a recent heartbeat by the wall
+    /// clock. The result is good enough to show, and never for safety.
     ///
     /// Left out are those who have blocked `reader`, and those who are only invited: any stranger may invite.
     pub async fn online(
         &self,
         reader: &UserId,
         thread: &ThreadId,
-        users: &[UserId],
+        members: &[MemberRow],
         now: Timestamp,
     ) -> Result<HashSet<UserId>, Error> {
         let fresh = |at: Timestamp| now.duration_since(at).unsigned_abs() < limits::BEAT_DEAD;
@@ -33,34 +33,41 @@ impl Table {
             boots.any(|boot| alive.contains(boot)) && !row.has_blocked(reader)
         };
         let mut online = HashSet::new();
-        for users in users.chunks(100) {
-            let images = self.images(users, false).await?.into_iter();
-            let here = images.map(|(user, image)| (user, image.row)).filter(|(_, row)| is_here(row));
-            let (own, others): (Vec<_>, Vec<_>) = here.partition(|(user, _)| user == reader);
-            online.extend(own.into_iter().map(|(user, _)| user));
+        for members in members.chunks(100) {
+            let users: Vec<UserId> = members.iter().map(|member| member.user.clone()).collect();
+            let mut images = self.images(&users, false).await?;
+            let here = members.iter().filter_map(|member| Some((member, images.remove(&member.user)?.row)));
+            let here = here.filter(|(_, row)| is_here(row));
+            let (own, others): (Vec<_>, Vec<_>) = here.partition(|(member, _)| &member.user == reader);
+            online.extend(own.into_iter().map(|(member, _)| member.user.clone()));
             online.extend(self.taking_part(thread, others).await?);
         }
         Ok(online)
     }
 
-    /// Those of some members of `thread` who are not only invited to it, by their views and rows. Who was met as one stays
-    /// one until they leave.
+    /// Those of up to 100 members who are not only invited, by their views and rows. Whoever takes part does so until they
+    /// leave. A member whose view cannot be read, or is one of an earlier membership, is left out.
     async fn taking_part(
         &self,
         thread: &ThreadId,
-        members: Vec<(UserId, UserRow)>,
+        members: Vec<(&MemberRow, UserRow)>,
     ) -> Result<Vec<UserId>, Error> {
-        let is_known = |user: &UserId| self.participants.get(&(thread.clone(), user.clone())).is_some();
-        let (known, unknown): (Vec<_>, Vec<_>) = members.into_iter().partition(|(user, _)| is_known(user));
-        let mut taking_part: Vec<UserId> = known.into_iter().map(|(user, _)| user).collect();
-        let users: Vec<&UserId> = unknown.iter().map(|(user, _)| user).collect();
-        let mut views = self.views_of(&users, thread).await?;
-        for (user, row) in unknown {
-            let view: Option<View> = take(&mut views, &keys::view(&user, thread))?;
+        let place = |member: &MemberRow| (thread.clone(), member.user.clone());
+        let is_known = |member: &MemberRow| self.participants.get(&place(member)) == Some(member.joined_tseq);
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|(member, _)| is_known(member));
+        let mut taking_part: Vec<UserId> = known.into_iter().map(|(member, _)| member.user.clone()).collect();
+        let views = unknown.iter().map(|(member, _)| keys::view(&member.user, thread).item()).collect();
+        let mut found = HashMap::new();
+        self.get_some(views, false, &mut found).await?;
+        for (member, row) in unknown {
+            let view: Option<View> = take(&mut found, &keys::view(&member.user, thread)).ok().flatten();
             let entries = row.entries.iter().filter(|entry| entry.thread() == thread);
-            if View::fold(view, &user, entries, None).is_some_and(|view| !view.is_invited()) {
-                self.participants.put((thread.clone(), user.clone()), ());
-                taking_part.push(user);
+            let view = View::fold(view, &member.user, entries, None);
+            let is_of_now = |view: &View| view.joined_tseq == member.joined_tseq && view.left_tseq.is_none();
+            if view.is_some_and(|view| is_of_now(&view) && !view.is_invited()) {
+                self.participants.put(place(member), member.joined_tseq);
+                taking_part.push(member.user.clone());
             }
         }
         Ok(taking_part)

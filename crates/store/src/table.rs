@@ -16,6 +16,7 @@ use domain::{
     cursor::Gen,
     ids::{ThreadId, UserId},
     limits,
+    sequence::ThreadSeq,
 };
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -59,8 +60,8 @@ pub struct Table {
     pub(crate) pairs: Met<ThreadId, (UserId, UserId)>,
     /// Members whom [`Table::lets_in`] has let in.
     pub(crate) guests: Met<(ThreadId, UserId), ()>,
-    /// Members who are not only invited.
-    pub(crate) participants: Met<(ThreadId, UserId), ()>,
+    /// Members who are not only invited, with their joining.
+    pub(crate) participants: Met<(ThreadId, UserId), ThreadSeq>,
     /// When a user's revocations were read last, and what they were.
     pub(crate) cutoffs: Met<UserId, (Timestamp, Cutoff)>,
     /// What users have done: nobody counts until [`Table::limited`] says so.

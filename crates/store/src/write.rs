@@ -244,11 +244,16 @@ impl Table {
         command: Command<'_>,
     ) -> Result<Outcome, Early> {
         let before = self.read_preconditions(request, thread, command.about()).await?;
-        let about = before.about.as_ref();
+        let is_hidden = command.about().is_some_and(|message| message < before.reads_from);
+        // Whoever may delete a message may do so without reading it. To everybody else it is absent.
+        let is_deletion = matches!(command, Command::Delete { .. });
+        let about = before.about.as_ref().filter(|_| !is_hidden || is_deletion);
         let group = Some((&before.thread, before.role));
-        let Some(planned) = plan(request, (&before.tail, group), about, command)? else {
-            return self.unchanged(request, thread).await;
+        let planned = match plan(request, (&before.tail, group), about, command) {
+            Err(Early::Rejected(_)) if is_hidden => return Err(Rejection::NoMessage.into()),
+            planned => planned?,
         };
+        let Some(planned) = planned else { return self.unchanged(request, thread).await };
         self.commit_with_outbox(request, planned, before.tail).await
     }
 

@@ -30,6 +30,11 @@ fn is_about(body: &Value, user: &str) -> bool {
     body["user"] == user || others.any(|other| other == user)
 }
 
+/// Whether a new member may read what was said before.
+fn is_open(log: &Log) -> bool {
+    log.get(&1).is_none_or(|first| first.body["history"] != "joined")
+}
+
 /// The memberships of a user: from each joining to the leaving.
 fn memberships(user: &str, log: &Log) -> Vec<RangeInclusive<u64>> {
     let (mut since, mut memberships) = (None, Vec::new());
@@ -350,7 +355,7 @@ fn texts(truth: &Truth, cloud: &Cloud, history: &History) {
     for (user, thread, tseq, text) in &known.texts {
         let Some(log) = truth.logs.get(thread) else { continue };
         let memberships = memberships(user, log);
-        let is_open = log.get(&1).is_none_or(|first| first.body["history"] != "joined");
+        let is_open = is_open(log);
         let might = |changed: u64| {
             memberships.iter().any(|member| changed <= *member.end() && (is_open || tseq >= member.start()))
         };
@@ -406,7 +411,10 @@ fn pages(truth: &Truth, device: &Device, history: &History) {
         for ((member, _), other) in
             truth.views.iter().filter(|((_, of), v)| of == thread && v.left_tseq.is_none())
         {
-            let (is, shows) = (other.seen.0, shown.seen.get(member).copied().unwrap_or(0));
+            // Nobody sees how far another has read what they may not read themselves.
+            let hidden = if is_open(log) { 0 } else { log.get(&joined).map_or(0, |entry| entry.number) };
+            let shows = shown.seen.get(member).copied().unwrap_or(0).max(hidden);
+            let is = other.seen.0.max(hidden);
             let since = other.joined_tseq.0 <= joined;
             // How far two have read, who have blocked each other, is not told.
             if thread.starts_with("d_") && history.known().may_hide(&device.user, member) {

@@ -84,6 +84,8 @@ impl Shown {
         let reaction = || (text(&data["emoji"]), text(&data["from"]));
         match (event, data["state"].as_str()) {
             ("edit", _) if data["deleted"] == true => message.text = None,
+            // The reader may not have the text.
+            ("edit", _) if data["text"].is_null() => {}
             ("edit", _) => message.text = data["text"].as_str().map(str::to_owned),
             ("reaction", Some("added")) => drop(message.reactions.insert(reaction())),
             ("reaction", _) => drop(message.reactions.remove(&reaction())),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::extract::State;
 use domain::{
-    event::Role,
+    event::{Body, Entry, Role},
     ids::{ThreadId, UserId},
     limits,
     rate::Class,
@@ -16,6 +16,7 @@ use server::{
     json::{Json, Path},
     problem::Problem,
 };
+use store::write::Outcome;
 use utoipa::ToSchema;
 
 use super::{
@@ -45,8 +46,8 @@ pub struct NewMembers {
 
 /// Put users into a group.
 ///
-/// One event tells of all of them. Those who are members stay what they are. If one of the others cannot be added (403), nobody
-/// is.
+/// One event tells of all of them. Those who are members stay what they are. If one of the others cannot be added (403),
+/// nobody is.
 #[utoipa::path(post, path = "/v1/threads/{thread}/members", tag = "members", operation_id = "addMembers",
     params(InThread, Key), request_body = NewMembers,
     responses((status = 204, description = "All of them are members.")))]
@@ -64,8 +65,8 @@ pub async fn add_all(
     let invited = u32::try_from(users.len()).unwrap_or(u32::MAX);
     let request = write.of(&[(Class::Change, 1), (Class::Invite, invited)], &("add all", &thread, &users));
     let outcome = chat.add_members(&request, &thread, &users).await.map_err(problem_of)?;
-    if outcome.is_new() {
-        for user in &users {
+    if let Outcome::Logged(Entry { body: Body::Member { user, others, .. }, .. }, _) = &outcome {
+        for user in std::iter::once(user).chain(others) {
             note(
                 &request.sender,
                 request.via.as_ref(),

@@ -13,7 +13,7 @@ use crate::{answer::failed, rate::Reader};
 
 /// See who has a stream open.
 ///
-/// Users who have blocked you are shown as offline.
+/// Users who have blocked you, and users who are only invited, are shown as offline.
 #[utoipa::path(get, path = "/v1/threads/{thread}/presence", tag = "live", operation_id = "listPresence",
     params(InThread),
     responses((status = 200, description = "All members, on one page.", body = Page<Presence>)))]
@@ -31,8 +31,9 @@ pub async fn list(
         table.turn_out(&thread, &reader.user);
         return Err(Problem::not_found());
     }
-    let (users, at): (Vec<UserId>, _) = (members.into_iter().map(|m| m.user).collect(), clock.now());
-    let online = table.online(&reader.user, &thread, &users, at).await.map_err(failed)?;
+    let at = clock.now();
+    let online = table.online(&reader.user, &thread, &members, at).await.map_err(failed)?;
+    let users = members.into_iter().map(|member| member.user);
     let presence = |user: UserId| Presence { online: online.contains(&user), user, at };
-    Ok(Answer(Page { items: users.into_iter().map(presence).collect(), next: None }))
+    Ok(Answer(Page { items: users.map(presence).collect(), next: None }))
 }

@@ -105,8 +105,8 @@ pub async fn create(
         }
         _ => {
             let (history, adds) = (history.unwrap_or_default(), adds.unwrap_or_default());
-            let named = (title, Settings { history, adds });
-            chat.create_group(&request, ThreadId::group(rng::random()), named, &others).await
+            let settings = Settings { history, adds };
+            chat.create_group(&request, ThreadId::group(rng::random()), (title, settings), &others).await
         }
     };
     let (status, entry) = match created.map_err(problem_of)? {

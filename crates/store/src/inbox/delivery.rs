@@ -134,11 +134,7 @@ impl EdgeTable {
     }
 
     /// The views that users have of a thread.
-    pub(crate) async fn views_of(
-        &self,
-        users: &[&UserId],
-        thread: &ThreadId,
-    ) -> Result<HashMap<Key, Item>, Error> {
+    async fn views_of(&self, users: &[&UserId], thread: &ThreadId) -> Result<HashMap<Key, Item>, Error> {
         let keys: Vec<Key> = users.iter().map(|user| keys::view(user, thread)).collect();
         self.get_many(&keys, !mistake!(ViewReadStale)).await
     }

@@ -247,7 +247,7 @@ mod tests {
         let emoji = Emoji::parse("+1").unwrap();
         for body in [
             Body::Delete { message: ThreadSeq(2) },
-            Body::Edit { message: ThreadSeq(2), text: None },
+            Body::Edit { message: ThreadSeq(2), text: None, withheld: false },
             Body::Reaction { message: ThreadSeq(2), emoji, state: ReactionState::Added },
         ] {
             let next = after(&said, &at(7, body.clone())).unwrap();

@@ -143,7 +143,9 @@ pub(crate) fn plan(
             let body = Body::Title { title: title.into() };
             return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Title(title.into()))));
         }
-        Command::Edit { message, text } => (message, Body::Edit { message, text: Some(text.into()) }),
+        Command::Edit { message, text } => {
+            (message, Body::Edit { message, text: Some(text.into()), withheld: false })
+        }
         Command::Delete { message } => (message, Body::Delete { message }),
         Command::React { message, emoji, state } => {
             (message, Body::Reaction { message, emoji: emoji.clone(), state })

@@ -143,7 +143,6 @@ impl Table {
     /// Forgets that `user` was let into `thread`, because they are no member any more.
     pub fn turn_out(&self, thread: &ThreadId, user: &UserId) {
         self.guests.remove(&(thread.clone(), user.clone()));
-        self.participants.remove(&(thread.clone(), user.clone()));
     }
 
     /// The members of a thread, and its former ones.

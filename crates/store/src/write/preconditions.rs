@@ -26,6 +26,8 @@ pub(crate) struct Preconditions {
     pub(crate) thread: ThreadRow,
     /// The role of the sender.
     pub(crate) role: Role,
+    /// The tseq of the earliest message that the sender may read.
+    pub(crate) reads_from: ThreadSeq,
     /// The entry that the command is about, if there is one. Not parsed yet: a damaged entry is an error for members only.
     pub(crate) about: Option<Item>,
 }
@@ -56,9 +58,8 @@ impl Table {
         about: Option<ThreadSeq>,
     ) -> Result<Preconditions, Early> {
         let (row, member) = (keys::thread(thread), keys::member(thread, &request.sender));
-        let about = about.map(|tseq| (tseq, keys::entry(thread, tseq)));
-        let wanted: Vec<Key> =
-            [&row, &member].into_iter().chain(about.as_ref().map(|(_, key)| key)).cloned().collect();
+        let about = about.map(|tseq| keys::entry(thread, tseq));
+        let wanted: Vec<Key> = [&row, &member].into_iter().chain(&about).cloned().collect();
         let early = if mistake!(MemberBeforeTail) { Some(self.get_many(&wanted, true).await?) } else { None };
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
         let mut found = self.settled_rows(&tail, &wanted).await?;
@@ -71,10 +72,8 @@ impl Table {
             return Err(Rejection::NotMember.into());
         };
         let thread = take(&mut found, &row)?.ok_or(Rejection::NotMember)?;
-        // To a member who may not read it, the entry is absent.
-        let about = about.filter(|(tseq, _)| *tseq >= member.reads_from());
-        let about = about.and_then(|(_, key)| found.remove(&key));
-        Ok(Preconditions { tail, thread, role: member.role, about })
+        let about = about.and_then(|key| found.remove(&key));
+        Ok(Preconditions { tail, thread, role: member.role, reads_from: member.reads_from(), about })
     }
 
     /// The two members of a direct thread; none if there is no such thread. They never change, so they are read once.

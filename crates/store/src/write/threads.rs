@@ -170,7 +170,7 @@ impl Table {
             self.turn_out(thread, reader);
             return Ok(None);
         };
-        // Who has come back meanwhile may not read what they were told before.
+        // A user who was added again meanwhile may not read the last message where the group hides what is older.
         let last = last.filter(|last| last.tseq >= member.reads_from());
         let mut seen_of = BTreeMap::new();
         for (user, row) in users.into_iter().zip(rows) {
