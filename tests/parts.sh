@@ -6,7 +6,7 @@ declare -A filter=(
     [unit]='kind(lib) | kind(bin)'
     # The service through its public doors, over the embedded emulators.
     [it]='binary(it)'
-    # Every route as everybody, requests that no client sends, and mutants of good ones.
+    # Every route with every kind of credential, requests that no client sends, and mutants of good ones.
     [hostile]='binary(hostile)'
     # A process that dies at any of its calls to AWS, and how the others go on.
     [fault]='binary(fault)'

@@ -1,4 +1,4 @@
-//! What strangers try: every route as everybody who may not, requests that no client sends, and mutants of good ones.
+//! Attacks from outside: every route with every kind of credential, requests that no client sends, and mutants of good ones.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 

@@ -1,4 +1,4 @@
-//! Every route as asked by everybody: who gets what, and who is told nothing.
+//! Every route with every kind of credential and role: which status each asker gets, and that a refusal tells nothing.
 
 use client::http::{Answer, Api};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use server::auth::scope::Scope;
 use sse_edge::config::Topology;
 use tests::world::World;
 
-/// Somebody who asks.
+/// The sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asker {
     Owner,
@@ -154,7 +154,7 @@ impl Doors {
         Self { world, revoked, bad }
     }
 
-    /// How somebody asks: with which token, and for whom.
+    /// The token and the headers of an asker.
     fn of(&self, asker: Asker) -> (Api, Vec<(&'static str, &'static str)>) {
         let world = &self.world;
         let for_member = vec![("runnel-user", "member")];
@@ -177,7 +177,7 @@ impl Doors {
         [owner.get(&thread).await.body, owner.get(&format!("{thread}/messages")).await.body]
     }
 
-    /// A group with everybody in it who belongs there, and a message of its owner.
+    /// A group with its members and former members, and a message of its owner.
     async fn group(&self) -> (String, Value) {
         let owner = self.world.as_user("owner");
         let members = ["moderator", "second", "member", "other", "invited", "left", "removed"];

@@ -209,7 +209,7 @@ async fn no_mutant_of_a_good_request_breaks_anything() {
     let growth = resident().saturating_sub(before);
     println!("{} MiB more memory", growth / 1024 / 1024);
     assert!(growth < GROWTH, "{growth} bytes");
-    // Everybody is still served.
+    // The API and the edge still serve their users.
     world.edges[0].streams(0).await;
     let carol = alice.thread(json!({"members": ["carol"], "title": "after"})).await;
     let mut stream = world.open(0, "carol", None).await;

@@ -81,7 +81,7 @@ async fn a_new_member_reads_the_time_before_only_where_the_group_shows_it() {
         let poll = world.poll(0, "carol", None, 0).await.body.to_string();
         assert!(sees || !poll.contains("secret"), "{poll}");
 
-        // To whoever may not read a message, it does not exist.
+        // A message that a member may not read does not exist for them.
         let absent =
             carol.call("PUT", &format!("/v1/threads/{thread}/messages/99/reactions/+1"), None, &[]).await;
         let answers = [

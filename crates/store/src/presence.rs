@@ -45,8 +45,8 @@ impl Table {
         Ok(online)
     }
 
-    /// Those of up to 100 members who are not only invited, by their views and rows. Whoever takes part does so until they
-    /// leave. A member whose view cannot be read, or is one of an earlier membership, is left out.
+    /// Those of up to 100 members who are not only invited, by their views and rows. A member who takes part does so until
+    /// they leave. A member whose view cannot be read, or is one of an earlier membership, is left out.
     async fn taking_part(
         &self,
         thread: &ThreadId,

@@ -245,7 +245,7 @@ impl Table {
     ) -> Result<Outcome, Early> {
         let before = self.read_preconditions(request, thread, command.about()).await?;
         let is_hidden = command.about().is_some_and(|message| message < before.reads_from);
-        // Whoever may delete a message may do so without reading it. To everybody else it is absent.
+        // Moderators and the author may delete a message that they may not read. For every other sender it is absent.
         let is_deletion = matches!(command, Command::Delete { .. });
         let about = before.about.as_ref().filter(|_| !is_hidden || is_deletion);
         let group = Some((&before.thread, before.role));

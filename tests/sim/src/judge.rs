@@ -411,7 +411,7 @@ fn pages(truth: &Truth, device: &Device, history: &History) {
         for ((member, _), other) in
             truth.views.iter().filter(|((_, of), v)| of == thread && v.left_tseq.is_none())
         {
-            // Nobody sees how far another has read what they may not read themselves.
+            // A page shows no message from before a hidden joining, so marks of seen below it do not show either.
             let hidden = if is_open(log) { 0 } else { log.get(&joined).map_or(0, |entry| entry.number) };
             let shows = shown.seen.get(member).copied().unwrap_or(0).max(hidden);
             let is = other.seen.0.max(hidden);

@@ -262,7 +262,7 @@ impl Run {
         done
     }
 
-    /// A thread that somebody may create.
+    /// The request for a new thread with some of the other users.
     fn thread_of(&mut self, actor: &Actor) -> Value {
         let group = !self.rng.random_bool(self.habits.direct);
         let rest: Vec<&str> = self.stage.actors.iter().map(|a| a.user.as_str()).collect();

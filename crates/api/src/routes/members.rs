@@ -46,8 +46,7 @@ pub struct NewMembers {
 
 /// Put users into a group.
 ///
-/// One event tells of all of them. Those who are members stay what they are. If one of the others cannot be added (403),
-/// nobody is.
+/// One event tells of all of them. Members keep their roles. If one user cannot be added (403), the request adds none.
 #[utoipa::path(post, path = "/v1/threads/{thread}/members", tag = "members", operation_id = "addMembers",
     params(InThread, Key), request_body = NewMembers,
     responses((status = 204, description = "All of them are members.")))]
@@ -79,8 +78,8 @@ pub async fn add_all(
 
 /// Put a user into a group, or give a member a role.
 ///
-/// Any member adds members, unless the group's `adds` keeps that to greater roles (403). Only the owner gives roles (403). An owner who makes another member the owner becomes a
-/// moderator. The members of a direct thread do not change (409).
+/// Any member adds members, unless the group's `adds` keeps that to greater roles (403). Only the owner gives roles (403). An
+/// owner who makes another member the owner becomes a moderator. The members of a direct thread do not change (409).
 #[utoipa::path(put, path = "/v1/threads/{thread}/members/{user}", tag = "members", operation_id = "addMember",
     params(InThread, ("user" = UserId, Path, description = "Whom."), Key), request_body = Option<Membership>,
     responses((status = 204, description = "They are a member.")))]

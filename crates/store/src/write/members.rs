@@ -242,8 +242,8 @@ impl Table {
         Ok(Outcome::Logged(entry, Some(tail)))
     }
 
-    /// Adds up to [`limits::CREATE_MEMBERS`] users to `thread`, by one event. Those who are members stay what they are. If one
-    /// of the others cannot be added, nobody is.
+    /// Adds up to [`limits::CREATE_MEMBERS`] users to `thread`, by one event. Members keep their roles. If one user cannot be
+    /// added, the request adds none.
     pub async fn add_members(
         &self,
         request: &WriteRequest,
