@@ -23,6 +23,7 @@ macro_rules! both {
 
 mod acks;
 mod api;
+mod audit;
 mod blocks;
 mod chains;
 mod changes;

@@ -10,108 +10,86 @@ use domain::{
 use tracing::Level;
 
 /// What was done.
-#[derive(Debug, Clone, Copy)]
-pub enum Act<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
     /// A thread was created.
-    Created {
-        /// The thread.
-        thread: &'a ThreadId,
-    },
+    CreatedThread,
     /// A user was added to a thread, or given a role in it.
-    PutMember {
-        /// The thread.
-        thread: &'a ThreadId,
-        /// The user.
-        user: &'a UserId,
-        /// The role that was asked for.
-        role: Option<Role>,
-    },
+    PutMember,
     /// A user was taken out of a thread, or has left it.
-    RemovedMember {
-        /// The thread.
-        thread: &'a ThreadId,
-        /// The user.
-        user: &'a UserId,
-    },
+    RemovedMember,
     /// A thread has another title.
-    Renamed {
-        /// The thread.
-        thread: &'a ThreadId,
-    },
+    RenamedThread,
     /// All sessions of a user were ended.
-    EndedSessions {
-        /// The user.
-        user: &'a UserId,
-    },
+    EndedSessions,
     /// One session of a user was ended.
-    EndedSession {
-        /// The user.
-        user: &'a UserId,
-    },
+    EndedSession,
     /// A user was banned.
-    Banned {
-        /// The user.
-        user: &'a UserId,
-    },
+    Banned,
     /// A ban was lifted.
-    Unbanned {
-        /// The user.
-        user: &'a UserId,
-    },
+    Unbanned,
 }
 
-impl Act<'_> {
-    fn name(&self) -> &'static str {
+/// A line of the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    deed: Deed,
+    thread: Option<&'a ThreadId>,
+    user: Option<&'a UserId>,
+    role: Option<Role>,
+}
+
+impl Deed {
+    const fn name(self) -> &'static str {
         match self {
-            Self::Created { .. } => "created_thread",
-            Self::PutMember { .. } => "put_member",
-            Self::RemovedMember { .. } => "removed_member",
-            Self::Renamed { .. } => "renamed_thread",
-            Self::EndedSessions { .. } => "ended_sessions",
-            Self::EndedSession { .. } => "ended_session",
-            Self::Banned { .. } => "banned",
-            Self::Unbanned { .. } => "unbanned",
+            Self::CreatedThread => "created_thread",
+            Self::PutMember => "put_member",
+            Self::RemovedMember => "removed_member",
+            Self::RenamedThread => "renamed_thread",
+            Self::EndedSessions => "ended_sessions",
+            Self::EndedSession => "ended_session",
+            Self::Banned => "banned",
+            Self::Unbanned => "unbanned",
         }
     }
 
-    fn thread(&self) -> Option<&str> {
-        match self {
-            Self::Created { thread }
-            | Self::PutMember { thread, .. }
-            | Self::RemovedMember { thread, .. }
-            | Self::Renamed { thread } => Some(thread.as_str()),
-            _ => None,
-        }
+    /// The deed, done to a thread.
+    pub const fn to_thread(self, thread: &ThreadId) -> Act<'_> {
+        Act { deed: self, thread: Some(thread), user: None, role: None }
     }
 
-    fn user(&self) -> Option<&str> {
-        match self {
-            Self::PutMember { user, .. }
-            | Self::RemovedMember { user, .. }
-            | Self::EndedSessions { user }
-            | Self::EndedSession { user }
-            | Self::Banned { user }
-            | Self::Unbanned { user } => Some(user.as_str()),
-            Self::Created { .. } | Self::Renamed { .. } => None,
-        }
+    /// The deed, done to a user.
+    pub const fn to_user(self, user: &UserId) -> Act<'_> {
+        Act { deed: self, thread: None, user: Some(user), role: None }
+    }
+}
+
+impl<'a> Act<'a> {
+    /// The same, about this member of the thread.
+    #[must_use]
+    pub const fn about(self, user: &'a UserId) -> Self {
+        Self { user: Some(user), ..self }
+    }
+
+    /// The same, with the role that was asked for.
+    #[must_use]
+    pub const fn with(self, role: Option<Role>) -> Self {
+        Self { role, ..self }
     }
 }
 
 /// Writes the line of what `by` has done, perhaps by the service `via`.
 pub fn note(by: &UserId, via: Option<&UserId>, act: &Act<'_>) {
-    let role = match act {
-        Act::PutMember { role, .. } => role.map(|role| format!("{role:?}").to_lowercase()),
-        _ => None,
-    };
+    let name = act.deed.name();
     tracing::event!(
         target: "audit",
         Level::INFO,
-        audit.act = act.name(),
+        audit.act = name,
         audit.by = by.as_str(),
         audit.via = via.map(UserId::as_str),
-        audit.thread = act.thread(),
-        audit.user = act.user(),
-        audit.role = role,
-        "{}", act.name()
+        audit.thread = act.thread.map(ThreadId::as_str),
+        audit.user = act.user.map(UserId::as_str),
+        audit.role = act.role.map(|role| format!("{role:?}").to_lowercase()),
+        "{name}"
     );
 }

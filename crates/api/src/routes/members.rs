@@ -24,7 +24,7 @@ use super::{
     write::{Write, problem_of},
 };
 use crate::{
-    audit::{Act, note},
+    audit::{Deed, note},
     rate::Metered,
 };
 
@@ -66,11 +66,7 @@ pub async fn add_all(
     let outcome = chat.add_members(&request, &thread, &users).await.map_err(problem_of)?;
     if let Outcome::Logged(Entry { body: Body::Member { user, others, .. }, .. }, _) = &outcome {
         for user in std::iter::once(user).chain(others) {
-            note(
-                &request.sender,
-                request.via.as_ref(),
-                &Act::PutMember { thread: &thread, user, role: None },
-            );
+            note(&request.sender, request.via.as_ref(), &Deed::PutMember.to_thread(&thread).about(user));
         }
     }
     Ok(StatusCode::NO_CONTENT)
@@ -93,7 +89,8 @@ pub async fn add(
     let request = write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user, role));
     let outcome = chat.put_member(&request, &thread, &user, role).await.map_err(problem_of)?;
     if outcome.is_new() {
-        note(&request.sender, request.via.as_ref(), &Act::PutMember { thread: &thread, user: &user, role });
+        let act = Deed::PutMember.to_thread(&thread).about(&user).with(role);
+        note(&request.sender, request.via.as_ref(), &act);
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -112,7 +109,7 @@ pub async fn remove(
     let request = write.of(&[(Class::Change, 1)], &("remove", &thread, &user));
     let outcome = chat.remove_member(&request, &thread, &user).await.map_err(problem_of)?;
     if outcome.is_new() {
-        note(&request.sender, request.via.as_ref(), &Act::RemovedMember { thread: &thread, user: &user });
+        note(&request.sender, request.via.as_ref(), &Deed::RemovedMember.to_thread(&thread).about(&user));
     }
     Ok(StatusCode::NO_CONTENT)
 }

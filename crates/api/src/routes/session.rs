@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::failed,
-    audit::{Act, note},
+    audit::{Deed, note},
     caller::{is_banned, revoked},
     rate::{Metered, too_fast},
 };
@@ -119,10 +119,10 @@ async fn end(fanout: &Fanout, identity: &Identity, ending: &Ending, now: Timesta
     // Its own second is over: the token in hand ends too.
     let since = now.max(identity.issued_at + Duration::from_secs(1));
     let user = &identity.user;
-    let (ended, act) = match (ending.everywhere, identity.session) {
-        (true, _) => (fanout.table.revoke(user, since, now).await, Act::EndedSessions { user }),
+    let (ended, deed) = match (ending.everywhere, identity.session) {
+        (true, _) => (fanout.table.revoke(user, since, now).await, Deed::EndedSessions),
         (false, Some(session)) => {
-            (fanout.table.end_session(user, session, (since, now)).await, Act::EndedSession { user })
+            (fanout.table.end_session(user, session, (since, now)).await, Deed::EndedSession)
         }
         (false, None) => {
             let detail = "the token has no `sid` and no `jti`, so it names no session: use `everywhere=true`";
@@ -130,7 +130,7 @@ async fn end(fanout: &Fanout, identity: &Identity, ending: &Ending, now: Timesta
         }
     };
     let image = ended.map_err(failed)?;
-    note(user, None, &act);
+    note(user, None, &deed.to_user(user));
     fanout.look(&identity.user, &image).await;
     Ok(())
 }

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     answer::failed,
-    audit::{Act, note},
+    audit::{Deed, note},
     rate::Reader,
 };
 
@@ -111,7 +111,7 @@ pub async fn create(
     };
     let (status, entry) = match created.map_err(problem_of)? {
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
-            note(&request.sender, request.via.as_ref(), &Act::Created { thread: &entry.thread });
+            note(&request.sender, request.via.as_ref(), &Deed::CreatedThread.to_thread(&entry.thread));
             (StatusCode::CREATED, entry)
         }
         Outcome::Replayed(entry) => (StatusCode::OK, entry),
@@ -196,7 +196,7 @@ pub async fn rename(
     let command = Command::Title { title: &title };
     let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
     if outcome.is_new() {
-        note(&request.sender, request.via.as_ref(), &Act::Renamed { thread: &thread });
+        note(&request.sender, request.via.as_ref(), &Deed::RenamedThread.to_thread(&thread));
     }
     let renamed = table.thread(&request.sender, &thread).await.map_err(failed)?;
     renamed.map(Answer).ok_or_else(Problem::not_found)

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::failed,
-    audit::{Act, note},
+    audit::{Deed, note},
     caller::UserAdmin,
 };
 
@@ -46,7 +46,7 @@ pub async fn end_sessions(
 ) -> Result<StatusCode, Problem> {
     let now = clock.now();
     let image = fanout.table.revoke(&user, after(now), now).await.map_err(failed)?;
-    note(&admin, None, &Act::EndedSessions { user: &user });
+    note(&admin, None, &Deed::EndedSessions.to_user(&user));
     told(&fanout, &user, &image).await
 }
 
@@ -67,7 +67,7 @@ pub async fn end_session(
     let now = clock.now();
     let image =
         fanout.table.end_session(&user, Mark::of(&session), (after(now), now)).await.map_err(failed)?;
-    note(&admin, None, &Act::EndedSession { user: &user });
+    note(&admin, None, &Deed::EndedSession.to_user(&user));
     told(&fanout, &user, &image).await
 }
 
@@ -92,7 +92,7 @@ pub async fn ban(
         Some(_) => return Err(Problem::invalid("until", "`until` must lie in the future")),
     };
     let image = fanout.table.ban(&user, until, now).await.map_err(failed)?;
-    note(&admin, None, &Act::Banned { user: &user });
+    note(&admin, None, &Deed::Banned.to_user(&user));
     told(&fanout, &user, &image).await
 }
 
@@ -110,7 +110,7 @@ pub async fn unban(
 ) -> Result<StatusCode, Problem> {
     let now = clock.now();
     fanout.table.lift_ban(&user, after(now), now).await.map_err(failed)?;
-    note(&admin, None, &Act::Unbanned { user: &user });
+    note(&admin, None, &Deed::Unbanned.to_user(&user));
     Ok(StatusCode::NO_CONTENT)
 }
 
