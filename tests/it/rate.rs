@@ -144,7 +144,9 @@ async fn each_class_has_its_limit() {
     let flood = [
         // Two threads were created before.
         ("POST", "/v1/threads".into(), Some(title), 8),
-        ("PUT", of("/messages/2/reactions/+1"), None, 40),
+        ("PUT", of("/messages/2/reactions/+1"), None, 10),
+        // Ten reactions were changes, too.
+        ("PATCH", of("/messages/2"), Some(json!({"text": "two"})), 30),
         ("POST", of("/seen"), Some(json!({"number": 1})), 5),
         ("GET", of("/messages"), None, 20),
         ("POST", "/v1/tickets".into(), None, 30),
@@ -165,6 +167,66 @@ async fn each_class_has_its_limit() {
     }
     let typing = format!("/v1/threads/{thread}/typing");
     assert_eq!(alice.post(&typing, json!({"state": "started"})).await.status, 429);
+}
+
+#[tokio::test]
+async fn who_asks_for_twenty_times_the_limit_costs_no_write_unit_above_it() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let side = limited(&world, Rate::Exact).await;
+    let alice = user(&world, &side, "alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let group = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
+    say(&alice, &thread, "one").await;
+    let of = |thread: &str, rest: &str| format!("/v1/threads/{thread}{rest}");
+    let (group, new) = (&group, json!({"members": ["bob", "carol"], "title": "more"}));
+    let floods = [
+        ("send", "POST", of(&thread, "/messages"), Some(json!({"text": "hi"})), 20),
+        ("toggle", "PUT", of(&thread, "/messages/2/reactions/+1"), None, 10),
+        ("change", "PATCH", of(&thread, "/messages/2"), Some(json!({"text": "two"})), 40),
+        ("create", "POST", "/v1/threads".into(), Some(new), 10),
+        ("seen", "POST", of(&thread, "/seen"), Some(json!({"number": 1})), 5),
+        ("typing", "POST", of(group, "/typing"), Some(json!({"state": "started"})), 2),
+        ("ticket", "POST", "/v1/tickets".into(), None, 30),
+        ("read", "GET", of(&thread, "/messages"), None, 20),
+    ];
+    for (class, method, path, body, most) in floods {
+        // Until it is used up: the classes share some of it.
+        for _ in 0..most {
+            alice.call(method, &path, body.clone(), &[]).await;
+        }
+        side.calls.take();
+        for n in 0..19 * most {
+            let answer = alice.call(method, &path, body.clone(), &[]).await;
+            assert_eq!(answer.status, 429, "{class} {n}: {answer:?}");
+        }
+        let above = side.calls.take();
+        assert_eq!((above.write_units, above.requests.len()), (0, 0), "{class}: {above:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reaction_under_one_message_is_put_and_taken_away_ten_times_a_minute() {
+    let world = World::start(Topology::PerUser, 0).await;
+    for rate in [Rate::Exact, Rate::Local] {
+        let side = limited(&world, rate).await;
+        let alice = user(&world, &side, &format!("alice-{rate:?}"));
+        let thread = alice.thread(json!({"members": ["bob"]})).await;
+        let messages = [say(&alice, &thread, "one").await, say(&alice, &thread, "two").await];
+        let toggle = async |message: &Answer, n: usize, key: &str| {
+            let path = format!("/v1/threads/{thread}/messages/{}/reactions/+1", message.body["tseq"]);
+            let method = if n.is_multiple_of(2) { "PUT" } else { "DELETE" };
+            alice.call(method, &path, None, &[("idempotency-key", key)]).await.status.as_u16()
+        };
+        let [first, second] = &messages;
+        for n in 0..10 {
+            // A lost answer is asked for again, and does not count.
+            for _ in 0..2 {
+                assert_eq!(toggle(first, n, &format!("k{n}")).await, 200, "{rate:?} {n}");
+            }
+        }
+        assert_eq!(toggle(first, 10, "k10").await, 429);
+        assert_eq!((toggle(first, 3, "k3").await, toggle(second, 10, "other").await), (200, 200));
+    }
 }
 
 #[tokio::test]

@@ -13,10 +13,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use domain::{
-    ids::ThreadId,
-    rate::{Class, Usage},
-};
+use domain::rate::{Class, Place, Usage};
 use http::{HeaderMap, HeaderValue, request::Parts};
 use jiff::Timestamp;
 use server::{
@@ -68,13 +65,17 @@ impl Metered {
         self.permit(&[(class, 1)]).refusal().map_or(Ok(()), |usage| Err(too_fast(usage)))
     }
 
-    /// The same for what counts by thread.
-    pub fn count_in(&self, thread: &ThreadId, class: Class) -> Result<(), Problem> {
+    /// The same for what counts by place.
+    pub fn count_in(&self, place: Place, class: Class) -> Result<(), Problem> {
+        self.permit_in(place, class).refusal().map_or(Ok(()), |usage| Err(too_fast(usage)))
+    }
+
+    /// Asks to charge one request of a class that counts by place.
+    pub(crate) fn permit_in(&self, place: Place, class: Class) -> Permit {
         if !self.is_counted() {
-            return Ok(());
+            return Permit::default();
         }
-        let permit = self.noted(self.table.permit_in(&self.identity.user, thread, class, self.now));
-        permit.refusal().map_or(Ok(()), |usage| Err(too_fast(usage)))
+        self.noted(self.table.permit_in(&self.identity.user, place, class, self.now))
     }
 
     /// Whether the request counts. A service may act as often as it has to: its limits are those of the API.
@@ -84,7 +85,7 @@ impl Metered {
 
     fn noted(&self, permit: Permit) -> Permit {
         if let Ok(mut asked) = self.ledger.0.lock() {
-            asked.clone_from(&permit);
+            *asked = std::mem::take(&mut *asked).and(permit.clone());
         }
         permit
     }
@@ -106,7 +107,7 @@ pub(crate) async fn tell(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(ledger.clone());
     let mut response = next.run(request).await;
     if let Ok(permit) = ledger.0.lock() {
-        write(response.headers_mut(), permit.usages());
+        write(response.headers_mut(), &permit.usages());
     }
     response
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::limits;
+use crate::{ids::ThreadId, limits, sequence::ThreadSeq};
 
 /// Requests that are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub enum Class {
     Seen,
     /// A sign of typing, for each thread.
     Typing,
+    /// A reaction put there or taken away, for each message.
+    Toggle,
     /// A ticket or cookie for a stream.
     Ticket,
     /// A list, or anything else that is only read.
@@ -26,6 +28,9 @@ pub enum Class {
     /// An accepted request, repeated with its idempotency key.
     Repeat,
 }
+
+/// Where a class counts by itself: a thread, or a message of it.
+pub type Place = (ThreadId, Option<ThreadSeq>);
 
 /// At most `most` in each window of `window_s` seconds. Windows begin at the whole multiples of their length since 1970, so
 /// that all processes have the same ones.
@@ -60,6 +65,7 @@ impl Class {
             Self::Invite => &limits::INVITATIONS,
             Self::Seen => &limits::MARKS,
             Self::Typing => &limits::TYPING,
+            Self::Toggle => &limits::TOGGLES,
             Self::Ticket => &limits::TICKETS,
             Self::Read => &limits::READS,
             Self::Repeat => &limits::REPEATS,

@@ -8,19 +8,20 @@ use aws_sdk_dynamodb::{
     types::ReturnValue,
 };
 use domain::{
-    ids::{ThreadId, UserId},
+    ids::UserId,
     limits,
-    rate::{Class, Policy, Usage},
+    rate::{Class, Place, Policy, Usage},
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
+use mistakes::mistake;
 use tokio::time::timeout;
 
 use crate::table::{Table, counter::Rate, error::Error, keys, tx::n};
 
 pub mod permit;
 
-use permit::Permit;
+use permit::{Charge, Permit};
 
 impl Table {
     /// Asks to charge `user` these weights in these classes. The classes of all processes are charged when the permit is
@@ -33,30 +34,29 @@ impl Table {
         if rate == Rate::Off || charged.is_empty() {
             return Permit::default();
         }
-        if rate == Rate::Local || !charges.iter().any(|(class, _)| class.is_fleet_wide()) {
-            let count =
-                |(policy, weight): (&'static Policy, u32)| self.count(user, None, policy, weight, now);
-            return Permit::here(charged.into_iter().map(count).collect());
+        let charge = Charge { table: self.clone(), user: user.clone(), place: None, charged, now };
+        if rate == Rate::Local
+            || mistake!(CountedEach)
+            || !charges.iter().any(|(class, _)| class.is_fleet_wide())
+        {
+            return self.count(charge);
         }
         // A user who is known to have too little left is refused without a write.
         let would_be = |(policy, weight): &(&'static Policy, u32)| {
             let used = self.counter.used_here(&(user.clone(), policy.name, None), policy, now);
             policy.usage(used.saturating_add(*weight), now)
         };
-        let exceeded: Vec<Usage> = charged.iter().map(would_be).filter(Usage::is_exceeded).collect();
-        if !exceeded.is_empty() {
-            return Permit::here(exceeded);
-        }
-        Permit::of_table(self.clone(), user.clone(), charged, now)
+        let exceeded: Vec<Usage> = charge.charged.iter().map(would_be).filter(Usage::is_exceeded).collect();
+        if exceeded.is_empty() { Permit::of_table(charge) } else { Permit::here(charge, exceeded) }
     }
 
-    /// The same for what counts in one thread, by this process alone.
-    pub fn permit_in(&self, user: &UserId, thread: &ThreadId, class: Class, now: Timestamp) -> Permit {
-        if self.counter.rate == Rate::Off {
+    /// The same for what counts by place, by this process alone.
+    pub fn permit_in(&self, user: &UserId, place: Place, class: Class, now: Timestamp) -> Permit {
+        if self.counter.rate == Rate::Off || mistake!(TogglesFree) {
             return Permit::default();
         }
-        let count = |policy| self.count(user, Some(thread.clone()), policy, 1, now);
-        Permit::here(class.policies().iter().map(count).collect())
+        let charged = class.policies().iter().map(|policy| (policy, 1)).collect();
+        self.count(Charge { table: self.clone(), user: user.clone(), place: Some(place), charged, now })
     }
 
     /// Whether one more request of `user` may be compared with accepted ones.
@@ -71,16 +71,23 @@ impl Table {
         }
     }
 
-    fn count(
-        &self,
-        user: &UserId,
-        thread: Option<ThreadId>,
-        policy: &'static Policy,
-        weight: u32,
-        now: Timestamp,
-    ) -> Usage {
-        let used = self.counter.add((user.clone(), policy.name, thread), policy, weight, now);
-        policy.usage(used, now)
+    /// Counts in this process.
+    fn count(&self, charge: Charge) -> Permit {
+        let Charge { user, place, charged, now, .. } = &charge;
+        let usages = charged.iter().map(|(policy, weight)| {
+            let used = self.counter.add((user.clone(), policy.name, place.clone()), policy, *weight, *now);
+            policy.usage(used, *now)
+        });
+        let usages = usages.collect();
+        Permit::here(charge, usages)
+    }
+
+    /// Takes back what this process has counted.
+    pub(crate) fn take_back(&self, charge: &Charge) {
+        let Charge { user, place, charged, now, .. } = charge;
+        for (policy, weight) in charged {
+            self.counter.take_back((user.clone(), policy.name, place.clone()), policy, *weight, *now);
+        }
     }
 
     /// Charges several policies at once. What is too much in one of them is given back in all.

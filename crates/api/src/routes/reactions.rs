@@ -56,7 +56,10 @@ async fn react(
 ) -> Result<Answer<Message>, Problem> {
     // Not a 404: an emoji is content, and its form is worth a word.
     let emoji = Emoji::parse(&emoji).map_err(|bad| Problem::invalid("emoji", bad.to_string()))?;
-    let request = write.of(&[(Class::Change, 1)], &("react", &thread, message, &emoji, state));
+    let place = (thread.clone(), Some(message));
+    let request = write
+        .counted_in(place, Class::Toggle)
+        .of(&[(Class::Change, 1)], &("react", &thread, message, &emoji, state));
     let command = Command::React { message, emoji: &emoji, state };
     chat.write(&request, &thread, command).await.map_err(problem_of)?;
     now(table, (&request.sender, &thread), message).await

@@ -46,7 +46,7 @@ pub async fn tell(
     if !fanout.table.lets_in(&thread, &sender.user).await.map_err(failed)? {
         return Err(Problem::not_found());
     }
-    metered.count_in(&thread, Class::Typing)?;
+    metered.count_in((thread.clone(), None), Class::Typing)?;
     let members = fanout.table.current_members(&thread).await.map_err(failed)?;
     if !members.iter().any(|member| member.user == sender.user) {
         fanout.table.turn_out(&thread, &sender.user);

@@ -6,7 +6,7 @@ use domain::{
     event::Role,
     ids::{IdempotencyKey, UserId},
     limits,
-    rate::Class,
+    rate::{Class, Place},
 };
 use http::request::Parts;
 use serde::Serialize;
@@ -37,6 +37,13 @@ impl Write {
         &self.0.sender
     }
 
+    /// The same write, charged as one more of a class that counts by place.
+    #[must_use]
+    pub fn counted_in(mut self, place: Place, class: Class) -> Self {
+        self.0.permit = self.1.permit_in(place, class);
+        self
+    }
+
     /// The write of `what`: all that distinguishes its command from others. It charges the sender these weights in these classes.
     pub fn of(self, counts: &[(Class, u32)], what: &impl Serialize) -> WriteRequest {
         let WriteRequest { sender, via, .. } = &self.0;
@@ -47,7 +54,8 @@ impl Write {
         };
         let text = text.expect("ids, numbers and strings always serialise");
         let fingerprint = data_encoding::BASE32_DNSSEC.encode(&Sha256::digest(&text)[..16]);
-        WriteRequest { fingerprint, permit: self.1.permit(counts), ..self.0 }
+        let permit = self.0.permit.and(self.1.permit(counts));
+        WriteRequest { fingerprint, permit, ..self.0 }
     }
 }
 

@@ -4,82 +4,73 @@ use std::fmt;
 
 use domain::{
     ids::UserId,
-    rate::{Policy, Usage},
+    rate::{Place, Policy, Usage},
 };
 use futures_util::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
 use jiff::Timestamp;
+use mistakes::mistake;
 
 use crate::table::Table;
 
-/// The answer to whether a user may do something. Clones share the question.
-#[derive(Debug, Clone, Default)]
-pub struct Permit(Answer);
-
+/// The answer to whether a user may do something. Clones share the question. By default nobody counts.
 #[derive(Clone, Default)]
-enum Answer {
-    /// Nobody counts.
-    #[default]
-    Yes,
-    /// This process has counted.
-    Here(Vec<Usage>),
-    /// The table counts when somebody awaits the answer.
-    Table(Charge, Shared<BoxFuture<'static, Vec<Usage>>>),
+pub struct Permit {
+    /// What this process has counted.
+    here: Vec<(Charge, Vec<Usage>)>,
+    /// What the table counts when somebody awaits the answer.
+    fleet: Option<(Charge, Shared<BoxFuture<'static, Vec<Usage>>>)>,
 }
 
 /// Who is charged how much of what, and when.
 #[derive(Clone)]
-struct Charge {
-    table: Table,
-    user: UserId,
-    charged: Vec<(&'static Policy, u32)>,
-    now: Timestamp,
+pub(crate) struct Charge {
+    pub(crate) table: Table,
+    pub(crate) user: UserId,
+    /// Where it counts by itself.
+    pub(crate) place: Option<Place>,
+    pub(crate) charged: Vec<(&'static Policy, u32)>,
+    pub(crate) now: Timestamp,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self {
-            Self::Yes => "Yes",
-            Self::Here(_) => "Here",
-            Self::Table(..) => "Table",
-        };
-        f.write_str(name)
+        f.debug_tuple("Permit").field(&self.usages()).finish()
     }
 }
 
 impl Permit {
     /// A permit by the counts of this process.
-    pub(crate) fn here(usages: Vec<Usage>) -> Self {
-        Self(Answer::Here(usages))
+    pub(crate) fn here(charge: Charge, usages: Vec<Usage>) -> Self {
+        Self { here: vec![(charge, usages)], fleet: None }
     }
 
     /// A permit by the counts of all processes.
-    pub(crate) fn of_table(
-        table: Table,
-        user: UserId,
-        charged: Vec<(&'static Policy, u32)>,
-        now: Timestamp,
-    ) -> Self {
-        let charge = Charge { table, user, charged, now };
+    pub(crate) fn of_table(charge: Charge) -> Self {
         let own = charge.clone();
         let answer = async move { own.table.charge(&own.user, &own.charged, own.now).await };
-        Self(Answer::Table(charge, answer.boxed().shared()))
+        Self { here: Vec::new(), fleet: Some((charge, answer.boxed().shared())) }
     }
 
-    /// The user's usage of each policy; empty while it is not known, and if nobody counts.
-    pub fn usages(&self) -> &[Usage] {
-        match &self.0 {
-            Answer::Yes => &[],
-            Answer::Here(usages) => usages,
-            Answer::Table(_, answer) => answer.peek().map_or(&[], Vec::as_slice),
-        }
+    /// A permit to do what needs both. At most one of them asks the table.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.here.extend(other.here);
+        Self { here: self.here, fleet: self.fleet.or(other.fleet) }
     }
 
-    /// Why the user may not, if that is known.
+    /// The user's usage of each policy; without those of the table while they are not known, and empty if nobody counts.
+    pub fn usages(&self) -> Vec<Usage> {
+        let here = self.here.iter().flat_map(|(_, usages)| usages);
+        let fleet = self.fleet.as_ref().and_then(|(_, answer)| answer.peek());
+        here.chain(fleet.into_iter().flatten()).copied().collect()
+    }
+
+    /// Why the user may not, if that is known: of the policies that are exceeded the one that lasts longest.
     pub fn refusal(&self) -> Option<Usage> {
-        refusal(self.usages())
+        self.usages().into_iter().filter(Usage::is_exceeded).max_by_key(|usage| usage.ends_in_s)
     }
 
     /// Waits for the answer.
@@ -87,25 +78,29 @@ impl Permit {
     /// # Errors
     /// The usage of the policy that is exceeded.
     pub async fn granted(&self) -> Result<(), Usage> {
-        let refused = match &self.0 {
-            Answer::Table(_, answer) => refusal(&answer.clone().await),
-            _ => self.refusal(),
-        };
-        refused.map_or(Ok(()), Err)
+        if self.refusal().is_none()
+            && !mistake!(Uncounted)
+            && let Some((_, answer)) = &self.fleet
+        {
+            answer.clone().await;
+        }
+        self.refusal().map_or(Ok(()), Err)
     }
 
     /// Gives back what was charged, because the request is a copy of an accepted one. Above the limit `repeat` copies
     /// stay charged.
     pub(crate) async fn give_back(&self) {
-        let Answer::Table(Charge { table, user, charged, now }, answer) = &self.0 else { return };
-        let usages = answer.clone().await;
-        if refusal(&usages).is_none() && table.may_repeat(user, *now) {
-            table.give_back(user, charged, &usages, *now).await;
+        let first =
+            self.here.first().map(|(charge, _)| charge).or(self.fleet.as_ref().map(|(charge, _)| charge));
+        let Some(Charge { table, user, now, .. }) = first else { return };
+        if mistake!(CopyCounted) || self.granted().await.is_err() || !table.may_repeat(user, *now) {
+            return;
+        }
+        for (charge, _) in &self.here {
+            table.take_back(charge);
+        }
+        if let Some((charge, answer)) = &self.fleet {
+            table.give_back(user, &charge.charged, &answer.clone().await, *now).await;
         }
     }
-}
-
-/// Of the policies that are exceeded the one that lasts longest.
-fn refusal(usages: &[Usage]) -> Option<Usage> {
-    usages.iter().copied().filter(Usage::is_exceeded).max_by_key(|usage| usage.ends_in_s)
 }

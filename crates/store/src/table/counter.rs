@@ -7,8 +7,8 @@ use std::{
 };
 
 use domain::{
-    ids::{ThreadId, UserId},
-    rate::Policy,
+    ids::UserId,
+    rate::{Place, Policy},
 };
 use jiff::Timestamp;
 
@@ -50,8 +50,8 @@ pub struct UnknownRate;
 /// What a process counts at a time: about 200 bytes each.
 const MOST: usize = 20_000;
 
-/// A user, the name of a policy, and the thread if it counts by thread.
-type Counted = (UserId, &'static str, Option<ThreadId>);
+/// A user, the name of a policy, and the place if each place counts by itself.
+type Counted = (UserId, &'static str, Option<Place>);
 
 /// What this process has counted. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +80,12 @@ impl Counter {
             self.learn(counted, policy, now, used);
         }
         used
+    }
+
+    /// Takes back what was counted in the window of `now`.
+    pub(crate) fn take_back(&self, counted: Counted, policy: &Policy, weight: u32, now: Timestamp) {
+        let used = self.used_here(&counted, policy, now);
+        self.learn(counted, policy, now, used.saturating_sub(weight));
     }
 
     /// How much of a policy was used in the window of `now`, as far as this process knows.
