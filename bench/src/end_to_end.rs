@@ -1,6 +1,7 @@
 //! The whole service in one process, `runnel`: a request to the API, the emulators of DynamoDB and SQS, the edge, a
 //! frame.
 
+mod flood;
 mod hangups;
 mod pairs;
 
@@ -35,7 +36,7 @@ pub(crate) fn run(quick: bool, repetition: u32, figures: &mut Figures) -> anyhow
             fs::remove_dir_all(&data)?;
         }
         let folder = on_file.then_some(data.as_path());
-        let (at, server) = start(on(SERVER_CPU, &beside("runnel")?), folder)?;
+        let (at, server) = start(on(SERVER_CPU, &beside("runnel")?), "off", folder)?;
         let steady = load(at, STEADY, seconds)?;
         figures.add(name, repetition, "e2e p50 ms", steady.p50_ms);
         figures.add(name, repetition, "e2e p99 ms", steady.p99_ms);
@@ -51,17 +52,23 @@ pub(crate) fn run(quick: bool, repetition: u32, figures: &mut Figures) -> anyhow
 /// Prints what becomes of messages whose senders hang up, with the `runnel` at `program`.
 pub(crate) fn hangups(program: &Path) -> anyhow::Result<()> {
     for (name, members) in [("direct", 1), ("group", 2)] {
-        let (at, _server) = start(Command::new(program), None)?;
+        let (at, _server) = start(Command::new(program), "off", None)?;
         hangups::measure(at, name, members)?;
     }
     Ok(())
 }
 
-/// Starts the service, its data in `folder` or in memory.
-fn start(mut command: Command, folder: Option<&Path>) -> anyhow::Result<(SocketAddr, Ends)> {
+/// Prints what floods do to everybody else, with the `runnel` at `program`.
+pub(crate) fn floods(program: &Path) -> anyhow::Result<()> {
+    let (at, _server) = start(Command::new(program), "exact", None)?;
+    flood::measure(at)
+}
+
+/// Starts the service, its data in `folder` or in memory, with this limiter.
+fn start(mut command: Command, rate: &str, folder: Option<&Path>) -> anyhow::Result<(SocketAddr, Ends)> {
     let at = free_port();
     command
-        .args(["--dev", "--rate", "off", "--listen", &at.to_string()])
+        .args(["--dev", "--rate", rate, "--listen", &at.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     match folder {

@@ -58,6 +58,11 @@ enum Command {
         /// A `runnel`.
         program: PathBuf,
     },
+    /// Flood with each kind of request, and print how late the messages of everybody else are shown.
+    Floods {
+        /// A `runnel`.
+        program: PathBuf,
+    },
     /// Be a server to compare with.
     Serve {
         /// Which one.
@@ -73,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         Command::Run(plan) => report::told(&run::run(&plan)?, plan.quick),
         Command::Report => report::told(&report::kept()?, false),
         Command::Hangups { program } => end_to_end::hangups(&program),
+        Command::Floods { program } => end_to_end::floods(&program),
         Command::Serve { which, at } if which == "raw" => serve::raw::serve(at),
         Command::Serve { at, .. } => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

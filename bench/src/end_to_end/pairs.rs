@@ -195,7 +195,7 @@ pub(super) async fn connect(at: SocketAddr) -> anyhow::Result<SendRequest<Full<B
     Ok(sender)
 }
 
-fn request(at: SocketAddr, method: Method, path: &str, token: &str) -> http::request::Builder {
+pub(super) fn request(at: SocketAddr, method: Method, path: &str, token: &str) -> http::request::Builder {
     let builder = Request::builder().method(method).uri(path).header("host", at.to_string());
     builder.header("content-type", "application/json").header("authorization", format!("Bearer {token}"))
 }
