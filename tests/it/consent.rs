@@ -2,10 +2,15 @@
 
 use client::http::Api;
 use domain::{contact::ContactPolicy, limits};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use server::auth::scope::Scope;
 use sse_edge::config::Topology;
 use tests::world::World;
+
+/// Ten accounts bring a user into a thousand threads.
+const FLOODERS: usize = 10;
+const EACH: usize = 100;
 
 async fn list(api: &Api, query: &str) -> Vec<Value> {
     api.get(&format!("/v1/threads?limit=100{query}")).await.body["items"].as_array().unwrap().clone()
@@ -104,10 +109,15 @@ async fn a_user_flooded_with_invitations_still_writes_and_receives() {
     let (victim, friend) = (world.as_user("victim"), world.as_user("friend"));
     let old = friend.thread(json!({"members": ["victim"], "title": "old friends"})).await;
     assert_eq!(accept(&victim, &old).await, 204);
-    for n in 0..limits::INVITATIONS_SHOWN + 20 {
-        let flooder = world.as_user(&format!("flooder{}", n % 10));
-        flooder.thread(json!({"members": ["victim"], "title": format!("buy {n}")})).await;
-    }
+    let flooded = (0..FLOODERS).map(|flooder| {
+        let flooder = world.as_user(&format!("flooder{flooder}"));
+        async move {
+            for n in 0..EACH {
+                flooder.thread(json!({"members": ["victim"], "title": format!("buy {n}")})).await;
+            }
+        }
+    });
+    join_all(flooded).await;
     assert_eq!(list(&victim, "&state=invited").await.len(), limits::INVITATIONS_SHOWN);
     assert_eq!(list(&victim, "&state=active").await.len(), 1);
     let mut stream = world.open(0, "victim", None).await;
