@@ -140,6 +140,7 @@ crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
 mistakes   6  ^(crates/(domain|store|queue|mistakes|api|fanout)|api-lambda/src|sse-edge/src|tests/sim)/
 mutants    5  ^(crates/(domain|server|api)|api-lambda/src|sse-edge/src|tests/hostile)/
+fuzz      12  ^(crates/(domain|server)|crates/api/src/routes|tests/fuzz)/
 '
 nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
 
@@ -188,6 +189,27 @@ part_image() {
 part_mutants() {
     build
     RUNNEL_MUTANTS=${RUNNEL_MUTANTS-200000} nextest --filterset "${filter[hostile]} & test(/mutant/)"
+}
+
+# Each parser of foreign bytes under libFuzzer, for a minute each. What is found lies in target/fuzz.
+part_fuzz() {
+    local coverage=(
+        -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-trace-compares
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
+        -Cdebug-assertions -Coverflow-checks
+    )
+    local triple out=${CARGO_TARGET_DIR:-target}/fuzz seeds target
+    triple=$(rustc --print host-tuple)
+    # With a target named, build scripts and macros are built without these flags.
+    RUSTFLAGS="${coverage[*]}" \
+        cargo build --release --package fuzz --features libfuzzer --target "$triple" --target-dir "$out"
+    for seeds in tests/fuzz/seeds/*; do
+        target=$(basename "$seeds")
+        mkdir -p "$out/corpus/$target"
+        echo "-- $target"
+        RUNNEL_FUZZ=$target "$out/$triple/release/fuzz" "$out/corpus/$target" "$seeds" -artifact_prefix="$out/$target-" \
+            -max_total_time="${RUNNEL_FUZZ_SECONDS:-60}" -timeout=10 -print_funcs=0 -print_final_stats=1 -verbosity=0
+    done
 }
 
 # Storms of ten minutes.
