@@ -378,6 +378,7 @@ impl State {
 
     fn close_revoked(&self, image: &Image) {
         let revoked = self.streams.iter().filter(|stream| image.revokes(&stream.credential));
+        let revoked = revoked.filter(|_| !mistake!(RevokedStays));
         revoked.for_each(|stream| stream.close(CloseReason::Revoked));
     }
 }

@@ -1,4 +1,5 @@
-//! Mistakes that the simulator has to catch: each one breaks or bends one rule of the delivery protocol.
+//! Mistakes that the simulator has to catch: each one breaks or bends one rule of the delivery protocol, or one that keeps
+//! users from each other's threads and quota.
 //!
 //! A mistake is a line of the shipped code behind a switch: [`mistake!`] is true if the run makes this mistake. Without
 //! the feature `planted` the switch is the constant `false`, and the compiler drops the line. Only the simulator's own
@@ -33,7 +34,7 @@ macro_rules! mistakes {
                 match self { $($(Self::$name => stringify!($name),)+)+ }
             }
 
-            /// The rule of docs/DELIVERY.md that it breaks.
+            /// What it breaks: a rule of docs/DELIVERY.md by its number, or else one of docs/THREATS.md.
             pub const fn rule(self) -> &'static str {
                 match self { $($(Self::$name => $rule,)+)+ }
             }
@@ -135,6 +136,29 @@ mistakes! {
         FoldUnsettled: "a fold moves an entry that is not settled",
         KeyReadPlainly: "a key whose transaction is under way counts as unknown",
         PassedOver: "a replay passes over a content that is not visible yet",
+    }
+    "tokens" {
+        RevokedAsks: "a process never looks again whether a token was revoked",
+        RevokedOpens: "a stream opens with a token that was revoked",
+        RevokedStays: "a stream goes on after its token was revoked",
+        UserActs: "a token without the scope acts for another user",
+        KeysShared: "a service that acts for a user uses the user's idempotency keys",
+    }
+    "members" {
+        InvitedAtOnce: "a user whom another makes a member is active at once",
+        StrangerReads: "a stranger reads the messages of a direct thread",
+        GuestReads: "a former member reads a thread where a process has met them before",
+    }
+    "floods" {
+        Uncounted: "a write does not wait until it is counted",
+        CountedEach: "each process counts for itself what all are to count together",
+        CopyCounted: "a copy of an accepted request counts again",
+        CopyRefused: "a user above the limit is not told what was accepted before",
+        TogglesFree: "a reaction is put under a message and taken away without a limit",
+    }
+    "seals" {
+        SealIgnored: "an envelope counts as proven whatever its seal",
+        UnprovenShown: "an envelope that is not proven is shown",
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
+use mistakes::mistake;
 use ring::{
     hmac::{self, HMAC_SHA256, Key},
     rand::SystemRandom,
@@ -45,7 +46,7 @@ impl Seal {
     /// The text out of a body, and whether it is proven.
     pub(crate) fn open<'a>(&self, queue: &str, body: &'a str) -> (&'a str, bool) {
         let (text, code) = body.rsplit_once(SEAL).unwrap_or((body, ""));
-        if self.0.is_empty() {
+        if self.0.is_empty() || mistake!(SealIgnored) {
             return (text, true);
         }
         let code = BASE64URL_NOPAD.decode(code.as_bytes()).unwrap_or_default();

@@ -176,7 +176,9 @@ impl Table {
         F: Future<Output = Result<Outcome, Early>>,
     {
         if let Some(usage) = request.permit.refusal()
-            && !(request.key_from_client && self.may_repeat(&request.sender, request.now))
+            && !(request.key_from_client
+                && !mistake!(CopyRefused)
+                && self.may_repeat(&request.sender, request.now))
         {
             return Err(WriteError::Rejected(Rejection::TooFast(usage)));
         }

@@ -8,6 +8,7 @@ use domain::{
     event::Delivery,
     limits,
 };
+use mistakes::mistake;
 use queue::queues::{BATCH, Received};
 use tokio::time::Instant;
 
@@ -67,7 +68,7 @@ impl Dispatch {
         self.cx.metrics.envelopes.increment(batch.len() as u64);
         for received in batch {
             match Envelope::decode(&received.body) {
-                Ok(envelope) if received.is_proven || envelope.news.is_none() => {
+                Ok(envelope) if received.is_proven || envelope.news.is_none() || mistake!(UnprovenShown) => {
                     self.envelope(&envelope, self.posted_at(received), shed);
                 }
                 Ok(envelope) => {

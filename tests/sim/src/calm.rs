@@ -22,7 +22,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::{
     cloud::{row::number, weather::Weather},
-    stage::{Outcome, Stage},
+    stage::{Fleet, Outcome, Stage},
 };
 
 /// One run of so many is calm, and one has quiet faults.
@@ -110,7 +110,7 @@ impl Calm {
             retry_ms: "300-900".parse::<RetryRange>().expect("a range"),
             ..EdgeArgs::default()
         };
-        let mut stage = Stage::set(seed, base, traced, (config, EDGES)).await;
+        let mut stage = Stage::set(seed, base, traced, Fleet::of(config, EDGES)).await;
         stage.people(&mut rng, &(2..=2), 0.0);
         let seats = stage.devices.iter().map(|_| None).collect();
         stage.actors.iter_mut().for_each(|actor| actor.insists = true);

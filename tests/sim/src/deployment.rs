@@ -13,7 +13,7 @@ use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use queue::{queues::Queues, seal::Seal};
 use server::{
-    auth::{AuthConfig, Verifier, mint::Minter},
+    auth::{AuthConfig, Verifier, mint::Minter, scope::Scope},
     aws::Configs,
     clock::Clock,
     cors::Origins,
@@ -23,7 +23,7 @@ use sse_edge::{
     config::EdgeArgs,
     edge::{Edge, Parts},
 };
-use store::table::Table;
+use store::table::{Table, counter::Rate};
 use tokio::{
     sync::RwLock,
     time::{Duration, Instant, sleep},
@@ -60,6 +60,7 @@ pub(crate) struct Deployment {
     pub(crate) tracker: TaskTracker,
     edge_args: EdgeArgs,
     sweeping: Sweeping,
+    rate: Rate,
     base: Configs,
     auth: AuthConfig,
     verifier: Verifier,
@@ -120,7 +121,7 @@ impl Deployment {
         (clock, tracker): (Clock, TaskTracker),
         base: &Configs,
         edge_args: EdgeArgs,
-        (apis, edges, sweeping): (usize, usize, Sweeping),
+        (apis, edges, sweeping, rate): (usize, usize, Sweeping, Rate),
     ) -> Arc<Self> {
         let auth = AuthConfig {
             secret: Some("a secret of more than 32 characters".into()),
@@ -134,6 +135,7 @@ impl Deployment {
             tracker,
             edge_args,
             sweeping,
+            rate,
             base: base.clone(),
             verifier: Verifier::new(&auth).expect("a good secret"),
             minter: Minter::new(&auth).expect("a good secret"),
@@ -180,10 +182,15 @@ impl Deployment {
         Network::new(self.cloud.clone(), self.era().child_token())
     }
 
+    /// A clock for a process. Processes that count together agree on the time, so that their windows are the same.
+    fn clock_of_a_process(&self) -> Clock {
+        if self.rate == Rate::Exact { self.clock.clone() } else { self.cloud.clock_of_a_process() }
+    }
+
     async fn api(&self) -> Process {
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
-        let fanout = Fanout::new(table, queues, JOBS.into(), self.cloud.clock_of_a_process());
+        let fanout = Fanout::new(table.limited(self.rate), queues, JOBS.into(), self.clock_of_a_process());
         Process {
             router: router(ApiState { verifier: self.verifier.clone(), fanout }, &Origins::default()),
             network,
@@ -197,7 +204,7 @@ impl Deployment {
             table: table.for_edges(),
             queues,
             verifier: Verifier::new(&self.auth).expect("a good secret"),
-            clock: self.cloud.clock_of_a_process(),
+            clock: self.clock_of_a_process(),
             config: self.edge_args.clone(),
         };
         let edge = Edge::start(parts, &self.tracker, &network.dead);
@@ -287,7 +294,7 @@ impl Deployment {
     async fn sweeper(&self) {
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
-        let fanout = Fanout::new(table, queues.clone(), JOBS.into(), self.cloud.clock_of_a_process());
+        let fanout = Fanout::new(table, queues.clone(), JOBS.into(), self.clock_of_a_process());
         let dead = network.dead.clone();
         self.processes().sweeper = network;
         let every = self.sweeping.every;
@@ -378,9 +385,21 @@ impl Deployment {
             return token.clone();
         }
         // No process has a clock that is so far behind.
-        let token = self.minter.mint(user, Duration::from_hours(1), now - 2 * SKEW);
+        let since = if self.rate == Rate::Exact { now } else { now - 2 * SKEW };
+        let token = self.minter.mint(user, Duration::from_hours(1), since);
         tokens.insert(user.clone(), (now, token.clone()));
         token
+    }
+
+    /// Forgets the token of `user`: the next one is new.
+    pub(crate) fn sign_out(&self, user: &UserId) {
+        self.tokens.lock().expect("nothing panics while it holds this").remove(user);
+    }
+
+    /// A token for the service of this name.
+    pub(crate) fn service(&self, name: &str, scopes: &[Scope]) -> String {
+        let service = UserId::parse(name).expect("a name");
+        self.minter.mint_scoped(&service, scopes, Duration::from_hours(1), self.clock.now())
     }
 
     /// What an API answers; nothing, if it dies meanwhile or takes too long.

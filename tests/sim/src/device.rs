@@ -122,6 +122,10 @@ impl Device {
         let request = request.body(Body::empty()).expect("a request");
         let edge = edge.unwrap_or_else(|| rng.random_range(0..self.deployment.edges()));
         let Some((response, network)) = self.deployment.ask_edge(edge, request).await else { return again };
+        if response.status() == StatusCode::NO_CONTENT && self.history.known().signed_out.contains(&self.user)
+        {
+            return again;
+        }
         if response.status() != StatusCode::OK {
             self.wrong(&format!("a stream is answered with {}", response.status()));
             return again;

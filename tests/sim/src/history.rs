@@ -33,6 +33,8 @@ pub(crate) struct Known {
     pub(crate) unblocking: BTreeSet<(UserId, UserId)>,
     /// Messages by their text, which is said once in a run.
     pub(crate) said: BTreeMap<String, Said>,
+    /// Users who are signed out: their streams are refused.
+    pub(crate) signed_out: BTreeSet<UserId>,
     /// The furthest that a user has marked a thread as seen, and was told so.
     pub(crate) seen: BTreeMap<(String, String), u64>,
     /// What streams showed at a place of a user's inbox: (user, id) → (event, data).

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use server::{aws::Configs, clock::Clock};
 use sse_edge::config::{EdgeArgs, Topology};
+use store::table::counter::Rate;
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -74,8 +75,13 @@ async fn pass(base: &Configs, topology: Topology, (edges, streams, messages): (u
     let clock = Clock::tokio(Timestamp::from_second(1_800_000_000).expect("a time"));
     let cloud = Cloud::new(1, clock.clone(), tracker.clone());
     let config = EdgeArgs { queues: topology, drain: Duration::from_secs(10), ..EdgeArgs::default() };
-    let started =
-        Deployment::start(cloud.clone(), (clock, tracker.clone()), base, config, (1, edges, SWEEPING));
+    let started = Deployment::start(
+        cloud.clone(),
+        (clock, tracker.clone()),
+        base,
+        config,
+        (1, edges, SWEEPING, Rate::Off),
+    );
     let (deployment, history) = (started.await, Arc::new(History::default()));
     let mut pairs = Vec::new();
     for n in 0..streams {

@@ -15,7 +15,7 @@ use crate::{
     device::Device,
     history::Said,
     lists,
-    stage::{Outcome, Stage},
+    stage::{Fleet, Outcome, Stage},
 };
 
 /// A kind of write.
@@ -129,7 +129,7 @@ fn run(seed: u64, write: Write, late: (usize, How), base: &Configs) -> (usize, O
 
 async fn simulate(seed: u64, write: Write, (nth, how): (usize, How), base: &Configs) -> (usize, Outcome) {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut stage = Stage::set(seed, base, false, (EdgeArgs::default(), 2)).await;
+    let mut stage = Stage::set(seed, base, false, Fleet::of(EdgeArgs::default(), 2)).await;
     stage.people(&mut rng, &(2..=2), 0.0);
     stage.calm.cancel();
     let early = if how.early { 1.0 } else { 0.0 };

@@ -29,6 +29,7 @@ mod rights;
 mod run;
 mod sdk;
 mod stage;
+mod strangers;
 mod truth;
 
 use std::{

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::{EdgeArgs, Topology};
+use store::table::counter::Rate;
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -59,8 +60,14 @@ fn run(topology: Topology, service: &'static str) {
         let config = EdgeArgs { queues: topology, ..EdgeArgs::default() };
         let sweeping = Sweeping { every: Duration::from_mins(1), works: Works::Nothing };
         let (deployment, history) = (
-            Deployment::start(cloud.clone(), (clock, tracker.clone()), &base, config, (1, EDGES, sweeping))
-                .await,
+            Deployment::start(
+                cloud.clone(),
+                (clock, tracker.clone()),
+                &base,
+                config,
+                (1, EDGES, sweeping, Rate::Off),
+            )
+            .await,
             Arc::new(History::default()),
         );
         let mut actors = Vec::new();

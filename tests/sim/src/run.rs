@@ -16,7 +16,8 @@ use crate::{
     cloud::weather::Weather,
     history::Said,
     lists,
-    stage::{Outcome, Stage},
+    stage::{Fleet, Outcome, Stage},
+    strangers::{Strangers, is_among_strangers},
 };
 
 /// The reason of a reset because of a cursor above the inbox.
@@ -45,6 +46,9 @@ pub(crate) fn run(seed: u64, base: &Configs, traced: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O");
     let outcome = runtime.block_on(async {
+        if is_among_strangers(seed) {
+            return Strangers::simulate(seed, base, traced).await;
+        }
         match calm::is_calm(seed) {
             Some(kind) => Calm::simulate(seed, kind, base, traced).await,
             None => Run::simulate(seed, base, traced).await,
@@ -113,7 +117,7 @@ impl Run {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed);
         let habits = Habits::draw(&mut rng);
         let config = EdgeArgs { drain: Duration::from_secs(10), ..EdgeArgs::default() };
-        let mut stage = Stage::set(seed, base, traced, (config, habits.edges)).await;
+        let mut stage = Stage::set(seed, base, traced, Fleet::of(config, habits.edges)).await;
         stage.people(&mut rng, &(1..=2), habits.reloads);
         for device in &stage.devices {
             let (calm, stop) = (stage.calm.clone(), stage.stop.clone());

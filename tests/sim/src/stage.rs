@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rand::{RngExt as _, rngs::StdRng};
 use server::{aws::Configs, clock::Clock};
 use sse_edge::config::{EdgeArgs, Topology};
+use store::table::counter::Rate;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -51,6 +52,23 @@ pub(crate) fn panicked(why: &PanicHookInfo<'_>) {
     PANICS.with_borrow_mut(|panics| panics.push(why.to_string()));
 }
 
+/// The processes of a deployment.
+pub(crate) struct Fleet {
+    /// How its edges are set.
+    pub(crate) config: EdgeArgs,
+    /// How many there are.
+    pub(crate) edges: usize,
+    /// Who counts what users do.
+    pub(crate) rate: Rate,
+}
+
+impl Fleet {
+    /// So many edges, and nobody who counts.
+    pub(crate) fn of(config: EdgeArgs, edges: usize) -> Self {
+        Self { config, edges, rate: Rate::Off }
+    }
+}
+
 /// Where a run takes place.
 pub(crate) struct Stage {
     pub(crate) deployment: Arc<Deployment>,
@@ -65,14 +83,9 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A deployment with so many edges that are set like this, and nobody who uses it yet. Every
-    /// other seed has the other topology.
-    pub(crate) async fn set(
-        seed: u64,
-        base: &Configs,
-        traced: bool,
-        (config, edges): (EdgeArgs, usize),
-    ) -> Self {
+    /// A deployment like this, and nobody who uses it yet. Every other seed has the other topology.
+    pub(crate) async fn set(seed: u64, base: &Configs, traced: bool, fleet: Fleet) -> Self {
+        let Fleet { config, edges, rate } = fleet;
         let tracker = TaskTracker::new();
         let start = Timestamp::from_second(1_800_000_000).expect("a time");
         let clock = Clock::tokio(start);
@@ -81,7 +94,7 @@ impl Stage {
         let queues = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
         let config = EdgeArgs { queues, ..config };
         let works = if seed.is_multiple_of(3) { Works::Events } else { Works::Jobs };
-        let processes = (APIS, edges, Sweeping { every: SWEEPS_EVERY, works });
+        let processes = (APIS, edges, Sweeping { every: SWEEPS_EVERY, works }, rate);
         let deployment = Deployment::start(cloud, (clock, tracker.clone()), base, config, processes).await;
         Self {
             deployment,

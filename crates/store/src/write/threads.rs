@@ -13,6 +13,7 @@ use domain::{
     wire,
 };
 use futures_util::future::{try_join, try_join3};
+use mistakes::mistake;
 
 use super::{Early, Outcome, Rejection, WriteError, commit::commit, request::WriteRequest};
 use crate::{
@@ -209,7 +210,7 @@ impl Table {
         before: Option<ThreadSeq>,
         limit: usize,
     ) -> Result<Option<(Vec<wire::Message>, Option<ThreadSeq>)>, Error> {
-        if !self.lets_in(thread, reader).await? {
+        if !self.lets_in(thread, reader).await? && !mistake!(StrangerReads) {
             return Ok(None);
         }
         let (mut messages, mut first) = (Vec::new(), ThreadSeq::FIRST);
@@ -227,7 +228,7 @@ impl Table {
             messages.extend(entries.iter().filter_map(Entry::message));
         }
         // After the read: who is a member still may see all of it, or all since the joining. A pair never changes.
-        if !thread.is_direct() {
+        if !thread.is_direct() && !mistake!(GuestReads) {
             let row: Option<MemberRow> = self.get(&keys::member(thread, reader)).await?;
             let Some(member) = row.filter(|row| row.left_tseq.is_none()) else {
                 self.turn_out(thread, reader);
@@ -248,7 +249,7 @@ impl Table {
 impl Table {
     /// Whether the users whom a request makes members are only invited. A back end asks them itself.
     pub(crate) fn invites(&self, request: &WriteRequest) -> bool {
-        self.contact == ContactPolicy::Invited && request.via.is_none()
+        self.contact == ContactPolicy::Invited && request.via.is_none() && !mistake!(InvitedAtOnce)
     }
 
     /// Whether a request may make other users members.

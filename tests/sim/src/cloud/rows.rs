@@ -328,7 +328,8 @@ impl Rows {
         let before = item(self);
         self.write(key, write, request, (now, now));
         let returned = match request.return_values {
-            "ALL_NEW" => item(self),
+            // Of an update, the attributes that have not changed as well.
+            "ALL_NEW" | "UPDATED_NEW" => item(self),
             "ALL_OLD" => before,
             _ => None,
         };
