@@ -191,7 +191,7 @@ part_mutants() {
     RUNNEL_MUTANTS=${RUNNEL_MUTANTS-200000} nextest --filterset "${filter[hostile]} & test(/mutant/)"
 }
 
-# Each parser of foreign bytes under libFuzzer, for a minute each. What is found lies in target/fuzz.
+# Eight parsers of untrusted bytes under libFuzzer, for a minute each. What is found lies in target/fuzz.
 part_fuzz() {
     local coverage=(
         -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-trace-compares

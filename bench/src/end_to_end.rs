@@ -58,7 +58,7 @@ pub(crate) fn hangups(program: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints what floods do to everybody else, with the `runnel` at `program`.
+/// Prints how floods affect other users, with the `runnel` at `program`.
 pub(crate) fn floods(program: &Path) -> anyhow::Result<()> {
     let (at, _server) = start(Command::new(program), "exact", None)?;
     flood::measure(at)

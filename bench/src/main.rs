@@ -58,7 +58,7 @@ enum Command {
         /// A `runnel`.
         program: PathBuf,
     },
-    /// Flood with each kind of request, and print how late the messages of everybody else are shown.
+    /// Flood with each kind of request, and print how late the messages of other users are shown.
     Floods {
         /// A `runnel`.
         program: PathBuf,

@@ -43,9 +43,9 @@ impl Lines {
 }
 
 /// Who does what, and the lines of it. A path without a version is one of the group.
-type Deed = (&'static str, &'static str, &'static str, Option<Value>, &'static [&'static str]);
+type Step = (&'static str, &'static str, &'static str, Option<Value>, &'static [&'static str]);
 
-fn deeds() -> Vec<Deed> {
+fn steps() -> Vec<Step> {
     let role = || Some(json!({"role": "moderator"}));
     let users = Some(json!({"users": ["dave", "erin"]}));
     vec![
@@ -86,7 +86,7 @@ async fn each_change_of_members_titles_and_sessions_is_one_line_that_names_who_m
     let backend = world.as_service("backend", &[Scope::Act, Scope::Users]);
     let thread = world.as_user("alice").thread(json!({"members": ["bob"], "title": "ours"})).await;
     assert_eq!(lines.take(&thread), ["created_thread alice - here - -"]);
-    for (who, method, path, body, wanted) in deeds() {
+    for (who, method, path, body, wanted) in steps() {
         let (api, headers) = match who {
             "backend" => (backend.clone(), &[][..]),
             "backend for alice" => (backend.clone(), &[("runnel-user", "alice")][..]),

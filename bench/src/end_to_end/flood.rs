@@ -1,4 +1,4 @@
-//! What a flood does to everybody else: one user who asks for twenty times what each limit allows, and strangers without a
+//! How a flood affects other users: one user who asks for twenty times what each limit allows, and strangers without a
 //! token.
 
 use std::{
@@ -22,7 +22,7 @@ use super::pairs::{Outcome, connect, load, post, request, sign_in, whole};
 
 /// Messages a second of all others: a chat at its ease.
 const STEADY: u32 = 50;
-/// How long each flood lasts, and the calm before it.
+/// How long each calm lasts, and the load beside each flood. A flood lasts two seconds more.
 const SECONDS: u32 = 10;
 /// How much more than its limit a user asks for.
 const TIMES: f64 = 20.0;
@@ -40,7 +40,7 @@ struct Flood {
     request: fn(&Flooder, u64) -> Request<Full<Bytes>>,
 }
 
-/// Who floods.
+/// The flooding user.
 #[derive(Clone)]
 struct Flooder {
     at: SocketAddr,
@@ -48,7 +48,7 @@ struct Flooder {
     thread: String,
 }
 
-/// What came of a flood.
+/// Counts of answers, by status.
 #[derive(Default)]
 struct Answers {
     accepted: u64,

@@ -43,9 +43,9 @@ pub struct Reader(
     pub Identity,
 );
 
-/// The permit that a request has asked for.
+/// The permits that a request has asked for.
 #[derive(Debug, Clone, Default)]
-struct Ledger(Arc<Mutex<Permit>>);
+struct Ledger(Arc<Mutex<Vec<Permit>>>);
 
 impl Metered {
     /// Asks to charge these weights in these classes.
@@ -85,7 +85,7 @@ impl Metered {
 
     fn noted(&self, permit: Permit) -> Permit {
         if let Ok(mut asked) = self.ledger.0.lock() {
-            *asked = std::mem::take(&mut *asked).and(permit.clone());
+            asked.push(permit.clone());
         }
         permit
     }
@@ -106,8 +106,8 @@ pub(crate) async fn tell(mut request: Request, next: Next) -> Response {
     let ledger = Ledger::default();
     request.extensions_mut().insert(ledger.clone());
     let mut response = next.run(request).await;
-    if let Ok(permit) = ledger.0.lock() {
-        write(response.headers_mut(), &permit.usages());
+    if let Ok(permits) = ledger.0.lock() {
+        write(response.headers_mut(), &permits.iter().flat_map(Permit::usages).collect::<Vec<_>>());
     }
     response
 }

@@ -1,5 +1,5 @@
-//! Mistakes that the simulator has to catch: each one breaks or bends one rule of the delivery protocol, or one that keeps
-//! users from each other's threads and quota.
+//! Mistakes that the simulator has to catch. Each breaks or bends a rule of the delivery protocol, or a rule that separates
+//! users.
 //!
 //! A mistake is a line of the shipped code behind a switch: [`mistake!`] is true if the run makes this mistake. Without
 //! the feature `planted` the switch is the constant `false`, and the compiler drops the line. Only the simulator's own

@@ -47,12 +47,12 @@ impl Table {
             policy.usage(used.saturating_add(*weight), now)
         };
         let exceeded: Vec<Usage> = charge.charged.iter().map(would_be).filter(Usage::is_exceeded).collect();
-        if exceeded.is_empty() { Permit::of_table(charge) } else { Permit::here(charge, exceeded) }
+        if exceeded.is_empty() { Permit::of_table(charge) } else { Permit::known(charge, exceeded) }
     }
 
     /// The same for what counts by place, by this process alone.
     pub fn permit_in(&self, user: &UserId, place: Place, class: Class, now: Timestamp) -> Permit {
-        if self.counter.rate == Rate::Off || mistake!(TogglesFree) {
+        if self.counter.rate == Rate::Off || (class == Class::Toggle && mistake!(TogglesFree)) {
             return Permit::default();
         }
         let charged = class.policies().iter().map(|policy| (policy, 1)).collect();
@@ -79,15 +79,7 @@ impl Table {
             policy.usage(used, *now)
         });
         let usages = usages.collect();
-        Permit::here(charge, usages)
-    }
-
-    /// Takes back what this process has counted.
-    pub(crate) fn take_back(&self, charge: &Charge) {
-        let Charge { user, place, charged, now, .. } = charge;
-        for (policy, weight) in charged {
-            self.counter.take_back((user.clone(), policy.name, place.clone()), policy, *weight, *now);
-        }
+        Permit::counted(charge, usages)
     }
 
     /// Charges several policies at once. What is too much in one of them is given back in all.

@@ -235,7 +235,7 @@ impl Table {
             Known::Nothing => Outcome::Unchanged,
             Known::Other => return Ok(Err(Rejection::KeyReused)),
         };
-        request.permit.give_back().await;
+        request.permit.give_back(self, &request.sender, request.now).await;
         Ok(Ok(outcome))
     }
 

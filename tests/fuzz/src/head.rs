@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::{Router, extract::Request, response::IntoResponse as _, response::Response, routing::get};
+use http::{Method, StatusCode, Version};
 use server::listener::{
     Options, bind, serve,
     takeover::{Offer, Takeover},
@@ -37,6 +38,10 @@ static LISTENER: LazyLock<(Runtime, SocketAddr)> = LazyLock::new(|| {
 async fn stream(request: Request) -> Response {
     if request.extensions().get::<Offer>().is_none() {
         return "not offered".into_response();
+    }
+    if request.method() != Method::GET || request.version() != Version::HTTP_11 {
+        // No answer may have this status.
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let takeover = Takeover::new(|mut taken| {
         TaskTracker::new().spawn(async move {
@@ -69,6 +74,5 @@ pub(crate) fn head(bytes: &[u8]) {
     assert!(status.is_some_and(|status| (200..500).contains(&status)), "{answers}");
     if let Some((_, behind)) = answers.split_once(&format!("\r\n\r\n{TAKEN}")) {
         assert!(behind.is_empty(), "{answers}");
-        assert!(bytes.windows(4).any(|part| part == b"GET "), "{}", bytes.escape_ascii());
     }
 }

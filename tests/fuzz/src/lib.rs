@@ -1,4 +1,4 @@
-//! Every parser that reads bytes of strangers, and what must hold whatever the bytes are.
+//! Eight parsers of untrusted bytes, and what must hold whatever the bytes are.
 //!
 //! A target panics if its parser does, or if the parser contradicts itself. `tests/run fuzz` runs each of them under
 //! libFuzzer; the tests here run them on their seeds and on a few mutants of those.

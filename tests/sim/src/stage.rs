@@ -63,7 +63,7 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// So many edges, and nobody who counts.
+    /// This many edges, with the limiter off.
     pub(crate) fn of(config: EdgeArgs, edges: usize) -> Self {
         Self { config, edges, rate: Rate::Off }
     }

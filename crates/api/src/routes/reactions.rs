@@ -57,9 +57,8 @@ async fn react(
     // Not a 404: an emoji is content, and its form is worth a word.
     let emoji = Emoji::parse(&emoji).map_err(|bad| Problem::invalid("emoji", bad.to_string()))?;
     let place = (thread.clone(), Some(message));
-    let request = write
-        .counted_in(place, Class::Toggle)
-        .of(&[(Class::Change, 1)], &("react", &thread, message, &emoji, state));
+    let what = ("react", &thread, message, &emoji, state);
+    let request = write.of_in(&[(Class::Change, 1)], (place, Class::Toggle), &what);
     let command = Command::React { message, emoji: &emoji, state };
     chat.write(&request, &thread, command).await.map_err(problem_of)?;
     now(table, (&request.sender, &thread), message).await

@@ -37,13 +37,6 @@ impl Write {
         &self.0.sender
     }
 
-    /// The same write, charged as one more of a class that counts by place.
-    #[must_use]
-    pub fn counted_in(mut self, place: Place, class: Class) -> Self {
-        self.0.permit = self.1.permit_in(place, class);
-        self
-    }
-
     /// The write of `what`: all that distinguishes its command from others. It charges the sender these weights in these classes.
     pub fn of(self, counts: &[(Class, u32)], what: &impl Serialize) -> WriteRequest {
         let WriteRequest { sender, via, .. } = &self.0;
@@ -54,8 +47,23 @@ impl Write {
         };
         let text = text.expect("ids, numbers and strings always serialise");
         let fingerprint = data_encoding::BASE32_DNSSEC.encode(&Sha256::digest(&text)[..16]);
-        let permit = self.0.permit.and(self.1.permit(counts));
-        WriteRequest { fingerprint, permit, ..self.0 }
+        WriteRequest { fingerprint, permit: self.1.permit(counts), ..self.0 }
+    }
+
+    /// The same, where the write counts by place as well.
+    pub fn of_in(
+        self,
+        counts: &[(Class, u32)],
+        (place, class): (Place, Class),
+        what: &impl Serialize,
+    ) -> WriteRequest {
+        let metered = self.1.clone();
+        let request = self.of(counts, what);
+        // One who has used up the rest counts no more places: each takes room in this process.
+        if request.permit.refusal().is_some() {
+            return request;
+        }
+        WriteRequest { permit: request.permit.and(metered.permit_in(place, class)), ..request }
     }
 }
 

@@ -81,7 +81,7 @@ impl Table {
         }
         self.decide(request, |attempt| async move {
             if let Some(entry) = self.entry(id, ThreadSeq::FIRST).await? {
-                request.permit.give_back().await;
+                request.permit.give_back(self, &request.sender, request.now).await;
                 return Ok(Outcome::Replayed(entry));
             }
             self.may_contact(request)?;
@@ -89,7 +89,7 @@ impl Table {
                 // Another writer may have created the thread meanwhile, which filled the sender.
                 return match self.entry(id, ThreadSeq::FIRST).await? {
                     Some(entry) => {
-                        request.permit.give_back().await;
+                        request.permit.give_back(self, &request.sender, request.now).await;
                         Ok(Outcome::Replayed(entry))
                     }
                     None => Err(Rejection::UserFull.into()),
