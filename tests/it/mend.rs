@@ -274,6 +274,30 @@ async fn an_edit_whose_answer_was_lost_is_told_with_its_text() {
 }
 
 #[tokio::test]
+async fn a_mark_that_nobody_was_told_of_is_told_when_it_is_asked_again_behind_an_own_message() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let thread = alice.thread(json!({"members": ["bob", "carol"], "title": "club"})).await;
+    alice.say(&thread, "one").await;
+    let id = ThreadId::parse(&thread).unwrap();
+    let now = Clock::system().now();
+    let marked = world.table.mark_seen(&user("bob"), &id, MessageNumber(1), now).await.unwrap();
+    assert!(matches!(marked, Marked::Committed(_)), "{marked:?}");
+    bob.say(&thread, "two").await;
+    assert_eq!(world.owed().await, 1);
+    let path = format!("/v1/threads/{thread}/seen");
+    let again = bob.post(&path, json!({"number": 2})).await;
+    assert_eq!((again.status.as_u16(), &again.body["number"]), (200, &json!(2)));
+    assert_eq!(world.owed().await, 0);
+    // Also by a mark that goes less far.
+    let marked = world.table.mark_seen(&user("carol"), &id, MessageNumber(1), now).await.unwrap();
+    assert!(matches!(marked, Marked::Committed(_)), "{marked:?}");
+    world.as_user("carol").say(&thread, "three").await;
+    let again = world.as_user("carol").post(&path, json!({"number": 1})).await;
+    assert_eq!((&again.body["number"], world.owed().await), (&json!(3), 0));
+}
+
+#[tokio::test]
 async fn a_damaged_row_stops_nothing_beside_it() {
     let world = World::start(Topology::PerUser, 0).await;
     let alice = world.as_user("alice");

@@ -180,8 +180,8 @@ async fn written(outcome: Outcome, fanout: Option<&Fanout>) -> anyhow::Result<()
 
 async fn seen(marked: Marked, fanout: Option<&Fanout>) -> anyhow::Result<()> {
     match (marked, fanout) {
-        (Marked::Committed(seen), Some(fanout)) => fanout.seen(&seen).await,
-        (Marked::Committed(_) | Marked::Delivered(..) | Marked::Already(_), _) => {}
+        (Marked::Committed(seen) | Marked::Owed { owed: seen, .. }, Some(fanout)) => fanout.seen(&seen).await,
+        (Marked::Committed(_) | Marked::Owed { .. } | Marked::Delivered(..) | Marked::Already(_), _) => {}
         (other, _) => bail!("{other:?}"),
     }
     Ok(())

@@ -102,6 +102,10 @@ impl Chat {
                 Some(seen)
             }
             Marked::Already(seen) => Some(seen),
+            Marked::Owed { known, owed } => {
+                self.0.seen(&owed).await;
+                Some(known)
+            }
             Marked::NotMember => None,
         })
     }

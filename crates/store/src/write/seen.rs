@@ -22,6 +22,7 @@ use crate::{
         error::Error,
         keys::{self, Key},
         retry::{Attempt, Stop, retry},
+        rows::OutboxRow,
         tx::Tx,
         user_row,
     },
@@ -36,6 +37,13 @@ pub enum Marked {
     Committed(Seen),
     /// Marked as far, or further, before.
     Already(Seen),
+    /// Marked further before, while an earlier mark is still to be told: its writer may have died.
+    Owed {
+        /// The further mark.
+        known: Seen,
+        /// The earlier mark.
+        owed: Seen,
+    },
     /// No such thread, or the reader is not a member.
     NotMember,
 }
@@ -111,7 +119,7 @@ impl Table {
             return Ok(marked);
         }
         if number <= known {
-            return Ok(Marked::Already(Seen { number: known, ..mark }));
+            return self.known_mark(Seen { number: known, ..mark }, &told).await;
         }
         match told {
             Told::Reader => {
@@ -133,6 +141,21 @@ impl Table {
                 Ok(Marked::Committed(mark))
             }
         }
+    }
+
+    /// What remains to do for a mark that goes no further than `known`. The reader may have written meanwhile, and so have
+    /// read further, before the members of a group were told of an earlier mark.
+    async fn known_mark(&self, known: Seen, told: &Told) -> Result<Marked, Stop> {
+        let owed: Option<OutboxRow> = match told {
+            Told::Group => self.get(&keys::seen_outbox(&known.thread, &known.user)).await?,
+            _ => None,
+        };
+        Ok(match owed {
+            Some(row) => {
+                Marked::Owed { owed: Seen { number: MessageNumber(row.target), ..known.clone() }, known }
+            }
+            None => Marked::Already(known),
+        })
     }
 
     /// What remains to do for a mark that is already in the row: its writer may have died before it posted. None if nothing
