@@ -72,8 +72,8 @@ pub const INVITATIONS: [Policy; 1] = [Policy::new("invite", 200, 3_600)];
 pub const MARKS: [Policy; 1] = [Policy::new("seen", 5, 1)];
 /// Signs of typing of one user in one thread: one a second, and its end.
 pub const TYPING: [Policy; 1] = [Policy::new("typing", 2, 2)];
-/// Reactions of one user put under one message and taken away: nobody changes their mind more often, and each change is an
-/// event of the thread.
+/// Reactions that one user adds to or removes from one message. A user seldom needs more, and each change is an event of the
+/// thread.
 pub const TOGGLES: [Policy; 1] = [Policy::new("toggle", 10, 60)];
 /// Tickets and cookies for streams of one user: all the streams that a user may have, opened several times.
 pub const TICKETS: [Policy; 1] = [Policy::new("ticket", 30, 60)];

@@ -38,7 +38,7 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     Verifier::new(&config).expect("a good secret")
 });
 
-/// No token counts but the genuine one, which nobody can make without the secret.
+/// No token counts but the genuine one. Making another one needs the secret.
 pub(crate) fn token(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let now = Timestamp::from_second(NOW).expect("a time");
@@ -85,7 +85,7 @@ pub(crate) fn envelope(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let Ok(envelope) = Envelope::decode(text) else { return };
     if envelope.to.is_empty() {
-        // For nobody: no writer posts it.
+        // No writer posts an envelope without recipients.
         return;
     }
     let written = envelope.encode();

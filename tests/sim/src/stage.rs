@@ -83,7 +83,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A deployment like this, and nobody who uses it yet. Every other seed has the other topology.
+    /// A deployment like this, without users. Every other seed has the other topology.
     pub(crate) async fn set(seed: u64, base: &Configs, traced: bool, fleet: Fleet) -> Self {
         let Fleet { config, edges, rate } = fleet;
         let tracker = TaskTracker::new();

@@ -110,7 +110,7 @@ impl Permit {
         Self { here: [self.here, here.here].concat(), fleet }
     }
 
-    /// The user's usage of each policy; without those of the table while they are not known, and empty if nobody counts.
+    /// The user's usage of each policy. Usages of the table are left out until they are known. Empty with the limiter off.
     pub fn usages(&self) -> Vec<Usage> {
         let here = self.here.iter().flat_map(|counted| &counted.usages);
         let fleet = self.fleet.as_ref().and_then(|(_, answer)| answer.peek());

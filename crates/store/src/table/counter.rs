@@ -58,7 +58,7 @@ type Counted = (UserId, &'static str, Option<Place>);
 pub(crate) struct Counter {
     pub(crate) rate: Rate,
     used: Windows,
-    /// Apart from the rest: users make up places, and must not push out what counts for everybody.
+    /// Apart from the rest: a user can make up places, and must not push out the counts of other users.
     used_in_places: Windows,
 }
 
