@@ -9,6 +9,7 @@ mod direct;
 pub mod inbox;
 pub mod lease;
 pub mod log;
+mod members;
 pub mod outbox;
 mod presence;
 pub mod rate;
