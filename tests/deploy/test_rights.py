@@ -37,6 +37,8 @@ def calls(text, client):
         "sqs": "create_queue get_queue_url send_message receive_message delete_message_batch delete_queue",
     }
     found = {name for name in known[client].split() if re.search(rf"\.{name}\(\)", text)}
+    if client == "dynamodb" and "ConditionCheck::builder()" in text:
+        found.add("condition_check_item")
     camel = {"".join(part.title() for part in name.split("_")) for name in found}
     return {name.removesuffix("Batch") for name in camel}
 

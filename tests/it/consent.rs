@@ -1,15 +1,22 @@
 //! Consent: what strangers begin is an invitation.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use client::http::Api;
 use domain::{contact::ContactPolicy, limits};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use server::auth::scope::Scope;
 use sse_edge::config::Topology;
-use tests::world::World;
+use store::table::keys;
+use tests::{
+    faults::{Call, Fault},
+    world::World,
+};
 
 /// Ten accounts bring a user into a thousand threads.
 const FLOODERS: usize = 10;
+/// Views in their places: those that a list shows, as many that came since the inbox was tidied, and a few of other threads.
+const MOST_IN_PLACE: usize = 2 * limits::INVITATIONS_SHOWN + 10;
 const EACH: usize = 100;
 
 async fn list(api: &Api, query: &str) -> Vec<Value> {
@@ -130,6 +137,11 @@ async fn a_user_flooded_with_invitations_still_writes_and_receives() {
     victim.say(&direct, "yes").await;
     victim.thread(json!({"members": ["another"], "title": "mine"})).await;
     assert_eq!(list(&victim, "&state=active").await.len(), 3);
+    // No list reads all of the others.
+    let (places, shelf) = rows_of_views(&world, "victim").await;
+    assert!(places <= MOST_IN_PLACE, "{places} in their places, {shelf} on the shelf");
+    // The latest few are not folded yet.
+    assert!(places + shelf + 50 >= FLOODERS * EACH, "{places} in their places, {shelf} on the shelf");
     // One that has fallen off the list comes back with the next word in it.
     let first = world.as_user("flooder0");
     let lost = list(&first, "").await.pop().unwrap()["id"].as_str().unwrap().to_owned();
@@ -138,6 +150,100 @@ async fn a_user_flooded_with_invitations_still_writes_and_receives() {
     assert!(!is_listed().await);
     first.say(&lost, "and now?").await;
     assert!(is_listed().await);
+    // It is told once, and nothing before it again.
+    for (event, text) in [("message", json!("yes")), ("thread", Value::Null), ("message", json!("and now?"))]
+    {
+        assert_eq!(stream.expect(event).await.data["text"], text);
+    }
+    assert_eq!(accept(&victim, &lost).await, 204);
+    assert_eq!(stream.expect("me").await.data["thread"], lost.as_str());
+    assert_eq!(list(&victim, "&state=active").await.len(), 4);
+}
+
+/// The rows of a user's views: in their places, and on the shelf.
+async fn rows_of_views(world: &World, user: &str) -> (usize, usize) {
+    let count = async |prefix: &str| {
+        let query = world.dynamodb.query().table_name(&world.stage);
+        let query = query.key_condition_expression("pk = :pk AND begins_with(sk, :prefix)");
+        let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("U#{user}")));
+        let query = query.expression_attribute_values(":prefix", AttributeValue::S(prefix.into()));
+        query.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap().len()
+    };
+    (count(keys::VIEWS).await, count(keys::SHELF).await)
+}
+
+#[tokio::test]
+async fn invitations_that_come_back_to_the_list_push_others_out() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (alice, victim) = (world.as_user("alice"), world.as_user("victim"));
+    let mut threads = Vec::new();
+    for n in 0..limits::INVITATIONS_SHOWN + 60 {
+        threads.push(alice.thread(json!({"members": ["victim"], "title": format!("buy {n}")})).await);
+    }
+    for thread in &threads {
+        alice.say(thread, "buy").await;
+    }
+    let (places, shelf) = rows_of_views(&world, "victim").await;
+    assert!(places <= MOST_IN_PLACE, "{places} in their places, {shelf} on the shelf");
+    // One on the shelf can be accepted as well.
+    let shelved = threads[0].as_str();
+    assert_ne!(list(&victim, "&state=invited").await.last().unwrap()["id"], shelved);
+    assert_eq!(accept(&victim, shelved).await, 204);
+    let active = list(&victim, "&state=active").await;
+    assert_eq!(
+        (&active[0]["id"], &active[0]["number"], &active[0]["unread"]),
+        (&json!(shelved), &json!(1), &json!(1))
+    );
+}
+
+#[tokio::test]
+async fn an_invitation_that_cannot_be_shelved_stays_where_it_is() {
+    let world = World::start(Topology::PerUser, 1).await;
+    let side = world.side_showing(2).await;
+    let [alice, victim] = ["alice", "victim"].map(|user| Api { address: side.api, ..world.as_user(user) });
+    let first = alice.thread(json!({"members": ["victim"], "title": "first"})).await;
+    alice.say(&first, "hello").await;
+    // The shelf takes none.
+    for nth in 1..=200 {
+        side.faults.on(Call::to("PutItem").about("S#t_").nth(nth), Fault::Refuse(400, "ValidationException"));
+    }
+    for n in 0..40 {
+        alice.thread(json!({"members": ["victim"], "title": format!("buy {n}")})).await;
+    }
+    let calls = side.faults.take();
+    assert!(calls.iter().any(|call| call.is("PutItem", &["S#", "U#"])), "no view was to be shelved");
+    assert_eq!(rows_of_views(&world, "victim").await.1, 0);
+    let mut stream = world.open(0, "victim", None).await;
+    stream.expect("hello").await;
+    alice.say(&first, "are you there?").await;
+    let told = stream.expect("message").await.data;
+    assert_eq!((&told["text"], &told["number"]), (&json!("are you there?"), &json!(2)));
+    assert_eq!(list(&victim, "&state=invited").await[0]["id"], first.as_str());
+}
+
+#[tokio::test]
+async fn a_view_goes_to_the_shelf_and_back_as_often_as_its_thread_has_news() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let side = world.side_showing(1).await;
+    let [alice, victim] = ["alice", "victim"].map(|user| Api { address: side.api, ..world.as_user(user) });
+    let mut threads = Vec::new();
+    for n in 0..4 {
+        threads.push(alice.thread(json!({"members": ["victim"], "title": format!("group {n}")})).await);
+    }
+    let mut most = 0;
+    for n in 1..=20 {
+        for thread in &threads {
+            alice.say(thread, &n.to_string()).await;
+        }
+        most = most.max(rows_of_views(&world, "victim").await.1);
+    }
+    assert!(most >= 2, "{most} on the shelf");
+    for thread in &threads {
+        assert_eq!(accept(&victim, thread).await, 204);
+    }
+    let listed = list(&victim, "&state=active").await;
+    let told: Vec<_> = listed.iter().map(|thread| (&thread["number"], &thread["last"]["text"])).collect();
+    assert_eq!(told, vec![(&json!(20), &json!("20")); 4]);
 }
 
 #[tokio::test]

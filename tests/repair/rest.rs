@@ -149,3 +149,45 @@ async fn a_damaged_row_is_told_and_keeps_nothing_else_from_being_repaired() {
     let path = format!("/v1/threads/{}", cast.thread);
     assert_eq!(world.as_user(&cast.name("bob")).get(&path).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_view_on_the_shelf_is_back_in_its_place() {
+    let world = World::start_idle(Topology::PerUser, 0).await;
+    let cast = folded(&world).await;
+    let bob = cast.user("bob");
+    let (place, shelf) = (keys::view(&bob, &cast.thread), keys::shelved(&bob, &cast.thread));
+    let of = |rows: &cut::Rows, key: &Key| rows.get(&(key.pk.clone(), key.sk.clone())).cloned();
+    let view = of(&cut::all(&world).await, &place).unwrap();
+    let number = |n: u64| AttributeValue::N(n.to_string());
+    let put = async |key: &Key, version: u64, accepted: u64| {
+        let mut item = view.clone();
+        item.extend(
+            [("version", version), ("accepted_tseq", accepted)].map(|(name, n)| (name.into(), number(n))),
+        );
+        item.insert("sk".into(), AttributeValue::S(key.sk.clone()));
+        world.dynamodb.put_item().table_name(&world.stage).set_item(Some(item)).send().await.unwrap();
+    };
+    // No log has what bob accepted. By versions: on the shelf alone, in both places, or nowhere.
+    for (in_place, on_shelf, accepted) in [
+        (None, Some(5), Some(2)),
+        (Some(6), Some(5), Some(1)),
+        (Some(5), Some(6), Some(2)),
+        (None, None, None),
+    ] {
+        delete(&world, &place).await;
+        if let Some(version) = in_place {
+            put(&place, version, 1).await;
+        }
+        if let Some(version) = on_shelf {
+            put(&shelf, version, 2).await;
+        }
+        repair(&world, false).await;
+        let after = cut::all(&world).await;
+        assert!(of(&after, &shelf).is_none());
+        let mut after = of(&after, &place).unwrap();
+        let case = format!("{in_place:?} {on_shelf:?}");
+        assert_eq!(after.remove("accepted_tseq"), accepted.map(number), "{case}");
+        after.insert("version".into(), view["version"].clone());
+        assert_eq!(after, view, "{case}");
+    }
+}

@@ -215,6 +215,11 @@ impl World {
         self.side_of(|table| table.with_contact(contact), Clock::system()).await
     }
 
+    /// The same, whose lists show so many invitations.
+    pub async fn side_showing(&self, invitations: usize) -> Side {
+        self.side_of(|table| table.showing(invitations), Clock::system()).await
+    }
+
     /// The same, which limits its users by the windows of a clock.
     pub async fn limited_side(&self, rate: Rate, clock: Clock) -> Side {
         self.side_of(|table| table.limited(rate), clock).await

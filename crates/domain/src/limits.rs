@@ -22,8 +22,9 @@ pub const EMOJI_USERS: usize = 64;
 /// Reactions under one message in all: with the longest user ids they and the longest text stay
 /// below the 60 KiB at which some SSE clients fail, see below.
 pub const MESSAGE_REACTIONS: usize = 192;
-/// Longest `Idempotency-Key`, in bytes.
-pub const KEY_BYTES: usize = 64;
+/// Longest `Idempotency-Key`, in bytes, as services of the field have it. Long ones make rows larger, for which their sender
+/// alone waits.
+pub const KEY_BYTES: usize = 255;
 /// Longest user id, in bytes: the `sub` claims of the common identity providers fit.
 pub const USER_BYTES: usize = 128;
 /// Largest token or cookie looked at, in bytes.
@@ -48,6 +49,8 @@ pub const CREATE_MEMBERS: usize = 90;
 pub const USER_THREADS: usize = 1_000;
 /// Invitations that a list shows, the latest: strangers make them, and more would bury those of friends.
 pub const INVITATIONS_SHOWN: usize = 100;
+/// Views that one fold puts on the shelf: twice as many as can come into their places from one such fold to the next.
+pub const SHELVED_AT_ONCE: usize = 2 * INVITATIONS_SHOWN;
 /// Members named in a thread list; the thread itself names all.
 pub const LISTED_MEMBERS: usize = 8;
 /// Members up to which the request that commits an event also fans it out; also the members of

@@ -73,6 +73,7 @@ mistakes! {
         CutBeforeViews: "a fold cuts the row before the views are written",
         CutTwice: "a fold cuts the row although another one has",
         ViewWrittenBlindly: "a fold writes a view that has changed since it was read",
+        ShelfUnread: "a view that no list shows is looked for only in its place",
     }
     "6" {
         StreamAtPresent: "a stream starts at the present instead of the client's cursor",

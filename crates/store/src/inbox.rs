@@ -34,6 +34,7 @@ use crate::{
 pub mod delivery;
 pub(crate) mod fold;
 pub mod list;
+pub(crate) mod shelf;
 mod update;
 
 pub(crate) use update::{Change, Updated};

@@ -1,6 +1,6 @@
 //! Who is online, as far as a reader may know.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use domain::{
     ids::{BootId, ThreadId, UserId},
@@ -10,7 +10,7 @@ use domain::{
 };
 use jiff::Timestamp;
 
-use crate::table::{Table, error::Error, keys, rows::MemberRow, take};
+use crate::table::{Table, error::Error, rows::MemberRow};
 
 impl Table {
     /// Those of some members of `thread` with an open stream on any edge. The lease holder has a recent heartbeat by the wall
@@ -57,11 +57,10 @@ impl Table {
         let (known, unknown): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|(member, _)| is_known(member));
         let mut taking_part: Vec<UserId> = known.into_iter().map(|(member, _)| member.user.clone()).collect();
-        let views = unknown.iter().map(|(member, _)| keys::view(&member.user, thread).item()).collect();
-        let mut found = HashMap::new();
-        self.get_some(views, false, &mut found).await?;
-        for (member, row) in unknown {
-            let view: Option<View> = take(&mut found, &keys::view(&member.user, thread)).ok().flatten();
+        let pairs: Vec<_> = unknown.iter().map(|(member, _)| (&member.user, thread)).collect();
+        let found = self.views_at(&pairs, false).await?;
+        for ((member, row), found) in unknown.into_iter().zip(found) {
+            let view = found.ok().and_then(|found| found.view);
             let entries = row.entries.iter().filter(|entry| entry.thread() == thread);
             let view = View::fold(view, &member.user, entries, None);
             let is_of_now = |view: &View| view.joined_tseq == member.joined_tseq && view.left_tseq.is_none();

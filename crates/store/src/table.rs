@@ -68,6 +68,8 @@ pub struct Table {
     pub(crate) counter: Counter,
     /// What a user needs to have a thread with another user.
     pub(crate) contact: ContactPolicy,
+    /// Invitations that a list shows at most.
+    pub(crate) invitations_shown: usize,
     /// The key of direct threads' ids, once it was read.
     pub(crate) direct_key: Arc<OnceCell<[u8; 32]>>,
 }
@@ -112,7 +114,19 @@ impl Table {
             (Met::default(), Met::default(), Met::default(), Met::default());
         let (counter, contact) = (Counter::default(), ContactPolicy::default());
         let (locks, direct_key) = (UserLocks::new(), Arc::default());
-        Ok(Self { edge, locks, pairs, guests, participants, cutoffs, counter, contact, direct_key })
+        let invitations_shown = limits::INVITATIONS_SHOWN;
+        Ok(Self {
+            edge,
+            locks,
+            pairs,
+            guests,
+            participants,
+            cutoffs,
+            counter,
+            contact,
+            invitations_shown,
+            direct_key,
+        })
     }
 
     /// The same table, with users counted so.
@@ -125,6 +139,13 @@ impl Table {
     #[must_use]
     pub fn with_contact(self, contact: ContactPolicy) -> Self {
         Self { contact, ..self }
+    }
+
+    /// The same table, whose lists show at most so many invitations. For tests: with [`limits::INVITATIONS_SHOWN`] the others
+    /// seldom come to the shelf.
+    #[must_use]
+    pub fn showing(self, invitations_shown: usize) -> Self {
+        Self { invitations_shown, ..self }
     }
 
     /// The table as an edge has it.

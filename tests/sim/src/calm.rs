@@ -22,7 +22,8 @@ use tokio_util::sync::DropGuard;
 
 use crate::{
     cloud::{row::number, weather::Weather},
-    stage::{Fleet, Outcome, Stage},
+    deployment::Fleet,
+    stage::{Outcome, Stage},
 };
 
 /// One run of so many is calm, and one has quiet faults.

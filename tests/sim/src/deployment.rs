@@ -58,9 +58,8 @@ pub(crate) struct Deployment {
     pub(crate) clock: Clock,
     /// On which everything runs.
     pub(crate) tracker: TaskTracker,
-    edge_args: EdgeArgs,
-    sweeping: Sweeping,
-    rate: Rate,
+    /// How it is set up.
+    pub(crate) fleet: Fleet,
     base: Configs,
     auth: AuthConfig,
     verifier: Verifier,
@@ -72,6 +71,32 @@ pub(crate) struct Deployment {
     era: Mutex<CancellationToken>,
     /// Read while a process is started.
     opened: RwLock<()>,
+}
+
+/// The processes of a deployment, and how they are set.
+#[derive(Debug, Clone)]
+pub(crate) struct Fleet {
+    /// How many APIs there are.
+    pub(crate) apis: usize,
+    /// How many edges there are.
+    pub(crate) edges: usize,
+    /// How each edge is set.
+    pub(crate) edge_args: EdgeArgs,
+    /// What the sweeper does.
+    pub(crate) sweeping: Sweeping,
+    /// Who counts what users do.
+    pub(crate) rate: Rate,
+    /// Invitations that a list shows at most.
+    pub(crate) invitations_shown: usize,
+}
+
+impl Fleet {
+    /// One API and so many edges, with the schedule of `template.yaml` and the limiter off.
+    pub(crate) fn of(edge_args: EdgeArgs, edges: usize) -> Self {
+        let sweeping = Sweeping { every: Duration::from_mins(1), works: Works::Nothing };
+        let invitations_shown = limits::INVITATIONS_SHOWN;
+        Self { apis: 1, edges, edge_args, sweeping, rate: Rate::Off, invitations_shown }
+    }
 }
 
 /// What the sweeper does.
@@ -115,13 +140,12 @@ struct EdgeProcess {
 }
 
 impl Deployment {
-    /// Starts `apis` APIs, `edges` edges that are set like this, and a sweeper.
+    /// Starts the processes of `fleet`, and a sweeper.
     pub(crate) async fn start(
         cloud: Arc<Cloud>,
         (clock, tracker): (Clock, TaskTracker),
         base: &Configs,
-        edge_args: EdgeArgs,
-        (apis, edges, sweeping, rate): (usize, usize, Sweeping, Rate),
+        fleet: Fleet,
     ) -> Arc<Self> {
         let auth = AuthConfig {
             secret: Some("a secret of more than 32 characters".into()),
@@ -133,9 +157,7 @@ impl Deployment {
             cloud,
             clock,
             tracker,
-            edge_args,
-            sweeping,
-            rate,
+            fleet,
             base: base.clone(),
             verifier: Verifier::new(&auth).expect("a good secret"),
             minter: Minter::new(&auth).expect("a good secret"),
@@ -145,11 +167,11 @@ impl Deployment {
             era: Mutex::new(era),
             opened: RwLock::default(),
         });
-        for _ in 0..apis {
+        for _ in 0..deployment.fleet.apis {
             let api = deployment.api().await;
             deployment.processes().apis.push(api);
         }
-        for _ in 0..edges {
+        for _ in 0..deployment.fleet.edges {
             let edge = deployment.edge().await;
             deployment.processes().edges.push(edge);
         }
@@ -171,7 +193,10 @@ impl Deployment {
             }
         };
         let [calls, receives] = sdk::queues(&self.base, network);
-        (table, Queues::new(calls, receives, TABLE).sealed(Seal::new([TABLE.as_bytes()])))
+        (
+            table.showing(self.fleet.invitations_shown),
+            Queues::new(calls, receives, TABLE).sealed(Seal::new([TABLE.as_bytes()])),
+        )
     }
 
     fn era(&self) -> MutexGuard<'_, CancellationToken> {
@@ -184,13 +209,14 @@ impl Deployment {
 
     /// A clock for a process. Processes that count together agree on the time, so that their windows are the same.
     fn clock_of_a_process(&self) -> Clock {
-        if self.rate == Rate::Exact { self.clock.clone() } else { self.cloud.clock_of_a_process() }
+        if self.fleet.rate == Rate::Exact { self.clock.clone() } else { self.cloud.clock_of_a_process() }
     }
 
     async fn api(&self) -> Process {
         let network = self.network();
         let (table, queues) = self.reach(&network).await;
-        let fanout = Fanout::new(table.limited(self.rate), queues, JOBS.into(), self.clock_of_a_process());
+        let fanout =
+            Fanout::new(table.limited(self.fleet.rate), queues, JOBS.into(), self.clock_of_a_process());
         Process {
             router: router(ApiState { verifier: self.verifier.clone(), fanout }, &Origins::default()),
             network,
@@ -205,7 +231,7 @@ impl Deployment {
             queues,
             verifier: Verifier::new(&self.auth).expect("a good secret"),
             clock: self.clock_of_a_process(),
-            config: self.edge_args.clone(),
+            config: self.fleet.edge_args.clone(),
         };
         let edge = Edge::start(parts, &self.tracker, &network.dead);
         EdgeProcess {
@@ -297,8 +323,8 @@ impl Deployment {
         let fanout = Fanout::new(table, queues.clone(), JOBS.into(), self.clock_of_a_process());
         let dead = network.dead.clone();
         self.processes().sweeper = network;
-        let every = self.sweeping.every;
-        match self.sweeping.works {
+        let every = self.fleet.sweeping.every;
+        match self.fleet.sweeping.works {
             Works::Nothing => {}
             Works::Jobs => {
                 let (worker, stop) = (fanout.clone(), dead.clone());
@@ -385,7 +411,7 @@ impl Deployment {
             return token.clone();
         }
         // No process has a clock that is so far behind.
-        let since = if self.rate == Rate::Exact { now } else { now - 2 * SKEW };
+        let since = if self.fleet.rate == Rate::Exact { now } else { now - 2 * SKEW };
         let token = self.minter.mint(user, Duration::from_hours(1), since);
         tokens.insert(user.clone(), (now, token.clone()));
         token

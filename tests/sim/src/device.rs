@@ -334,7 +334,7 @@ impl Device {
     }
 
     async fn snapshot(&self, id: &str) -> Result<Option<Shown>, ()> {
-        let mut shown = Shown::default();
+        let mut shown = Shown { is_listed: true, ..Shown::default() };
         let Some(thread) = self.actor.get(&format!("/v1/threads/{id}")).await? else { return Ok(None) };
         for (user, number) in thread["seen_by"].as_object().into_iter().flatten() {
             shown.seen.insert(user.clone(), number.as_u64().unwrap_or(0));

@@ -8,14 +8,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use server::{aws::Configs, clock::Clock};
 use sse_edge::config::{EdgeArgs, Topology};
-use store::table::counter::Rate;
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     actor::Actor,
     cloud::{Cloud, bill::Bill},
-    deployment::{Deployment, Sweeping, Works},
+    deployment::{Deployment, Fleet},
     device::Device,
     history::History,
 };
@@ -24,8 +23,6 @@ use crate::{
 const HOUR: Duration = Duration::from_hours(1);
 /// Until everything has begun: leases, first checks.
 const SETTLE: Duration = Duration::from_mins(3);
-/// The schedule of `template.yaml`.
-const SWEEPING: Sweeping = Sweeping { every: Duration::from_mins(1), works: Works::Nothing };
 const EDGES: usize = 2;
 /// Users of a scripted hour, each with one stream; they talk in pairs.
 const STREAMS: usize = 40;
@@ -75,13 +72,7 @@ async fn pass(base: &Configs, topology: Topology, (edges, streams, messages): (u
     let clock = Clock::tokio(Timestamp::from_second(1_800_000_000).expect("a time"));
     let cloud = Cloud::new(1, clock.clone(), tracker.clone());
     let config = EdgeArgs { queues: topology, drain: Duration::from_secs(10), ..EdgeArgs::default() };
-    let started = Deployment::start(
-        cloud.clone(),
-        (clock, tracker.clone()),
-        base,
-        config,
-        (1, edges, SWEEPING, Rate::Off),
-    );
+    let started = Deployment::start(cloud.clone(), (clock, tracker.clone()), base, Fleet::of(config, edges));
     let (deployment, history) = (started.await, Arc::new(History::default()));
     let mut pairs = Vec::new();
     for n in 0..streams {

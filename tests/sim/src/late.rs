@@ -12,10 +12,11 @@ use tokio::time::{Duration, sleep};
 use crate::{
     actor::Actor,
     cloud::weather::Weather,
+    deployment::Fleet,
     device::Device,
     history::Said,
     lists,
-    stage::{Fleet, Outcome, Stage},
+    stage::{Outcome, Stage},
 };
 
 /// A kind of write.

@@ -8,21 +8,22 @@ use serde_json::Value;
 use crate::{
     cloud::{request::Item, row::number, rows::Rows},
     stage::Stage,
-    truth::text,
+    truth::{Truth, text},
 };
 
 /// Judges what each user's list shows.
 pub(crate) async fn judge(stage: &Stage) {
     for actor in &stage.actors {
         let listed = actor.list().await;
+        let truth = Truth::read(&stage.deployment);
         let state = stage.deployment.cloud.state();
-        for wrong in wrong(&state.rows, actor.user.as_str(), &listed) {
+        for wrong in wrong(&truth, &state.rows, actor.user.as_str(), &listed) {
             stage.history.wrong(wrong);
         }
     }
 }
 
-fn wrong(rows: &Rows, user: &str, listed: &[Value]) -> Vec<String> {
+fn wrong(truth: &Truth, rows: &Rows, user: &str, listed: &[Value]) -> Vec<String> {
     let mut wrong = Vec::new();
     let listed: BTreeMap<&str, &Value> =
         listed.iter().filter_map(|thread| Some((thread["id"].as_str()?, thread))).collect();
@@ -36,7 +37,8 @@ fn wrong(rows: &Rows, user: &str, listed: &[Value]) -> Vec<String> {
             .collect();
         let is_member = members.iter().any(|member| member == user);
         let Some(shows) = listed.get(thread) else {
-            if is_member {
+            let view = truth.views.get(&(user.to_owned(), thread.to_owned()));
+            if is_member && !view.is_some_and(|view| truth.is_past_list(user, view)) {
                 wrong.push(format!("the list of {user} lacks {thread}"));
             }
             continue;

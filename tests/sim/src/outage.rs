@@ -10,14 +10,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::{EdgeArgs, Topology};
-use store::table::counter::Rate;
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     actor::Actor,
     cloud::Cloud,
-    deployment::{Deployment, Sweeping, Works},
+    deployment::{Deployment, Fleet},
     device::Device,
     history::History,
 };
@@ -58,16 +57,8 @@ fn run(topology: Topology, service: &'static str) {
         let clock = Clock::tokio(Timestamp::from_second(1_800_000_000).expect("a time"));
         let cloud = Cloud::new(1, clock.clone(), tracker.clone());
         let config = EdgeArgs { queues: topology, ..EdgeArgs::default() };
-        let sweeping = Sweeping { every: Duration::from_mins(1), works: Works::Nothing };
         let (deployment, history) = (
-            Deployment::start(
-                cloud.clone(),
-                (clock, tracker.clone()),
-                &base,
-                config,
-                (1, EDGES, sweeping, Rate::Off),
-            )
-            .await,
+            Deployment::start(cloud.clone(), (clock, tracker.clone()), &base, Fleet::of(config, EDGES)).await,
             Arc::new(History::default()),
         );
         let mut actors = Vec::new();

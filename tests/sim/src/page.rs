@@ -37,6 +37,8 @@ pub(crate) struct Message {
 /// What a page shows of a thread.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Shown {
+    /// Whether a list had the thread.
+    pub(crate) is_listed: bool,
     /// Messages by tseq.
     pub(crate) messages: BTreeMap<u64, Message>,
     /// How far each member has read.

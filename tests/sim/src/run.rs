@@ -14,9 +14,10 @@ use crate::{
     actor::Actor,
     calm::{self, Calm},
     cloud::weather::Weather,
+    deployment::Fleet,
     history::Said,
     lists,
-    stage::{Fleet, Outcome, Stage},
+    stage::{Outcome, Stage},
     strangers::{Strangers, is_among_strangers},
 };
 

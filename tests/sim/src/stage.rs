@@ -2,18 +2,17 @@
 
 use std::{cell::RefCell, ops::RangeInclusive, panic::PanicHookInfo, sync::Arc, time::Duration};
 
-use domain::ids::UserId;
+use domain::{ids::UserId, limits};
 use jiff::Timestamp;
 use rand::{RngExt as _, rngs::StdRng};
 use server::{aws::Configs, clock::Clock};
 use sse_edge::config::{EdgeArgs, Topology};
-use store::table::counter::Rate;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     actor::Actor,
     cloud::Cloud,
-    deployment::{Deployment, Sweeping, Works},
+    deployment::{Deployment, Fleet, Sweeping, Works},
     device::Device,
     history::History,
     judge::judge,
@@ -23,6 +22,8 @@ use crate::{
 const SWEEPS_EVERY: Duration = Duration::from_secs(30);
 const APIS: usize = 2;
 const USERS: usize = 4;
+/// The seeds, of each five, whose lists show one invitation.
+const FEW_INVITATIONS: u64 = 3;
 
 /// How a run went.
 #[derive(Debug)]
@@ -52,23 +53,6 @@ pub(crate) fn panicked(why: &PanicHookInfo<'_>) {
     PANICS.with_borrow_mut(|panics| panics.push(why.to_string()));
 }
 
-/// The processes of a deployment.
-pub(crate) struct Fleet {
-    /// How its edges are set.
-    pub(crate) config: EdgeArgs,
-    /// How many there are.
-    pub(crate) edges: usize,
-    /// Who counts what users do.
-    pub(crate) rate: Rate,
-}
-
-impl Fleet {
-    /// This many edges, with the limiter off.
-    pub(crate) fn of(config: EdgeArgs, edges: usize) -> Self {
-        Self { config, edges, rate: Rate::Off }
-    }
-}
-
 /// Where a run takes place.
 pub(crate) struct Stage {
     pub(crate) deployment: Arc<Deployment>,
@@ -85,17 +69,19 @@ pub(crate) struct Stage {
 impl Stage {
     /// A deployment like this, without users. Every other seed has the other topology.
     pub(crate) async fn set(seed: u64, base: &Configs, traced: bool, fleet: Fleet) -> Self {
-        let Fleet { config, edges, rate } = fleet;
         let tracker = TaskTracker::new();
         let start = Timestamp::from_second(1_800_000_000).expect("a time");
         let clock = Clock::tokio(start);
         let cloud = Cloud::new(seed, clock.clone(), tracker.clone());
         cloud.state().trace = traced.then(Vec::new);
         let queues = if seed.is_multiple_of(2) { Topology::PerUser } else { Topology::PerEdge };
-        let config = EdgeArgs { queues, ..config };
+        let edge_args = EdgeArgs { queues, ..fleet.edge_args };
         let works = if seed.is_multiple_of(3) { Works::Events } else { Works::Jobs };
-        let processes = (APIS, edges, Sweeping { every: SWEEPS_EVERY, works }, rate);
-        let deployment = Deployment::start(cloud, (clock, tracker.clone()), base, config, processes).await;
+        // In some runs most invitations are more than a list shows.
+        let invitations_shown = if seed % 5 == FEW_INVITATIONS { 1 } else { limits::INVITATIONS_SHOWN };
+        let sweeping = Sweeping { every: SWEEPS_EVERY, works };
+        let fleet = Fleet { apis: APIS, edge_args, sweeping, invitations_shown, ..fleet };
+        let deployment = Deployment::start(cloud, (clock, tracker.clone()), base, fleet).await;
         Self {
             deployment,
             history: Arc::default(),

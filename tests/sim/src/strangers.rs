@@ -18,7 +18,10 @@ use sse_edge::config::EdgeArgs;
 use store::table::counter::Rate;
 use tokio::time::sleep;
 
-use crate::stage::{Fleet, Outcome, Stage};
+use crate::{
+    deployment::Fleet,
+    stage::{Outcome, Stage},
+};
 
 /// One run of so many.
 const EVERY: u64 = 25;
@@ -74,7 +77,8 @@ impl Strangers {
         let mut rng = StdRng::seed_from_u64(seed);
         // Comparisons with the user row would hide a missed notification.
         let config = EdgeArgs { head_check: Duration::from_hours(1), ..EdgeArgs::default() };
-        let mut stage = Stage::set(seed, base, traced, Fleet { config, edges: 2, rate: Rate::Exact }).await;
+        let mut stage =
+            Stage::set(seed, base, traced, Fleet { rate: Rate::Exact, ..Fleet::of(config, 2) }).await;
         stage.people(&mut rng, &(1..=1), 0.0);
         stage.calm.cancel();
         let tokens: Vec<String> =

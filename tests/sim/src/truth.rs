@@ -11,11 +11,13 @@ use domain::{
 use serde_json::Value;
 use store::table::rows::{MemberRow, ThreadRow};
 
-use crate::cloud::{
-    Cloud,
-    request::Item,
-    row::{entries, number, read},
-    rows::Rows,
+use crate::{
+    cloud::{
+        request::Item,
+        row::{entries, number, read},
+        rows::Rows,
+    },
+    deployment::Deployment,
 };
 
 /// A thread log, by tseq.
@@ -36,6 +38,10 @@ pub(crate) struct Truth {
     pub(crate) roles: BTreeMap<String, BTreeMap<String, Role>>,
     /// (user, thread) → the view, with the entries of the user row folded in.
     pub(crate) views: BTreeMap<(String, String), View>,
+    /// (user, thread) of views that lie on the shelf.
+    shelved: BTreeSet<(String, String)>,
+    /// Invitations that a list shows at most.
+    pub(crate) invitations_shown: usize,
     pub(crate) heads: BTreeMap<String, u64>,
     /// What is in each inbox, by seq: the thread, and the tseq of a logged event.
     pub(crate) inboxes: BTreeMap<String, BTreeMap<u64, (String, Option<u64>)>>,
@@ -51,9 +57,9 @@ pub(crate) fn text(item: &Item, name: &str) -> Option<String> {
 }
 
 impl Truth {
-    pub(crate) fn read(cloud: &Cloud) -> Self {
-        let mut truth = Self::default();
-        let state = cloud.state();
+    pub(crate) fn read(deployment: &Deployment) -> Self {
+        let mut truth = Self { invitations_shown: deployment.fleet.invitations_shown, ..Self::default() };
+        let state = deployment.cloud.state();
         for ((pk, sk), item) in state.rows.all() {
             let (owner, kind) =
                 (pk.split_once('#').map_or("", |(_, owner)| owner).to_owned(), &sk[..2.min(sk.len())]);
@@ -77,6 +83,15 @@ impl Truth {
                     let view = read(item).expect("a view of this version");
                     truth.views.insert((owner, sk[2..].to_owned()), view);
                 }
+                // A view in its place overrides the shelf.
+                ("U#", "S#") => {
+                    let view = read(item).expect("a view of this version");
+                    let place = (owner, sk[2..].to_owned());
+                    if !truth.views.contains_key(&place) {
+                        truth.shelved.insert(place.clone());
+                        truth.views.insert(place, view);
+                    }
+                }
                 ("U#", "HE") => {
                     truth.heads.insert(owner.clone(), number(item, "seq").unwrap_or(0));
                     let folded = number(item, "folded").unwrap_or(0);
@@ -98,6 +113,16 @@ impl Truth {
         }
         truth.fold(&state.rows);
         truth
+    }
+
+    /// Whether a list may lack a thread: an invitation, since which there have been as many as a list shows.
+    pub(crate) fn is_past_list(&self, user: &str, view: &View) -> bool {
+        let is_shelved = self.shelved.contains(&(user.to_owned(), view.thread.to_string()));
+        let of_user = self.views.iter().filter(|((owner, _), _)| owner == user);
+        let later = of_user.filter(|(_, other)| {
+            other.left_tseq.is_none() && other.is_invited() && other.activity >= view.activity
+        });
+        view.is_invited() && (is_shelved || later.count() > self.invitations_shown)
     }
 
     /// Notes entries that stand in an inbox from `first` on.

@@ -4,7 +4,7 @@
 //! view. The row is read first, and the view only if the row has no entry of the thread. A fold writes the view before it
 //! cuts the row, so one of the two always has the position.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::sync::Mutex;
 
 use domain::{
     cursor::Cursor,
@@ -14,20 +14,18 @@ use domain::{
     limits,
     sequence::{InboxSeq, ThreadSeq},
     user_row::{FULL, UserRow},
-    view::View,
     wire::Seen,
 };
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use super::{Change, Image, Updated};
+use super::{Change, Image, Updated, shelf::Found};
 use crate::table::{
-    EdgeTable, Item, Table,
+    EdgeTable, Table,
     error::Error,
     keys::{self, Key},
     retry::{Attempt, Stop, retry},
     rows::MemberRow,
-    take,
     tx::{Tx, n},
     user_row,
 };
@@ -113,7 +111,7 @@ impl EdgeTable {
         users: &[&UserId],
         thread: &ThreadId,
     ) -> Result<Vec<Option<Position>>, Error> {
-        let early = if mistake!(ViewBeforeRow) { Some(self.views_of(users, thread).await?) } else { None };
+        let early = if mistake!(ViewBeforeRow) { Some(self.viewed(users, thread).await?) } else { None };
         let keys: Vec<Key> = users.iter().map(|user| keys::user_row(user)).collect();
         let found = self.get_many(&keys, true).await?;
         let rows: Vec<Option<UserRow>> =
@@ -121,29 +119,36 @@ impl EdgeTable {
         let is_lacking =
             |row: &Option<UserRow>| row.as_ref().is_some_and(|row| row.delivered_through(thread).is_none());
         let mut views = if let Some(early) = early {
-            early
+            let early = users.iter().zip(&rows).zip(early).filter(|((_, row), _)| is_lacking(row));
+            early.map(|(_, viewed)| viewed).collect::<Vec<_>>().into_iter()
         } else {
             let lacking = users.iter().zip(&rows).filter(|(_, row)| is_lacking(row)).map(|(user, _)| *user);
-            self.views_of(&lacking.collect::<Vec<_>>(), thread).await?
+            self.viewed(&lacking.collect::<Vec<_>>(), thread).await?.into_iter()
         };
-        let position = |(user, row): (&&UserId, Option<UserRow>)| {
-            let viewed = if is_lacking(&row) { viewed(&mut views, user, thread).ok()? } else { None };
+        let mut position = |row: Option<UserRow>| {
+            let viewed = if is_lacking(&row) { views.next()?.ok()? } else { None };
             Some(Position { row: row?, viewed })
         };
-        Ok(users.iter().zip(rows).map(position).collect())
+        Ok(rows.into_iter().map(&mut position).collect())
     }
 
-    /// The views that users have of a thread.
-    async fn views_of(&self, users: &[&UserId], thread: &ThreadId) -> Result<HashMap<Key, Item>, Error> {
-        let keys: Vec<Key> = users.iter().map(|user| keys::view(user, thread)).collect();
-        self.get_many(&keys, !mistake!(ViewReadStale)).await
+    /// How far a thread is delivered, as the views of these users say, in this order.
+    async fn viewed(
+        &self,
+        users: &[&UserId],
+        thread: &ThreadId,
+    ) -> Result<Vec<Result<Option<ThreadSeq>, Error>>, Error> {
+        let pairs: Vec<_> = users.iter().map(|user| (*user, thread)).collect();
+        let found = self.views_at(&pairs, !mistake!(ViewReadStale)).await?;
+        let through = |found: Found| found.view.map(|view| view.delivered_through);
+        Ok(found.into_iter().map(|found| found.map(through)).collect())
     }
 
     /// The position of a user whose row is known.
     async fn position_of(&self, user: &UserId, thread: &ThreadId, row: UserRow) -> Result<Position, Error> {
         let viewed = match row.delivered_through(thread) {
             Some(_) => None,
-            None => viewed(&mut self.views_of(&[user], thread).await?, user, thread)?,
+            None => self.viewed(&[user], thread).await?.pop().transpose()?.flatten(),
         };
         Ok(Position { row, viewed })
     }
@@ -351,15 +356,6 @@ impl Table {
         let Updated::Changed(image) = updated else { return Err(Error::Contended) };
         Ok(Delivered::of(user, image, (1, true)))
     }
-}
-
-/// How far a thread is delivered, as a user's view says.
-fn viewed(
-    views: &mut HashMap<Key, Item>,
-    user: &UserId,
-    thread: &ThreadId,
-) -> Result<Option<ThreadSeq>, Error> {
-    Ok(take::<View>(views, &keys::view(user, thread))?.map(|view| view.delivered_through))
 }
 
 /// Keeps an image of the row for the next attempt.

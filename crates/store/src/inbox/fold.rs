@@ -10,6 +10,7 @@ use domain::{
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     limits,
+    sequence::InboxSeq,
     user_row::UserRow,
     view::{Facts, View},
 };
@@ -17,17 +18,17 @@ use futures_util::future::{try_join, try_join_all};
 use jiff::Timestamp;
 use mistakes::mistake;
 
-use super::Change;
+use super::{Change, shelf::Found};
 use crate::{
     table::{
-        EdgeTable, Item, Table,
-        error::{Error, held},
+        EdgeTable, Table,
+        error::Error,
         keys::{self, Key},
-        retry::{Stop, retry},
+        retry::retry,
         rows::ThreadRow,
         take,
-        tx::{ABSENT, n},
-        user_row, write,
+        tx::n,
+        user_row,
     },
     visibility::{is_settled, looked_at},
 };
@@ -49,6 +50,13 @@ impl Table {
         }
         self.fold_views(user, page).await?;
         self.cut(user, row, page).await?;
+        let end = row.folded + page.len() as u64;
+        if self.is_tidied_between(row.folded, end)
+            && let Err(error) = self.tidy(user).await
+        {
+            // A later fold does it.
+            tracing::warn!(user.id = %user, "cannot shelve the views that no list shows: {error}");
+        }
         Ok(true)
     }
 
@@ -77,22 +85,26 @@ impl Table {
         Ok(())
     }
 
+    /// Whether an inbox is tidied between these places. It is once for as many events as a list shows invitations: then a list
+    /// reads at most twice as many as it shows.
+    fn is_tidied_between(&self, first: InboxSeq, last: InboxSeq) -> bool {
+        let every = self.invitations_shown as u64;
+        first.0 / every < last.0 / every
+    }
+
     /// Brings each view of the page's threads forward.
     async fn fold_views(&self, user: &UserId, page: &[InboxEntry]) -> Result<(), Error> {
         let mut threads: BTreeMap<&ThreadId, Vec<&InboxEntry>> = BTreeMap::new();
         for entry in page {
             threads.entry(entry.thread()).or_default().push(entry);
         }
-        let keys: Vec<Key> = threads.keys().map(|thread| keys::view(user, thread)).collect();
-        let mut found = self.get_many(&keys, true).await?;
-        let mut first = |thread| found.remove(&keys::view(user, thread));
-        let folds: Vec<_> =
-            threads.into_iter().map(|(thread, entries)| (thread, entries, first(thread))).collect();
-        try_join_all(
-            folds.into_iter().map(|(thread, entries, first)| self.fold_view(user, thread, entries, first)),
-        )
-        .await?;
-        Ok(())
+        let pairs: Vec<(&UserId, &ThreadId)> = threads.keys().map(|thread| (user, *thread)).collect();
+        let found = self.views_at(&pairs, true).await?;
+        let folds = threads
+            .into_iter()
+            .zip(found)
+            .map(async |((thread, entries), first)| self.fold_view(user, thread, entries, first?).await);
+        try_join_all(folds).await.map(drop)
     }
 
     /// Folds entries into one view. A view that another fold has written meanwhile is read again.
@@ -101,28 +113,20 @@ impl Table {
         user: &UserId,
         thread: &ThreadId,
         entries: Vec<&InboxEntry>,
-        first: Option<Item>,
+        first: Found,
     ) -> Result<(), Error> {
-        let (key, entries, first) = (&keys::view(user, thread), &entries, &first);
+        let (entries, first) = (&entries, &first);
         retry(|attempt| async move {
-            let was: Option<View> = match (attempt.number, first) {
-                (0, first) => first.clone().map(|item| crate::table::read(key, item)).transpose()?,
-                _ => self.get(key).await?,
+            let found = match attempt.number {
+                0 => first.clone(),
+                _ => self.view_at(user, thread).await?,
             };
+            let was = &found.view;
             let needs_facts = View::needs_facts(was.as_ref(), entries.iter().copied());
             let facts = if needs_facts { self.facts(user, thread).await? } else { None };
             let folded = View::fold(was.clone(), user, entries.iter().copied(), facts.as_ref());
             let Some(folded) = folded.filter(|folded| Some(folded) != was.as_ref()) else { return Ok(()) };
-            let next = View { version: folded.version + 1, ..folded };
-            let put = self.client.put_item().table_name(&self.name).set_item(Some(write(key, &next)?));
-            let put = match &was {
-                _ if mistake!(ViewWrittenBlindly) => put,
-                None => put.condition_expression(ABSENT),
-                Some(was) => put
-                    .condition_expression("version = :version")
-                    .expression_attribute_values(":version", n(was.version)),
-            };
-            if held(put.send().await)? { Ok(()) } else { Err(Stop::Conflict) }
+            self.put_view(user, &found, folded).await
         })
         .await
     }

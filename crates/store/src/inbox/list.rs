@@ -1,14 +1,16 @@
 //! The list of a user's threads: the user row first, then the views, with the row's entries folded over them in memory by
 //! the code of the fold (rule 13).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::Select;
 use domain::{
     cursor::Cursor,
     event::Settings,
     ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
     limits,
+    user_row::UserRow,
     view::{Facts, View},
     wire::{self, Message, ThreadState},
 };
@@ -25,6 +27,8 @@ use crate::{
     visibility::{looked_at, settled_cursor},
 };
 
+/// Rows that are read at a time: the most that `BatchGetItem` takes.
+const BATCH: usize = 100;
 /// What a view has that was not left and is not pending: see [`View::is_pending`].
 const COUNTED: &str = "attribute_not_exists(left_tseq) AND \
     (attribute_not_exists(unasked) OR seen > unasked OR accepted_tseq >= joined_tseq)";
@@ -35,21 +39,50 @@ impl Table {
     /// Of those that count the latest [`limits::USER_THREADS`], and apart from them as many that others have begun, or the
     /// latest [`limits::INVITATIONS_SHOWN`] where those are invitations: what strangers begin takes no place from the rest.
     pub async fn views(&self, user: &UserId, image: &Image) -> Result<Vec<View>, Error> {
-        let views: Vec<View> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
-        let mut views = View::with_row(views, user, &image.row);
-        // The views of threads that were left are still there, and must not crowd others out.
-        views.retain(|view| view.left_tseq.is_none());
+        let mut views = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
+        views.extend(self.called_for(user, &views, &image.row).await?);
+        Ok(self.shown(View::with_row(views, user, &image.row)).0)
+    }
+
+    /// Those of a user's views that a list shows, and the rest; the latest first.
+    pub(super) fn shown(&self, mut views: Vec<View>) -> (Vec<View>, Vec<View>) {
         views.sort_unstable_by(|a, b| (b.activity, &b.thread).cmp(&(a.activity, &a.thread)));
         let mut counts = [0; 3];
-        views.retain(|view| {
+        views.into_iter().partition(|view| {
+            if view.left_tseq.is_some() {
+                // It must not crowd others out.
+                return false;
+            }
             let (class, most) = match (view.is_pending(), view.is_invited()) {
                 (false, _) => (0, limits::USER_THREADS),
                 (true, false) => (1, limits::USER_THREADS),
-                (true, true) => (2, limits::INVITATIONS_SHOWN),
+                (true, true) => (2, self.invitations_shown),
             };
             counts[class] += 1;
             counts[class] <= most
-        });
+        })
+    }
+
+    /// The views on the shelf with which the row goes on. The row was read before the places, so the shelf has what was not
+    /// there.
+    async fn called_for(&self, user: &UserId, views: &[View], row: &UserRow) -> Result<Vec<View>, Error> {
+        let mut first: BTreeMap<&ThreadId, &InboxEntry> = BTreeMap::new();
+        for entry in &row.entries {
+            first.entry(entry.thread()).or_insert(entry);
+        }
+        for view in views {
+            first.remove(&view.thread);
+        }
+        // What begins a membership needs no view of an earlier one.
+        let begins = |entry: &InboxEntry| entry.logged().is_some_and(|logged| logged.effect.is_beginning());
+        first.retain(|_, entry| !begins(entry));
+        let pairs: Vec<_> = first.into_keys().map(|thread| (user, thread)).collect();
+        let mut views = Vec::new();
+        for pairs in pairs.chunks(BATCH) {
+            // A damaged one is passed over, as in its place.
+            let found = self.with_shelf(pairs, HashMap::new(), true).await?.into_iter().flatten();
+            views.extend(found.filter_map(|found| found.view));
+        }
         Ok(views)
     }
 
@@ -124,7 +157,7 @@ impl EdgeTable {
         thread: &ThreadId,
         image: &Image,
     ) -> Result<Option<View>, Error> {
-        let view: Option<View> = self.get(&keys::view(user, thread)).await?;
+        let view = self.view_at(user, thread).await?.view;
         let entries = image.row.entries.iter().filter(|entry| entry.thread() == thread);
         Ok(View::fold(view, user, entries, None))
     }

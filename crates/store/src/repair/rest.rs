@@ -22,7 +22,7 @@ use crate::{
         read,
         rows::{EntryRow, KeyRow},
         tx::{n, s},
-        user_row,
+        user_row, write,
     },
 };
 
@@ -33,6 +33,7 @@ impl Repair<'_> {
     /// Folds what the row and the pages of `user` say into the views: the row and the pages go later. No log has how far
     /// a user has read, and the thread of a view may be one that cannot be repaired.
     pub(super) async fn folded(&self, user: &UserId) -> Result<(), Error> {
+        self.unshelved(user).await?;
         let (mut entries, mut from) = (Vec::new(), None);
         loop {
             let (items, next) = self.page(keys::user_pk(user), keys::PAGES, from).await?;
@@ -65,6 +66,30 @@ impl Repair<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Puts the views of a user from the shelf into their places. A backup may have a view in both, and then the later one
+    /// counts. Of a view that is lost or damaged, the log makes another one.
+    async fn unshelved(&self, user: &UserId) -> Result<(), Error> {
+        let mut from = None;
+        loop {
+            let (items, next) = self.page(keys::user_pk(user), keys::SHELF, from).await?;
+            for (key, item) in items {
+                if let Ok(shelved) = read::<View>(&key, item) {
+                    let place = keys::view(user, &shelved.thread);
+                    let there = self.table.get_item(&place).await?;
+                    let there = there.and_then(|item| read::<View>(&place, item).ok());
+                    if there.is_none_or(|view| view.version < shelved.version) {
+                        self.put_item(&place, write(&place, &shelved)?).await?;
+                    }
+                }
+                self.delete(&key).await?;
+            }
+            from = next;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Repairs the rows of a user. Deletes the views of threads that the user never joined, and empties the row: every

@@ -9,6 +9,7 @@
 //! | count of a user's requests | `S#alice` | `R#send#<window>` |
 //! | outbox | `O#11` | `T#t_4k…`, or `T#t_4k…#S#alice` for seen |
 //! | member view | `U#alice` | `M#t_4k…` |
+//! | member view that no list shows | `U#alice` | `S#t_4k…` |
 //! | user row | `U#alice` | `HEAD` |
 //! | page of the inbox | `U#alice` | `L#<seq of its last event>` |
 //! | block | `U#alice` | `B#bob` |
@@ -107,6 +108,8 @@ pub const MEMBERS: &str = "M#";
 pub const ENTRIES: &str = "E#";
 /// What the sort keys of a user's views begin with.
 pub const VIEWS: &str = "M#";
+/// What the sort keys of a user's shelved views begin with.
+pub const SHELF: &str = "S#";
 /// What the sort keys of a user's pages begin with.
 pub const PAGES: &str = "L#";
 /// What the sort keys of a user's blocks begin with.
@@ -200,6 +203,11 @@ pub fn view(user: &UserId, thread: &ThreadId) -> Key {
     key(user_pk(user), format!("{VIEWS}{thread}"))
 }
 
+/// A member's view of a thread, on the shelf.
+pub fn shelved(user: &UserId, thread: &ThreadId) -> Key {
+    key(user_pk(user), format!("{SHELF}{thread}"))
+}
+
 /// That `user` has blocked `other`.
 pub fn block(user: &UserId, other: &UserId) -> Key {
     key(user_pk(user), format!("{BLOCKS}{other}"))
@@ -268,6 +276,7 @@ mod tests {
         Outbox(ThreadId),
         SeenOutbox(ThreadId, UserId),
         View(UserId, ThreadId),
+        Shelved(UserId, ThreadId),
         Block(UserId, UserId),
         Inbox(UserId),
         Page(UserId, InboxSeq),
@@ -286,6 +295,7 @@ mod tests {
                 Self::Outbox(t) => outbox(t),
                 Self::SeenOutbox(t, u) => seen_outbox(t, u),
                 Self::View(u, t) => view(u, t),
+                Self::Shelved(u, t) => shelved(u, t),
                 Self::Block(u, other) => block(u, other),
                 Self::Inbox(u) => user_row(u),
                 Self::Page(u, n) => page(u, *n),
@@ -303,7 +313,11 @@ mod tests {
                 Self::Idempotency(u, _) => Part::Sender(u),
                 Self::Outbox(t) => Part::Outbox(t),
                 Self::SeenOutbox(..) => Part::SeenOutbox,
-                Self::View(u, _) | Self::Block(u, _) | Self::Inbox(u) | Self::Page(u, _) => Part::User(u),
+                Self::View(u, _)
+                | Self::Shelved(u, _)
+                | Self::Block(u, _)
+                | Self::Inbox(u)
+                | Self::Page(u, _) => Part::User(u),
                 Self::Queue(_) => Part::Queue,
                 Self::Edge(_) => Part::Edge,
                 Self::Ticket(_) => return None,
@@ -317,7 +331,7 @@ mod tests {
         let thread = "[td]_[a-z0-9]{1,3}".prop_map(|t| ThreadId::parse(&t).unwrap());
         let short = "[a-z0-9]{1,3}";
         let number = prop_oneof![0..20u64, any::<u64>()];
-        (0..14u8, user, thread, short, number, any::<u128>()).prop_map(
+        (0..15u8, user, thread, short, number, any::<u128>()).prop_map(
             |(kind, u, t, s, n, random)| match kind {
                 0 => Row::Thread(t),
                 1 => Row::Member(t, u),
@@ -332,6 +346,7 @@ mod tests {
                 10 => Row::Edge(BootId::parse(&s).unwrap()),
                 11 => Row::Idempotency(Sender::Service(u), IdempotencyKey::parse(&s).unwrap()),
                 12 => Row::Block(u, UserId::parse(&s).unwrap()),
+                13 => Row::Shelved(u, t),
                 _ => Row::Ticket(TicketId::made(random)),
             },
         )

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, Delete, Put, TransactWriteItem, Update},
+    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update},
 };
 use domain::ids::UserId;
 use serde::Serialize;
@@ -103,6 +103,19 @@ impl<'a> Tx<'a> {
         let delete = Delete::builder().table_name(&self.table.name).set_key(Some(key.item()));
         let delete = delete.build().expect("a delete has a table and a key");
         self.items.push(TransactWriteItem::builder().delete(delete).build());
+    }
+
+    /// Requires a condition of a row that the transaction does not write.
+    pub(crate) fn check(&mut self, key: &Key, condition: &str, values: Values<'_>) {
+        let mut check = ConditionCheck::builder()
+            .table_name(&self.table.name)
+            .set_key(Some(key.item()))
+            .condition_expression(condition);
+        for (name, value) in values {
+            check = check.expression_attribute_values(name, value);
+        }
+        let check = check.build().expect("a check has a table, a key and a condition");
+        self.items.push(TransactWriteItem::builder().condition_check(check).build());
     }
 
     /// Changes a user's row, on the conditions of the change.

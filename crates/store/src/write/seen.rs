@@ -6,7 +6,7 @@ use domain::{
     limits,
     sequence::MessageNumber,
     user_row::UserRow,
-    view::{View, seen_by},
+    view::seen_by,
     wire::Seen,
 };
 use futures_util::future::{try_join, try_join3};
@@ -88,7 +88,7 @@ impl Table {
         };
         let mut users: Vec<&UserId> = std::iter::once(reader).chain(&other).collect();
         // In no order: seen is a maximum, so what a fold moves between the reads is marked again and changes nothing.
-        let view = async { self.get::<View>(&keys::view(reader, thread)).await };
+        let view = async { Ok(self.view_at(reader, thread).await?.view) };
         let (tail, mut rows, view) = try_join3(self.tail(thread), self.rows(&users), view).await?;
         let Some(tail) = tail else { return Ok(Marked::NotMember) };
         // Who is a member after the tail was read may see how far it goes.

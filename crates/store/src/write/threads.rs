@@ -173,9 +173,11 @@ impl Table {
         };
         // A user who was added again meanwhile may not read the last message where the group hides what is older.
         let last = last.filter(|last| last.tseq >= member.reads_from());
+        let pairs: Vec<_> = users.iter().map(|user| (*user, thread)).collect();
+        let viewed = self.with_shelf(&pairs, found, true).await?;
         let mut seen_of = BTreeMap::new();
-        for (user, row) in users.into_iter().zip(rows) {
-            let viewed: Option<View> = take(&mut found, &keys::view(user, thread))?;
+        for ((user, row), viewed) in users.into_iter().zip(rows).zip(viewed) {
+            let viewed = viewed?.view;
             let entries = row.entries.iter().filter(|entry| entry.thread() == thread);
             // What the reader was told of the others counts as well: their own rows may be a moment late.
             let told = image.row.entries.iter().filter(|entry| entry.thread() == thread);
@@ -199,50 +201,6 @@ impl Table {
         let Some(member) = member.filter(|member| member.left_tseq.is_none()) else { return Ok(None) };
         let Some(joined) = self.entry(thread, member.joined_tseq).await? else { return Ok(None) };
         Ok(View::fold(None, reader, [&InboxEntry::of(&joined, reader, member.reads_from())], None))
-    }
-
-    /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on. Fewer, if so much else lies
-    /// between them that [`limits::MESSAGE_READS`] do not bring more.
-    pub async fn messages(
-        &self,
-        reader: &UserId,
-        thread: &ThreadId,
-        before: Option<ThreadSeq>,
-        limit: usize,
-    ) -> Result<Option<(Vec<wire::Message>, Option<ThreadSeq>)>, Error> {
-        if !self.lets_in(thread, reader).await? && !mistake!(StrangerReads) {
-            return Ok(None);
-        }
-        let (mut messages, mut first) = (Vec::new(), ThreadSeq::FIRST);
-        // Everything from here on was read.
-        let mut from = before.unwrap_or(ThreadSeq::MAX);
-        let mut asked = limit + 1;
-        for _ in 0..limits::MESSAGE_READS {
-            if from <= ThreadSeq::FIRST || messages.len() > limit {
-                break;
-            }
-            let entries = self.latest(thread, from.previous(), asked).await?;
-            // Between two messages may lie any number of reactions: then as much as a query gives.
-            asked = usize::MAX;
-            from = entries.last().map_or(ThreadSeq::FIRST, |last| last.tseq);
-            messages.extend(entries.iter().filter_map(Entry::message));
-        }
-        // After the read: who is a member still may see all of it, or all since the joining. A pair never changes.
-        if !thread.is_direct() && !mistake!(GuestReads) {
-            let row: Option<MemberRow> = self.get(&keys::member(thread, reader)).await?;
-            let Some(member) = row.filter(|row| row.left_tseq.is_none()) else {
-                self.turn_out(thread, reader);
-                return Ok(None);
-            };
-            messages.retain(|message| message.tseq >= member.reads_from());
-            first = member.reads_from();
-        }
-        if messages.len() > limit {
-            messages.truncate(limit);
-            from = messages.last().map_or(from, |message| message.tseq);
-        }
-        let next = Some(from).filter(|from| *from > first);
-        Ok(Some((messages, next)))
     }
 }
 

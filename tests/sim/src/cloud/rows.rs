@@ -10,6 +10,7 @@ use std::{
 
 use rand::{RngExt as _, rngs::StdRng, seq::SliceRandom as _};
 use serde_json::{Value, json};
+use store::table::keys;
 use tokio::time::{Duration, Instant};
 
 use super::{
@@ -422,6 +423,12 @@ impl Rows {
         part.condition_expression.is_none_or(|condition| holds(condition, item, part))
     }
 
+    /// What lies on the shelf for the place of a view.
+    fn on_shelf(&self, key: &Key) -> Option<&Arc<Stored>> {
+        let thread = key.1.strip_prefix(keys::VIEWS)?;
+        self.items.get(&(key.0.clone(), format!("{}{thread}", keys::SHELF)))?.item.as_ref()
+    }
+
     /// Writes a row that is applied at `applied`: readers see it from then on, and other writers may have it.
     fn write(
         &mut self,
@@ -443,8 +450,9 @@ impl Rows {
         };
         let grows = GROWS.into_iter().filter(|(pk, sk, _)| key.0.starts_with(pk) && key.1.starts_with(sk));
         for (.., name) in grows {
-            let of = |item: &Option<Arc<Stored>>| item.as_ref().and_then(|item| number(&item.item, name));
-            if let (Some(was), Some(is)) = (of(&before), of(&item))
+            let of = |item: Option<&Arc<Stored>>| item.and_then(|item| number(&item.item, name));
+            let was = before.as_ref().or_else(|| self.on_shelf(key));
+            if let (Some(was), Some(is)) = (of(was), of(item.as_ref()))
                 && is < was
             {
                 self.went_back.push(format!("{name} of {}/{} went back from {was} to {is}", key.0, key.1));
