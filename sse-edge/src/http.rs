@@ -65,7 +65,7 @@ async fn ready(State(state): State<Arc<HttpState>>) -> Response {
         None
     };
     match not {
-        Some(why) => Problem::new(Kind::Unavailable(5), why).into_response(),
+        Some(why) => Problem::passing(Kind::Unavailable, 5, why).into_response(),
         None => Json(serde_json::json!({"status": "ready"})).into_response(),
     }
 }

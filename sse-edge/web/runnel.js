@@ -31,10 +31,12 @@ const PAUSE_MAX_MS = 10_000;
 
 /** A request that did not succeed. `status` is 0 when no answer came at all. */
 export class RunnelError extends Error {
-  constructor(status, detail, retryAfter) {
+  constructor(status, detail, retryAfter, problem) {
     super(detail);
     this.name = "RunnelError";
     this.status = status;
+    /** The name of the problem, as in docs/PROBLEMS.md. */
+    this.problem = problem;
     /** How long the server asks to wait, in milliseconds, if it said so. */
     this.retryAfter = retryAfter;
   }
@@ -362,7 +364,8 @@ export function uuid() {
 function problem(response, json) {
   const seconds = Number.parseFloat(response.headers.get("Retry-After") ?? "");
   const detail = json?.detail ?? json?.title ?? `The server answered ${response.status}.`;
-  return new RunnelError(response.status, detail, Number.isFinite(seconds) ? seconds * 1000 : undefined);
+  const retryAfter = Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  return new RunnelError(response.status, detail, retryAfter, String(json?.type ?? "").split("#").at(-1));
 }
 
 function parse(text) {

@@ -72,6 +72,7 @@ fn good(thread: &str, message: &str) -> Vec<Good> {
         good("PATCH", of(""), r#"{"title":"other"}"#),
         good("GET", of("/messages?limit=5"), ""),
         good("POST", of("/messages"), r#"{"text":"hi"}"#),
+        good("GET", at(""), ""),
         good("PATCH", at(""), r#"{"text":"ho"}"#),
         good("DELETE", at(""), ""),
         good("PUT", at("/reactions/+1"), ""),

@@ -267,8 +267,8 @@ fn kinds() -> Vec<(&'static str, String, &'static [u16])> {
         ("a kind that is none", kind("json"), UNSUPPORTED),
         ("packed", format!("{}content-encoding: gzip\r\n", kind("application/json")), &[201, 400, 415]),
         (
-            "a key of 65 bytes",
-            format!("{}idempotency-key: {}\r\n", kind("application/json"), "k".repeat(65)),
+            "a key of 256 bytes",
+            format!("{}idempotency-key: {}\r\n", kind("application/json"), "k".repeat(256)),
             BAD,
         ),
         ("an empty key", format!("{}idempotency-key: \r\n", kind("application/json")), BAD),

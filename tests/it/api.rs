@@ -20,7 +20,7 @@ async fn a_repeated_message_is_the_same_message() {
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (201, 200));
     assert_eq!(first.body, again.body);
     let other = alice.call("POST", &path, Some(json!({"text": "twice"})), &key).await;
-    assert_eq!((other.status.as_u16(), &other.body["type"]), (422, &json!("urn:runnel:problem:key-reused")));
+    assert_eq!((other.status.as_u16(), other.problem()), (422, "key-reused"));
     let listed = alice.get(&path).await;
     assert_eq!(listed.body, json!({"items": [first.body], "next": null}));
 }
@@ -39,6 +39,103 @@ async fn a_direct_thread_is_one_and_a_repeated_group_too() {
     let again = alice.call("POST", "/v1/threads", Some(body), &key).await;
     assert_eq!((group.status.as_u16(), again.status.as_u16()), (201, 200));
     assert_eq!(group.body["id"], again.body["id"]);
+}
+
+#[tokio::test]
+async fn a_key_in_quotes_is_the_same_key_and_a_replay_says_so() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
+    let path = format!("/v1/threads/{thread}/messages");
+    let long = "k#".repeat(127) + "!";
+    for key in ["8e03978e-40d5-43dd-bc93-6894a57f9324", &long] {
+        let ask = async |key: &str| {
+            alice.call("POST", &path, Some(json!({"text": "once"})), &[("idempotency-key", key)]).await
+        };
+        let (bare, quoted) = (ask(key).await, ask(&format!("\"{key}\"")).await);
+        assert_eq!((bare.status.as_u16(), quoted.status.as_u16()), (201, 200), "{key}");
+        assert_eq!(bare.body, quoted.body);
+        assert!(!bare.headers.contains_key("idempotent-replayed"));
+        assert_eq!(quoted.headers["idempotent-replayed"], "true");
+    }
+    for bad in ["\"\"", "\"", "a\"b", "a\\b", "a b", "\"a", &format!("{long}k")] {
+        let answer =
+            alice.call("POST", &path, Some(json!({"text": "hi"})), &[("idempotency-key", bad)]).await;
+        assert_eq!((answer.status.as_u16(), answer.problem()), (400, "bad-request"), "{bad}");
+    }
+    let at = format!("{path}/2");
+    for (method, path, body) in [
+        ("POST", "/v1/threads".to_owned(), Some(json!({"members": ["bob", "carol"]}))),
+        ("PATCH", format!("/v1/threads/{thread}"), Some(json!({"title": "all of us"}))),
+        ("PATCH", at.clone(), Some(json!({"text": "twice"}))),
+        ("PUT", format!("{at}/reactions/+1"), None),
+        ("DELETE", at, None),
+        ("POST", format!("/v1/threads/{thread}/members"), Some(json!({"users": ["dave"]}))),
+        ("PUT", format!("/v1/threads/{thread}/members/erin"), None),
+        ("DELETE", format!("/v1/threads/{thread}/members/erin"), None),
+    ] {
+        let key = format!("{method}{path}");
+        for replayed in [false, true] {
+            let answer = alice.call(method, &path, body.clone(), &[("idempotency-key", &key)]).await;
+            assert!(answer.status.is_success(), "{key}: {answer:?}");
+            assert_eq!(answer.headers.contains_key("idempotent-replayed"), replayed, "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_created_can_be_read_where_its_location_says() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (alice, mallory) = (world.as_user("alice"), world.as_user("mallory"));
+    let thread = alice.post("/v1/threads", json!({"members": ["bob"], "title": "ours"})).await;
+    let path = format!("/v1/threads/{}/messages", thread.body["id"].as_str().unwrap());
+    let message = alice.post(&path, json!({"text": "hi"})).await;
+    for created in [&thread, &message] {
+        let location = created.headers["location"].to_str().unwrap();
+        let read = alice.get(location).await;
+        assert_eq!((read.status.as_u16(), &read.body["id"]), (200, &created.body["id"]));
+        assert_eq!(mallory.get(location).await.status, 404);
+    }
+    assert_eq!(alice.get(message.headers["location"].to_str().unwrap()).await.body, message.body);
+    for nothing in ["1", "99", "0", "x"] {
+        assert_eq!(alice.get(&format!("{path}/{nothing}")).await.status, 404, "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn each_cause_of_a_conflict_is_a_problem_of_its_own() {
+    let world = World::start(Topology::PerUser, 0).await;
+    let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
+    let direct = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"]})).await);
+    let group = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"], "title": "ours"})).await);
+    let said = alice.say(&group["/v1/threads/".len()..], "hi").await;
+    let message = format!("{group}/messages/{}", said["tseq"]);
+    let of = async |user: &Api, method: &str, path: &str, body: Value| {
+        let body = Some(body).filter(|body| !body.is_null());
+        let answer = user.call(method, path, body, &[]).await;
+        (answer.status.as_u16(), answer.problem().to_owned())
+    };
+    let edit = json!({"text": "ho"});
+    assert_eq!(of(&bob, "PATCH", &message, edit.clone()).await, (403, "not-author".into()));
+    for n in 0..limits::MESSAGE_EMOJI {
+        assert_eq!(of(&bob, "PUT", &format!("{message}/reactions/e{n}"), Value::Null).await.0, 200);
+    }
+    assert_eq!(
+        of(&bob, "PUT", &format!("{message}/reactions/more"), Value::Null).await,
+        (409, "reactions-full".into())
+    );
+    assert_eq!(of(&alice, "DELETE", &message, Value::Null).await.0, 204);
+    assert_eq!(of(&alice, "PATCH", &message, edit).await, (409, "message-deleted".into()));
+    let title = json!({"title": "ours"});
+    assert_eq!(of(&alice, "PATCH", &direct, title).await, (409, "thread-direct".into()));
+    let carol = format!("{direct}/members/carol");
+    assert_eq!(of(&alice, "PUT", &carol, Value::Null).await, (409, "thread-direct".into()));
+    let owner = json!({"role": "owner"});
+    let stranger = format!("{group}/members/stranger");
+    assert_eq!(of(&alice, "PUT", &stranger, owner).await, (409, "member-needed".into()));
+    let own = format!("{group}/members/alice");
+    assert_eq!(of(&alice, "PUT", &own, json!({"role": "member"})).await, (409, "owner-needed".into()));
+    assert_eq!(of(&bob, "DELETE", &own, Value::Null).await, (403, "role-missing".into()));
 }
 
 #[tokio::test]
@@ -92,7 +189,7 @@ async fn who_is_no_member_sees_no_thread() {
         ] {
             let answer = mallory.call(method, &format!("{path}{rest}"), body, &[]).await;
             assert_eq!(answer.status, 404, "{method} {path}{rest}: {answer:?}");
-            assert_eq!(answer.body["type"], "urn:runnel:problem:not-found");
+            assert_eq!(answer.problem(), "not-found");
         }
     }
 }

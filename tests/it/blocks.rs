@@ -6,14 +6,12 @@ use serde_json::{Value, json};
 use sse_edge::config::Topology;
 use tests::world::World;
 
-const CLOSED: &str = "urn:runnel:problem:thread-closed";
-
 async fn put(api: &Api, path: &str) -> u16 {
     api.call("PUT", path, None, &[]).await.status.as_u16()
 }
 
 fn is_closed(answer: &Answer) -> bool {
-    answer.status == 403 && answer.body["type"] == CLOSED
+    answer.status == 403 && answer.problem() == "thread-closed"
 }
 
 #[tokio::test]

@@ -189,7 +189,10 @@ async fn a_poll_answers_with_statuses_and_says_when_to_come_back() {
     let refused = bob.get("/v1/events/poll").await;
     assert_eq!(
         (refused.status, &refused.headers["www-authenticate"]),
-        (StatusCode::UNAUTHORIZED, &"Bearer".parse().unwrap())
+        (
+            StatusCode::UNAUTHORIZED,
+            &r#"Bearer error="invalid_token", error_description="Invalid token""#.parse().unwrap()
+        )
     );
     bob.token = None;
     assert_eq!(bob.get("/v1/events/poll").await.status, StatusCode::UNAUTHORIZED);

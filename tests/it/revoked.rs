@@ -30,6 +30,7 @@ fn routes(thread: &str) -> Vec<(&'static str, String, Option<Value>)> {
         ("DELETE", of("/members/alice"), None),
         ("GET", of("/messages"), None),
         ("POST", of("/messages"), Some(json!({"text": "it is me"}))),
+        ("GET", of("/messages/2"), None),
         ("PATCH", of("/messages/2"), Some(json!({"text": "it is me"}))),
         ("DELETE", of("/messages/2"), None),
         ("PUT", of("/messages/2/reactions/+1"), None),

@@ -25,6 +25,7 @@ fn routes(thread: &str) -> Vec<(&'static str, String, Option<Value>)> {
         ("DELETE", of("/members/carol"), None),
         ("POST", of("/messages"), Some(json!({"text": "hi"}))),
         ("GET", of("/messages"), None),
+        ("GET", of("/messages/2"), None),
         ("PATCH", of("/messages/2"), Some(json!({"text": "ho"}))),
         ("PUT", of("/messages/2/reactions/+1"), None),
         ("DELETE", of("/messages/2/reactions/+1"), None),

@@ -64,8 +64,8 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Caller(identity) = Caller::from_request_parts(parts, state).await?;
         if !identity.scopes.has(Scope::Users) {
-            let detail = format!("the token needs the scope `{}`", Scope::Users.name());
-            return Err(Problem::new(Kind::Forbidden, detail));
+            let scope = Scope::Users.name();
+            return Err(Problem::unscoped(scope, format!("the token needs the scope `{scope}`")));
         }
         Ok(Self(identity.user))
     }
@@ -85,9 +85,9 @@ pub fn is_banned(cutoff: &Cutoff, now: Timestamp) -> bool {
 /// The problem of a credential that `cutoff` revokes.
 pub fn revoked(cutoff: &Cutoff, now: Timestamp) -> Problem {
     let Some(until) = banned_until(cutoff, now) else {
-        return Problem::new(Kind::Unauthorized, "the token was revoked: sign in again");
+        return Problem::new(Kind::TokenRevoked, "the token was revoked: sign in again");
     };
     let for_ever = until.as_second() == Timestamp::MAX.as_second();
     let until = if for_ever { String::new() } else { format!(" until {until}") };
-    Problem::new(Kind::Forbidden, format!("this user is banned{until}"))
+    Problem::new(Kind::UserBanned, format!("this user is banned{until}"))
 }

@@ -4,11 +4,11 @@
 mod stream;
 
 use domain::ids::Emoji;
-use server::problem::Problem;
+use server::problem::ProblemBody;
 use utoipa::{
     ToResponse,
     openapi::{
-        OpenApi, Ref, RefOr,
+        HeaderBuilder, OpenApi, Ref, RefOr,
         path::{Operation, ParameterBuilder, ParameterIn},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
@@ -21,7 +21,7 @@ use utoipa::{
         description = "Chat over `EventSource` and ordinary HTTPS requests. Events and guarantees: docs/WIRE.md.",
     ),
     paths(stream::events, stream::poll),
-    components(responses(ProblemAnswer), schemas(Problem, Emoji))
+    components(responses(ProblemAnswer), schemas(ProblemBody<'static>, Emoji))
 )]
 struct Document;
 
@@ -36,7 +36,7 @@ pub fn base() -> OpenApi {
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
 #[expect(dead_code, reason = "only its description is used")]
-struct ProblemAnswer(Problem);
+struct ProblemAnswer(ProblemBody<'static>);
 
 /// Adds what every operation has: the security schemes, problems, and the bearer where a route names nothing else.
 pub fn complete(document: &mut OpenApi) {
@@ -62,9 +62,35 @@ fn is_of_users(operation: &Operation) -> bool {
     operation.tags.iter().flatten().any(|tag| tag == "users")
 }
 
+fn has_key(operation: &Operation) -> bool {
+    operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "Idempotency-Key"))
+}
+
+/// Adds a header to what an operation answers if it succeeds.
+fn add_header(operation: &mut Operation, name: &str, description: &str) {
+    let successes = operation.responses.responses.iter_mut().filter(|(status, _)| status.starts_with('2'));
+    for (_, response) in successes {
+        if let RefOr::T(response) = response {
+            let header = HeaderBuilder::new().description(Some(description)).build();
+            response.headers.insert(name.into(), RefOr::T(header));
+        }
+    }
+}
+
 fn complete_operation(operation: &mut Operation) {
     let problem = RefOr::Ref(Ref::from_response_name("ProblemAnswer"));
     operation.responses.responses.entry("default".into()).or_insert(problem);
+    if has_key(operation) {
+        add_header(
+            operation,
+            "Idempotent-Replayed",
+            "`true` if the key was known: the write was not done again.",
+        );
+    }
     // What a back end may do for a user.
     if operation.security.is_none()
         && operation.operation_id.as_deref() != Some("createSession")

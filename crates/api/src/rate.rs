@@ -98,7 +98,7 @@ pub fn too_fast(usage: Usage) -> Problem {
     let detail = format!(
         "you have used up the limit `{name}`, which is {most} in {window_s} s: try again in {ends_in_s} s, a write with the same `Idempotency-Key`"
     );
-    Problem::new(Kind::RateLimited(ends_in_s), detail)
+    Problem::passing(Kind::RateLimited, ends_in_s, detail)
 }
 
 /// Tells in the headers of an answer what its request has left to the user.

@@ -25,7 +25,7 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(members::add_all))
         .routes(routes!(members::accept))
         .routes(routes!(messages::list, messages::send))
-        .routes(routes!(messages::edit, messages::delete))
+        .routes(routes!(messages::read, messages::edit, messages::delete))
         .routes(routes!(reactions::add, reactions::remove))
         .routes(routes!(typing::tell))
         .routes(routes!(seen::mark))

@@ -47,8 +47,10 @@ pub enum ReactionState {
 pub enum TooMany {
     /// [`limits::MESSAGE_EMOJI`] different ones are there.
     Emoji,
-    /// [`limits::EMOJI_USERS`] have put the same, or [`limits::MESSAGE_REACTIONS`] are there in all.
+    /// [`limits::EMOJI_USERS`] have put the same.
     Users,
+    /// [`limits::MESSAGE_REACTIONS`] are there in all.
+    Reactions,
 }
 
 impl MessageContent {
@@ -92,9 +94,12 @@ impl MessageContent {
                 if users.is_none() && self.reactions.len() >= limits::MESSAGE_EMOJI {
                     return Err(TooMany::Emoji);
                 }
-                let all: usize = self.reactions.values().map(Vec::len).sum();
-                if users.is_some_and(|n| n >= limits::EMOJI_USERS) || all >= limits::MESSAGE_REACTIONS {
+                if users.is_some_and(|n| n >= limits::EMOJI_USERS) {
                     return Err(TooMany::Users);
+                }
+                let all: usize = self.reactions.values().map(Vec::len).sum();
+                if all >= limits::MESSAGE_REACTIONS {
+                    return Err(TooMany::Reactions);
                 }
                 next.reactions.entry(emoji.clone()).or_default().push(user.clone());
             }
@@ -152,7 +157,7 @@ mod tests {
         for n in 0..limits::MESSAGE_REACTIONS - limits::EMOJI_USERS {
             loud = added(&loud, &user(n / 8), &emoji(1 + n % 8)).unwrap().unwrap();
         }
-        assert_eq!(added(&loud, &user(99), &emoji(1)), Err(TooMany::Users));
+        assert_eq!(added(&loud, &user(99), &emoji(1)), Err(TooMany::Reactions));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key;
-//! a reaction, which is part of no key, may.
+//! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key. An idempotency key may,
+//! which is the last field of its key, and a reaction, which is part of no key.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
@@ -91,9 +91,9 @@ id!(
     |t| t.strip_prefix("t_").or_else(|| t.strip_prefix("d_")).is_some_and(|t| all(t, 40, lower_alnum))
 );
 id!(
-    /// What a client sends with a write so that a repetition is known: `Idempotency-Key`.
-    IdempotencyKey, "`Idempotency-Key`", "have 1 to 64 characters from a–z, A–Z, 0–9 and _ . : + = ~ -",
-    |t| all(t, limits::KEY_BYTES, |b| b.is_ascii_alphanumeric() || b"_.:+=~-".contains(&b))
+    /// What a client sends with a write so that a repetition is known: `Idempotency-Key`. Its quotes are not part of it.
+    IdempotencyKey, "`Idempotency-Key`", "have 1 to 255 visible ASCII characters other than \" and \\",
+    |t| all(t, limits::KEY_BYTES, |b| b.is_ascii_graphic() && !b"\"\\".contains(&b))
 );
 id!(
     /// A reaction: an emoji, or a name for one.

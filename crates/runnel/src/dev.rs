@@ -108,15 +108,15 @@ async fn sign_in(
     headers: HeaderMap,
     Json(SignIn { user, word }): Json<SignIn>,
 ) -> Response {
-    let forbidden = |detail: String| Problem::new(Kind::Forbidden, detail).into_response();
+    let refused = |detail: String| Problem::new(Kind::SignInRefused, detail).into_response();
     if !is_own(&headers, &dev.hosts) {
-        return forbidden(format!(
+        return refused(format!(
             "open the page at http://{}, without a proxy, to sign in by name",
             dev.hosts[0]
         ));
     }
     if dev.word.as_ref().is_some_and(|own| !word.is_some_and(|word| own.is(&word))) {
-        return forbidden("open the link that `runnel` printed at its start to sign in by name".into());
+        return refused("open the link that `runnel` printed at its start to sign in by name".into());
     }
     let token = dev.minter.mint(&user, LIFE, dev.clock.now());
     Answer(Session { token, user, expires_in: LIFE.as_secs() }).into_response()

@@ -16,9 +16,11 @@ const REQUEST_HEADERS: [HeaderName; 5] = [
 /// What a page may do.
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 /// What a page may read beside what every page may.
-const RESPONSE_HEADERS: [HeaderName; 4] = [
+const RESPONSE_HEADERS: [HeaderName; 6] = [
+    header::LOCATION,
     header::RETRY_AFTER,
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("idempotent-replayed"),
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
 ];

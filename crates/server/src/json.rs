@@ -39,6 +39,10 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         if !is_json(request.headers()) {
             return Err(not_json());
         }
+        if request.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            let detail = "the body must be sent without `Content-Encoding`";
+            return Err(Problem::new(Kind::UnsupportedMedia, detail));
+        }
         // What is announced as too large is refused before any of it is read.
         if request.body().size_hint().lower() > limits::BODY_BYTES as u64 {
             return Err(too_large());

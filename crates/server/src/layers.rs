@@ -120,7 +120,7 @@ async fn to_the_end(mut request: Request, next: Next) -> Response {
                 limits::WRITE_LIFE.as_secs()
             );
             let detail = "the request took too long: retry with the same `Idempotency-Key`";
-            Problem::new(Kind::Unavailable(1), detail).into_response()
+            Problem::passing(Kind::Unavailable, 1, detail).into_response()
         }
         // A panic is answered inside. What is left is the end of the process.
         Err(_) => Problem::internal().into_response(),
@@ -174,7 +174,7 @@ fn fill(response: Response, problem: &Problem) -> Response {
     let (mut parts, _) = response.into_parts();
     // The length is that of the old body.
     parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, problem.body())
+    Response::from_parts(parts, problem.json().into())
 }
 
 fn dress(headers: &mut HeaderMap, id: &HeaderValue) {

@@ -38,14 +38,15 @@ pub(crate) async fn authenticate(
         (Some(ticket), _) if !headers.contains_key(header::AUTHORIZATION) => by_ticket(state, ticket).await,
         (_, Some(token)) => by_token(state, token, headers).await,
         (_, None) => refused(
+            Kind::TokenMissing,
             "the request has no credentials: send the cookie from `POST /v1/session`, \
              a ticket from `POST /v1/tickets`, or `Authorization: Bearer <token>`",
         ),
     }
 }
 
-fn refused(detail: &str) -> Authenticated {
-    Authenticated::Refused(Problem::new(Kind::Unauthorized, detail))
+fn refused(kind: Kind, detail: &str) -> Authenticated {
+    Authenticated::Refused(Problem::new(kind, detail))
 }
 
 async fn by_token(state: &HttpState, token: &str, headers: &HeaderMap) -> Authenticated {
@@ -57,7 +58,7 @@ async fn by_token(state: &HttpState, token: &str, headers: &HeaderMap) -> Authen
             Err(problem) => Authenticated::Refused(problem),
         },
         Verdict::Expired(_) => Authenticated::Close(CloseReason::Expired),
-        Verdict::Refused(refusal) => refused(&refusal.to_string()),
+        Verdict::Refused(refusal) => refused(Kind::TokenInvalid, &refusal.to_string()),
         Verdict::Unknown => Authenticated::Close(CloseReason::Busy),
     }
 }
@@ -67,7 +68,7 @@ async fn for_another(state: &HttpState, service: &Identity, acted: Identity) -> 
     let cx = &state.cx;
     match cx.table.images(std::slice::from_ref(&service.user), true).await {
         Ok(images) if images.values().any(|image| image.revokes(&service.credential())) => {
-            refused("the token was revoked: fetch a new one")
+            refused(Kind::TokenRevoked, "the token was revoked: fetch a new one")
         }
         Ok(_) => Authenticated::User(acted),
         Err(error) => {
@@ -80,7 +81,8 @@ async fn for_another(state: &HttpState, service: &Identity, acted: Identity) -> 
 async fn by_ticket(state: &HttpState, ticket: &str) -> Authenticated {
     let cx = &state.cx;
     let Ok(ticket) = TicketId::parse(ticket) else {
-        return refused("the ticket is malformed: fetch a new one with `POST /v1/tickets`");
+        let detail = "the ticket is malformed: fetch a new one with `POST /v1/tickets`";
+        return refused(Kind::TicketInvalid, detail);
     };
     if cx.is_draining() {
         // The next edge needs it.

@@ -167,38 +167,35 @@ fn json(data: String) -> Box<RawValue> {
 
 /// The reason of a `bye` as a status, which the client of a poll can read.
 fn not_now(why: CloseReason) -> Problem {
-    let (kind, detail) = match why {
-        CloseReason::Expired => (Kind::Unauthorized, "the token has expired: fetch a new one"),
-        CloseReason::Revoked => (Kind::Unauthorized, "the token was revoked: sign in again"),
+    match why {
+        CloseReason::Expired => Problem::new(Kind::TokenExpired, "the token has expired: fetch a new one"),
+        CloseReason::Revoked => Problem::new(Kind::TokenRevoked, "the token was revoked: sign in again"),
         CloseReason::Ticket => {
-            (Kind::Unauthorized, "the ticket is unknown, used or expired: fetch a new one")
+            Problem::new(Kind::TicketInvalid, "the ticket is unknown, used or expired: fetch a new one")
         }
         CloseReason::Drain | CloseReason::Age => {
-            (Kind::Unavailable(1), "this edge is shutting down: poll again")
+            Problem::passing(Kind::Unavailable, 1, "this edge is shutting down: poll again")
         }
         CloseReason::Busy => {
             // Spread, since clients that are refused together come back together.
-            (Kind::Unavailable(rng::range(2..=10)), "the service is temporarily unavailable: poll again")
+            let (seconds, detail) =
+                (rng::range(2..=10), "the service is temporarily unavailable: poll again");
+            Problem::passing(Kind::Unavailable, seconds, detail)
         }
-    };
-    Problem::new(kind, detail)
+    }
 }
 
 fn limited(limit: Limit) -> Problem {
     let seconds = limits::RETRY_LATER_MS.start() / 1_000..=limits::RETRY_LATER_MS.end() / 1_000;
     let seconds = rng::range(seconds);
-    match limit {
-        Limit::User => {
-            Problem::new(Kind::TooMany(seconds), "you have too many open streams and polls: close one first")
+    let (kind, detail) = match limit {
+        Limit::User => (Kind::TooManyStreams, "you have too many open streams and polls: close one first"),
+        Limit::Address => {
+            (Kind::TooManyStreams, "your IP address has too many open streams and polls: close one first")
         }
-        Limit::Address => Problem::new(
-            Kind::TooMany(seconds),
-            "your IP address has too many open streams and polls: close one first",
-        ),
-        Limit::Edge => {
-            Problem::new(Kind::Unavailable(seconds), "this edge is at its limit of streams: poll again")
-        }
-    }
+        Limit::Edge => (Kind::Unavailable, "this edge is at its limit of streams: poll again"),
+    };
+    Problem::passing(kind, seconds, detail)
 }
 
 const _: () =

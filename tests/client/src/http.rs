@@ -34,6 +34,15 @@ pub struct Answer {
     pub body: Value,
 }
 
+impl Answer {
+    /// The name of the problem that the answer is; empty if it is none.
+    pub fn problem(&self) -> &str {
+        let url = self.body["type"].as_str().unwrap_or_default();
+        let page = "https://github.com/runnel-chat/runnel/blob/main/docs/PROBLEMS.md#";
+        url.strip_prefix(page).unwrap_or_default()
+    }
+}
+
 impl Api {
     /// Sends a request with a JSON body.
     pub async fn call(

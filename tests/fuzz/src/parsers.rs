@@ -5,7 +5,7 @@ use std::{str, sync::LazyLock};
 use api::routes::{
     members::{Membership, NewMembers},
     messages::NewMessage,
-    page::{self, Paging},
+    page,
     seen::Mark,
     threads::{NewThread, NewTitle},
     typing::NewTyping,
@@ -133,8 +133,8 @@ pub(crate) fn page(bytes: &[u8]) {
 }
 
 fn names<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &str) {
-    let place = |token: String| Paging::of(None, Some(token)).place::<T>().ok().flatten();
-    if let Some(found) = place(text.to_owned()) {
-        assert_eq!(place(page::token(&found)), Some(found), "{text}");
+    let place = |token: &str| page::place::<T>("after", Some(token)).ok().flatten();
+    if let Some(found) = place(text) {
+        assert_eq!(place(&page::token(&found)), Some(found), "{text}");
     }
 }

@@ -10,9 +10,8 @@ use http::StatusCode;
 use server::{json::Path, problem::Problem};
 use store::table::Table;
 
-use super::write::problem_of;
 use crate::{
-    answer::failed,
+    answer::{failed, problem_of},
     rate::{Metered, Reader},
 };
 

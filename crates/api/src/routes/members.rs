@@ -21,9 +21,10 @@ use utoipa::ToSchema;
 
 use super::{
     parameters::{InThread, Key},
-    write::{Write, problem_of},
+    write::Write,
 };
 use crate::{
+    answer::{Replayed, problem_of},
     audit::{Deed, note},
     rate::Metered,
 };
@@ -55,7 +56,7 @@ pub async fn add_all(
     Path(thread): Path<ThreadId>,
     write: Write,
     Json(NewMembers { users }): Json<NewMembers>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(Replayed, StatusCode), Problem> {
     if !(1..=limits::CREATE_MEMBERS).contains(&users.len()) {
         let detail = format!("`users` must name 1 to {} users", limits::CREATE_MEMBERS);
         return Err(Problem::invalid("users", detail));
@@ -69,7 +70,7 @@ pub async fn add_all(
             note(&request.sender, request.via.as_ref(), &Deed::PutMember.to_thread(&thread).about(user));
         }
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok((Replayed::from(&outcome), StatusCode::NO_CONTENT))
 }
 
 /// Put a user into a group, or give a member a role.
@@ -84,7 +85,7 @@ pub async fn add(
     Path((thread, user)): Path<(ThreadId, UserId)>,
     write: Write,
     body: Option<Json<Membership>>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(Replayed, StatusCode), Problem> {
     let role = body.and_then(|Json(membership)| membership.role);
     let request = write.of(&[(Class::Change, 1), (Class::Invite, 1)], &("add", &thread, &user, role));
     let outcome = chat.put_member(&request, &thread, &user, role).await.map_err(problem_of)?;
@@ -92,7 +93,7 @@ pub async fn add(
         let act = Deed::PutMember.to_thread(&thread).about(&user).with(role);
         note(&request.sender, request.via.as_ref(), &act);
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok((Replayed::from(&outcome), StatusCode::NO_CONTENT))
 }
 
 /// Leave a group, or take a user out of it.
@@ -105,13 +106,13 @@ pub async fn remove(
     State(chat): State<Chat>,
     Path((thread, user)): Path<(ThreadId, UserId)>,
     write: Write,
-) -> Result<StatusCode, Problem> {
+) -> Result<(Replayed, StatusCode), Problem> {
     let request = write.of(&[(Class::Change, 1)], &("remove", &thread, &user));
     let outcome = chat.remove_member(&request, &thread, &user).await.map_err(problem_of)?;
     if outcome.is_new() {
         note(&request.sender, request.via.as_ref(), &Deed::RemovedMember.to_thread(&thread).about(&user));
     }
-    Ok(StatusCode::NO_CONTENT)
+    Ok((Replayed::from(&outcome), StatusCode::NO_CONTENT))
 }
 
 /// Accept an invitation.

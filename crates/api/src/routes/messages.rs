@@ -23,11 +23,14 @@ use store::{
 use utoipa::ToSchema;
 
 use super::{
-    page::{Paging, token},
+    page::{self, place, token},
     parameters::{InThread, Key, Limit, OfMessage},
-    write::{Write, problem_of},
+    write::Write,
 };
-use crate::{answer::failed, rate::Reader};
+use crate::{
+    answer::{Location, Replayed, failed, problem_of},
+    rate::Reader,
+};
 
 /// A message to send, or another text for one.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -64,7 +67,7 @@ fn size(text: &str) -> usize {
 #[utoipa::path(post, path = "/v1/threads/{thread}/messages", tag = "messages", operation_id = "sendMessage",
     params(InThread, Key), request_body = NewMessage,
     responses(
-        (status = 201, description = "The message.", body = Message),
+        (status = 201, description = "The message.", body = Message, headers(("Location" = String, description = "Where it can be read."))),
         (status = 200, description = "The key was known: the message as it is now.", body = Message),
     ))]
 pub async fn send(
@@ -73,19 +76,24 @@ pub async fn send(
     Path(thread): Path<ThreadId>,
     write: Write,
     Json(new): Json<NewMessage>,
-) -> Result<(StatusCode, Answer<Message>), Problem> {
+) -> Result<(StatusCode, Location, Replayed, Answer<Message>), Problem> {
     new.check()?;
     let request = write.of(&[(Class::Send, 1)], &("message", &thread, &new));
     let command = Command::Message { text: &new.text };
-    match chat.write(&request, &thread, command).await.map_err(problem_of)? {
+    let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
+    let replayed = Replayed::from(&outcome);
+    let (status, tseq, message) = match outcome {
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
-            Ok((StatusCode::CREATED, Answer(message(&entry)?)))
+            (StatusCode::CREATED, entry.tseq, Answer(message(&entry)?))
         }
         Outcome::Replayed(entry) => {
-            Ok((StatusCode::OK, now(&table, (&request.sender, &thread), entry.tseq).await?))
+            let message = now(&table, (&request.sender, &thread), entry.tseq).await?;
+            (StatusCode::OK, entry.tseq, message)
         }
-        Outcome::Unchanged => Err(Problem::internal()),
-    }
+        Outcome::Unchanged => return Err(Problem::internal()),
+    };
+    let location = Location(format!("/v1/threads/{thread}/messages/{tseq}"));
+    Ok((status, location, replayed, message))
 }
 
 fn message(entry: &Entry) -> Result<Message, Problem> {
@@ -104,12 +112,12 @@ pub async fn edit(
     Path((thread, tseq)): Path<(ThreadId, ThreadSeq)>,
     write: Write,
     Json(new): Json<NewMessage>,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<(Replayed, Answer<Message>), Problem> {
     new.check()?;
     let request = write.of(&[(Class::Change, 1)], &("edit", &thread, tseq, &new));
     let command = Command::Edit { message: tseq, text: &new.text };
-    chat.write(&request, &thread, command).await.map_err(problem_of)?;
-    now(&table, (&request.sender, &thread), tseq).await
+    let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
+    Ok((Replayed::from(&outcome), now(&table, (&request.sender, &thread), tseq).await?))
 }
 
 /// Delete a message.
@@ -122,11 +130,11 @@ pub async fn delete(
     State(chat): State<Chat>,
     Path((thread, tseq)): Path<(ThreadId, ThreadSeq)>,
     write: Write,
-) -> Result<StatusCode, Problem> {
+) -> Result<(Replayed, StatusCode), Problem> {
     let request = write.of(&[(Class::Change, 1)], &("delete", &thread, tseq));
     let command = Command::Delete { message: tseq };
-    chat.write(&request, &thread, command).await.map_err(problem_of)?;
-    Ok(StatusCode::NO_CONTENT)
+    let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
+    Ok((Replayed::from(&outcome), StatusCode::NO_CONTENT))
 }
 
 /// The message as it is now, as far as `sender` may see it: a repeated request must not yield what was deleted since, nor
@@ -140,6 +148,27 @@ pub(super) async fn now(
     message(&entry.ok_or_else(Problem::internal)?).map(Answer)
 }
 
+/// Read a message.
+#[utoipa::path(get, path = "/v1/threads/{thread}/messages/{tseq}", tag = "messages", operation_id = "readMessage",
+    params(InThread, OfMessage),
+    responses((status = 200, description = "The message as it is now.", body = Message)))]
+pub async fn read(
+    State(table): State<Table>,
+    Reader(reader): Reader,
+    Path((thread, tseq)): Path<(ThreadId, ThreadSeq)>,
+) -> Result<Answer<Message>, Problem> {
+    let message = table.message(&reader.user, &thread, tseq).await.map_err(failed)?;
+    message.map(Answer).ok_or_else(Problem::not_found)
+}
+
+/// The query of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    limit: Option<usize>,
+    before: Option<String>,
+}
+
 /// List messages.
 ///
 /// The latest first.
@@ -150,9 +179,10 @@ pub async fn list(
     State(table): State<Table>,
     Reader(reader): Reader,
     Path(thread): Path<ThreadId>,
-    Query(paging): Query<Paging>,
+    Query(Wanted { limit, before }): Query<Wanted>,
 ) -> Result<Answer<Page<Message>>, Problem> {
-    let page = table.messages(&reader.user, &thread, paging.place::<ThreadSeq>()?, paging.limit()?).await;
+    let before = place::<ThreadSeq>("before", before.as_deref())?;
+    let page = table.messages(&reader.user, &thread, before, page::limit(limit)?).await;
     let (items, next) = page.map_err(failed)?.ok_or_else(Problem::not_found)?;
     Ok(Answer(Page { items, next: next.map(|tseq| token(&tseq)) }))
 }

@@ -26,9 +26,15 @@ pub(crate) struct OfMessage {
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "only its description is used")]
 pub(crate) struct Key {
-    /// Names this write: sent again with the same key it is the same write, answered and not done
-    /// again, for 48 hours. With another request it is refused (422). 1 to 64 of `A-Z a-z 0-9 _ . : + = ~ -`.
-    #[param(rename = "Idempotency-Key", required = false)]
+    /// Names this write. A retry with the same key is answered and not done again, for 48 hours. A different request with
+    /// the same key gets 422. A key in double quotes is the same key as without them.
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 1,
+        max_length = 257,
+        pattern = r#"^("[!#-\[\]-~]{1,255}"|[!#-\[\]-~]{1,255})$"#
+    )]
     key: String,
 }
 

@@ -15,8 +15,9 @@ use store::{table::Table, write::command::Command};
 use super::{
     messages::now,
     parameters::{InThread, Key, OfMessage},
-    write::{Write, problem_of},
+    write::Write,
 };
+use crate::answer::{Replayed, problem_of};
 
 /// Put a reaction under a message.
 ///
@@ -30,7 +31,7 @@ pub async fn add(
     State(table): State<Table>,
     Path(place): Path<(ThreadId, ThreadSeq, String)>,
     write: Write,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<(Replayed, Answer<Message>), Problem> {
     react((&chat, &table), place, write, ReactionState::Added).await
 }
 
@@ -44,7 +45,7 @@ pub async fn remove(
     State(table): State<Table>,
     Path(place): Path<(ThreadId, ThreadSeq, String)>,
     write: Write,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<(Replayed, Answer<Message>), Problem> {
     react((&chat, &table), place, write, ReactionState::Removed).await
 }
 
@@ -53,13 +54,13 @@ async fn react(
     (thread, message, emoji): (ThreadId, ThreadSeq, String),
     write: Write,
     state: ReactionState,
-) -> Result<Answer<Message>, Problem> {
+) -> Result<(Replayed, Answer<Message>), Problem> {
     // Not a 404: an emoji is content, and its form is worth a word.
     let emoji = Emoji::parse(&emoji).map_err(|bad| Problem::invalid("emoji", bad.to_string()))?;
     let place = (thread.clone(), Some(message));
     let what = ("react", &thread, message, &emoji, state);
     let request = write.of_in(&[(Class::Change, 1)], (place, Class::Toggle), &what);
     let command = Command::React { message, emoji: &emoji, state };
-    chat.write(&request, &thread, command).await.map_err(problem_of)?;
-    now(table, (&request.sender, &thread), message).await
+    let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
+    Ok((Replayed::from(&outcome), now(table, (&request.sender, &thread), message).await?))
 }

@@ -67,7 +67,7 @@ pub async fn create(
     let identity = metered.identity;
     if identity.scopes.are_any() || identity.via.is_some() {
         let detail = "the token of a service must not become a cookie: fetch a ticket for the user with `POST /v1/tickets`";
-        return Err(Problem::new(Kind::Forbidden, detail));
+        return Err(Problem::new(Kind::NotForServices, detail));
     }
     accepted(&table.image(&identity.user).await.map_err(failed)?, &identity, clock.now())?;
     let token = credentials(&headers).ok_or_else(Problem::internal)?;
@@ -97,7 +97,7 @@ pub async fn delete(
         let Bearer(identity) = bearer?;
         if headers.contains_key(USER_HEADER) {
             let detail = "use `DELETE /v1/users/{user}/sessions` to end the sessions of another user";
-            return Err(Problem::new(Kind::Forbidden, detail));
+            return Err(Problem::new(Kind::NotForServices, detail));
         }
         let permit = fanout.table.permit(&identity.user, &[(Class::Ticket, 1)], clock.now());
         if let Some(usage) = permit.refusal() {
@@ -126,7 +126,7 @@ async fn end(fanout: &Fanout, identity: &Identity, ending: &Ending, now: Timesta
         }
         (false, None) => {
             let detail = "the token has no `sid` and no `jti`, so it names no session: use `everywhere=true`";
-            return Err(Problem::new(Kind::Conflict, detail));
+            return Err(Problem::new(Kind::SessionUnnamed, detail));
         }
     };
     let image = ended.map_err(failed)?;

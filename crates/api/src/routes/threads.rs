@@ -27,13 +27,13 @@ use store::{
 use utoipa::ToSchema;
 
 use super::{
-    page::{Paging, token},
+    page::{self, place, token},
     parameters::{InThread, Key, Limit},
     session::accepted,
-    write::{Write, problem_of},
+    write::Write,
 };
 use crate::{
-    answer::failed,
+    answer::{Location, Replayed, failed, problem_of},
     audit::{Deed, note},
     rate::Reader,
 };
@@ -78,7 +78,7 @@ pub struct Wanted {
 #[utoipa::path(post, path = "/v1/threads", tag = "threads", operation_id = "createThread",
     params(Key), request_body = NewThread,
     responses(
-        (status = 201, description = "The new thread.", body = Thread),
+        (status = 201, description = "The new thread.", body = Thread, headers(("Location" = String, description = "Where it can be read."))),
         (status = 200, description = "It was there.", body = Thread),
     ))]
 pub async fn create(
@@ -86,7 +86,7 @@ pub async fn create(
     State(table): State<Table>,
     write: Write,
     Json(mut new): Json<NewThread>,
-) -> Result<(StatusCode, Answer<Thread>), Problem> {
+) -> Result<(StatusCode, Location, Replayed, Answer<Thread>), Problem> {
     new.title = match new.title.take() {
         Some(text) => title(&text)?,
         None => None,
@@ -109,16 +109,18 @@ pub async fn create(
             chat.create_group(&request, ThreadId::group(rng::random()), (title, settings), &others).await
         }
     };
-    let (status, entry) = match created.map_err(problem_of)? {
+    let (status, replayed, entry) = match created.map_err(problem_of)? {
         Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
             note(&request.sender, request.via.as_ref(), &Deed::CreatedThread.to_thread(&entry.thread));
-            (StatusCode::CREATED, entry)
+            (StatusCode::CREATED, false, entry)
         }
-        Outcome::Replayed(entry) => (StatusCode::OK, entry),
+        // A direct thread is found by its two users, whatever the key.
+        Outcome::Replayed(entry) => (StatusCode::OK, !entry.thread.is_direct(), entry),
         Outcome::Unchanged => return Err(Problem::internal()),
     };
     let thread = table.thread(&request.sender, &entry.thread).await.map_err(failed)?;
-    Ok((status, Answer(thread.ok_or_else(Problem::not_found)?)))
+    let location = Location(format!("/v1/threads/{}", entry.thread));
+    Ok((status, location, Replayed(replayed), Answer(thread.ok_or_else(Problem::not_found)?)))
 }
 
 /// List your threads.
@@ -135,8 +137,8 @@ pub async fn list(
     Reader(reader): Reader,
     Query(Wanted { limit, after, state }): Query<Wanted>,
 ) -> Result<Answer<Threads>, Problem> {
-    let paging = Paging::of(limit, after);
-    let (limit, place) = (paging.limit()?, paging.place::<(u64, ThreadId)>()?);
+    let limit = page::limit(limit)?;
+    let after = place::<(u64, ThreadId)>("after", after.as_deref())?;
     // Read before the list, so that a stream opened at this cursor misses nothing.
     let image = table.image(&reader.user).await.map_err(failed)?;
     accepted(&image, &reader, clock.now())?;
@@ -144,7 +146,7 @@ pub async fn list(
     if let Some(state) = state {
         views.retain(|view| view.is_invited() == (state == ThreadState::Invited));
     }
-    if let Some((activity, id)) = place {
+    if let Some((activity, id)) = after {
         views.retain(|view| (view.activity, &view.thread) < (activity, &id));
     }
     let more = views.len() > limit;
@@ -189,7 +191,7 @@ pub async fn rename(
     Path(thread): Path<ThreadId>,
     write: Write,
     Json(new): Json<NewTitle>,
-) -> Result<Answer<Thread>, Problem> {
+) -> Result<(Replayed, Answer<Thread>), Problem> {
     let blank = || Problem::invalid("title", "`title` must not be empty or blank");
     let title = title(&new.title)?.ok_or_else(blank)?;
     let request = write.of(&[(Class::Change, 1)], &("title", &thread, &title));
@@ -199,7 +201,7 @@ pub async fn rename(
         note(&request.sender, request.via.as_ref(), &Deed::RenamedThread.to_thread(&thread));
     }
     let renamed = table.thread(&request.sender, &thread).await.map_err(failed)?;
-    renamed.map(Answer).ok_or_else(Problem::not_found)
+    Ok((Replayed::from(&outcome), Answer(renamed.ok_or_else(Problem::not_found)?)))
 }
 
 /// A title without blanks around it; none, if nothing is left.

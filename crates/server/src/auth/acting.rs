@@ -27,7 +27,7 @@ pub fn acting(headers: &HeaderMap, identity: Identity, now: Timestamp) -> Result
     if !identity.scopes.has(Scope::Act) && !mistake!(UserActs) {
         let scope = Scope::Act.name();
         let detail = format!("a token needs the scope `{scope}` to act for the user in `Runnel-User`");
-        return Err(Problem::new(Kind::Forbidden, detail));
+        return Err(Problem::unscoped(scope, detail));
     }
     let user =
         name.to_str().ok().and_then(|name| UserId::parse(name).ok()).filter(|_| named.next().is_none());

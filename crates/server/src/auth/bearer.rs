@@ -30,43 +30,48 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let token = token(&parts.headers).map_err(unauthorized)?;
+        let token = token(&parts.headers)?;
         let now = Clock::from_ref(state).now();
         match Verifier::from_ref(state).verify(token, now).await {
             Verdict::Genuine(identity) => {
                 tracing::Span::current().record("user.id", identity.user.as_str());
                 Ok(Self(identity))
             }
-            Verdict::Expired(_) => Err(unauthorized("the token has expired: fetch a new one")),
+            Verdict::Expired(_) => {
+                Err(Problem::new(Kind::TokenExpired, "the token has expired: fetch a new one"))
+            }
             Verdict::Refused(refusal) => {
                 tracing::debug!("refused a token: {refusal}");
-                Err(unauthorized(&refusal.to_string()))
+                Err(Problem::new(Kind::TokenInvalid, refusal.to_string()))
             }
-            Verdict::Unknown => Err(Problem::new(
-                Kind::Unavailable(RETRY_S),
+            Verdict::Unknown => Err(Problem::passing(
+                Kind::Unavailable,
+                RETRY_S,
                 "the identity provider's keys are not available: retry later",
             )),
         }
     }
 }
 
-fn unauthorized(detail: &str) -> Problem {
-    Problem::new(Kind::Unauthorized, detail)
-}
-
 /// The token in the one `Authorization` header, or what is wrong with it.
-fn token(headers: &HeaderMap) -> Result<&str, &'static str> {
-    const MALFORMED: &str =
-        "the request must have exactly one `Authorization` header, with the value `Bearer <token>`";
+fn token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let malformed = || {
+        let detail =
+            "the request must have exactly one `Authorization` header, with the value `Bearer <token>`";
+        Problem::new(Kind::TokenInvalid, detail)
+    };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or("the request has no token: send `Authorization: Bearer <token>`")?;
+    let Some(value) = values.next() else {
+        let detail = "the request has no token: send `Authorization: Bearer <token>`";
+        return Err(Problem::new(Kind::TokenMissing, detail));
+    };
     if values.next().is_some() {
-        return Err(MALFORMED);
+        return Err(malformed());
     }
     // The scheme's case does not matter (RFC 9110, section 11.1).
     match value.to_str().ok().and_then(|value| value.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && is_word(token) => Ok(token),
-        _ => Err(MALFORMED),
+        _ => Err(malformed()),
     }
 }
 
@@ -135,7 +140,7 @@ mod tests {
         }
         let response = app.oneshot(request).await.unwrap();
         let status = response.status().as_u16();
-        assert!(status != 401 || response.headers()["www-authenticate"] == "Bearer");
+        assert!(status != 401 || response.headers()["www-authenticate"].as_bytes().starts_with(b"Bearer"));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.into()).unwrap())
     }
@@ -153,22 +158,22 @@ mod tests {
         let genuine = format!("Bearer {}", minted(NOW));
         let expired = format!("Bearer {}", minted(NOW - 3_600));
         let forged = genuine.replace(".e", ".f");
-        for (values, says) in [
-            (&[][..], "has no token"),
-            (&["Bearer"][..], "exactly one"),
-            (&["Bearer "][..], "exactly one"),
-            (&["Bearer  a.b.c"][..], "exactly one"),
-            (&["Bearer a.b c"][..], "exactly one"),
-            (&["Basic YTpi"][..], "exactly one"),
-            (&["Bearer ü"][..], "exactly one"),
-            (&[genuine.as_str(), genuine.as_str()][..], "exactly one"),
-            (&["Bearer a.b.c"][..], "is not a signed JWT"),
-            (&[expired.as_str()][..], "has expired"),
-            (&[forged.as_str()][..], "signature is invalid"),
+        for (values, kind, says) in [
+            (&[][..], Kind::TokenMissing, "has no token"),
+            (&["Bearer"][..], Kind::TokenInvalid, "exactly one"),
+            (&["Bearer "][..], Kind::TokenInvalid, "exactly one"),
+            (&["Bearer  a.b.c"][..], Kind::TokenInvalid, "exactly one"),
+            (&["Bearer a.b c"][..], Kind::TokenInvalid, "exactly one"),
+            (&["Basic YTpi"][..], Kind::TokenInvalid, "exactly one"),
+            (&["Bearer ü"][..], Kind::TokenInvalid, "exactly one"),
+            (&[genuine.as_str(), genuine.as_str()][..], Kind::TokenInvalid, "exactly one"),
+            (&["Bearer a.b.c"][..], Kind::TokenInvalid, "is not a signed JWT"),
+            (&[expired.as_str()][..], Kind::TokenExpired, "has expired"),
+            (&[forged.as_str()][..], Kind::TokenInvalid, "signature is invalid"),
         ] {
             let (status, body) = send(values).await;
             assert_eq!(status, 401, "{values:?}");
-            assert!(body.contains(says), "{values:?}: {body}");
+            assert!(body.contains(says) && body.contains(kind.url()), "{values:?}: {body}");
             assert!(!body.contains("eyJ"), "{body}");
         }
     }

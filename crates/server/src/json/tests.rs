@@ -42,7 +42,7 @@ enum Speed {
 
 /// The problem with a body that is no letter.
 fn refused(body: &str) -> serde_json::Value {
-    serde_json::to_value(parse::<Letter>(body.as_bytes()).unwrap_err()).unwrap()
+    serde_json::from_slice(&parse::<Letter>(body.as_bytes()).unwrap_err().json()).unwrap()
 }
 
 async fn echo(Json(message): Json<Message>) -> String {
@@ -193,12 +193,22 @@ async fn a_body_that_never_ends_is_408() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_as_such() {
+    let of = |coding: &str| {
+        let request = Request::post("/").header("content-type", "application/json");
+        request.header("content-encoding", coding)
+    };
+    assert_eq!(send(of("gzip"), "{}").await.0, 415);
+    assert_ne!(send(of("identity"), "{}").await.0, 415);
+}
+
+#[tokio::test]
 async fn a_path_that_names_nothing_is_404() {
     assert_eq!(send(Request::get("/n/7"), "").await, (StatusCode::OK, "7".to_owned()));
     for path in ["/n/x", "/n/%ff", "/n/999", "/none"] {
         let (status, body) = send(Request::get(path), "").await;
         assert_eq!(status, 404, "{path}");
-        assert!(body.contains("urn:runnel:problem:not-found"), "{body}");
+        assert!(body.contains(Kind::NotFound.url()), "{body}");
     }
 }
 
