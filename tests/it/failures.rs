@@ -190,3 +190,24 @@ async fn a_queue_that_refuses_delays_and_loses_nothing() {
         assert_eq!(bob.expect("message").await.data["text"], code);
     }
 }
+
+#[tokio::test]
+async fn a_replay_that_cannot_tell_the_members_leaves_that_to_the_sweeper() {
+    let world = World::start_idle(Topology::PerUser, 1).await;
+    let alice = world.as_user("alice");
+    let thread = alice.thread(json!({"members": ["bob"]})).await;
+    let mut bob = world.open(0, "bob", None).await;
+    bob.expect("hello").await;
+    let path = format!("/v1/threads/{thread}/messages");
+    let say = || alice.call("POST", &path, Some(json!({"text": "hi"})), &[("idempotency-key", "one")]);
+    assert_eq!(say().await.status, StatusCode::CREATED);
+    bob.expect("message").await;
+    // A commit in a direct thread leaves no outbox row.
+    assert_eq!(world.owed().await, 0);
+    for nth in 1..=ALWAYS {
+        world.faults.on(Call::to("SendMessage").nth(nth), Fault::Refuse(500, "InternalError"));
+    }
+    assert_eq!(say().await.status, StatusCode::OK);
+    world.faults.forget();
+    assert_eq!(world.owed().await, 1);
+}

@@ -102,14 +102,33 @@ impl Fanout {
     /// outbox row stays. `before` is the entry before this one, if the caller has it.
     pub async fn logged(&self, entry: &Entry, before: Option<&Entry>) {
         let fresh: Vec<Entry> = before.into_iter().chain([entry]).cloned().collect();
-        match self.run(&entry.thread, entry.tseq, &fresh).await {
-            Ok(Run::Complete) => {}
-            Ok(Run::Chain(first)) => {
-                if let Err(error) = self.queues.post(&self.jobs, first.encode()).await {
+        self.deliver_logged(entry, &fresh).await;
+    }
+
+    /// The same for an entry that an earlier request has committed. A commit in a direct thread leaves no outbox row, and its
+    /// writer may have died before it told the members. So this request tries twice, and then leaves a row.
+    pub async fn replayed(&self, entry: &Entry) {
+        let fresh = std::slice::from_ref(entry);
+        if !self.deliver_logged(entry, fresh).await && !self.deliver_logged(entry, fresh).await {
+            self.owe(&entry.thread, None, entry.tseq.0).await;
+        }
+    }
+
+    /// Whether everything was delivered, or a job does it.
+    async fn deliver_logged(&self, entry: &Entry, fresh: &[Entry]) -> bool {
+        match self.run(&entry.thread, entry.tseq, fresh).await {
+            Ok(Run::Complete) => true,
+            Ok(Run::Chain(first)) => match self.queues.post(&self.jobs, first.encode()).await {
+                Ok(()) => true,
+                Err(error) => {
                     log_deferred(&entry.thread, &error);
+                    false
                 }
+            },
+            Err(error) => {
+                log_deferred(&entry.thread, &error);
+                false
             }
-            Err(error) => log_deferred(&entry.thread, &error),
         }
     }
 
