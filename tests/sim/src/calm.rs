@@ -42,6 +42,9 @@ const AFTER_A_CUT: Duration = Duration::from_secs(10);
 /// The sweeper may deliver at any time what a dead writer has left and a later event has overtaken. What it delivers is
 /// shown so soon, even if the answer to a receive is lost.
 const AFTER_A_SWEEP: Duration = Duration::from_secs(5);
+/// How long a run rests at its end. A delete of an outbox row that meets another transaction leaves the row to the sweeper,
+/// which takes it when it looks for the second time.
+const REST: Duration = Duration::from_mins(2);
 /// For how long a lease is kept after the last stream.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -132,7 +135,7 @@ impl Calm {
             let edge = run.rng.random_range(0..EDGES);
             run.act(Act::Sit { device, edge });
         }
-        sleep(2 * AFTER_FAULTS).await;
+        sleep(REST).await;
         run.stage.end(false)
     }
 
