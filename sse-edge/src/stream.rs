@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use domain::limits;
+use domain::{credential::Cutoff, limits};
 use jiff::SignedDuration;
 use mistakes::mistake;
 use server::{address_limit::AddressPermit, auth::Identity};
@@ -172,7 +172,9 @@ impl Stream {
             None => self.deps.rows.image(&self.user.id).await,
         };
         match image {
-            Ok(image) if image.revokes(&self.handle.credential) && !mistake!(RevokedOpens) => Err(Revoked),
+            Ok(image) if image.revokes(&self.handle.credential) && !mistake!(RevokedOpens) => {
+                Err(Revoked(image.row.cutoff.clone()))
+            }
             Ok(image) => {
                 self.row_read(image.clone(), Instant::now());
                 // A client without a cursor begins where the inbox ended when it came.
@@ -369,9 +371,9 @@ impl Stream {
     }
 }
 
-/// The user's credentials were revoked.
+/// The user's credentials were revoked, by this.
 #[derive(Debug)]
-pub(crate) struct Revoked;
+pub(crate) struct Revoked(pub(crate) Cutoff);
 
 impl Drop for Stream {
     fn drop(&mut self) {

@@ -84,7 +84,8 @@ async fn a_blocked_user_brings_the_other_into_no_thread() {
     let dave = world.as_user("dave");
     assert_eq!(dave.call("DELETE", &member("dave"), None, &[]).await.status, 204);
     assert_eq!(put(&bob, "/v1/me/blocks/alice").await, 204);
-    assert!(is_closed(&alice.post("/v1/threads", json!({"members": ["bob"]})).await));
+    let direct = alice.post("/v1/threads", json!({"members": ["bob"]})).await;
+    assert_eq!((direct.status.as_u16(), direct.problem()), (403, "member-refused"));
     let unwilling = alice.call("PUT", &member("dave"), None, &[]).await;
     assert_eq!(unwilling.status, 403);
     let group = json!({"members": ["bob", "carol"], "title": "come on"});

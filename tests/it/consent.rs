@@ -231,9 +231,11 @@ async fn a_view_goes_to_the_shelf_and_back_as_often_as_its_thread_has_news() {
         threads.push(alice.thread(json!({"members": ["victim"], "title": format!("group {n}")})).await);
     }
     let mut most = 0;
-    for n in 1..=20 {
+    for _ in 0..3 {
         for thread in &threads {
-            alice.say(thread, &n.to_string()).await;
+            for _ in 0..20 {
+                alice.say(thread, "hi").await;
+            }
         }
         most = most.max(rows_of_views(&world, "victim").await.1);
     }
@@ -242,8 +244,8 @@ async fn a_view_goes_to_the_shelf_and_back_as_often_as_its_thread_has_news() {
         assert_eq!(accept(&victim, thread).await, 204);
     }
     let listed = list(&victim, "&state=active").await;
-    let told: Vec<_> = listed.iter().map(|thread| (&thread["number"], &thread["last"]["text"])).collect();
-    assert_eq!(told, vec![(&json!(20), &json!("20")); 4]);
+    let told: Vec<_> = listed.iter().map(|thread| (&thread["number"], &thread["last"]["number"])).collect();
+    assert_eq!(told, vec![(&json!(60), &json!(60)); 4]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::json;
 use sse_edge::config::Topology;
 use tests::{
-    faults::{Call, Fault},
+    faults::{Call, Fault, Moment},
     world::World,
 };
 
@@ -210,4 +210,23 @@ async fn a_replay_that_cannot_tell_the_members_leaves_that_to_the_sweeper() {
     assert_eq!(say().await.status, StatusCode::OK);
     world.faults.forget();
     assert_eq!(world.owed().await, 1);
+}
+
+#[tokio::test]
+async fn a_first_request_whose_commit_was_in_doubt_is_no_replay() {
+    let world = World::start_idle(Topology::PerUser, 0).await;
+    let side = world.side().await;
+    let alice = Api { address: side.api, ..world.as_user("alice") };
+    for members in [json!(["bob"]), json!(["bob", "carol"])] {
+        let thread = alice.thread(json!({"members": members})).await;
+        let path = format!("/v1/threads/{thread}/messages");
+        for nth in 1..=ALWAYS {
+            side.faults.on(Call::to("TransactWriteItems").nth(nth), Fault::Reset(Moment::After));
+        }
+        let said = alice.post(&path, json!({"text": "hi"})).await;
+        side.faults.forget();
+        assert_eq!(said.status, StatusCode::CREATED, "{said:?}");
+        assert!(!said.headers.contains_key("idempotent-replayed"), "{said:?}");
+        assert_eq!(alice.get(&path).await.body["items"], json!([said.body]));
+    }
 }

@@ -231,7 +231,7 @@ async fn a_creation_during_an_outage_says_so() {
     // And an answer that gets lost does not hide what has happened.
     outage.unanswered.store(1, Ordering::SeqCst);
     let direct = table.create_direct(&request("alice"), &user("bob")).await;
-    assert!(matches!(direct, Ok(Outcome::Replayed(_))), "{direct:?}");
+    assert!(matches!(direct, Ok(Outcome::Recovered(_))), "{direct:?}");
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn an_edit_whose_answer_was_lost_is_told_with_its_text() {
     let mut fanout = world.fanout(Clock::system());
     fanout.table = table;
     let outcome = Chat::new(fanout).write(&request("alice"), &thread, command).await.unwrap();
-    assert!(matches!(outcome, Outcome::Replayed(_)), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Recovered(_)), "{outcome:?}");
     assert_eq!(bob.expect("edit").await.data["text"], "ho");
 }
 

@@ -73,7 +73,9 @@ async fn a_token_does_what_its_scopes_say_on_every_route() {
     }
     // What acts for a user has that user's rights alone.
     let both = world.as_service("backend", &Scope::ALL);
-    assert_eq!(both.call("PUT", "/v1/users/carol/ban", None, &[AS_ALICE]).await.status, 403);
+    let twice = both.call("PUT", "/v1/users/carol/ban", None, &[AS_ALICE]).await;
+    assert_eq!((twice.status.as_u16(), twice.problem()), (403, "user-named-twice"));
+    assert!(!twice.headers.contains_key("www-authenticate"), "it has the scope");
     assert_eq!(both.call("DELETE", "/v1/session?everywhere=true", None, &[AS_ALICE]).await.status, 403);
     assert_eq!(both.call("POST", "/v1/session", None, &[AS_ALICE]).await.status, 403);
     assert_eq!(both.get("/v1/threads").await.status, 200, "its own sessions go on");
@@ -209,6 +211,9 @@ async fn a_banned_user_is_out_until_the_ban_ends_whatever_token_they_bring() {
     assert_eq!(Stream::request(world.edges[0].address, "/v1/events", &[]).await.status, 401);
     let mut next = world.open(0, "bob", None).await;
     assert_eq!(next.status, 204, "{:?}", next.headers);
+    // A poll says the same, so that its client does not sign in again and again.
+    let polled = world.poll(0, "bob", None, 0).await;
+    assert_eq!((polled.status.as_u16(), polled.problem()), (403, "user-banned"), "{polled:?}");
     let backend = world.as_service("backend", &[Scope::Act]);
     assert_eq!(backend.call("POST", "/v1/tickets", None, &[("runnel-user", "bob")]).await.status, 403);
     // Without an end it has none. A shorter one replaces it.

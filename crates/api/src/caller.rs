@@ -1,11 +1,16 @@
 //! The authenticated caller of a route.
 
 use axum::extract::{FromRef, FromRequestParts};
-use domain::{credential::Cutoff, ids::UserId};
+use domain::ids::UserId;
 use http::request::Parts;
-use jiff::{SignedDuration, Timestamp};
 use server::{
-    auth::{Identity, LEEWAY, Verifier, acting::acting, bearer::Bearer, scope::Scope},
+    auth::{
+        Identity, Verifier,
+        acting::{USER_HEADER, acting},
+        bearer::Bearer,
+        revoked::revoked,
+        scope::Scope,
+    },
     clock::Clock,
     problem::{Kind, Problem},
 };
@@ -63,31 +68,14 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Caller(identity) = Caller::from_request_parts(parts, state).await?;
+        if identity.via.is_some() {
+            let detail = format!("this route names the user in its path: send it without `{USER_HEADER}`");
+            return Err(Problem::new(Kind::UserNamedTwice, detail));
+        }
         if !identity.scopes.has(Scope::Users) {
             let scope = Scope::Users.name();
             return Err(Problem::unscoped(scope, format!("the token needs the scope `{scope}`")));
         }
         Ok(Self(identity.user))
     }
-}
-
-/// Until when a user is banned, if they are. A revocation takes effect at the end of its second, and the clock of an identity
-/// provider may be ahead.
-fn banned_until(cutoff: &Cutoff, now: Timestamp) -> Option<Timestamp> {
-    cutoff.valid_from.filter(|from| from.duration_since(now) > LEEWAY + SignedDuration::from_secs(1))
-}
-
-/// Whether a user is banned.
-pub fn is_banned(cutoff: &Cutoff, now: Timestamp) -> bool {
-    banned_until(cutoff, now).is_some()
-}
-
-/// The problem of a credential that `cutoff` revokes.
-pub fn revoked(cutoff: &Cutoff, now: Timestamp) -> Problem {
-    let Some(until) = banned_until(cutoff, now) else {
-        return Problem::new(Kind::TokenRevoked, "the token was revoked: sign in again");
-    };
-    let for_ever = until.as_second() == Timestamp::MAX.as_second();
-    let until = if for_ever { String::new() } else { format!(" until {until}") };
-    Problem::new(Kind::UserBanned, format!("this user is banned{until}"))
 }

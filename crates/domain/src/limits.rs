@@ -22,8 +22,8 @@ pub const EMOJI_USERS: usize = 64;
 /// Reactions under one message in all: with the longest user ids they and the longest text stay
 /// below the 60 KiB at which some SSE clients fail, see below.
 pub const MESSAGE_REACTIONS: usize = 192;
-/// Longest `Idempotency-Key`, in bytes, as services of the field have it. Long ones make rows larger, for which their sender
-/// alone waits.
+/// Longest `Idempotency-Key`, in bytes, as services of the field have it. It lies in the row of its entry, which is larger
+/// by so much: a text and a key of more than about 700 bytes cost one write unit more.
 pub const KEY_BYTES: usize = 255;
 /// Longest user id, in bytes: the `sub` claims of the common identity providers fit.
 pub const USER_BYTES: usize = 128;

@@ -128,7 +128,7 @@ impl Chat {
         match &outcome {
             Outcome::LoggedAndDelivered(entry, delivered) => self.0.tell(entry, delivered.clone()).await,
             Outcome::Logged(entry, before) => self.0.logged(entry, before.as_ref()).await,
-            Outcome::Replayed(entry) => self.0.replayed(entry).await,
+            Outcome::Recovered(entry) | Outcome::Replayed(entry) => self.0.replayed(entry).await,
             Outcome::Unchanged => {}
         }
         Ok(outcome)

@@ -105,8 +105,8 @@ impl Fanout {
         self.deliver_logged(entry, &fresh).await;
     }
 
-    /// The same for an entry that an earlier request has committed. A commit in a direct thread leaves no outbox row, and its
-    /// writer may have died before it told the members. So this request tries twice, and then leaves a row.
+    /// The same for an entry that an earlier request or attempt has committed. A commit in a direct thread leaves no outbox
+    /// row, and its writer may have died before it told the members. So this request tries twice, and then leaves a row.
     pub async fn replayed(&self, entry: &Entry) {
         let fresh = std::slice::from_ref(entry);
         if !self.deliver_logged(entry, fresh).await && !self.deliver_logged(entry, fresh).await {
@@ -117,19 +117,14 @@ impl Fanout {
     /// Whether everything was delivered, or a job does it.
     async fn deliver_logged(&self, entry: &Entry, fresh: &[Entry]) -> bool {
         match self.run(&entry.thread, entry.tseq, fresh).await {
-            Ok(Run::Complete) => true,
+            Ok(Run::Complete) => return true,
             Ok(Run::Chain(first)) => match self.queues.post(&self.jobs, first.encode()).await {
-                Ok(()) => true,
-                Err(error) => {
-                    log_deferred(&entry.thread, &error);
-                    false
-                }
+                Ok(()) => return true,
+                Err(error) => log_deferred(&entry.thread, &error),
             },
-            Err(error) => {
-                log_deferred(&entry.thread, &error);
-                false
-            }
+            Err(error) => log_deferred(&entry.thread, &error),
         }
+        false
     }
 
     /// Tells the members of a direct thread, whose inboxes have the entry already. If a post fails, an outbox row keeps

@@ -24,6 +24,7 @@ mod crypto;
 mod fetch;
 mod jwks;
 pub mod mint;
+pub mod revoked;
 pub mod scope;
 
 /// Shortest secret for HS256, in bytes: the key is as long as the hash (RFC 7518, section 3.2).

@@ -39,7 +39,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         if !is_json(request.headers()) {
             return Err(not_json());
         }
-        if request.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        let mut codings = request.headers().get_all(header::CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             let detail = "the body must be sent without `Content-Encoding`";
             return Err(Problem::new(Kind::UnsupportedMedia, detail));
         }

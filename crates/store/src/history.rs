@@ -9,7 +9,10 @@ use domain::{
 };
 use mistakes::mistake;
 
-use crate::table::{Table, error::Error, keys, rows::MemberRow};
+use crate::{
+    log::entry,
+    table::{Table, error::Error, keys, read, rows::MemberRow},
+};
 
 impl Table {
     /// A message, as it is now.
@@ -22,9 +25,16 @@ impl Table {
         if !self.lets_in(thread, reader).await? {
             return Ok(None);
         }
-        let entry = self.entry(thread, tseq).await?;
+        let found = if let Some(entry) = self.entry(thread, tseq).await? {
+            Some(entry)
+        } else {
+            // A message that was just acknowledged may not be visible yet (rule 18).
+            let key = keys::entry(thread, tseq);
+            let row = self.applied(&key).await?.map(|item| read(&key, item)).transpose()?;
+            row.map(|row| entry(thread, row)).transpose()?
+        };
         let Some(first) = self.readable_from(reader, thread).await? else { return Ok(None) };
-        Ok(entry.filter(|entry| entry.tseq >= first).and_then(|entry| entry.message()))
+        Ok(found.filter(|entry| entry.tseq >= first).and_then(|entry| entry.message()))
     }
 
     /// Up to `limit` messages before the tseq `before`, the latest first, and where to go on. Fewer, if so much else lies

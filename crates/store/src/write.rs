@@ -45,6 +45,8 @@ pub enum Outcome {
     Logged(Entry, Option<Entry>),
     /// Its entry is in the thread log and in both inboxes of a direct thread.
     LoggedAndDelivered(Entry, Vec<Delivered>),
+    /// Its entry is in the thread log by an attempt of this request whose answer was lost. The delivery may still be pending.
+    Recovered(Entry),
     /// Its entry was written before, under the same key or for the same thread. The delivery may still be pending.
     Replayed(Entry),
     /// Everything is as the command asks already. Nothing was logged.
@@ -54,7 +56,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether this request, and no earlier one, has changed something.
     pub fn is_new(&self) -> bool {
-        matches!(self, Self::Logged(..) | Self::LoggedAndDelivered(..))
+        matches!(self, Self::Logged(..) | Self::LoggedAndDelivered(..) | Self::Recovered(_))
     }
 }
 
@@ -188,7 +190,7 @@ impl Table {
             if let Some((thread, tseq)) = doubt()
                 && let Some(entry) = self.committed(request, &thread, tseq).await?
             {
-                return Ok(Ok(Outcome::Replayed(entry)));
+                return Ok(Ok(Outcome::Recovered(entry)));
             }
             let tried = match request.permit.refusal() {
                 // An earlier attempt or request may have been accepted all the same: its key says so.

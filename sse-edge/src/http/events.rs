@@ -7,6 +7,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
+use domain::credential::Cutoff;
 use http::{HeaderValue, Method, StatusCode, header};
 use server::{
     address_limit::AddressPermit,
@@ -45,8 +46,8 @@ pub(crate) enum OpenError {
     Closed(CloseReason),
     /// A limit is reached.
     Limited(Limit),
-    /// The user's credentials were revoked.
-    Revoked,
+    /// The user's credentials were revoked, by this.
+    Revoked(Cutoff),
 }
 
 /// Answers `GET /v1/events`.
@@ -62,7 +63,7 @@ pub(crate) async fn events(State(state): State<Arc<HttpState>>, request: Request
         Ok(stream) => EventBody::open(stream).response(),
         Err(OpenError::Refused(problem)) => problem.into_response(),
         // The client must never come back.
-        Err(OpenError::Revoked) => StatusCode::NO_CONTENT.into_response(),
+        Err(OpenError::Revoked(_)) => StatusCode::NO_CONTENT.into_response(),
         Err(OpenError::Limited(_)) => bye(&state, CloseReason::Busy, RetryRange::LATER, last_event_id),
         Err(OpenError::Closed(why)) => bye(&state, why, retry(&state, why), last_event_id),
     }
@@ -107,7 +108,7 @@ pub(crate) async fn open(state: &HttpState, request: StreamRequest) -> Result<St
     tracing::Span::current().record("user.id", identity.user.as_str());
     let mut stream = join(state, &identity, request.last_event_id, permit).map_err(limited)?;
     match timeout(ROW_WAIT, stream.judged()).await {
-        Ok(Err(Revoked)) => Err(OpenError::Revoked),
+        Ok(Err(Revoked(cutoff))) => Err(OpenError::Revoked(cutoff)),
         Ok(Ok(())) | Err(_) => Ok(stream),
     }
 }

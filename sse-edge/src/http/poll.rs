@@ -19,7 +19,10 @@ use domain::{event::EventName, limits};
 use http::Method;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use server::problem::{Kind, Problem};
+use server::{
+    auth::revoked::revoked,
+    problem::{Kind, Problem},
+};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -88,12 +91,13 @@ pub(crate) async fn poll(State(state): State<Arc<HttpState>>, request: Request) 
             return Problem::invalid("wait", detail).into_response();
         }
     };
+    let now = state.cx.clock.now();
     match events::open(&state, request).await {
         Ok(stream) => {
             gather(stream, wait).await.map_or_else(|problem| problem.into_response(), Json::into_response)
         }
         Err(OpenError::Refused(problem)) => problem.into_response(),
-        Err(OpenError::Revoked) => not_now(CloseReason::Revoked).into_response(),
+        Err(OpenError::Revoked(cutoff)) => revoked(&cutoff, now).into_response(),
         Err(OpenError::Closed(why)) => not_now(why).into_response(),
         Err(OpenError::Limited(limit)) => limited(limit).into_response(),
     }

@@ -68,7 +68,7 @@ fn size(text: &str) -> usize {
     params(InThread, Key), request_body = NewMessage,
     responses(
         (status = 201, description = "The message.", body = Message, headers(("Location" = String, description = "Where it can be read."))),
-        (status = 200, description = "The key was known: the message as it is now.", body = Message),
+        (status = 200, description = "The key was known: the message as it is now.", body = Message, headers(("Location" = String, description = "Where it can be read."))),
     ))]
 pub async fn send(
     State(chat): State<Chat>,
@@ -83,7 +83,7 @@ pub async fn send(
     let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
     let replayed = Replayed::from(&outcome);
     let (status, tseq, message) = match outcome {
-        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
+        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) | Outcome::Recovered(entry) => {
             (StatusCode::CREATED, entry.tseq, Answer(message(&entry)?))
         }
         Outcome::Replayed(entry) => {
@@ -122,7 +122,7 @@ pub async fn edit(
 
 /// Delete a message.
 ///
-/// Only its author may (403). Its text and reactions are gone; its place and number stay.
+/// Only its author, the owner and moderators may (403). Its text and reactions are gone; its place and number stay.
 #[utoipa::path(delete, path = "/v1/threads/{thread}/messages/{tseq}", tag = "messages", operation_id = "deleteMessage",
     params(InThread, OfMessage, Key),
     responses((status = 204, description = "It is deleted.")))]

@@ -18,6 +18,7 @@ use server::{
         acting::USER_HEADER,
         bearer::{Bearer, credentials},
         cookie,
+        revoked::{is_banned, revoked},
     },
     clock::Clock,
     json::Query,
@@ -29,7 +30,6 @@ use utoipa::ToSchema;
 use crate::{
     answer::failed,
     audit::{Deed, note},
-    caller::{is_banned, revoked},
     rate::{Metered, too_fast},
 };
 

@@ -79,7 +79,7 @@ pub struct Wanted {
     params(Key), request_body = NewThread,
     responses(
         (status = 201, description = "The new thread.", body = Thread, headers(("Location" = String, description = "Where it can be read."))),
-        (status = 200, description = "It was there.", body = Thread),
+        (status = 200, description = "It was there.", body = Thread, headers(("Location" = String, description = "Where it can be read."))),
     ))]
 pub async fn create(
     State(chat): State<Chat>,
@@ -110,7 +110,7 @@ pub async fn create(
         }
     };
     let (status, replayed, entry) = match created.map_err(problem_of)? {
-        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) => {
+        Outcome::Logged(entry, _) | Outcome::LoggedAndDelivered(entry, _) | Outcome::Recovered(entry) => {
             note(&request.sender, request.via.as_ref(), &Deed::CreatedThread.to_thread(&entry.thread));
             (StatusCode::CREATED, false, entry)
         }

@@ -61,16 +61,19 @@ fn token(headers: &HeaderMap) -> Result<&str, Problem> {
         Problem::new(Kind::TokenInvalid, detail)
     };
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
+    let missing = || {
         let detail = "the request has no token: send `Authorization: Bearer <token>`";
-        return Err(Problem::new(Kind::TokenMissing, detail));
+        Problem::new(Kind::TokenMissing, detail)
     };
+    let value = values.next().ok_or_else(missing)?;
     if values.next().is_some() {
         return Err(malformed());
     }
     // The scheme's case does not matter (RFC 9110, section 11.1).
     match value.to_str().ok().and_then(|value| value.split_once(' ')) {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && is_word(token) => Ok(token),
+        // RFC 6750, section 3.1: a request with another scheme is told no error.
+        Some((scheme, _)) if !scheme.eq_ignore_ascii_case("bearer") => Err(missing()),
         _ => Err(malformed()),
     }
 }
@@ -164,7 +167,7 @@ mod tests {
             (&["Bearer "][..], Kind::TokenInvalid, "exactly one"),
             (&["Bearer  a.b.c"][..], Kind::TokenInvalid, "exactly one"),
             (&["Bearer a.b c"][..], Kind::TokenInvalid, "exactly one"),
-            (&["Basic YTpi"][..], Kind::TokenInvalid, "exactly one"),
+            (&["Basic YTpi"][..], Kind::TokenMissing, "has no token"),
             (&["Bearer ü"][..], Kind::TokenInvalid, "exactly one"),
             (&[genuine.as_str(), genuine.as_str()][..], Kind::TokenInvalid, "exactly one"),
             (&["Bearer a.b.c"][..], Kind::TokenInvalid, "is not a signed JWT"),

@@ -2,10 +2,11 @@
 
 use http::StatusCode;
 
-/// What the `type` of every problem begins with: the page that explains all of them.
+/// What the `type` of every problem begins with: the page that explains all of them. Clients compare it, so it is no
+/// setting of a build.
 macro_rules! page {
     () => {
-        concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/PROBLEMS.md#")
+        "https://github.com/runnel-chat/runnel/blob/main/docs/PROBLEMS.md#"
     };
 }
 
@@ -49,8 +50,8 @@ macro_rules! kinds {
 
 kinds! {
     BadRequest "bad-request" BAD_REQUEST "Malformed request" {
-        "The body is not JSON, or a header is malformed."
-        "Correct what `detail` names."
+        "The body is not JSON or is incomplete, or a header is malformed."
+        "Do what `detail` says."
     }
     TokenMissing "token-missing" UNAUTHORIZED "No token" {
         "The request has no credentials."
@@ -73,12 +74,16 @@ kinds! {
         "Fetch a new ticket with `POST /v1/tickets` for each stream and each poll."
     }
     ScopeMissing "scope-missing" FORBIDDEN "Missing scope" {
-        "The token of the back end lacks the scope that this route or the header `Runnel-User` needs."
-        "Let your identity provider grant the scope that `detail` names. Routes under `/v1/users` take no `Runnel-User`."
+        "Only back ends use this route or the header `Runnel-User`. The token lacks the scope for it."
+        "In a back end, get a token with the scope that `detail` names. Never grant such a scope to the tokens of users."
     }
     NotForServices "not-for-services" FORBIDDEN "Not for back ends" {
-        "A back end has called a route that is for users alone."
+        "A route that is for users alone was called with the token of a back end, or with `Runnel-User`."
         "Use the route that `detail` names."
+    }
+    UserNamedTwice "user-named-twice" FORBIDDEN "User named twice" {
+        "Routes under `/v1/users` name the user in the path. The request names one in `Runnel-User` as well."
+        "Send the request without `Runnel-User`."
     }
     UserBanned "user-banned" FORBIDDEN "Banned user" {
         "The user is banned."
@@ -86,22 +91,22 @@ kinds! {
     }
     NotAuthor "not-author" FORBIDDEN "Message of another user" {
         "Only its author may edit a message. Only its author, the owner and the moderators of its group may delete it."
-        "Offer this only to these users."
+        "Offer the change to these users only."
     }
     RoleMissing "role-missing" FORBIDDEN "Missing role" {
         "The role of the user in the group does not allow this."
         "Let a member with the role that `detail` names do it."
     }
     MemberRefused "member-refused" FORBIDDEN "User cannot be added" {
-        "A user who is named in the request cannot be brought into this thread. The answer does not say why."
-        "Leave the user out. A user who has left the group has to accept it before another member can add them again."
+        "A user in the request has blocked the sender, or has left the group. The answer does not say which user, nor which of the two. In a new thread, only a block is possible."
+        "Remove the user from the request. A user who has left a group must accept it before another member can add them again."
     }
     ServiceOnly "service-only" FORBIDDEN "Only for back ends" {
         "Only the back end of this deployment creates threads and adds members: `RUNNEL_CONTACT` is `service`."
         "Ask your back end to do it."
     }
     ThreadClosed "thread-closed" FORBIDDEN "Closed thread" {
-        "The user can no longer write in this direct thread. The answer does not say why."
+        "The other user of this direct thread does not want to hear from the sender."
         "Show the thread without a field for new messages."
     }
     SignInRefused "sign-in-refused" FORBIDDEN "Sign-in refused" {
@@ -110,7 +115,7 @@ kinds! {
     }
     NotFound "not-found" NOT_FOUND "Not found" {
         "The resource does not exist, or the user has no access to it. The answer is the same in both cases."
-        "Remove the resource from what the user sees."
+        "Check the path. If the resource was there before, list again: the user may have lost access to it."
     }
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "Method not allowed" {
         "The route does not support the method."
@@ -137,7 +142,7 @@ kinds! {
         "Remove a member first."
     }
     UserFull "user-full" CONFLICT "Too many threads" {
-        "The user is in as many threads as a user can be, which is `limit`."
+        "The user has created and accepted as many threads as a user can, which is `limit`."
         "Let the user leave a thread first."
     }
     BlocksFull "blocks-full" CONFLICT "Too many blocks" {
@@ -148,7 +153,7 @@ kinds! {
         "Only a member of the group can become its owner."
         "Add the user first."
     }
-    OwnerNeeded "owner-needed" CONFLICT "Group without owner" {
+    OwnerNeeded "owner-needed" CONFLICT "Owner must hand over" {
         "The owner cannot take another role, because a group has one owner."
         "Make another member the owner first."
     }
@@ -174,14 +179,14 @@ kinds! {
     }
     TooManyStreams "too-many-streams" TOO_MANY_REQUESTS "Too many streams" {
         "The user or the client address has too many open streams and polls."
-        "Close one, or retry after the seconds in `Retry-After`."
+        "Close a stream, or retry after the seconds in `Retry-After`."
     }
     RateLimited "rate-limited" TOO_MANY_REQUESTS "Rate limit reached" {
-        "The user has asked more often than a user may."
+        "The user has reached a rate limit."
         "Retry with the same `Idempotency-Key` after the seconds in `Retry-After`."
     }
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error" {
-        "The service has a fault. Its log has the cause, under the id in `instance`."
+        "The service has a fault. Its log has the request under the id in `instance`."
         "Retry a write only with the same `Idempotency-Key`. Report the fault if it stays."
     }
     Unavailable "unavailable" SERVICE_UNAVAILABLE "Unavailable" {

@@ -8,14 +8,15 @@
 //! the thread puts the view back, on condition that the shelf is as it was read. Each move raises the version or keeps it, so
 //! a writer that was away for however long changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     ids::{ThreadId, UserId},
+    inbox_entry::InboxEntry,
     limits,
     view::View,
 };
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, stream};
 use mistakes::mistake;
 
 use crate::table::{
@@ -124,14 +125,24 @@ impl Table {
     ///
     /// Threads that a user takes part in stay, however many there are: they count towards [`limits::USER_THREADS`].
     pub(super) async fn tidy(&self, user: &UserId) -> Result<(), Error> {
-        let views = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
-        let (_, mut rest) = self.shown(views);
-        rest.retain(|view| view.left_tseq.is_some() || view.is_pending());
-        let oldest: Vec<View> = rest.into_iter().rev().take(limits::SHELVED_AT_ONCE).collect();
-        for views in oldest.chunks(SIDE_BY_SIDE) {
-            try_join_all(views.iter().map(|view| self.shelve(user, view))).await?;
-        }
-        Ok(())
+        // The row first, as a list does: an invitation that it has accepted makes room for another one.
+        let row = self.row(user).await?;
+        let stored: Vec<View> = self.partition(keys::user_pk(user), keys::VIEWS, usize::MAX).await?;
+        let (shown, _) = self.shown(View::with_row(stored.clone(), user, &row));
+        let shown: HashSet<ThreadId> = shown.into_iter().map(|view| view.thread).collect();
+        // The next fold would bring back what the row goes on with.
+        let goes_on: HashSet<&ThreadId> = row.entries.iter().map(InboxEntry::thread).collect();
+        let mut rest = stored;
+        rest.retain(|view| {
+            let may_go = view.left_tseq.is_some() || view.is_pending();
+            may_go && !shown.contains(&view.thread) && !goes_on.contains(&view.thread)
+        });
+        rest.sort_unstable_by_key(|view| view.activity);
+        rest.truncate(limits::SHELVED_AT_ONCE);
+        let shelving: Vec<_> = rest.iter().map(|view| self.shelve(user, view)).collect();
+        let done: Vec<_> = stream::iter(shelving).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        // One that fails keeps none of the others.
+        done.into_iter().collect()
     }
 
     async fn shelve(&self, user: &UserId, view: &View) -> Result<(), Error> {

@@ -18,8 +18,8 @@
 //! | ticket | `K#<ticket>` | `TICKET` |
 //! | key of direct threads' ids | `SECRET` | `DIRECT` |
 //!
-//! No id holds `#` (`domain::ids`), so fields cannot run into each other; numbers are written with
-//! 20 digits, so that text order is number order.
+//! No id holds `#` (`domain::ids`) but an idempotency key, which is the last field of its key. So fields cannot run into each
+//! other. Numbers are written with 20 digits, so that text order is number order.
 
 use domain::{
     ids::{BootId, IdempotencyKey, QueueId, ThreadId, TicketId, UserId},
@@ -331,12 +331,12 @@ mod tests {
         let thread = "[td]_[a-z0-9]{1,3}".prop_map(|t| ThreadId::parse(&t).unwrap());
         let short = "[a-z0-9]{1,3}";
         let number = prop_oneof![0..20u64, any::<u64>()];
-        (0..15u8, user, thread, short, number, any::<u128>()).prop_map(
-            |(kind, u, t, s, n, random)| match kind {
+        (0..15u8, user, thread, (short, "[a-z#/KRSM]{1,4}"), number, any::<u128>()).prop_map(
+            |(kind, u, t, (s, k), n, random)| match kind {
                 0 => Row::Thread(t),
                 1 => Row::Member(t, u),
                 2 => Row::Entry(t, ThreadSeq(n)),
-                3 => Row::Idempotency(Sender::User(u), IdempotencyKey::parse(&s).unwrap()),
+                3 => Row::Idempotency(Sender::User(u), IdempotencyKey::parse(&k).unwrap()),
                 4 => Row::Outbox(t),
                 5 => Row::SeenOutbox(t, u),
                 6 => Row::View(u, t),
@@ -344,7 +344,7 @@ mod tests {
                 8 => Row::Page(u, InboxSeq(n)),
                 9 => Row::Queue(QueueId::parse(&s).unwrap()),
                 10 => Row::Edge(BootId::parse(&s).unwrap()),
-                11 => Row::Idempotency(Sender::Service(u), IdempotencyKey::parse(&s).unwrap()),
+                11 => Row::Idempotency(Sender::Service(u), IdempotencyKey::parse(&k).unwrap()),
                 12 => Row::Block(u, UserId::parse(&s).unwrap()),
                 13 => Row::Shelved(u, t),
                 _ => Row::Ticket(TicketId::made(random)),

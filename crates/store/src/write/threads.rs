@@ -96,7 +96,7 @@ impl Table {
                 };
             }
             if self.any_blocks(std::slice::from_ref(other), &request.sender).await? {
-                return Err(Rejection::Closed.into());
+                return Err(Rejection::Unwilling.into());
             }
             self.commit_thread(self.begin(request, entry)?, request, entry, members).await
         })
