@@ -6,12 +6,12 @@
 
 use std::time::Duration;
 
-use domain::{cursor::Cursor, limits, sequence::InboxSeq};
+use domain::{cursor::Cursor, frame::Id, limits, sequence::InboxSeq};
 use mistakes::mistake;
 use store::inbox::Rest;
 use tokio::time::Instant;
 
-use crate::wire::{frame::Id, last_event_id::LastEventId, reason::ResetReason};
+use crate::wire::{frame::Status, last_event_id::LastEventId, reason::ResetReason};
 
 pub(crate) mod ephemeral;
 pub(crate) mod ring;
@@ -94,7 +94,11 @@ impl Replay {
 
     /// The id of a frame that does not move the cursor.
     pub(crate) fn id(&self) -> Id {
-        Id(self.own)
+        match (self.own, self.state) {
+            (Some(own), _) => Id::At(own),
+            (None, State::Lost(_) | State::Found(_)) => Id::Unreadable,
+            (None, _) => Id::Empty,
+        }
     }
 
     /// Whether the client has brought no cursor, and has none yet.
@@ -107,9 +111,15 @@ impl Replay {
         self.own
     }
 
-    /// Whether the content of hello is known.
-    pub(crate) fn may_greet(&self) -> bool {
-        self.own.is_some() || self.state != State::Unjudged
+    /// What hello says, once that is known. Without the row nothing more is known of a cursor than that there is one.
+    pub(crate) fn greeting(&self, is_fresh: bool) -> Option<Status> {
+        match self.state {
+            State::Unjudged if self.own.is_none() => None,
+            State::Doubted(_) => None,
+            State::Lost(_) | State::Found(_) => Some(Status::Reset),
+            State::Unjudged | State::Following if is_fresh => Some(Status::Fresh),
+            State::Unjudged | State::Following => Some(Status::Resumed),
+        }
     }
 
     /// Whether the stream has shipped everything in the ring. Ephemeral events go to live streams only.

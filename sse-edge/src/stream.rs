@@ -32,7 +32,7 @@ use crate::{
     },
     wire::{
         encoded_event::EncodedEvent,
-        frame::{Content, Frame, Status},
+        frame::{Content, Frame},
         last_event_id::LastEventId,
         reason::{CloseReason, EndReason},
     },
@@ -65,7 +65,8 @@ pub(crate) struct Stream {
     user: Arc<User>,
     handle: Arc<StreamHandle>,
     replay: Replay,
-    status: Status,
+    /// Whether the client brought no cursor.
+    is_fresh: bool,
     phase: Phase,
     /// Events that were read from the inbox and are still to be shipped.
     page: VecDeque<Event>,
@@ -135,7 +136,7 @@ impl Stream {
             } else {
                 (old_at, CloseReason::Age)
             },
-            status: if last_event_id == LastEventId::Absent { Status::Fresh } else { Status::Resumed },
+            is_fresh: last_event_id == LastEventId::Absent,
             deps,
             user,
             handle,
@@ -257,25 +258,22 @@ impl Stream {
         cx: &mut task::Context<'_>,
         now: Instant,
     ) -> Result<(Frame, More), Option<Instant>> {
-        if self.phase != Phase::Live
-            && let Some(greeting) = self.greet()
-        {
-            return Ok((greeting, More::Perhaps));
-        }
         let wait = loop {
+            // Before anything else is read: hello has the cursor that the client came with.
+            if self.phase != Phase::Live
+                && let Some(greeting) = self.greet()
+            {
+                return Ok((greeting, More::Perhaps));
+            }
             if let Some(reading) = &mut self.reading {
                 let Poll::Ready(read) = Pin::new(reading).poll(cx) else { break None };
                 self.reading = None;
                 self.read_done(read.unwrap_or_else(Read::panicked), now);
-                if self.phase != Phase::Live
-                    && let Some(greeting) = self.greet()
-                {
-                    return Ok((greeting, More::Perhaps));
-                }
+                continue;
             }
             if let Some(event) = self.page.pop_front() {
                 self.replay.shipped(event.seq);
-                let content = Content::Event(EncodedEvent::new(&event.news, None));
+                let content = Content::Event(EncodedEvent::told(&event.news, self.user.id.as_str(), None));
                 return Ok((Frame::new(content, self.replay.id()), More::Perhaps));
             }
             match self.user.next(&mut self.replay, &mut self.ephemeral_version, now) {
@@ -321,11 +319,11 @@ impl Stream {
 
     fn greet(&mut self) -> Option<Frame> {
         let is_first = self.phase == Phase::New;
-        if self.replay.may_greet() {
+        if let Some(status) = self.replay.greeting(self.is_fresh) {
             self.phase = Phase::Live;
             let config = &self.deps.cx.config;
             let (ping_s, retry_ms) = (config.ping.as_secs(), config.retry_ms.draw());
-            let hello = Content::Hello { status: self.status, ping_s, retry_ms };
+            let hello = Content::Hello { status, ping_s, retry_ms };
             Some(Frame::new(hello, self.replay.id()).opening_if(is_first))
         } else if is_first {
             self.phase = Phase::Opened;

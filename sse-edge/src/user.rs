@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, MutexGuard},
 };
 
-use domain::{cursor::Cursor, ids::UserId, limits, sequence::InboxSeq};
+use domain::{cursor::Cursor, frame::Id, ids::UserId, limits, sequence::InboxSeq};
 use mistakes::mistake;
 use store::inbox::{Event, Image};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use crate::{
         ephemeral::{Ephemeral, Ephemerals},
         ring::Ring,
     },
-    wire::{encoded_event::EncodedEvent, frame::Id, reason::CloseReason},
+    wire::{encoded_event::EncodedEvent, reason::CloseReason},
 };
 
 pub(crate) mod hub;
@@ -155,7 +155,7 @@ impl User {
             && let Some((version, event)) = ephemeral(*ephemeral_version)
         {
             *ephemeral_version = version;
-            return Next::Event(event.clone(), Id(Some(bounds.cursor())), More::Perhaps);
+            return Next::Event(event.clone(), Id::At(bounds.cursor()), More::Perhaps);
         }
         match replay.step(bounds, now) {
             Step::Ship(seq) => {
@@ -310,8 +310,10 @@ impl User {
         let Some(ring) = &mut state.ring else { return true };
         // An envelope may have brought the event meanwhile.
         let before = ring.bounds().end;
-        let pushed =
-            events.iter().filter(|event| ring.push(event.seq, &EncodedEvent::new(&event.news, None))).count();
+        let pushed = events
+            .iter()
+            .filter(|event| ring.push(event.seq, &EncodedEvent::told(&event.news, self.id.as_str(), None)))
+            .count();
         let moved = pushed > 0 || events.first().is_some_and(|event| event.seq <= before);
         state.notify();
         moved

@@ -1,9 +1,10 @@
 """What stands in front of the functions."""
 
 import json
+import re
 import unittest
 
-from stack import MAIN, OPENAPI, of_type, properties
+from stack import MAIN, OPENAPI, ROOT, of_type, properties
 
 ROUTES = {r["RouteKey"]: r for r in of_type(MAIN, "AWS::ApiGatewayV2::Route").values()}
 OPERATIONS = {
@@ -16,8 +17,9 @@ OPERATIONS = {
 
 
 def route_of(method, path):
-    """The route that API Gateway takes: the path before the greedy one."""
-    return next((f"{method} {where}" for where in (path, "/v1/{proxy+}") if f"{method} {where}" in ROUTES), None)
+    """The route that API Gateway takes: the path before the greedy one, which stands for one part or more."""
+    keys = [f"{method} {path}"] + ([f"{method} /v1/{{proxy+}}"] if path.startswith("/v1/") else [])
+    return next((key for key in keys if key in ROUTES), None)
 
 
 class Api(unittest.TestCase):
@@ -30,6 +32,15 @@ class Api(unittest.TestCase):
     def test_what_has_no_token_wakes_no_function(self):
         for key, route in ROUTES.items():
             self.assertEqual(route.get("AuthorizationType"), "JWT", key)
+
+    def test_a_page_of_another_origin_sends_and_reads_the_same_headers_everywhere(self):
+        source = (ROOT / "crates/server/src/cors.rs").read_text()
+        cors = properties(MAIN, "HttpApi")["CorsConfiguration"]["Fn::If"][1]
+        for setting, constant in (("AllowHeaders", "REQUEST_HEADERS"), ("ExposeHeaders", "RESPONSE_HEADERS")):
+            (names,) = re.findall(rf"const {constant}: [^=]+= \[(.*?)\];", source, re.DOTALL)
+            told = re.findall(r'header::(\w+)|from_static\("([^"]+)"\)', names)
+            told = {(constant or name).lower().replace("_", "-") for constant, name in told}
+            self.assertEqual(set(cors[setting]), told)
 
     def test_api_gateway_answers_preflights_itself(self):
         """By its developer guide, "Configure CORS for HTTP APIs": where no route matches OPTIONS."""

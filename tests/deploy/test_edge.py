@@ -110,7 +110,7 @@ class Edge(unittest.TestCase):
         behaviours = [(b["PathPattern"], b["TargetOriginId"]) for b in DISTRIBUTION["CacheBehaviors"]]
         # The first that fits is taken.
         open_to_all = [("/v1/health", "edge"), ("/v1/openapi.json", "edge")]
-        self.assertEqual(behaviours, [("/v1/events*", "edge"), *open_to_all, ("/v1/*", "api")])
+        self.assertEqual(behaviours, [("/v1/events*", "edge"), *open_to_all, ("/v1*", "api")])
         self.assertEqual(DISTRIBUTION["DefaultCacheBehavior"]["TargetOriginId"], "edge")
 
     def test_a_web_acl_limits_addresses_where_one_is_given(self):

@@ -4,7 +4,7 @@ use client::http::{Answer, Api};
 use serde_json::{Value, json};
 use server::auth::scope::Scope;
 use sse_edge::config::Topology;
-use tests::world::World;
+use tests::{document::Document, world::World};
 
 /// The sender of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,7 @@ const NONE: Value = Value::Null;
 
 fn routes() -> Vec<Route> {
     vec![
+        route("GET", "/v1", NONE, [200; 4]),
         route("GET", "/v1/threads", NONE, [200; 4]),
         route("POST", "/v1/threads", json!({"members": ["nobody"]}), [201; 4]),
         route("POST", "/v1/threads", json!({"members": ["nobody"], "title": "new"}), [201; 4]),
@@ -66,6 +67,19 @@ fn routes() -> Vec<Route> {
         route("PATCH", "/v1/threads/{t}", json!({"title": "other"}), [200, 200, 200, 404]),
         route("GET", "/v1/threads/{t}/messages", NONE, [200, 200, 200, 404]),
         route("POST", "/v1/threads/{t}/messages", json!({"text": "hi"}), [201, 201, 201, 404]),
+        route("GET", "/v1/threads/{t}/messages?around={m}", NONE, [200, 200, 200, 404]),
+        route(
+            "POST",
+            "/v1/threads/{t}/messages",
+            json!({"text": "hi", "reply_to": 99}),
+            [422, 422, 422, 404],
+        ),
+        route(
+            "POST",
+            "/v1/threads/{t}/messages",
+            json!({"text": "hi", "mentions": ["left"]}),
+            [422, 422, 422, 404],
+        ),
         route("GET", "/v1/threads/{t}/messages/{m}", NONE, [200, 200, 200, 404]),
         route("GET", "/v1/threads/{t}/messages/1", NONE, [404; 4]),
         route("PATCH", "/v1/threads/{t}/messages/{m}", json!({"text": "ho"}), [200, 403, 403, 404]),
@@ -202,6 +216,7 @@ impl Doors {
 async fn everybody_gets_on_every_route_what_is_theirs_and_nothing_else() {
     let doors = Doors::open().await;
     let (mut cases, mut wrong) = (0, Vec::new());
+    let document = Document::of(&doors.revoked).await;
     let untouched = doors.group().await;
     let before = doors.as_is(&untouched.0).await;
     for route in routes() {
@@ -219,6 +234,7 @@ async fn everybody_gets_on_every_route_what_is_theirs_and_nothing_else() {
             if (answer.status != wanted && !is_found) || !is_proper(&answer) {
                 wrong.push(format!("{asker:?}: {} {path}: not {wanted}: {answer:?}", route.method));
             }
+            wrong.extend(document.objection(route.method, &path, &answer));
             cases += 1;
         }
     }

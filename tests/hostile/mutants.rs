@@ -52,6 +52,9 @@ const PIECES: [&str; 28] = [
     "\u{feff}",
 ];
 
+/// A message with everything that one may have.
+const RICH: &str = r#"{"text":"hi","reply_to":2,"mentions":["bob"],"data":{"a":{"b":1}},"attachments":[{"url":"https://files.example/a","type":"a/b","name":"a","size":1,"width":2,"height":3}]}"#;
+
 /// A good request, in the parts that are mutated.
 struct Good {
     method: &'static str,
@@ -71,9 +74,12 @@ fn good(thread: &str, message: &str) -> Vec<Good> {
         good("GET", of(""), ""),
         good("PATCH", of(""), r#"{"title":"other"}"#),
         good("GET", of("/messages?limit=5"), ""),
+        good("GET", of("/messages?around=2"), ""),
         good("POST", of("/messages"), r#"{"text":"hi"}"#),
+        good("POST", of("/messages"), RICH),
         good("GET", at(""), ""),
         good("PATCH", at(""), r#"{"text":"ho"}"#),
+        good("PATCH", at(""), r#"{"attachments":[],"data":{"a":[1,2.5,null]}}"#),
         good("DELETE", at(""), ""),
         good("PUT", at("/reactions/+1"), ""),
         good("DELETE", at("/reactions/+1"), ""),
@@ -93,6 +99,7 @@ fn good(thread: &str, message: &str) -> Vec<Good> {
         good("DELETE", "/v1/users/erin/sessions/one".into(), ""),
         good("GET", "/v1/events/poll?wait=0&cursor=0000000000000.1".into(), ""),
         good("GET", "/v1/events".into(), ""),
+        good("GET", "/v1".into(), ""),
         good("GET", "/v1/openapi.json".into(), ""),
     ]
 }

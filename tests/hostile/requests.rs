@@ -217,7 +217,7 @@ fn framings() -> Vec<(&'static str, String, &'static [u16])> {
             BAD,
         ),
         ("a length that is not kept", format!("content-length: 50\r\n\r\n{body}"), &[400, 408]),
-        ("a length beyond the limit", "content-length: 40000\r\n\r\n".to_owned(), &[413]),
+        ("a length beyond the limit", "content-length: 50000\r\n\r\n".to_owned(), &[413]),
     ]
 }
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sse_edge::config::Topology;
-use tests::world::World;
+use tests::{document::Document, world::World};
 
 #[tokio::test]
 async fn a_repeated_message_is_the_same_message() {
@@ -110,9 +110,11 @@ async fn each_cause_of_a_conflict_is_a_problem_of_its_own() {
     let group = format!("/v1/threads/{}", alice.thread(json!({"members": ["bob"], "title": "ours"})).await);
     let said = alice.say(&group["/v1/threads/".len()..], "hi").await;
     let message = format!("{group}/messages/{}", said["tseq"]);
+    let document = Document::of(&alice).await;
     let of = async |user: &Api, method: &str, path: &str, body: Value| {
         let body = Some(body).filter(|body| !body.is_null());
         let answer = user.call(method, path, body, &[]).await;
+        assert_eq!(document.objection(method, path, &answer), None);
         (answer.status.as_u16(), answer.problem().to_owned())
     };
     let edit = json!({"text": "ho"});

@@ -9,6 +9,7 @@ use domain::{
     job::Job,
     limits,
     sequence::ThreadSeq,
+    version::Expected,
 };
 use fanout::{deliver::Fanout, lambda::Failures};
 use futures_util::future::join_all;
@@ -341,11 +342,12 @@ async fn the_tables_stream_and_the_schedule_drive_rows_that_are_due() {
             idempotency_key: IdempotencyKey::made(rand::random()),
             key_from_client: true,
             fingerprint: text.into(),
+            expected: Expected::Any,
             now: clock.now(),
             permit: Permit::default(),
         };
         assert!(matches!(
-            world.table.write(&request, &id, Command::Message { text }).await.unwrap(),
+            world.table.write(&request, &id, Command::Message(&text.into())).await.unwrap(),
             Outcome::Logged(..)
         ));
     };

@@ -37,6 +37,8 @@ async fn the_ninth_stream_of_a_user_is_told_to_come_later() {
     }
     let refused = bye(world.open(0, "bob", Some(&open[0].0)).await).await;
     assert_eq!((refused.data["reason"].as_str(), later(&refused)), (Some("busy"), true));
+    let fresh = bye(world.open(0, "bob", None).await).await;
+    assert_eq!(fresh.id, "", "it has brought no cursor, and is given none");
     assert_eq!(refused.id, open[0].0, "a bye moves no cursor");
     world.open(0, "alice", None).await.expect("hello").await;
     // One goes, and there is room: as soon as the edge has seen it go.

@@ -28,6 +28,7 @@ mod blocks;
 mod chains;
 mod changes;
 mod consent;
+mod content;
 mod copied;
 mod cors;
 mod cost;

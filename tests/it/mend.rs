@@ -27,6 +27,7 @@ use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     limits,
     sequence::{MessageNumber, ThreadSeq},
+    version::Expected,
 };
 use fanout::chat::Chat;
 use serde_json::json;
@@ -112,6 +113,7 @@ fn request(by: &str) -> request::WriteRequest {
         idempotency_key: key,
         key_from_client: true,
         fingerprint: "a hash".into(),
+        expected: Expected::Any,
         now: Clock::system().now(),
         permit: Permit::default(),
     }
@@ -264,7 +266,8 @@ async fn an_edit_whose_answer_was_lost_is_told_with_its_text() {
     let (table, outage) = troubled(&world).await;
     outage.unanswered.store(1, Ordering::SeqCst);
     let message = ThreadSeq(said["tseq"].as_u64().unwrap());
-    let command = Command::Edit { message, text: "ho" };
+    let revision = "ho".into();
+    let command = Command::Edit { message, revision: &revision };
     let thread = ThreadId::parse(&thread).unwrap();
     let mut fanout = world.fanout(Clock::system());
     fanout.table = table;
@@ -312,8 +315,8 @@ async fn a_damaged_row_stops_nothing_beside_it() {
     for shard in 0..keys::SHARDS {
         damage(&keys::outbox_pk(shard), "T#t_0").await;
     }
-    let command = Command::Message { text: "left behind" };
-    world.table.write(&request("alice"), &thread, command).await.unwrap();
+    let draft = "left behind".into();
+    world.table.write(&request("alice"), &thread, Command::Message(&draft)).await.unwrap();
     sweep(&world.fanout(Clock::system())).await;
     assert_eq!(world.owed().await, 0);
     assert_eq!(world.inbox_of("bob").await, ["left behind"]);

@@ -7,6 +7,7 @@ use client::sse::Stream;
 use domain::{
     ids::{IdempotencyKey, ThreadId, UserId},
     limits,
+    version::Expected,
 };
 use jiff::ToSpan as _;
 use serde_json::{Value, json};
@@ -134,12 +135,13 @@ async fn nobody_finishes_what_another_stage_owes(topology: Topology) {
         idempotency_key: key,
         key_from_client: true,
         fingerprint: "a hash".into(),
+        expected: Expected::Any,
         now,
         permit: Permit::default(),
     };
     let id = ThreadId::parse(&thread).unwrap();
     assert!(matches!(
-        one.table.write(&request, &id, Command::Message { text: "left behind" }).await.unwrap(),
+        one.table.write(&request, &id, Command::Message(&"left behind".into())).await.unwrap(),
         Outcome::Logged(..)
     ));
     sweep(&other.fanout(Clock::system())).await;

@@ -38,7 +38,7 @@ async fn a_message_travels_from_post_to_an_open_stream(topology: Topology) {
     let id = format!("{generation}.{}", seq.parse::<u64>().unwrap() + 1);
     let at = said["at"].as_str().unwrap();
     let data = format!(
-        r#"{{"thread":"{thread}","tseq":2,"number":1,"from":"alice","text":"hi \u2028 there","at":"{at}"}}"#
+        r#"{{"id":"{thread}.2","thread":"{thread}","tseq":2,"number":1,"from":"alice","text":"hi \u2028 there","at":"{at}"}}"#
     );
     assert_eq!(bytes, format!("event: message\ndata: {data}\nid: {id}\n\n"));
 }

@@ -1,6 +1,7 @@
 //! A writer that dies between its commit and the fan-out.
 
 use domain::ids::{IdempotencyKey, ThreadId, UserId};
+use domain::version::Expected;
 use serde_json::json;
 use server::clock::Clock;
 use sse_edge::config::Topology;
@@ -25,13 +26,14 @@ async fn the_sweeper_finishes_what_a_dead_writer_left() {
         idempotency_key: IdempotencyKey::parse("a-key").unwrap(),
         key_from_client: true,
         fingerprint: "a hash".into(),
+        expected: Expected::Any,
         now,
         permit: Permit::default(),
     };
     let id = ThreadId::parse(&thread).unwrap();
     // The commit, and then nothing: the writer is dead.
     assert!(matches!(
-        world.table.write(&request, &id, Command::Message { text: "left behind" }).await.unwrap(),
+        world.table.write(&request, &id, Command::Message(&"left behind".into())).await.unwrap(),
         Outcome::Logged(..)
     ));
     let fanout = world.fanout(Clock::system());

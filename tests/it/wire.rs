@@ -52,7 +52,9 @@ async fn every_frame_in_the_docs_has_the_form_of_a_real_one() {
     let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
     let mut examples = examples("frame");
     let mut stream = world.open(0, "bob", Some("0000000000000.1")).await;
-    same_frame(&mut examples, &stream.expect("hello").await);
+    let hello = stream.expect("hello").await;
+    assert_eq!(hello.data["status"], "reset", "it says what follows");
+    same_frame(&mut examples, &hello);
     same_frame(&mut examples, &stream.expect("reset").await);
     let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
     same_frame(&mut examples, &stream.expect("thread").await);
@@ -107,8 +109,16 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
     let mut deleted = alice.get(&format!("{path}/messages")).await;
     deleted.body = deleted.body["items"][0].take();
     assert_eq!(alice.call("PUT", "/v1/me/blocks/mallory", None, &[]).await.status, 204);
+    let reply = json!({"text": "yes", "reply_to": first["tseq"]});
+    let reply = alice.post(&format!("{path}/messages"), reply).await.body;
+    let mut page = alice.get(&format!("{path}/messages?limit=1&after={}", second["tseq"])).await;
+    assert_eq!(page.body["items"][0]["id"], reply["id"]);
+    // The example has the first message as it was sent.
+    page.body["included"]["messages"][0] = first.clone();
     let answers = [
         ("changed message", changed),
+        ("messages", page),
+        ("service", alice.get("/v1").await),
         ("deleted message", deleted),
         ("poll", polled),
         ("poll-reset", lost),

@@ -6,8 +6,10 @@ use domain::{
     event::{History, Role, Settings},
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
     sequence::{MessageNumber, ThreadSeq},
+    version::Expected,
 };
 use fanout::deliver::Fanout;
+use jiff::Timestamp;
 use server::clock::Clock;
 use store::{
     inbox::delivery::Parcel,
@@ -91,6 +93,20 @@ impl Cast {
         UserId::parse(&self.name(who)).unwrap()
     }
 
+    fn request(&self, who: &str, act: Act, key: &str, now: Timestamp) -> WriteRequest {
+        WriteRequest {
+            sender: self.user(who),
+            via: None,
+            idempotency_key: IdempotencyKey::parse(key).unwrap(),
+            key_from_client: true,
+            // Another one for another request, and not what it says.
+            fingerprint: format!("{:?}", std::mem::discriminant(&act)),
+            expected: Expected::Any,
+            now,
+            permit: Permit::default(),
+        }
+    }
+
     /// Does it, always with the same key, and with `fanout` tells the members.
     pub(crate) async fn play(
         &self,
@@ -100,16 +116,7 @@ impl Cast {
         fanout: Option<&Fanout>,
     ) -> anyhow::Result<()> {
         let now = Clock::system().now();
-        let by = |who| WriteRequest {
-            sender: self.user(who),
-            via: None,
-            idempotency_key: IdempotencyKey::parse(key).unwrap(),
-            key_from_client: true,
-            // Another one for another request, and not what it says.
-            fingerprint: format!("{:?}", std::mem::discriminant(&act)),
-            now,
-            permit: Permit::default(),
-        };
+        let by = |who| self.request(who, act, key, now);
         let (alice, thread) = (by("alice"), &self.thread);
         let emoji = Emoji::parse("+1").unwrap();
         let write = async |by: WriteRequest, command: Command<'_>| table.write(&by, thread, command).await;
@@ -157,9 +164,11 @@ impl Cast {
                 table.deliver_seen(&self.user("alice"), &seen, now).await?;
                 return Ok(());
             }
-            Act::Send(text) => write(alice, Command::Message { text }).await?,
-            Act::BobSends(text) => write(by("bob"), Command::Message { text }).await?,
-            Act::Edit(message, text) => write(alice, Command::Edit { message, text }).await?,
+            Act::Send(text) => write(alice, Command::Message(&text.into())).await?,
+            Act::BobSends(text) => write(by("bob"), Command::Message(&text.into())).await?,
+            Act::Edit(message, text) => {
+                write(alice, Command::Edit { message, revision: &text.into() }).await?
+            }
             Act::Delete(message) => write(alice, Command::Delete { message }).await?,
             Act::React(message) => {
                 let state = ReactionState::Added;
@@ -172,7 +181,11 @@ impl Cast {
 }
 
 async fn written(outcome: Outcome, fanout: Option<&Fanout>) -> anyhow::Result<()> {
-    if let (Outcome::Logged(entry, _) | Outcome::Replayed(entry), Some(fanout)) = (outcome, fanout) {
+    let entry = match outcome {
+        Outcome::Logged(entry, _) | Outcome::Recovered(entry) | Outcome::Replayed(entry) => entry,
+        Outcome::LoggedAndDelivered(..) | Outcome::Unchanged => return Ok(()),
+    };
+    if let Some(fanout) = fanout {
         fanout.logged(&entry, None).await;
     }
     Ok(())

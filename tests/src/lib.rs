@@ -8,6 +8,7 @@ pub mod calls;
 pub mod chromium;
 pub mod crowd;
 pub mod deaf;
+pub mod document;
 pub mod edge;
 pub mod engine;
 pub mod faults;

@@ -1,8 +1,19 @@
 //! Where the outcomes, failures and rejections of the write side become HTTP.
 
-use axum::response::{IntoResponseParts, ResponseParts};
-use domain::{content::TooMany, event::Role, failure::Failed as _, limits};
+use axum::{
+    Json,
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
+};
+use domain::{
+    content::TooMany,
+    event::Role,
+    failure::Failed as _,
+    limits,
+    version::Version,
+    wire::{Message, Thread},
+};
 use http::{HeaderName, HeaderValue, header};
+use serde::Serialize;
 use server::problem::{Kind, Problem};
 use store::{
     table::error::Error,
@@ -30,6 +41,38 @@ impl IntoResponseParts for Location {
         let path = HeaderValue::try_from(self.0).expect("ids and numbers are ASCII");
         parts.headers_mut().insert(header::LOCATION, path);
         Ok(parts)
+    }
+}
+
+/// What `ETag` is made from.
+pub trait Versioned {
+    /// The version of what a request can change of it.
+    fn version(&self) -> Version;
+}
+
+impl Versioned for Message {
+    fn version(&self) -> Version {
+        self.version()
+    }
+}
+
+impl Versioned for Thread {
+    fn version(&self) -> Version {
+        self.version()
+    }
+}
+
+/// A body, with its version in `ETag`.
+#[derive(Debug, Clone)]
+pub struct Tagged<T>(
+    /// The body.
+    pub T,
+);
+
+impl<T: Versioned + Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let tag = HeaderValue::try_from(self.0.version().to_string()).expect("a version is ASCII");
+        ([(header::ETAG, tag)], Json(self.0)).into_response()
     }
 }
 
@@ -82,22 +125,32 @@ pub fn problem_of(error: WriteError) -> Problem {
     }
 }
 
+/// A message has too much besides its text.
+pub fn too_long() -> Problem {
+    let most = limits::EXTRAS_BYTES;
+    let detail =
+        format!("`attachments`, `mentions` and `data` must not exceed {most} bytes of JSON together");
+    Problem::new(Kind::TooLarge, detail)
+}
+
 fn full(kind: Kind, limit: usize, (before, after): (&str, &str)) -> Problem {
     Problem::full(kind, limit, format!("{before} at most {limit} {after}"))
+}
+
+fn too_many(what: TooMany) -> Problem {
+    let (limit, words) = match what {
+        TooMany::Emoji => (limits::MESSAGE_EMOJI, ("a message can have", "different reactions")),
+        TooMany::Users => (limits::EMOJI_USERS, ("a message can have the same reaction of", "users")),
+        TooMany::Reactions => (limits::MESSAGE_REACTIONS, ("a message can have", "reactions")),
+    };
+    full(Kind::ReactionsFull, limit, words)
 }
 
 fn rejected(rejection: Rejection) -> Problem {
     let (kind, detail) = match rejection {
         Rejection::NotMember | Rejection::NoMessage => return Problem::not_found(),
         Rejection::TooFast(usage) => return too_fast(usage),
-        Rejection::TooMany(what) => {
-            let (limit, words) = match what {
-                TooMany::Emoji => (limits::MESSAGE_EMOJI, ("a message can have", "different reactions")),
-                TooMany::Users => (limits::EMOJI_USERS, ("a message can have the same reaction of", "users")),
-                TooMany::Reactions => (limits::MESSAGE_REACTIONS, ("a message can have", "reactions")),
-            };
-            return full(Kind::ReactionsFull, limit, words);
-        }
+        Rejection::TooMany(what) => return too_many(what),
         Rejection::ThreadFull => {
             return full(Kind::ThreadFull, limits::THREAD_MEMBERS, ("a thread can have", "members"));
         }
@@ -107,6 +160,22 @@ fn rejected(rejection: Rejection) -> Problem {
         }
         Rejection::BlocksFull => {
             return full(Kind::BlocksFull, limits::BLOCKS, ("you can block", "users: unblock some first"));
+        }
+        Rejection::NoReply => {
+            return Problem::invalid(
+                "reply_to",
+                "`reply_to` must be the tseq of a message that you may read",
+            );
+        }
+        Rejection::MentionsStranger(user) => {
+            return Problem::invalid("mentions", format!("`mentions` names `{user}`, who is not a member"));
+        }
+        Rejection::Blank => {
+            return Problem::invalid("text", "the message would have neither a text nor an attachment");
+        }
+        Rejection::TooLong => return too_long(),
+        Rejection::Changed => {
+            (Kind::ChangedSince, "`If-Match` names another version: read it again, then decide")
         }
         Rejection::KeyReused => {
             (Kind::KeyReused, "this `Idempotency-Key` belongs to a different request: use a new key")

@@ -1,6 +1,8 @@
 //! The OpenAPI document, without the routes of the API. Each of those routes is described at its handler. `router.rs`
 //! joins both. `docs/openapi.json` is a copy; a test fails if it is stale, and names the command that writes it.
 
+mod events;
+mod problems;
 mod stream;
 
 use domain::ids::Emoji;
@@ -30,9 +32,8 @@ pub fn base() -> OpenApi {
     <Document as utoipa::OpenApi>::openapi()
 }
 
-/// `type` says what went wrong, `detail` what to do about it. Statuses: 400, 401, 403, 404, 405, 408,
-/// 409, 413, 415, 422, 429, 500 and 503; the last and 429 with `Retry-After`, and then the same
-/// request may be sent again with the same `Idempotency-Key`.
+/// `type` says what went wrong, `detail` what to do about it. Later versions can have other statuses and types than those
+/// named above. After 429 and 503, with `Retry-After`, the same request may be sent again with the same `Idempotency-Key`.
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
 #[expect(dead_code, reason = "only its description is used")]
@@ -104,5 +105,6 @@ fn complete_operation(operation: &mut Operation) {
             .schema(Some(Ref::from_schema_name("UserId")));
         operation.parameters.get_or_insert_default().push(RefOr::T(user.build()));
     }
+    problems::describe(operation);
     operation.security.get_or_insert_with(|| vec![SecurityRequirement::new("bearer", [""; 0])]);
 }

@@ -11,12 +11,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     openapi, rate,
-    routes::{blocks, health, members, messages, presence, reactions, seen, session, threads, typing, users},
+    routes::{
+        about, blocks, health, members, messages, presence, reactions, seen, session, threads, typing, users,
+    },
     state::ApiState,
 };
 
 fn documented() -> OpenApiRouter<ApiState> {
     OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(about::read))
         .routes(routes!(session::create, session::delete))
         .routes(routes!(session::ticket))
         .routes(routes!(threads::create, threads::list))

@@ -1,5 +1,6 @@
 //! The handlers, one file a noun.
 
+pub mod about;
 pub mod blocks;
 pub mod health;
 pub mod members;

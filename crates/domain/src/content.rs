@@ -1,4 +1,4 @@
-//! The content of a message, and the three ways in which it changes.
+//! The content of a message: what its author says, and the three ways in which that changes.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,113 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
+    attachment::{Attachment, Data},
     ids::{Emoji, UserId},
     limits,
-    sequence::ThreadSeq,
+    sequence::{MessageNumber, ThreadSeq},
 };
 
 /// Who has reacted, by reaction; the earliest first.
 pub type Reactions = BTreeMap<Emoji, Vec<UserId>>;
+
+/// What a message says. Its author can change it, and a deletion removes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    /// The text; empty, if the files say it all.
+    pub text: String,
+    /// The files.
+    pub attachments: Vec<Attachment>,
+    /// What the application keeps with it.
+    pub data: Data,
+}
+
+impl Said {
+    /// Whether there is nothing to see in it.
+    pub fn is_blank(&self) -> bool {
+        self.text.trim().is_empty() && self.attachments.is_empty()
+    }
+
+    /// Whether it fits a message that mentions these users: [`limits::EXTRAS_BYTES`].
+    pub fn fits_beside(&self, mentions: &[UserId]) -> bool {
+        let extras = serde_json::to_vec(&(&self.attachments, &self.data, mentions));
+        extras.is_ok_and(|extras| extras.len() <= limits::EXTRAS_BYTES)
+    }
+}
+
+impl From<&str> for Said {
+    fn from(text: &str) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+}
+
+/// A new message, as its author asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Draft {
+    /// What it says.
+    pub said: Said,
+    /// Members whom it mentions.
+    pub mentions: Vec<UserId>,
+    /// The tseq of the message that it replies to.
+    pub reply_to: Option<ThreadSeq>,
+}
+
+impl From<&str> for Draft {
+    fn from(text: &str) -> Self {
+        Self { said: text.into(), ..Self::default() }
+    }
+}
+
+/// What an edit changes. What is absent stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Revision {
+    /// Another text.
+    pub text: Option<String>,
+    /// Other files.
+    pub attachments: Option<Vec<Attachment>>,
+    /// Other data.
+    pub data: Option<Data>,
+}
+
+impl From<&str> for Revision {
+    fn from(text: &str) -> Self {
+        Self { text: Some(text.into()), ..Self::default() }
+    }
+}
+
+impl Revision {
+    /// What a message says after it.
+    #[must_use]
+    pub fn of(&self, said: Said) -> Said {
+        Said {
+            text: self.text.clone().unwrap_or(said.text),
+            attachments: self.attachments.clone().unwrap_or(said.attachments),
+            data: self.data.clone().unwrap_or(said.data),
+        }
+    }
+}
+
+/// What an edit tells of its message: what that says now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Told {
+    /// Nothing: the reader may not have it, or it was not read yet.
+    #[default]
+    Nothing,
+    /// That the message has been deleted since.
+    Deleted,
+    /// This.
+    Said(Said),
+}
+
+/// The message that another one replies to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reply {
+    /// Its place among the thread's logged events.
+    pub tseq: ThreadSeq,
+    /// Its place among the thread's messages.
+    pub number: MessageNumber,
+    /// Who said it.
+    pub from: UserId,
+}
 
 /// The content of a message as it is now. Only one copy is kept, so removed content is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,6 +121,18 @@ pub struct MessageContent {
     /// The text; none once the message is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// The files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// What the application keeps with it.
+    #[serde(default, skip_serializing_if = "Data::is_empty")]
+    pub data: Data,
+    /// Whom it mentions. It never changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<UserId>,
+    /// What it replies to. It never changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
     /// When the text was last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<Timestamp>,
@@ -54,15 +166,31 @@ pub enum TooMany {
 }
 
 impl MessageContent {
-    /// A new message.
+    /// A new message of a text alone.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: Some(text.into()), ..Self::default() }
     }
 
-    /// The message once the event `tseq` has given it another text.
+    /// A new message. `reply` is what its `reply_to` names.
+    pub fn of(draft: &Draft, reply: Option<Reply>) -> Self {
+        let Draft { said, mentions, .. } = draft.clone();
+        Self { mentions, reply, ..Self::default() }.saying(said)
+    }
+
+    fn saying(self, Said { text, attachments, data }: Said) -> Self {
+        Self { text: Some(text), attachments, data, ..self }
+    }
+
+    /// What it says; none once it is deleted.
+    pub fn said(&self) -> Option<Said> {
+        let text = self.text.clone()?;
+        Some(Said { text, attachments: self.attachments.clone(), data: self.data.clone() })
+    }
+
+    /// The message once the event `tseq` has made it say something else.
     #[must_use]
-    pub fn edited(&self, text: &str, tseq: ThreadSeq, at: Timestamp) -> Self {
-        Self { text: Some(text.into()), edited_at: Some(at), changed: Some(tseq), ..self.clone() }
+    pub fn edited(&self, said: Said, tseq: ThreadSeq, at: Timestamp) -> Self {
+        Self { edited_at: Some(at), changed: Some(tseq), ..self.clone() }.saying(said)
     }
 
     /// The message once the event `tseq` has deleted it: reactions tell of what it said, so they
@@ -162,7 +290,8 @@ mod tests {
 
     #[test]
     fn a_deleted_message_keeps_nothing_of_what_it_said() {
-        let edited = MessageContent::new("secret").edited("more secret", ThreadSeq(4), Timestamp::UNIX_EPOCH);
+        let edited =
+            MessageContent::new("secret").edited("more secret".into(), ThreadSeq(4), Timestamp::UNIX_EPOCH);
         assert_eq!(edited.text.as_deref(), Some("more secret"));
         let json = serde_json::to_string(&MessageContent::deleted(ThreadSeq(5))).unwrap();
         assert_eq!(json, r#"{"changed":5}"#);

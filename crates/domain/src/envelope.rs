@@ -1,9 +1,10 @@
 //! What lies in a queue. A hint: whatever it says, the inbox is the truth.
 //!
-//! Three lines: the version and the name of the event; whom it is for, each with their place; the data.
+//! Three lines: the version, the name of the event, and for a message its author with the key that the author has chosen;
+//! whom it is for, each with their place; the data.
 //!
 //! ```text
-//! 2 message
+//! 2 message alice 3f1c
 //! alice 0000000000002.42,bob 0000000000004.7
 //! {"thread":"t_…","tseq":9,"text":"hi"}
 //! ```
@@ -11,7 +12,7 @@
 //! No JSON around it: SQS puts a body into JSON of its own, where each quote takes two bytes and some
 //! time, and up to [`limits::ENVELOPE_RECIPIENTS`] recipients would have several each.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use memchr::{memchr, memchr_iter};
 use serde::{Deserialize as _, de::IntoDeserializer as _};
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 use crate::{
     cursor::Cursor,
     event::{Delivery, EventName},
+    ids::{IdempotencyKey, UserId},
     limits,
 };
 
@@ -52,6 +54,17 @@ pub struct News {
     pub event: EventName,
     /// Its data: one line of JSON.
     pub data: Box<RawValue>,
+    /// What its author alone is told beside the data.
+    pub echo: Option<Echo>,
+}
+
+/// The idempotency key of a message, by which the author's devices know which of their sends it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// Who has chosen the key.
+    pub author: UserId,
+    /// The key.
+    pub key: IdempotencyKey,
 }
 
 /// An envelope that says nothing to this version of the code.
@@ -72,6 +85,9 @@ impl<'a> Envelope<'a> {
         let mut body = VERSION.to_owned();
         if let Some(news) = news {
             body.extend([" ", news.event.as_str()]);
+            if let Some(Echo { author, key }) = &news.echo {
+                body.extend([" ", author.as_str(), " ", key.as_str()]);
+            }
         }
         for (n, Recipient { user, place }) in self.to.iter().enumerate() {
             body.extend([if n == 0 { "\n" } else { "," }, user]);
@@ -105,7 +121,11 @@ impl<'a> Envelope<'a> {
         let mut to = Recipient::read_all(to)?;
         let news = match (event, data) {
             (Some(event), Some(data)) => {
-                let news = News::read(event, data)?;
+                let (event, echo) = match event.split_once(' ') {
+                    Some((event, echo)) => (event, Some(Echo::read(echo)?)),
+                    None => (event, None),
+                };
+                let news = News::read(event, data)?.map(|news| News { echo, ..news });
                 if news.is_none() {
                     to.retain(|recipient| recipient.place.is_some());
                 }
@@ -157,10 +177,32 @@ impl<'a> Recipient<'a> {
     }
 }
 
+impl Echo {
+    fn read(text: &str) -> Result<Self, BadEnvelope> {
+        let (author, key) = text.split_once(' ').ok_or(BadEnvelope::Garbage)?;
+        let author = UserId::parse(author).map_err(|_| BadEnvelope::Garbage)?;
+        let key = IdempotencyKey::parse(key).map_err(|_| BadEnvelope::Garbage)?;
+        Ok(Self { author, key })
+    }
+}
+
 impl News {
     /// An event from a line of JSON that this process made itself.
     pub fn new(event: EventName, data: String) -> Self {
-        Self { event, data: RawValue::from_string(data).expect("made by serde_json") }
+        Self { event, data: RawValue::from_string(data).expect("made by serde_json"), echo: None }
+    }
+
+    /// The data as `user` is told it: with the key, if they are the author.
+    pub fn data_for(&self, user: &str) -> Cow<'_, str> {
+        let data = self.data.get();
+        match &self.echo {
+            Some(Echo { author, key }) if author.as_str() == user => {
+                // A key has no character that JSON escapes.
+                let fields = data.strip_suffix('}').unwrap_or(data);
+                Cow::Owned(format!(r#"{fields},"key":"{key}"}}"#))
+            }
+            _ => Cow::Borrowed(data),
+        }
     }
 
     /// None for an event of a name that this version does not know.
@@ -173,7 +215,7 @@ impl News {
         let known: Result<_, serde::de::value::Error> = EventName::deserialize(event.into_deserializer());
         match known {
             Ok(event) if event.delivery() == Delivery::Edge => Err(BadEnvelope::Garbage),
-            Ok(event) => Ok(Some(Self { event, data: value })),
+            Ok(event) => Ok(Some(Self { event, data: value, echo: None })),
             Err(_) if is_name(event) => Ok(None),
             Err(_) => Err(BadEnvelope::Garbage),
         }
@@ -209,6 +251,22 @@ mod tests {
         let hint = Envelope { news: None, ..envelope() }.encode();
         assert_eq!(hint, "2\nalice 000000000000i.42,bob");
         assert!(Envelope::decode(&hint).unwrap().news.is_none());
+    }
+
+    #[test]
+    fn the_author_alone_is_told_the_key() {
+        let mut sent = envelope();
+        let echo = Echo { author: UserId::parse("bob").unwrap(), key: IdempotencyKey::parse("a,b").unwrap() };
+        sent.news = sent.news.map(|news| News { echo: Some(echo), ..news });
+        let body = sent.encode();
+        assert_eq!(body, "2 message bob a,b\nalice 000000000000i.42,bob\n{\"text\":\"hi\"}");
+        let news = Envelope::decode(&body).unwrap().news.unwrap();
+        assert_eq!(news.data_for("alice"), r#"{"text":"hi"}"#);
+        assert_eq!(news.data_for("bob"), r#"{"text":"hi","key":"a,b"}"#);
+        for bad in ["bob", "bob ", " a", "b#b a", "bob a\"", "bob a b"] {
+            let body = body.replace("bob a,b\n", &format!("{bad}\n"));
+            assert_eq!(Envelope::decode(&body).unwrap_err(), BadEnvelope::Garbage, "{bad}");
+        }
     }
 
     #[test]
@@ -284,7 +342,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_lies_in_a_queue_is_read_or_refused(body in "(2|3)?( message)?\n?[a ,.0\n{}\"]{0,40}") {
+        fn whatever_lies_in_a_queue_is_read_or_refused(body in "(2|3)?( message)?( a+ a+)?\n?[a ,.0\n{}\"]{0,40}") {
             if let Ok(read) = Envelope::decode(&body) {
                 prop_assert_eq!(read.encode(), body);
             }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    content::{MessageContent, ReactionState},
-    ids::{Emoji, ThreadId, UserId},
+    content::{MessageContent, ReactionState, Told},
+    ids::{Emoji, IdempotencyKey, ThreadId, UserId},
     sequence::{MessageNumber, ThreadSeq},
 };
 
@@ -19,7 +19,7 @@ pub enum EventName {
     Hello,
     /// Logged: a message.
     Message,
-    /// Logged: a message has another text.
+    /// Logged: a message says something else.
     Edit,
     /// Logged: a message has no text any more.
     Delete,
@@ -102,6 +102,8 @@ pub struct Entry {
     pub by: UserId,
     /// When, by the writer's clock. Never used for order.
     pub at: Timestamp,
+    /// The idempotency key that its author has chosen, if they have. Nobody else is told.
+    pub key: Option<IdempotencyKey>,
     /// What happened.
     pub body: Body,
 }
@@ -111,18 +113,14 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Body {
     /// A message, as it is now.
-    Message(MessageContent),
-    /// A message got another text.
+    Message(Box<MessageContent>),
+    /// A message was made to say something else.
     Edit {
         /// The tseq of the message.
         message: ThreadSeq,
-        /// The message's text as of now, which is kept with the message and nowhere else: none, if
-        /// it has been deleted since.
+        /// What the message says now, which is kept with the message and nowhere else.
         #[serde(skip)]
-        text: Option<String>,
-        /// Whether the reader may not have the text.
-        #[serde(skip)]
-        withheld: bool,
+        told: Told,
     },
     /// A message was deleted.
     Delete {

@@ -4,7 +4,10 @@
 //! blank line: with the id last they cannot have skipped the event. Every frame has an id, since a
 //! new connection starts with an empty one and any dispatch copies it.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+};
 
 use crate::{
     cursor::{Cursor, UNREADABLE},
@@ -27,14 +30,36 @@ pub fn lines_with_retry(event: EventName, data: &str, retry_ms: u32) -> String {
     format!("event: {}\nretry: {retry_ms}\ndata: {}\n", event.as_str(), one_line(data))
 }
 
-/// Writes the end of a frame behind its lines: its id is a cursor, or [`UNREADABLE`].
-pub fn end(out: &mut Vec<u8>, id: Option<Cursor>) {
+/// The id of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Id {
+    /// Where the client goes on.
+    At(Cursor),
+    /// What the client brought is no cursor. It brings [`UNREADABLE`] next time, and is reset.
+    Unreadable,
+    /// The client brought nothing, and was given nothing. The id is empty, and so is what it brings next time.
+    Empty,
+}
+
+/// Writes the end of a frame behind its lines.
+pub fn end(out: &mut Vec<u8>, id: Id) {
     out.extend_from_slice(b"id: ");
     match id {
-        Some(cursor) => cursor.write(out),
-        None => out.extend_from_slice(UNREADABLE.as_bytes()),
+        Id::At(cursor) => cursor.write(out),
+        Id::Unreadable => out.extend_from_slice(UNREADABLE.as_bytes()),
+        Id::Empty => {}
     }
     out.extend_from_slice(b"\n\n");
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(cursor) => cursor.fmt(f),
+            Self::Unreadable => f.write_str(UNREADABLE),
+            Self::Empty => Ok(()),
+        }
+    }
 }
 
 /// The fields of a frame.
@@ -44,7 +69,7 @@ pub struct ParsedFrame<'a> {
     pub event: &'a str,
     /// `data`, one line of JSON.
     pub data: &'a str,
-    /// `id`, a cursor's text or [`UNREADABLE`].
+    /// `id`, as [`Id`] is written.
     pub id: &'a str,
     /// `retry`, in milliseconds.
     pub retry_ms: Option<u64>,
@@ -102,7 +127,7 @@ mod tests {
     use crate::{cursor::Gen, sequence::InboxSeq};
     use proptest::prelude::*;
 
-    fn frame(lines: &str, id: Option<Cursor>) -> String {
+    fn frame(lines: &str, id: Id) -> String {
         let mut out = [OPENING, lines].concat().into_bytes();
         end(&mut out, id);
         String::from_utf8(out).unwrap()
@@ -113,18 +138,20 @@ mod tests {
         let cursor = Cursor { r#gen: Gen(1), seq: InboxSeq(41) };
         let lines = lines_with_retry(EventName::Hello, "{}", 4821);
         assert_eq!(
-            frame(&lines, Some(cursor)),
+            frame(&lines, Id::At(cursor)),
             ":\nevent: hello\nretry: 4821\ndata: {}\nid: 0000000000002.41\n\n"
         );
     }
 
     #[test]
     fn what_was_written_is_read_back_and_nothing_else() {
-        let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), None);
+        let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), Id::Unreadable);
         assert_eq!(
             parse(&out),
             Some(ParsedFrame { event: "bye", data: "{}", id: "0.0", retry_ms: Some(4821) })
         );
+        let out = frame(&lines_with_retry(EventName::Bye, "{}", 4821), Id::Empty);
+        assert_eq!(parse(&out).unwrap().id, "");
         for other in ["", OPENING, "event: ping\n\n", &out[..out.len() - 1]] {
             assert_eq!(parse(other), None, "{other:?}");
         }
@@ -142,7 +169,7 @@ mod tests {
         #[test]
         fn whatever_the_text_a_frame_is_one_block_and_its_data_the_same_value(text in any::<String>()) {
             let data = serde_json::to_string(&text).unwrap();
-            let out = frame(&lines(EventName::Message, &data), None).split_off(OPENING.len());
+            let out = frame(&lines(EventName::Message, &data), Id::Unreadable).split_off(OPENING.len());
             let lines: Vec<&str> = out.split('\n').collect();
             prop_assert_eq!(lines.len(), 5);
             prop_assert_eq!(lines[0], "event: message");

@@ -1,13 +1,9 @@
 //! Names of users, threads, queues and edges. None may hold `#`, which parts the fields of a key. An idempotency key may,
 //! which is the last field of its key, and a reaction, which is part of no key.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
-
 use data_encoding::BASE32_DNSSEC;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::{Deserialize, Serialize, de};
 use sha2::Sha256;
-use utoipa::ToSchema;
 
 use crate::{limits, text};
 
@@ -21,22 +17,32 @@ pub struct BadId {
     pub rule: &'static str,
 }
 
+/// A text with a rule. The document of the API has `$pattern`, a regular expression that every valid text matches.
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
+    ($(#[doc = $doc:literal])* $name:ident, $what:literal, $rule:literal, $pattern:literal, $valid:expr) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         #[serde(transparent)]
-        #[schema(value_type = String)]
-        pub struct $name(Arc<str>);
+        pub struct $name(std::sync::Arc<str>);
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let description = concat!($($doc, "\n"),*).trim();
+                let schema = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String).description(Some(description));
+                schema.pattern(Some($pattern)).build().into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl $name {
             /// Checks `text` against the rule of this kind of id.
             ///
             /// # Errors
-            /// [`BadId`] with the rule that `text` breaks.
-            pub fn parse(text: &str) -> Result<Self, BadId> {
+            /// [`BadId`](crate::ids::BadId) with the rule that `text` breaks.
+            pub fn parse(text: &str) -> Result<Self, $crate::ids::BadId> {
                 let valid: fn(&str) -> bool = $valid;
-                if valid(text) { Ok(Self(text.into())) } else { Err(BadId { what: $what, rule: $rule }) }
+                if valid(text) { Ok(Self(text.into())) } else { Err($crate::ids::BadId { what: $what, rule: $rule }) }
             }
 
             /// The id as text.
@@ -45,34 +51,36 @@ macro_rules! id {
             }
         }
 
-        impl Borrow<str> for $name {
+        impl std::borrow::Borrow<str> for $name {
             fn borrow(&self) -> &str {
                 &self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, "{}({})", stringify!($name), self.0)
             }
         }
 
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
-                Self::parse(&text).map_err(de::Error::custom)
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(d)?;
+                Self::parse(&text).map_err(<D::Error as serde::de::Error>::custom)
             }
         }
     };
 }
 
-fn all(text: &str, max: usize, allowed: impl Fn(u8) -> bool) -> bool {
+pub(crate) use id;
+
+pub(crate) fn all(text: &str, max: usize, allowed: impl Fn(u8) -> bool) -> bool {
     !text.is_empty() && text.len() <= max && text.bytes().all(allowed)
 }
 
@@ -83,33 +91,40 @@ fn lower_alnum(b: u8) -> bool {
 id!(
     /// A user, named by the `sub` claim of the identity provider; case is kept.
     UserId, "a user name", "have 1 to 128 characters from a–z, A–Z, 0–9 and _ . @ | : + = ~ -",
+    r"^[A-Za-z0-9_.@|:+=~-]{1,128}$",
     |t| all(t, limits::USER_BYTES, |b| b.is_ascii_alphanumeric() || b"_.@|:+=~-".contains(&b))
 );
 id!(
     /// A thread: `t_…` (group, random) or `d_…` (direct, made from its pair).
     ThreadId, "a thread id", "start with `t_` or `d_`",
+    r"^[td]_[a-z0-9]{1,40}$",
     |t| t.strip_prefix("t_").or_else(|| t.strip_prefix("d_")).is_some_and(|t| all(t, 40, lower_alnum))
 );
 id!(
     /// What a client sends with a write so that a repetition is known: `Idempotency-Key`. Its quotes are not part of it.
     IdempotencyKey, "`Idempotency-Key`", "have 1 to 255 visible ASCII characters other than \" and \\",
+    r"^[!#-\[\]-~]{1,255}$",
     |t| all(t, limits::KEY_BYTES, |b| b.is_ascii_graphic() && !b"\"\\".contains(&b))
 );
 id!(
     /// A reaction: an emoji, or a name for one.
-    Emoji, "a reaction", "be one emoji, or 1 to 40 characters from a–z, 0–9 and _ + -", text::is_reaction
+    Emoji, "a reaction", "be one emoji, or 1 to 40 characters from a–z, 0–9 and _ + -",
+    r"^([a-z0-9_+-]{1,40}|[^a-zA-Z]{1,40})$", text::is_reaction
 );
 id!(
     /// One run of one edge process; a holder of leases.
-    BootId, "a boot id", "have 1 to 40 characters from a–z and 0–9", |t| all(t, 40, lower_alnum)
+    BootId, "a boot id", "have 1 to 40 characters from a–z and 0–9", r"^[a-z0-9]{1,40}$",
+    |t| all(t, 40, lower_alnum)
 );
 id!(
     /// One queue; also the last part of its name in SQS.
-    QueueId, "a queue id", "have 1 to 40 characters from a–z and 0–9", |t| all(t, 40, lower_alnum)
+    QueueId, "a queue id", "have 1 to 40 characters from a–z and 0–9", r"^[a-z0-9]{1,40}$",
+    |t| all(t, 40, lower_alnum)
 );
 id!(
     /// A one-use pass for one stream, handed to a client that cannot have the cookie.
-    TicketId, "a ticket", "come from `POST /v1/tickets`", |t| t.len() == 26 && all(t, 26, lower_alnum)
+    TicketId, "a ticket", "come from `POST /v1/tickets`", r"^[a-z0-9]{26}$",
+    |t| t.len() == 26 && all(t, 26, lower_alnum)
 );
 
 impl ThreadId {

@@ -4,6 +4,7 @@
 //! `String` again. This crate does no I/O, reads no clock and draws no random numbers, so that
 //! everything in it can be property-tested and simulated.
 
+pub mod attachment;
 pub mod contact;
 pub mod content;
 pub mod credential;
@@ -21,5 +22,6 @@ pub mod rate;
 pub mod sequence;
 pub mod text;
 pub mod user_row;
+pub mod version;
 pub mod view;
 pub mod wire;

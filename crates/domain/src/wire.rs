@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    content::{ReactionState, Reactions},
+    attachment::{Attachment, Data},
+    content::{ReactionState, Reactions, Reply, Told},
     event::{Body, Change, Entry, History, Member, Role, Settings, ThreadKind},
-    ids::{Emoji, ThreadId, UserId},
+    ids::{Emoji, IdempotencyKey, ThreadId, UserId},
     sequence::{MessageNumber, ThreadSeq},
+    version::Version,
 };
 
 /// A thread as its reader sees it.
@@ -47,6 +49,13 @@ pub struct Thread {
     pub seen_by: Option<BTreeMap<UserId, MessageNumber>>,
 }
 
+impl Thread {
+    /// The version of what a request can change of it, for `ETag` and `If-Match`.
+    pub fn version(&self) -> Version {
+        Version::of_title(self.title.as_deref())
+    }
+}
+
 /// What a thread is to its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +78,9 @@ pub struct Me {
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Message {
+    /// Its id: the thread's, a full stop, and the tseq.
+    #[schema(pattern = r"^[td]_[a-z0-9]{1,40}\.[0-9]{1,20}$")]
+    pub id: String,
     /// The thread.
     pub thread: ThreadId,
     /// Its place among the thread's logged events.
@@ -77,17 +89,30 @@ pub struct Message {
     pub number: MessageNumber,
     /// Who said it.
     pub from: UserId,
-    /// What was said; absent once the message is deleted.
+    /// What was said; empty, if attachments say it all; absent once the message is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub text: Option<String>,
+    /// Files that belong to it; absent without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// What the application keeps with it; absent if there is nothing.
+    #[serde(default, skip_serializing_if = "Data::is_empty")]
+    pub data: Data,
+    /// Members whom it mentions; absent without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<UserId>,
+    /// The message that it replies to; absent if it replies to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reply: Option<Reply>,
     /// Whether it has been deleted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// When, by the server's clock.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
-    /// When the text was last changed by its author; absent if it never was.
+    /// When its author last changed what it says; absent if it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
     pub edited_at: Option<Timestamp>,
@@ -103,6 +128,10 @@ pub struct Message {
     /// The text is a preview and goes on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// The `Idempotency-Key` with which it was sent. Only its author gets it, and only if they have sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub key: Option<IdempotencyKey>,
 }
 
 /// How far a member has read a thread; clients take the maximum.
@@ -170,83 +199,167 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// `data` of an `edit` frame. The text is the one that the message has now.
-#[derive(Debug, Serialize)]
-pub(crate) struct EditData<'a> {
-    pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: ThreadSeq,
-    pub(crate) message: ThreadSeq,
-    pub(crate) from: &'a UserId,
+/// A page of messages, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Messages {
+    /// The messages.
+    pub items: Vec<Message>,
+    /// `before` of the next page, with older messages; none on the last.
+    pub next: Option<String>,
+    /// `after` of the next page with newer messages; none, if there are none yet. Absent in a list that goes back only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) text: Option<&'a str>,
+    #[schema(value_type = Option<String>)]
+    pub newer: Option<Option<String>>,
+    /// What the messages name beside themselves; absent if that is nothing.
+    #[serde(skip_serializing_if = "Included::is_empty")]
+    #[schema(required = false)]
+    pub included: Included,
+}
+
+/// What a page names beside its items.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Included {
+    /// Messages that others on the page reply to, as far as the reader may read them.
+    pub messages: Vec<Message>,
+}
+
+impl Included {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+}
+
+/// `data` of an `edit` frame. It tells what the message says now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EditData<'a> {
+    /// The thread.
+    pub thread: &'a ThreadId,
+    /// Its place among the thread's logged events.
+    pub tseq: ThreadSeq,
+    /// The tseq of the message.
+    pub message: ThreadSeq,
+    /// Who has done it.
+    pub from: &'a UserId,
+    /// The text. Absent if the message is deleted, or the reader may not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub text: Option<&'a str>,
+    /// The files; absent without any.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub attachments: &'a [Attachment],
+    /// What the application keeps with it; absent if there is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub data: Option<&'a Data>,
+    /// Whether the message has been deleted since.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) deleted: bool,
-    pub(crate) at: Timestamp,
+    pub deleted: bool,
+    /// When, by the server's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// `data` of a `delete` frame.
-#[derive(Debug, Serialize)]
-pub(crate) struct DeleteData<'a> {
-    pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: ThreadSeq,
-    pub(crate) message: ThreadSeq,
-    pub(crate) from: &'a UserId,
-    pub(crate) at: Timestamp,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeleteData<'a> {
+    /// The thread.
+    pub thread: &'a ThreadId,
+    /// Its place among the thread's logged events.
+    pub tseq: ThreadSeq,
+    /// The tseq of the message.
+    pub message: ThreadSeq,
+    /// Who has done it.
+    pub from: &'a UserId,
+    /// When, by the server's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// `data` of a `reaction` frame.
-#[derive(Debug, Serialize)]
-pub(crate) struct ReactionData<'a> {
-    pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: ThreadSeq,
-    pub(crate) message: ThreadSeq,
-    pub(crate) from: &'a UserId,
-    pub(crate) emoji: &'a Emoji,
-    pub(crate) state: ReactionState,
-    pub(crate) at: Timestamp,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReactionData<'a> {
+    /// The thread.
+    pub thread: &'a ThreadId,
+    /// Its place among the thread's logged events.
+    pub tseq: ThreadSeq,
+    /// The tseq of the message.
+    pub message: ThreadSeq,
+    /// Who has done it.
+    pub from: &'a UserId,
+    /// Which reaction.
+    pub emoji: &'a Emoji,
+    /// Added or removed.
+    pub state: ReactionState,
+    /// When, by the server's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// `data` of a `member` frame.
-#[derive(Debug, Serialize)]
-pub(crate) struct MemberData<'a> {
-    pub(crate) thread: &'a ThreadId,
-    pub(crate) tseq: ThreadSeq,
-    pub(crate) user: &'a UserId,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MemberData<'a> {
+    /// The thread.
+    pub thread: &'a ThreadId,
+    /// Its place among the thread's logged events.
+    pub tseq: ThreadSeq,
+    /// Whose membership.
+    pub user: &'a UserId,
+    /// Who was added with them.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub(crate) others: &'a [UserId],
-    pub(crate) change: Change,
+    pub others: &'a [UserId],
+    /// What changed.
+    pub change: Change,
+    /// The role from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) role: Option<Role>,
+    #[schema(nullable = false)]
+    pub role: Option<Role>,
+    /// Who owns the thread from now on, if that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) owner: Option<&'a UserId>,
+    #[schema(nullable = false)]
+    pub owner: Option<&'a UserId>,
+    /// `invited`, if those who were added are only invited.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state: Option<ThreadState>,
-    pub(crate) by: &'a UserId,
-    pub(crate) at: Timestamp,
+    #[schema(nullable = false)]
+    pub state: Option<ThreadState>,
+    /// Who has done it.
+    pub by: &'a UserId,
+    /// When, by the server's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// `data` of a `thread` frame for a thread that was created.
-#[derive(Debug, Serialize)]
-pub(crate) struct ThreadData<'a> {
-    pub(crate) thread: Thread,
-    pub(crate) tseq: ThreadSeq,
-    pub(crate) by: &'a UserId,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ThreadData<'a> {
+    /// The thread as it was created.
+    pub thread: Thread,
+    /// Its place among the thread's logged events.
+    pub tseq: ThreadSeq,
+    /// Who has done it.
+    pub by: &'a UserId,
 }
 
 /// `data` of a `thread` frame for a thread with a new title: of the thread only what changed.
-#[derive(Debug, Serialize)]
-pub(crate) struct TitleData<'a> {
-    pub(crate) thread: Titled<'a>,
-    pub(crate) tseq: ThreadSeq,
-    pub(crate) by: &'a UserId,
-    pub(crate) at: Timestamp,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TitleData<'a> {
+    /// Of the thread what has changed.
+    pub thread: Titled<'a>,
+    /// Its place among the thread's logged events.
+    pub tseq: ThreadSeq,
+    /// Who has done it.
+    pub by: &'a UserId,
+    /// When, by the server's clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
 }
 
 /// What a new title changes of a thread.
-#[derive(Debug, Serialize)]
-pub(crate) struct Titled<'a> {
-    pub(crate) id: &'a ThreadId,
-    pub(crate) title: &'a str,
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Titled<'a> {
+    /// Its id.
+    pub id: &'a ThreadId,
+    /// Its title.
+    pub title: &'a str,
 }
 
 impl Message {
@@ -259,6 +372,11 @@ impl Message {
             text.truncate(kept);
         }
         self
+    }
+
+    /// Its version, for `ETag` and `If-Match`.
+    pub fn version(&self) -> Version {
+        Version::of_message(self.tseq, self.changed)
     }
 }
 
@@ -273,33 +391,50 @@ impl Entry {
     pub fn message(&self) -> Option<Message> {
         let Body::Message(content) = &self.body else { return None };
         Some(Message {
+            id: format!("{}.{}", self.thread, self.tseq),
             thread: self.thread.clone(),
             tseq: self.tseq,
             number: self.number,
             from: self.by.clone(),
             text: content.text.clone(),
+            attachments: content.attachments.clone(),
+            data: content.data.clone(),
+            mentions: content.mentions.clone(),
+            reply: content.reply.clone(),
             deleted: content.text.is_none(),
             at: self.at,
             edited_at: content.edited_at,
             reactions: content.reactions.clone(),
             changed: content.changed,
             cut: false,
+            key: None,
         })
     }
 
-    /// The `data` of its frame: one line of JSON.
+    /// The same as `reader` reads it: with its key, if they are its author.
+    pub fn message_for(&self, reader: &UserId) -> Option<Message> {
+        let key = self.key.clone().filter(|_| reader == &self.by);
+        self.message().map(|message| Message { key, ..message })
+    }
+
+    /// The `data` of its frame: one line of JSON, the same for everybody.
     pub fn data(&self) -> String {
         let json = match &self.body {
             Body::Message(_) => serde_json::to_string(&self.message()),
-            Body::Edit { message, text, withheld } => serde_json::to_string(&EditData {
-                thread: &self.thread,
-                tseq: self.tseq,
-                message: *message,
-                from: &self.by,
-                text: text.as_deref(),
-                deleted: text.is_none() && !withheld,
-                at: self.at,
-            }),
+            Body::Edit { message, told } => {
+                let said = if let Told::Said(said) = told { Some(said) } else { None };
+                serde_json::to_string(&EditData {
+                    thread: &self.thread,
+                    tseq: self.tseq,
+                    message: *message,
+                    from: &self.by,
+                    text: said.map(|said| said.text.as_str()),
+                    attachments: said.map_or(&[], |said| &said.attachments),
+                    data: said.map(|said| &said.data).filter(|data| !data.is_empty()),
+                    deleted: *told == Told::Deleted,
+                    at: self.at,
+                })
+            }
             Body::Delete { message } => serde_json::to_string(&DeleteData {
                 thread: &self.thread,
                 tseq: self.tseq,

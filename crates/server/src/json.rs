@@ -20,7 +20,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{Kind, Problem};
 
-/// How long a body may take to arrive: 33 KiB on the worst mobile line, and an end to slow bodies.
+/// How long a body may take to arrive: 40 KiB on the worst mobile line, and an end to slow bodies.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A parser's message may quote the input; this much of it is enough to understand, in bytes.
 const QUOTE_BYTES: usize = 200;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use domain::{
     credential::Credential,
     cursor::Cursor,
-    envelope::News,
+    envelope::{Echo, News},
     event::{Body, Entry, EventName},
     ids::{ThreadId, UserId},
     inbox_entry::{Accepted, Effect, InboxEntry},
@@ -359,9 +359,11 @@ fn changed(entry: &Entry) -> Option<ThreadSeq> {
     content.changed
 }
 
-/// A logged event as members are told of it.
+/// A logged event as members are told of it, and the author of a message of its key too.
 pub fn news(entry: &Entry) -> News {
-    News::new(entry.name(), entry.data())
+    let key = entry.key.clone().filter(|_| entry.is_message());
+    let echo = key.map(|key| Echo { author: entry.by.clone(), key });
+    News { echo, ..News::new(entry.name(), entry.data()) }
 }
 
 /// Seen as members are told of it.

@@ -6,7 +6,7 @@
 
 mod blocks;
 mod direct;
-mod history;
+pub mod history;
 pub mod inbox;
 pub mod lease;
 pub mod log;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::{
-    content::MessageContent,
+    content::{MessageContent, Told},
     event::{Body, Entry},
     ids::ThreadId,
     sequence::ThreadSeq,
@@ -123,8 +123,8 @@ pub(crate) fn row(entry: &Entry, request: Option<&WriteRequest>) -> EntryRow {
 /// Takes out of an entry what its reader may not have: what the message says.
 pub(crate) fn withhold(entry: &mut Entry) {
     match &mut entry.body {
-        Body::Message(content) => *content = MessageContent::default(),
-        Body::Edit { text, withheld, .. } => (*text, *withheld) = (None, true),
+        Body::Message(content) => **content = MessageContent::default(),
+        Body::Edit { told, .. } => *told = Told::Nothing,
         _ => {}
     }
 }
@@ -134,13 +134,13 @@ pub(crate) fn json(body: &Body) -> String {
     serde_json::to_string(body).expect("ids, numbers and strings always serialise")
 }
 
-/// Fills an edit with the current text of its message. False if the message does not contain the edit yet, because the
-/// items of a transaction become visible one by one. A client would keep the text from before the edit.
+/// Fills an edit with what its message says now. False if the message does not contain the edit yet, because the
+/// items of a transaction become visible one by one. A client would keep what it said before the edit.
 pub(crate) fn retell(edit: &mut Entry, target: Option<&Entry>) -> bool {
-    let Body::Edit { text, .. } = &mut edit.body else { return true };
-    let Some(Body::Message(said)) = target.map(|target| &target.body) else { return false };
-    text.clone_from(&said.text);
-    said.changed.is_some_and(|changed| changed >= edit.tseq)
+    let Body::Edit { told, .. } = &mut edit.body else { return true };
+    let Some(Body::Message(content)) = target.map(|target| &target.body) else { return false };
+    *told = content.said().map_or(Told::Deleted, Told::Said);
+    content.changed.is_some_and(|changed| changed >= edit.tseq)
 }
 
 /// The entry of a row.
@@ -149,7 +149,17 @@ pub(crate) fn entry(thread: &ThreadId, row: EntryRow) -> Result<Entry, Error> {
         let key: Key = keys::entry(thread, row.tseq);
         Error::Corrupt { key: key.to_string(), source: Box::new(e) }
     })?;
-    Ok(Entry { thread: thread.clone(), tseq: row.tseq, number: row.number, by: row.by, at: row.at, body })
+    // Beside a key that was made for a request lies no fingerprint.
+    let key = row.key.filter(|_| row.request.is_some());
+    Ok(Entry {
+        thread: thread.clone(),
+        tseq: row.tseq,
+        number: row.number,
+        by: row.by,
+        at: row.at,
+        key,
+        body,
+    })
 }
 
 #[cfg(test)]
@@ -162,32 +172,30 @@ mod tests {
     fn at(tseq: u64, body: Body) -> Entry {
         let by = UserId::parse("alice").unwrap();
         let thread = ThreadId::parse("t_a").unwrap();
-        Entry { thread, tseq: ThreadSeq(tseq), number: MessageNumber(1), by, at: Timestamp::UNIX_EPOCH, body }
+        let (tseq, number, at) = (ThreadSeq(tseq), MessageNumber(1), Timestamp::UNIX_EPOCH);
+        Entry { thread, tseq, number, by, at, key: None, body }
     }
 
     #[test]
     fn an_edit_is_told_with_the_text_of_now_and_not_before_that_is_there() {
         let before = MessageContent::new("before");
-        let now = before.edited("now", ThreadSeq(3), Timestamp::UNIX_EPOCH);
-        let later = now.edited("later", ThreadSeq(4), Timestamp::UNIX_EPOCH);
+        let now = before.edited("now".into(), ThreadSeq(3), Timestamp::UNIX_EPOCH);
+        let later = now.edited("later".into(), ThreadSeq(4), Timestamp::UNIX_EPOCH);
         let told = |said: MessageContent| {
-            let mut edit = at(3, Body::Edit { message: ThreadSeq(2), text: None, withheld: false });
-            let good = retell(&mut edit, Some(&at(2, Body::Message(said))));
-            let Body::Edit { text, .. } = edit.body else { panic!("{edit:?}") };
-            (good, text)
+            let mut edit = at(3, Body::Edit { message: ThreadSeq(2), told: Told::Nothing });
+            let good = retell(&mut edit, Some(&at(2, Body::Message(Box::new(said)))));
+            let Body::Edit { told, .. } = edit.body else { panic!("{edit:?}") };
+            (good, told)
         };
         assert!(!told(before).0, "the message is still as it was");
-        assert_eq!(told(now), (true, Some("now".into())));
-        assert_eq!(told(later), (true, Some("later".into())));
-        assert_eq!(told(MessageContent::deleted(ThreadSeq(4))), (true, None));
+        assert_eq!(told(now), (true, Told::Said("now".into())));
+        assert_eq!(told(later), (true, Told::Said("later".into())));
+        assert_eq!(told(MessageContent::deleted(ThreadSeq(4))), (true, Told::Deleted));
     }
 
     #[test]
-    fn an_edit_is_stored_without_its_text() {
-        let row = row(
-            &at(3, Body::Edit { message: ThreadSeq(2), text: Some("secret".into()), withheld: false }),
-            None,
-        );
+    fn an_edit_is_stored_without_what_it_says() {
+        let row = row(&at(3, Body::Edit { message: ThreadSeq(2), told: Told::Said("secret".into()) }), None);
         assert_eq!(row.body, r#"{"kind":"edit","message":2}"#);
     }
 }

@@ -73,6 +73,16 @@ pub enum Rejection {
     NotAuthor,
     /// The message has been deleted.
     Deleted,
+    /// The message to reply to is none, or the sender may not read it.
+    NoReply,
+    /// A user whom the message mentions is no member.
+    MentionsStranger(UserId),
+    /// The edit leaves nothing of the message.
+    Blank,
+    /// The edit makes the message larger than one may be.
+    TooLong,
+    /// The message or thread is not as the sender expects it.
+    Changed,
     /// There is no room for the reaction.
     TooMany(TooMany),
     /// A direct thread has no title.
@@ -254,9 +264,12 @@ impl Table {
         let about = before.about.as_ref().filter(|_| !is_hidden || is_deletion);
         let group = Some((&before.thread, before.role));
         let planned = match plan(request, (&before.tail, group), about, command) {
-            Err(Early::Rejected(_)) if is_hidden => return Err(Rejection::NoMessage.into()),
+            Err(Early::Rejected(_)) if is_hidden && !matches!(command, Command::Message(_)) => {
+                return Err(Rejection::NoMessage.into());
+            }
             planned => planned?,
         };
+        self.refuse_strangers(thread, command.mentions()).await?;
         let Some(planned) = planned else { return self.unchanged(request, thread).await };
         self.commit_with_outbox(request, planned, before.tail).await
     }
@@ -286,6 +299,9 @@ impl Table {
         let Some(planned) = plan(request, (&tail, None), about.as_ref(), command)? else {
             return self.unchanged(request, thread).await;
         };
+        if let Some(stranger) = command.mentions().iter().find(|user| !users.contains(user)) {
+            return Err(Rejection::MentionsStranger(stranger.clone()).into());
+        }
         match positions {
             Some(positions) => {
                 let positions = positions.map_err(Stop::in_doubt)?;

@@ -10,6 +10,7 @@ use domain::{
     cursor::{Cursor, Gen},
     envelope::News,
     event::EventName,
+    frame::Id,
     sequence::InboxSeq,
 };
 use tokio::time::{Instant, advance};
@@ -19,7 +20,7 @@ use self::model::{End, HEAD, Model, NEWS, PATIENCE, PING, READ, Side, WRITE};
 use super::{connection::Connection, lane::Lane, transport::StreamSocket};
 use crate::wire::{
     encoded_event::EncodedEvent,
-    frame::{Content, Frame, Id},
+    frame::{Content, Frame},
 };
 
 mod model;
@@ -43,7 +44,7 @@ impl Run {
         self.said += 1;
         let most = if self.rng.u8(..8) == 0 { 6_000 } else { 600 };
         let news = News::new(EventName::Message, format!("\"{}\"", "x".repeat(self.rng.usize(0..most))));
-        let id = Id(Some(Cursor { r#gen: Gen(1), seq: InboxSeq(self.said) }));
+        let id = Id::At(Cursor { r#gen: Gen(1), seq: InboxSeq(self.said) });
         Frame::new(Content::Event(EncodedEvent::new(&news, None)), id)
     }
 

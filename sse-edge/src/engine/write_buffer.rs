@@ -89,17 +89,14 @@ impl Unwritten {
 
 #[cfg(test)]
 mod tests {
-    use domain::{envelope::News, event::EventName};
+    use domain::{envelope::News, event::EventName, frame::Id};
 
     use super::*;
-    use crate::wire::{
-        encoded_event::EncodedEvent,
-        frame::{Content, Id},
-    };
+    use crate::wire::{encoded_event::EncodedEvent, frame::Content};
 
     fn message(text: &str) -> Frame {
         let news = News::new(EventName::Message, format!("\"{text}\""));
-        Frame::new(Content::Event(EncodedEvent::new(&news, None)), Id(None))
+        Frame::new(Content::Event(EncodedEvent::new(&news, None)), Id::Unreadable)
     }
 
     #[test]

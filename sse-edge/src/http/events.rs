@@ -7,7 +7,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use domain::credential::Cutoff;
+use domain::{credential::Cutoff, frame::Id};
 use http::{HeaderValue, Method, StatusCode, header};
 use server::{
     address_limit::AddressPermit,
@@ -28,7 +28,7 @@ use crate::{
     stream::{Revoked, Stream},
     user::stream_handle::StreamHandle,
     wire::{
-        frame::{Content, Frame, Id},
+        frame::{Content, Frame},
         last_event_id::LastEventId,
         reason::{CloseReason, EndReason, Limit},
     },
@@ -148,10 +148,11 @@ fn retry(state: &HttpState, why: CloseReason) -> RetryRange {
 /// The whole answer where there is no stream.
 fn bye(state: &HttpState, why: CloseReason, retry: RetryRange, last_event_id: LastEventId) -> Response {
     let own = match last_event_id {
-        LastEventId::Cursor(cursor) => Some(cursor),
-        LastEventId::Absent | LastEventId::Invalid => None,
+        LastEventId::Cursor(cursor) => Id::At(cursor),
+        LastEventId::Invalid => Id::Unreadable,
+        LastEventId::Absent => Id::Empty,
     };
     state.cx.metrics.close(EndReason::Closed(why));
-    let bye = Frame::new(Content::Bye { why, retry_ms: retry.draw() }, Id(own)).opening_if(true);
+    let bye = Frame::new(Content::Bye { why, retry_ms: retry.draw() }, own).opening_if(true);
     EventBody::Last(Some(bye)).response()
 }

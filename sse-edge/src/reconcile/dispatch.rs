@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use domain::{
     cursor::Cursor,
-    envelope::{Envelope, News},
+    envelope::{Echo, Envelope, News},
     event::Delivery,
+    ids::UserId,
     limits,
 };
 use mistakes::mistake;
@@ -31,11 +32,33 @@ pub(crate) struct Dispatch {
 /// An envelope's event, as its recipients share it.
 enum Payload {
     /// The event has a place in each recipient's inbox.
-    Durable(Arc<EncodedEvent>),
+    Durable(Durable),
     /// The event has no place.
     Ephemeral(Ephemeral),
     /// The envelope has no event, or none that this version can show: only its places count.
     Nothing,
+}
+
+/// An event with places, as its recipients share it.
+struct Durable {
+    event: Arc<EncodedEvent>,
+    /// As its author is told it, if they are told more than the others.
+    echo: Option<(UserId, Arc<EncodedEvent>)>,
+}
+
+impl Durable {
+    fn new(news: &News, sent_at: Option<Instant>) -> Self {
+        let told =
+            |echo: &Echo| (echo.author.clone(), EncodedEvent::told(news, echo.author.as_str(), sent_at));
+        Self { event: EncodedEvent::new(news, sent_at), echo: news.echo.as_ref().map(told) }
+    }
+
+    fn for_user(&self, user: &UserId) -> &Arc<EncodedEvent> {
+        match &self.echo {
+            Some((author, event)) if author == user => event,
+            _ => &self.event,
+        }
+    }
 }
 
 /// What an envelope led to for one recipient.
@@ -51,7 +74,7 @@ impl Payload {
     fn of(news: Option<&News>, sent_at: Option<Instant>) -> Self {
         let Some(news) = news else { return Self::Nothing };
         match news.event.delivery() {
-            Delivery::Logged | Delivery::Register => Self::Durable(EncodedEvent::new(news, sent_at)),
+            Delivery::Logged | Delivery::Register => Self::Durable(Durable::new(news, sent_at)),
             Delivery::Ephemeral => Ephemeral::read(news).map_or(Self::Nothing, Self::Ephemeral),
             Delivery::Edge => Self::Nothing,
         }
@@ -121,7 +144,9 @@ fn hand_over(
     shed: bool,
 ) -> HandedOver {
     HandedOver::Work(match (place, payload) {
-        (Some(place), Payload::Durable(event)) => user.envelope_received(place, Some(event)),
+        (Some(place), Payload::Durable(event)) => {
+            user.envelope_received(place, Some(event.for_user(&user.id)))
+        }
         (Some(place), Payload::Ephemeral(_) | Payload::Nothing) => user.envelope_received(place, None),
         (None, Payload::Ephemeral(ephemeral)) => {
             if shed || !show(user, ephemeral, posted_at) {

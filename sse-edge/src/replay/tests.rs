@@ -34,10 +34,10 @@ fn assert_reset(replay: &mut Replay, ring: RingBounds, now: Instant, (to, why): 
 fn a_client_without_a_cursor_starts_at_the_settled_one() {
     let now = Instant::now();
     let mut replay = Replay::new(LastEventId::Absent);
-    assert!(!replay.may_greet());
+    assert_eq!(replay.greeting(true), None);
     assert_eq!(replay.step(Some(ring(8, 7)), now), Step::ReadSettled);
     replay.settled_read(at(7));
-    assert_eq!(replay.id(), Id(Some(at(7))));
+    assert_eq!(replay.id(), Id::At(at(7)));
     assert_eq!(replay.step(Some(ring(8, 7)), now), Step::Wait);
     assert!(replay.is_live(Some(ring(8, 7))));
 }
@@ -63,13 +63,24 @@ fn a_slow_reader_falls_out_of_the_ring_and_reads_the_inbox() {
 }
 
 #[test]
-fn hello_goes_out_at_once_with_whatever_the_client_last_event_id() {
-    let replay = Replay::new(LastEventId::Cursor(at(9)));
-    assert!(replay.may_greet());
-    assert_eq!(replay.id(), Id(Some(at(9))));
-    let replay = Replay::new(LastEventId::Invalid);
-    assert!(replay.may_greet());
-    assert_eq!(replay.id(), Id(None));
+fn hello_says_what_comes_of_the_cursor_and_repeats_it() {
+    let now = Instant::now();
+    let told = |replay: &Replay| (replay.greeting(false), replay.id());
+    let resumed = Some(Status::Resumed);
+    let mut replay = Replay::new(LastEventId::Cursor(at(9)));
+    assert_eq!(told(&replay), (resumed, Id::At(at(9))), "the row cannot be read now");
+    replay.row_read(at(9), now);
+    assert_eq!(told(&replay), (resumed, Id::At(at(9))));
+    let reset = Some(Status::Reset);
+    assert_eq!(told(&Replay::new(LastEventId::Invalid)), (reset, Id::Unreadable));
+    let foreign = Cursor { r#gen: Gen(2), seq: InboxSeq(3) };
+    assert_eq!(told(&opened(LastEventId::Cursor(foreign), 7, now)), (reset, Id::At(foreign)));
+    // One that is above the inbox is read again first.
+    let mut above = opened(LastEventId::Cursor(at(9)), 7, now);
+    assert_eq!(told(&above), (None, Id::At(at(9))));
+    above.row_read(at(7), now);
+    assert_eq!(told(&above), (reset, Id::At(at(9))));
+    assert_eq!(Replay::new(LastEventId::Absent).id(), Id::Empty, "a bye takes no place from anybody");
 }
 
 #[test]
@@ -85,7 +96,7 @@ fn a_cursor_of_no_use_is_reset_to_the_present() {
         let mut replay = opened(last_event_id, head, now);
         assert!(!replay.is_live(Some(ring(head + 1, head))));
         assert_reset(&mut replay, ring(head + 1, head), now, (at(head), why));
-        assert_eq!(replay.id(), Id(Some(at(head))));
+        assert_eq!(replay.id(), Id::At(at(head)));
         assert_eq!(replay.step(Some(ring(head + 1, head)), now), Step::Wait);
     }
 }
@@ -280,7 +291,7 @@ impl World {
         assert_eq!(seq, self.cursor + 1, "contiguous, in order, each once");
         assert!(seq <= self.head, "nothing that did not happen");
         self.cursor = seq;
-        assert_eq!(self.replay.id(), Id(Some(at(seq))));
+        assert_eq!(self.replay.id(), Id::At(at(seq)));
     }
 }
 

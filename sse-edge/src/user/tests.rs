@@ -65,7 +65,8 @@ fn shown(user: &User, seq: u64, now: Instant) -> Vec<String> {
     let mut ids = Vec::new();
     while let Next::Event(event, id, _) = user.next(&mut replay, &mut typing, now) {
         assert_eq!(event.lines(), "event: message\ndata: {}\n");
-        ids.push(id.0.unwrap().seq.to_string());
+        let Id::At(cursor) = id else { panic!("{id:?}") };
+        ids.push(cursor.seq.to_string());
     }
     ids
 }
@@ -350,7 +351,7 @@ fn typing_is_shown_to_a_stream_that_is_live_and_only_then() {
     ));
     replay.shipped(InboxSeq(5));
     let Next::Event(event, id, _) = user.next(&mut replay, &mut version, now) else { panic!("it is live") };
-    assert_eq!((event.event, id), (EventName::Typing, Id(Some(at(5)))));
+    assert_eq!((event.event, id), (EventName::Typing, Id::At(at(5))));
     assert!(matches!(user.next(&mut replay, &mut version, now), Next::Step(Step::Wait)));
 }
 

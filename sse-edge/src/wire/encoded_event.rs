@@ -15,9 +15,18 @@ pub(crate) struct EncodedEvent {
 }
 
 impl EncodedEvent {
+    /// The event as most of its recipients share it.
     pub(crate) fn new(news: &News, sent_at: Option<Instant>) -> Arc<Self> {
-        let lines = frame::lines(news.event, news.data.get()).into();
-        Arc::new(Self { event: news.event, lines, sent_at })
+        Self::of(news.event, news.data.get(), sent_at)
+    }
+
+    /// The event as `user` is told it.
+    pub(crate) fn told(news: &News, user: &str, sent_at: Option<Instant>) -> Arc<Self> {
+        Self::of(news.event, &news.data_for(user), sent_at)
+    }
+
+    fn of(event: EventName, data: &str, sent_at: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self { event, lines: frame::lines(event, data).into(), sent_at })
     }
 
     /// The lines of its frames above the id.
@@ -34,7 +43,21 @@ impl EncodedEvent {
 
 #[cfg(test)]
 mod tests {
+    use domain::{
+        envelope::Echo,
+        ids::{IdempotencyKey, UserId},
+    };
+
     use super::*;
+
+    #[test]
+    fn the_author_alone_is_told_the_key() {
+        let echo = Echo { author: UserId::parse("bob").unwrap(), key: IdempotencyKey::parse("k").unwrap() };
+        let news = News { echo: Some(echo), ..News::new(EventName::Message, r#"{"tseq":1}"#.into()) };
+        let told = |user| EncodedEvent::told(&news, user, None);
+        assert_eq!(told("bob").data(), r#"{"tseq":1,"key":"k"}"#);
+        assert_eq!(told("alice"), EncodedEvent::new(&news, None));
+    }
 
     #[test]
     fn the_data_is_between_the_name_and_the_end() {

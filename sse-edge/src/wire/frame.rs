@@ -1,9 +1,13 @@
 //! The frames of a stream, and how they are written.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::{cursor::Cursor, event::EventName, frame};
+use domain::{
+    cursor::Cursor,
+    event::EventName,
+    frame::{self, Id},
+};
 
 use super::{
     encoded_event::EncodedEvent,
@@ -34,7 +38,7 @@ pub(crate) enum Content {
     Opening,
     /// The first frame of a stream.
     Hello {
-        /// Whether the client brought a cursor.
+        /// What the client brought.
         status: Status,
         /// Seconds between two pings.
         ping_s: u64,
@@ -56,23 +60,21 @@ pub(crate) enum Content {
     },
 }
 
-/// The id of a frame: the stream's own cursor, or none if the client's could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Id(pub(crate) Option<Cursor>);
-
-/// Whether a client brought a cursor.
+/// What a client brought, and what is to come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// It brought none.
     Fresh,
-    /// It goes on at its cursor, or is about to be reset.
+    /// It goes on at its cursor.
     Resumed,
+    /// Its cursor is of no use: a reset follows.
+    Reset,
 }
 
 impl Frame {
     /// The first bytes of a stream that has no frame to write yet.
     pub(crate) fn opening() -> Self {
-        Self { opens: true, content: Content::Opening, id: Id(None) }
+        Self { opens: true, content: Content::Opening, id: Id::Empty }
     }
 
     pub(crate) fn new(content: Content, id: Id) -> Self {
@@ -91,7 +93,7 @@ impl Frame {
 
     /// Resets a client to `to`.
     pub(crate) fn reset(why: ResetReason, to: Cursor) -> Self {
-        Self::new(Content::Reset(why), Id(Some(to)))
+        Self::new(Content::Reset(why), Id::At(to))
     }
 
     /// Its id; none for a comment.
@@ -139,8 +141,7 @@ impl Frame {
                 write(&frame::lines_with_retry(EventName::Bye, &data, *retry_ms));
             }
         }
-        let Id(id) = self.id;
-        frame::end(out, id);
+        frame::end(out, self.id);
     }
 }
 
@@ -154,15 +155,7 @@ impl Status {
         match self {
             Self::Fresh => "fresh",
             Self::Resumed => "resumed",
-        }
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(cursor) => cursor.fmt(f),
-            None => f.write_str(domain::cursor::UNREADABLE),
+            Self::Reset => "reset",
         }
     }
 }
@@ -177,13 +170,13 @@ mod tests {
 
     fn event(text: &str) -> Frame {
         let news = News::new(EventName::Message, format!("\"{text}\""));
-        Frame::new(Content::Event(EncodedEvent::new(&news, None)), Id(Some(AT)))
+        Frame::new(Content::Event(EncodedEvent::new(&news, None)), Id::At(AT))
     }
 
     #[test]
     fn hello_comes_behind_the_comment_and_with_the_clients_own_cursor() {
         let hello = Content::Hello { status: Status::Resumed, ping_s: 15, retry_ms: 4821 };
-        let hello = Frame::new(hello, Id(Some(AT))).opening_if(true);
+        let hello = Frame::new(hello, Id::At(AT)).opening_if(true);
         let expected = ":\nevent: hello\nretry: 4821\ndata: {\"status\":\"resumed\",\"ping_s\":15}\nid: 0000000000000.41\n\n";
         assert_eq!(hello.text(), expected);
         let mut chunk = Vec::new();
@@ -208,7 +201,7 @@ mod tests {
     #[test]
     fn a_ping_is_like_any_frame() {
         let lines = frame::lines(EventName::Ping, "{}");
-        assert_eq!(Frame::ping(Id(None)).text(), format!("{lines}id: 0.0\n\n"));
+        assert_eq!(Frame::ping(Id::Unreadable).text(), format!("{lines}id: 0.0\n\n"));
     }
 
     #[test]
@@ -219,9 +212,8 @@ mod tests {
 
     #[test]
     fn bye_tells_the_page_and_the_browser_when_to_come_back() {
-        let bye = Frame::new(Content::Bye { why: CloseReason::Busy, retry_ms: 12_000 }, Id(None));
-        let expected =
-            "event: bye\nretry: 12000\ndata: {\"reason\":\"busy\",\"retry_ms\":12000}\nid: 0.0\n\n";
+        let bye = Frame::new(Content::Bye { why: CloseReason::Busy, retry_ms: 12_000 }, Id::Empty);
+        let expected = "event: bye\nretry: 12000\ndata: {\"reason\":\"busy\",\"retry_ms\":12000}\nid: \n\n";
         assert_eq!(bye.text(), expected);
     }
 }

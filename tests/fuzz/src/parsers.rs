@@ -4,7 +4,7 @@ use std::{str, sync::LazyLock};
 
 use api::routes::{
     members::{Membership, NewMembers},
-    messages::NewMessage,
+    messages::{ChangedMessage, NewMessage},
     page,
     seen::Mark,
     threads::{NewThread, NewTitle},
@@ -107,6 +107,7 @@ pub(crate) fn job(bytes: &[u8]) {
 /// The body of each route is read, or refused with a problem.
 pub(crate) fn json(bytes: &[u8]) {
     stays::<NewMessage>(bytes);
+    stays::<ChangedMessage>(bytes);
     stays::<NewThread>(bytes);
     stays::<NewTitle>(bytes);
     stays::<Membership>(bytes);

@@ -250,15 +250,24 @@ impl Actor {
 
     /// Says something that nobody else says.
     pub(crate) async fn say(&self, thread: &str, text: &str) {
+        self.send(thread, text, json!({ "text": text })).await;
+    }
+
+    /// The same, now and then with more than a text.
+    pub(crate) async fn say_richly(&self, thread: &str, text: &str) {
+        let mut body = json!({ "text": text });
+        self.adorn(thread, &mut body);
+        self.send(thread, text, body).await;
+    }
+
+    async fn send(&self, thread: &str, text: &str, body: Value) {
         let from = self.user.as_str().into();
         let said = Said { thread: thread.into(), from, tseq: None, refused: false };
         self.history.known().said.insert(text.into(), said);
         let path = format!("/v1/threads/{thread}/messages");
         let is_blocked = || self.history.known().is_blocked_in(thread, &self.user);
         let was_blocked = is_blocked();
-        let Some((status, message)) = self.insist("POST", &path, Some(json!({ "text": text }))).await else {
-            return;
-        };
+        let Some((status, message)) = self.insist("POST", &path, Some(body)).await else { return };
         if was_blocked && is_blocked() && status.is_success() {
             self.history.wrong(format!("{} wrote `{text}` to one who has blocked them", self.user));
         }
@@ -271,6 +280,23 @@ impl Actor {
             }
         } else {
             said.refused = true;
+        }
+    }
+
+    /// Gives some messages data, a file, a mention, or a message to reply to.
+    fn adorn(&self, thread: &str, body: &mut Value) {
+        let kind = self.draw(|rng| rng.random_range(0..8));
+        let known = self.history.known();
+        let told =
+            known.said.values().filter(|said| said.thread == thread).filter_map(|said| said.tseq).max();
+        match (kind, told) {
+            (0, _) => body["data"] = json!({"mood": {"n": 1}}),
+            (1, _) => {
+                body["attachments"] = json!([{"url": "https://files.example/a.png", "type": "image/png"}]);
+            }
+            (2, _) => body["mentions"] = json!([self.user.as_str()]),
+            (3, Some(tseq)) => body["reply_to"] = json!(tseq),
+            _ => {}
         }
     }
 
@@ -398,7 +424,10 @@ impl Actor {
         match how {
             0 => drop(self.insist_while(same, "DELETE", &path, None).await),
             1..4 if own => {
-                let body = json!({ "text": format!("{text}, or rather {how}") });
+                let body = match how {
+                    3 => json!({ "data": {"edited": true}, "attachments": [] }),
+                    _ => json!({ "text": format!("{text}, or rather {how}") }),
+                };
                 self.insist_while(same, "PATCH", &path, Some(body)).await;
             }
             4..7 => drop(self.insist_while(same, "PUT", &reaction, None).await),

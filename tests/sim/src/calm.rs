@@ -311,7 +311,7 @@ impl Calm {
                     if reads {
                         actor.mark(&thread, u64::MAX).await;
                     } else {
-                        actor.say(&thread, &format!("words {n}")).await;
+                        actor.say_richly(&thread, &format!("words {n}")).await;
                     }
                 }));
             }

@@ -299,7 +299,12 @@ impl Device {
         let message = if event == "edit" { &data["message"] } else { &data["tseq"] };
         self.history.shown(&self.user, thread.unwrap_or_default(), message, &data["text"]);
         match event {
-            "message" => shown.say(tseq, data),
+            "message" => {
+                if !data["key"].is_null() && data["from"] != self.user.as_str() {
+                    self.wrong(&format!("is told the key of another: {data}"));
+                }
+                shown.say(tseq, data);
+            }
             "edit" | "delete" | "reaction" => shown.change(event, tseq, data),
             _ => {}
         }
@@ -348,7 +353,7 @@ impl Device {
                 shown.say(message["tseq"].as_u64().unwrap_or(0), message);
             }
             match page["next"].as_str() {
-                Some(token) => next = format!("&after={token}"),
+                Some(token) => next = format!("&before={token}"),
                 None => return Ok(Some(shown)),
             }
         }

@@ -19,7 +19,7 @@ use crate::{
     deployment::Deployment,
     device::Device,
     history::History,
-    page::{Message, Shown},
+    page::{Message, Shown, extras},
     rights,
     truth::{Entry, Log, Truth, text},
 };
@@ -380,6 +380,7 @@ fn is(message: &Message, entry: &Entry) -> bool {
         .collect();
     message.from == entry.by
         && message.text.as_deref() == entry.body["text"].as_str()
+        && message.extras == extras(&entry.body)
         && message.reactions == reactions
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 /// What a page holds.
@@ -29,6 +29,8 @@ pub(crate) struct Message {
     pub(crate) from: String,
     /// What it says; nothing, if it is deleted.
     pub(crate) text: Option<String>,
+    /// What else it has, as the API names it.
+    pub(crate) extras: Map<String, Value>,
     /// Who has reacted, and how.
     pub(crate) reactions: BTreeSet<(String, String)>,
     pub(crate) changed: u64,
@@ -85,21 +87,28 @@ impl Shown {
         message.changed = tseq;
         let reaction = || (text(&data["emoji"]), text(&data["from"]));
         match (event, data["state"].as_str()) {
-            ("edit", _) if data["deleted"] == true => message.text = None,
+            ("edit", _) if data["deleted"] == true => message.erase(),
             // The reader may not have the text.
             ("edit", _) if data["text"].is_null() => {}
-            ("edit", _) => message.text = data["text"].as_str().map(str::to_owned),
+            ("edit", _) => {
+                message.text = data["text"].as_str().map(str::to_owned);
+                for name in ["attachments", "data"] {
+                    message.extras.remove(name);
+                    message.extras.extend(data.get(name).map(|new| (name.to_owned(), new.clone())));
+                }
+            }
             ("reaction", Some("added")) => drop(message.reactions.insert(reaction())),
             ("reaction", _) => drop(message.reactions.remove(&reaction())),
-            _ => {
-                message.text = None;
-                message.reactions.clear();
-            }
+            _ => message.erase(),
         }
     }
 }
 
 impl Message {
+    fn erase(&mut self) {
+        *self = Self { from: std::mem::take(&mut self.from), changed: self.changed, ..Self::default() };
+    }
+
     /// A message as the API and frames have it.
     pub(crate) fn read(data: &Value) -> Self {
         let reactions = data["reactions"].as_object().into_iter().flatten();
@@ -109,10 +118,17 @@ impl Message {
         Self {
             from: text(&data["from"]),
             text: data["text"].as_str().map(str::to_owned),
+            extras: extras(data),
             reactions: reactions.collect(),
             changed: data["changed"].as_u64().unwrap_or(0),
         }
     }
+}
+
+/// What a message has besides its text and reactions: the names are the same in the API and in the log.
+pub(crate) fn extras(message: &Value) -> Map<String, Value> {
+    let of = |name: &str| Some((name.to_owned(), message.get(name)?.clone()));
+    ["attachments", "data", "mentions", "reply"].into_iter().filter_map(of).collect()
 }
 
 /// A text, or none.

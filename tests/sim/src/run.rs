@@ -242,7 +242,7 @@ impl Run {
         }
         self.stage.tracker.spawn(async move {
             match kind {
-                4..60 => actor.say(&thread, &format!("words {n}")).await,
+                4..60 => actor.say_richly(&thread, &format!("words {n}")).await,
                 60..74 => {
                     if let Some((text, said)) = said {
                         actor.touch(&text, &said, how).await;
@@ -352,7 +352,7 @@ impl Run {
                 if reads {
                     actor.mark(&thread, u64::MAX).await;
                 } else {
-                    actor.say(&thread, &text).await;
+                    actor.say_richly(&thread, &text).await;
                 }
             });
         }

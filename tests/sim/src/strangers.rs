@@ -252,7 +252,7 @@ impl Strangers {
         let data = RawValue::from_string(data.to_string()).expect("it is JSON");
         let envelope = Envelope {
             to: vec![Recipient { user: user.as_str(), place: Some(place) }],
-            news: Some(News { event: EventName::Message, data }),
+            news: Some(News { event: EventName::Message, data, echo: None }),
         };
         for _ in 0..8 {
             self.stage.deployment.cloud.litter(&envelope.encode());

@@ -4,10 +4,12 @@
 
 use utoipa::ToSchema;
 
+use super::events::Event;
+
 /// Open the stream.
 ///
 /// Begins behind the cursor of `Last-Event-ID`, else of `cursor`, else of `lastEventId`; without one
-/// it begins now. Every frame by example: docs/WIRE.md.
+/// it begins now. A frame has the `event`, `id` and `data` of an `Event`. Every frame by example: docs/WIRE.md.
 #[utoipa::path(get, path = "/v1/events", tag = "stream", operation_id = "openStream",
     params(
         ("Last-Event-ID" = Option<String>, Header, description = "The last frame's `id`; `EventSource` sends it."),
@@ -41,25 +43,13 @@ pub(super) fn poll() {}
 #[derive(ToSchema)]
 pub(super) struct Polled {
     /// What is new, in order.
-    events: Vec<PolledEvent>,
+    events: Vec<Event>,
     /// What the next poll brings, or a stream.
     #[schema(example = "k3v9a1b2c3d4e.42")]
     cursor: String,
     /// Drop the state and list again.
     #[schema(required = false)]
     reset: PolledReset,
-}
-
-/// A frame of the stream.
-#[derive(ToSchema)]
-pub(super) struct PolledEvent {
-    /// The event's name.
-    event: String,
-    /// The frame's id: the cursor behind it.
-    id: String,
-    /// What the frame carries, by the event's name.
-    #[schema(value_type = Object)]
-    data: String,
 }
 
 /// Why the state is to be dropped.

@@ -1,7 +1,7 @@
 //! Pages of lists: how many items, and from where.
 
 use data_encoding::BASE64URL_NOPAD;
-use domain::limits;
+use domain::{limits, sequence::ThreadSeq};
 use serde::{Serialize, de::DeserializeOwned};
 use server::problem::Problem;
 
@@ -22,6 +22,17 @@ pub fn place<T: DeserializeOwned>(name: &str, token: Option<&str>) -> Result<Opt
     let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     place.map(Some).ok_or_else(|| {
         Problem::invalid(name, format!("`{name}` is not a `next` of this list: start again without it"))
+    })
+}
+
+/// The place in a thread that this token or tseq names.
+pub fn tseq(name: &str, text: &str) -> Result<ThreadSeq, Problem> {
+    // A token never is a number: it begins with a letter.
+    if let Ok(tseq) = text.parse() {
+        return Ok(tseq);
+    }
+    place(name, Some(text)).ok().flatten().ok_or_else(|| {
+        Problem::invalid(name, format!("`{name}` must be a tseq, or a token from a list of these messages"))
     })
 }
 

@@ -38,6 +38,16 @@ pub(crate) struct Key {
     key: String,
 }
 
+/// The condition of writes that change one message or thread.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) struct OfVersion {
+    /// Do it only if this is still the `ETag`. Otherwise the answer is 412, and nothing changes.
+    #[param(rename = "If-Match", required = false, example = "\"18\"")]
+    if_match: String,
+}
+
 /// How many items a page has.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

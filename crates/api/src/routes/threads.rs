@@ -28,12 +28,12 @@ use utoipa::ToSchema;
 
 use super::{
     page::{self, place, token},
-    parameters::{InThread, Key, Limit},
+    parameters::{InThread, Key, Limit, OfVersion},
     session::accepted,
     write::Write,
 };
 use crate::{
-    answer::{Location, Replayed, failed, problem_of},
+    answer::{Location, Replayed, Tagged, failed, problem_of},
     audit::{Deed, note},
     rate::Reader,
 };
@@ -86,7 +86,7 @@ pub async fn create(
     State(table): State<Table>,
     write: Write,
     Json(mut new): Json<NewThread>,
-) -> Result<(StatusCode, Location, Replayed, Answer<Thread>), Problem> {
+) -> Result<(StatusCode, Location, Replayed, Tagged<Thread>), Problem> {
     new.title = match new.title.take() {
         Some(text) => title(&text)?,
         None => None,
@@ -120,7 +120,7 @@ pub async fn create(
     };
     let thread = table.thread(&request.sender, &entry.thread).await.map_err(failed)?;
     let location = Location(format!("/v1/threads/{}", entry.thread));
-    Ok((status, location, Replayed(replayed), Answer(thread.ok_or_else(Problem::not_found)?)))
+    Ok((status, location, Replayed(replayed), Tagged(thread.ok_or_else(Problem::not_found)?)))
 }
 
 /// List your threads.
@@ -164,10 +164,10 @@ pub async fn read(
     State(table): State<Table>,
     Reader(reader): Reader,
     Path(thread): Path<ThreadId>,
-) -> Result<Answer<Thread>, Problem> {
+) -> Result<Tagged<Thread>, Problem> {
     let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;
     thread
-        .map(Answer)
+        .map(Tagged)
         .ok_or_else(|| Problem::new(Kind::NotFound, "this thread does not exist, or you are not a member"))
 }
 
@@ -183,7 +183,7 @@ pub struct NewTitle {
 ///
 /// Any member may. A direct thread has no title (409).
 #[utoipa::path(patch, path = "/v1/threads/{thread}", tag = "threads", operation_id = "renameThread",
-    params(InThread, Key), request_body = NewTitle,
+    params(InThread, Key, OfVersion), request_body = NewTitle,
     responses((status = 200, description = "The thread as it is now.", body = Thread)))]
 pub async fn rename(
     State(chat): State<Chat>,
@@ -191,7 +191,7 @@ pub async fn rename(
     Path(thread): Path<ThreadId>,
     write: Write,
     Json(new): Json<NewTitle>,
-) -> Result<(Replayed, Answer<Thread>), Problem> {
+) -> Result<(Replayed, Tagged<Thread>), Problem> {
     let blank = || Problem::invalid("title", "`title` must not be empty or blank");
     let title = title(&new.title)?.ok_or_else(blank)?;
     let request = write.of(&[(Class::Change, 1)], &("title", &thread, &title));
@@ -201,7 +201,7 @@ pub async fn rename(
         note(&request.sender, request.via.as_ref(), &Deed::RenamedThread.to_thread(&thread));
     }
     let renamed = table.thread(&request.sender, &thread).await.map_err(failed)?;
-    Ok((Replayed::from(&outcome), Answer(renamed.ok_or_else(Problem::not_found)?)))
+    Ok((Replayed::from(&outcome), Tagged(renamed.ok_or_else(Problem::not_found)?)))
 }
 
 /// A title without blanks around it; none, if nothing is left.

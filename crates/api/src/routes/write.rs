@@ -4,8 +4,9 @@ use axum::extract::{FromRef, FromRequestParts};
 use domain::{
     ids::{IdempotencyKey, UserId},
     rate::{Class, Place},
+    version::Expected,
 };
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, header, request::Parts};
 use serde::Serialize;
 use server::{
     auth::{Identity, Verifier},
@@ -72,10 +73,29 @@ where
         let idempotency_key = key.unwrap_or_else(|| IdempotencyKey::made(rng::random()));
         let Identity { user: sender, via, .. } = metered.identity.clone();
         let (fingerprint, now, permit) = (String::new(), metered.now, Permit::default());
-        let request =
-            WriteRequest { sender, via, idempotency_key, key_from_client, fingerprint, now, permit };
+        let expected = expected(&parts.headers)?;
+        let request = WriteRequest {
+            sender,
+            via,
+            idempotency_key,
+            key_from_client,
+            fingerprint,
+            expected,
+            now,
+            permit,
+        };
         Ok(Self(request, metered))
     }
+}
+
+/// What `If-Match` says. Several headers are one list (RFC 9110, section 5.3).
+fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+    let lines: Vec<&str> =
+        headers.get_all(header::IF_MATCH).iter().map(|line| line.to_str().unwrap_or("?")).collect();
+    if lines.is_empty() {
+        return Ok(Expected::Any);
+    }
+    Expected::parse(&lines.join(",")).map_err(|bad| Problem::new(Kind::BadRequest, bad.to_string()))
 }
 
 /// The idempotency key of a request, if it has one.

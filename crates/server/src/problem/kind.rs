@@ -161,6 +161,10 @@ kinds! {
         "The token has neither the claim `sid` nor `jti`, so it names no session that could end."
         "End all sessions with `DELETE /v1/session?everywhere=true`, or issue tokens with one of these claims."
     }
+    ChangedSince "changed-since" PRECONDITION_FAILED "Changed since it was read" {
+        "`If-Match` names a version of the message or thread that is not the present one."
+        "Read it again, show the user what has changed, and decide anew."
+    }
     TooLarge "too-large" PAYLOAD_TOO_LARGE "Too large" {
         "The body, or a part of the request, is larger than allowed."
         "Send less. `detail` names the limit."

@@ -102,7 +102,7 @@ impl Table {
             views.iter().filter(|view| view.facts.is_none()).map(|view| &view.thread).collect();
         let (found, mut facts) = try_join(self.entries_at(&wanted), self.facts_of(&lacking)).await?;
         let cursor = settled_cursor(image, &found);
-        let message = |view: &View| preview(view).and_then(|key| found.get(&key)?.message());
+        let message = |view: &View| preview(view).and_then(|key| found.get(&key)?.message_for(user));
         let is_changed = |view: &&View| message(view).is_some_and(|message| message.changed.is_some());
         // What may be later than a leaving is shown to those alone who are members after it was read.
         let changed = views.iter().filter(is_changed).map(|view| &view.thread);

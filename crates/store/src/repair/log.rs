@@ -111,8 +111,13 @@ impl Repair<'_> {
             {
                 // A lost entry after `tail` changed the message. A later write will get the same tseq, and the message
                 // does not contain that write.
-                let said = MessageContent { changed: Some(tail), ..said.clone() };
-                self.replace(&own, row, EntryRow { body: json(&Body::Message(said)), ..row.clone() }).await?;
+                let said = MessageContent { changed: Some(tail), ..(**said).clone() };
+                self.replace(
+                    &own,
+                    row,
+                    EntryRow { body: json(&Body::Message(Box::new(said))), ..row.clone() },
+                )
+                .await?;
             }
             let Some(key) = about(entry) else { continue };
             let Some(target) = targets.get_mut(&key).and_then(Option::as_mut) else { continue };
@@ -123,7 +128,7 @@ impl Repair<'_> {
                 // unchanged.
                 self.replace(&own, row, EntryRow { key: None, request: None, ..row.clone() }).await?;
             }
-            let next = EntryRow { body: json(&Body::Message(next)), ..target.clone() };
+            let next = EntryRow { body: json(&Body::Message(Box::new(next))), ..target.clone() };
             self.replace(&key, target, next).await?;
         }
         Ok(())
@@ -183,7 +188,7 @@ fn fillers(
     let filler = |tseq, number| {
         let message = number < last;
         let body = if message {
-            Body::Message(MessageContent::deleted(tseq))
+            Body::Message(Box::new(MessageContent::deleted(tseq)))
         } else {
             Body::Delete { message: tseq }
         };
@@ -208,7 +213,7 @@ fn lost(thread: &ThreadId, what: &str) -> Error {
 /// What the message in a row says.
 fn said(thread: &ThreadId, row: &EntryRow) -> Result<Option<MessageContent>, Error> {
     match entry(thread, row.clone())?.body {
-        Body::Message(said) => Ok(Some(said)),
+        Body::Message(said) => Ok(Some(*said)),
         _ => Ok(None),
     }
 }
@@ -229,7 +234,7 @@ fn after(said: &MessageContent, entry: &Entry) -> Option<MessageContent> {
 #[cfg(test)]
 mod tests {
     use domain::{
-        content::ReactionState,
+        content::{ReactionState, Told},
         ids::{Emoji, UserId},
     };
     use jiff::Timestamp;
@@ -238,7 +243,8 @@ mod tests {
 
     fn at(tseq: u64, body: Body) -> Entry {
         let (thread, by) = (ThreadId::parse("t_a").unwrap(), UserId::parse("bob").unwrap());
-        Entry { thread, tseq: ThreadSeq(tseq), number: MessageNumber(1), by, at: Timestamp::UNIX_EPOCH, body }
+        let (tseq, number, at) = (ThreadSeq(tseq), MessageNumber(1), Timestamp::UNIX_EPOCH);
+        Entry { thread, tseq, number, by, at, key: None, body }
     }
 
     #[test]
@@ -247,7 +253,7 @@ mod tests {
         let emoji = Emoji::parse("+1").unwrap();
         for body in [
             Body::Delete { message: ThreadSeq(2) },
-            Body::Edit { message: ThreadSeq(2), text: None, withheld: false },
+            Body::Edit { message: ThreadSeq(2), told: Told::Nothing },
             Body::Reaction { message: ThreadSeq(2), emoji, state: ReactionState::Added },
         ] {
             let next = after(&said, &at(7, body.clone())).unwrap();
@@ -261,7 +267,8 @@ mod tests {
     #[test]
     fn a_hole_is_filled_so_that_tseq_and_number_count_on() {
         let thread = ThreadId::parse("t_a").unwrap();
-        let row = Entry { number: MessageNumber(5), ..at(9, Body::Message(MessageContent::new("hi"))) };
+        let row =
+            Entry { number: MessageNumber(5), ..at(9, Body::Message(Box::new(MessageContent::new("hi")))) };
         let fill = fillers(&thread, (ThreadSeq(6), MessageNumber(3)), crate::log::row(&row, None)).unwrap();
         let told: Vec<_> = fill.iter().map(|row| (row.tseq.0, row.number.0)).collect();
         assert_eq!(told, [(6, 4), (7, 4), (8, 4)]);

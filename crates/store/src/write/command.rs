@@ -2,10 +2,11 @@
 //! in the same transaction.
 
 use domain::{
-    content::{MessageContent, ReactionState},
+    content::{Draft, MessageContent, ReactionState, Reply, Revision, Told},
     event::{Body, Entry, Role},
     ids::{Emoji, ThreadId, UserId},
     sequence::ThreadSeq,
+    version::Version,
 };
 
 use mistakes::mistake;
@@ -25,18 +26,15 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub enum Command<'a> {
     /// A new message.
-    Message {
-        /// What it says.
-        text: &'a str,
-    },
-    /// Another text for a message of the writer's.
+    Message(&'a Draft),
+    /// A message of the writer's says something else.
     Edit {
         /// The tseq of the message.
         message: ThreadSeq,
-        /// What it says from now on.
-        text: &'a str,
+        /// What is different from now on.
+        revision: &'a Revision,
     },
-    /// A message without its text: one of the writer's, or any one where the writer moderates.
+    /// A message without what it says: one of the writer's, or any one where the writer moderates.
     Delete {
         /// The tseq of the message.
         message: ThreadSeq,
@@ -79,14 +77,20 @@ enum SideEffect {
 }
 
 impl Command<'_> {
-    /// The tseq of the message that it changes, if it changes one.
+    /// The tseq of the earlier message that it changes or replies to, if there is one.
     pub(crate) fn about(&self) -> Option<ThreadSeq> {
         match self {
             Self::Edit { message, .. } | Self::Delete { message } | Self::React { message, .. } => {
                 Some(*message)
             }
-            Self::Message { .. } | Self::Title { .. } => None,
+            Self::Message(draft) => draft.reply_to,
+            Self::Title { .. } => None,
         }
+    }
+
+    /// The users whom it mentions.
+    pub(crate) fn mentions(&self) -> &[UserId] {
+        if let Self::Message(draft) = self { &draft.mentions } else { &[] }
     }
 }
 
@@ -94,9 +98,16 @@ impl PlannedWrite {
     /// The entry that follows `tail`, and what changes with it.
     fn new(request: &WriteRequest, tail: &Entry, body: Body, side_effect: SideEffect) -> Self {
         let number = tail.number + u64::from(matches!(body, Body::Message(_)));
-        let thread: ThreadId = tail.thread.clone();
-        let entry =
-            Entry { thread, tseq: tail.tseq + 1, number, by: request.sender.clone(), at: request.now, body };
+        let (thread, key) = (tail.thread.clone(), request.clients_key());
+        let entry = Entry {
+            thread,
+            tseq: tail.tseq + 1,
+            number,
+            by: request.sender.clone(),
+            at: request.now,
+            key,
+            body,
+        };
         Self { entry, side_effect }
     }
 
@@ -131,21 +142,27 @@ pub(crate) fn plan(
     command: Command<'_>,
 ) -> Result<Option<PlannedWrite>, Early> {
     let (message, body) = match command {
-        Command::Message { text } => {
-            let body = Body::Message(MessageContent::new(text));
+        Command::Message(draft) => {
+            let reply = match draft.reply_to {
+                Some(_) => Some(reply(&tail.thread, about)?),
+                None => None,
+            };
+            let body = Body::Message(Box::new(MessageContent::of(draft, reply)));
             return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Nothing)));
         }
         Command::Title { title } => {
             let (group, _) = group.ok_or(Rejection::DirectTitle)?;
+            if !request.expected.allows(&Version::of_title(group.title.as_deref())) {
+                return Err(Rejection::Changed.into());
+            }
             if group.title.as_deref() == Some(title) {
                 return Ok(None);
             }
             let body = Body::Title { title: title.into() };
             return Ok(Some(PlannedWrite::new(request, tail, body, SideEffect::Title(title.into()))));
         }
-        Command::Edit { message, text } => {
-            (message, Body::Edit { message, text: Some(text.into()), withheld: false })
-        }
+        // What it tells is known once the message is.
+        Command::Edit { message, .. } => (message, Body::Edit { message, told: Told::Nothing }),
         Command::Delete { message } => (message, Body::Delete { message }),
         Command::React { message, emoji, state } => {
             (message, Body::Reaction { message, emoji: emoji.clone(), state })
@@ -160,12 +177,34 @@ pub(crate) fn plan(
     let found: EntryRow = read(&keys::entry(&tail.thread, message), found.clone())?;
     let (was, target) = (found.body.clone(), log::entry(&tail.thread, found)?);
     let Body::Message(content) = &target.body else { return Err(Rejection::NoMessage.into()) };
+    if !request.expected.allows(&Version::of_message(message, content.changed)) {
+        return Err(Rejection::Changed.into());
+    }
     let moderates = group.is_some_and(|(_, role)| role != Role::Member || mistake!(AnyoneDeletes));
     let next = change(request, (&target.by, content), command, (tail.tseq + 1, moderates))?;
     Ok(next.map(|next| {
-        let side_effect = SideEffect::Message { tseq: message, was, now: json(&Body::Message(next)) };
+        let body = match body {
+            Body::Edit { message, .. } => {
+                Body::Edit { message, told: next.said().map_or(Told::Deleted, Told::Said) }
+            }
+            body => body,
+        };
+        let side_effect =
+            SideEffect::Message { tseq: message, was, now: json(&Body::Message(Box::new(next))) };
         PlannedWrite::new(request, tail, body, side_effect)
     }))
+}
+
+/// What a reply keeps of the message that it replies to, which the row `about` has.
+fn reply(thread: &ThreadId, about: Option<&Item>) -> Result<Reply, Early> {
+    let Some(item) = about else { return Err(Rejection::NoReply.into()) };
+    let Some(key) = keys::Key::of(item) else { return Err(Rejection::NoReply.into()) };
+    let Entry { tseq, number, by: from, body, .. } = log::entry(thread, read(&key, item.clone())?)?;
+    match body {
+        // Also to one that has been deleted: its replies may be under way.
+        Body::Message(_) => Ok(Reply { tseq, number, from }),
+        _ => Err(Rejection::NoReply.into()),
+    }
 }
 
 /// The message as the event `tseq` leaves it; none if nothing changes. A sender who moderates deletes any message.
@@ -181,19 +220,31 @@ fn change(
         Command::Delete { .. } if !is_own && !moderates => Err(Rejection::NotAuthor),
         Command::Delete { .. } if content.text.is_none() => Ok(None),
         Command::Delete { .. } => Ok(Some(MessageContent::deleted(tseq))),
+        Command::Edit { revision, .. } => {
+            let was = content.said().ok_or(Rejection::Deleted)?;
+            let said = revision.of(was.clone());
+            if said == was {
+                return Ok(None);
+            }
+            if said.is_blank() {
+                return Err(Rejection::Blank);
+            }
+            if !said.fits_beside(&content.mentions) {
+                return Err(Rejection::TooLong);
+            }
+            Ok(Some(content.edited(said, tseq, request.now)))
+        }
         _ if content.text.is_none() => Err(Rejection::Deleted),
-        Command::Edit { text, .. } if content.text.as_deref() == Some(text) => Ok(None),
-        Command::Edit { text, .. } => Ok(Some(content.edited(text, tseq, request.now))),
         Command::React { emoji, state, .. } => {
             content.reacted(&request.sender, (emoji, state), tseq).map_err(Rejection::TooMany)
         }
-        Command::Message { .. } | Command::Title { .. } => Ok(None),
+        Command::Message(_) | Command::Title { .. } => Ok(None),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::{ids::IdempotencyKey, sequence::MessageNumber};
+    use domain::{ids::IdempotencyKey, sequence::MessageNumber, version::Expected};
     use jiff::Timestamp;
 
     use super::*;
@@ -208,6 +259,7 @@ mod tests {
             idempotency_key: IdempotencyKey::parse("k").unwrap(),
             key_from_client: true,
             fingerprint: "f".into(),
+            expected: Expected::Any,
             now: Timestamp::UNIX_EPOCH,
             permit: Permit::default(),
         };
@@ -217,11 +269,13 @@ mod tests {
             number: MessageNumber(tseq),
             by: alice.clone(),
             at: Timestamp::UNIX_EPOCH,
-            body: Body::Message(MessageContent::new("before")),
+            key: None,
+            body: Body::Message(Box::new(MessageContent::new("before"))),
         };
         let (fifth, sixth) = (message(5), message(6));
         let item = write(&keys::entry(&sixth.thread, sixth.tseq), &log::row(&sixth, None)).unwrap();
-        let edit = Command::Edit { message: ThreadSeq(6), text: "now" };
+        let revision = Revision::from("now");
+        let edit = Command::Edit { message: ThreadSeq(6), revision: &revision };
         let plan = |tail: &Entry, about: Option<&Item>| plan(&request, (tail, None), about, edit);
         assert!(matches!(plan(&fifth, Some(&item)), Err(Early::Stopped(Stop::Conflict))));
         assert!(matches!(plan(&fifth, None), Err(Early::Rejected(Rejection::NoMessage))));

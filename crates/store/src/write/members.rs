@@ -314,6 +314,7 @@ fn next(
         number: tail.number,
         by: request.sender.clone(),
         at: request.now,
+        key: request.clients_key(),
         body: Body::Member { user: user.clone(), others: Vec::new(), change, role, owner, invites: false },
     }
 }

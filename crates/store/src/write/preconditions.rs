@@ -12,7 +12,8 @@ use crate::table::{
     Item, Table,
     error::Error,
     keys::{self, Key},
-    retry::Attempt,
+    read,
+    retry::{Attempt, Stop},
     rows::{MemberRow, ThreadRow},
     take,
 };
@@ -58,8 +59,9 @@ impl Table {
         about: Option<ThreadSeq>,
     ) -> Result<Preconditions, Early> {
         let (row, member) = (keys::thread(thread), keys::member(thread, &request.sender));
-        let about = about.map(|tseq| keys::entry(thread, tseq));
-        let wanted: Vec<Key> = [&row, &member].into_iter().chain(&about).cloned().collect();
+        let about_key = about.map(|tseq| (keys::entry(thread, tseq), tseq));
+        let about = about_key.iter().map(|(key, _)| key);
+        let wanted: Vec<Key> = [&row, &member].into_iter().chain(about).cloned().collect();
         let early = if mistake!(MemberBeforeTail) { Some(self.get_many(&wanted, true).await?) } else { None };
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
         let mut found = self.settled_rows(&tail, &wanted).await?;
@@ -72,8 +74,48 @@ impl Table {
             return Err(Rejection::NotMember.into());
         };
         let thread = take(&mut found, &row)?.ok_or(Rejection::NotMember)?;
-        let about = about.and_then(|key| found.remove(&key));
+        let about = match about_key {
+            Some((key, tseq)) => {
+                let item = found.remove(&key);
+                if item.is_none() {
+                    self.await_about(&tail, &key, tseq).await?;
+                }
+                item
+            }
+            None => None,
+        };
         Ok(Preconditions { tail, thread, role: member.role, reads_from: member.reads_from(), about })
+    }
+
+    /// Refuses a message that mentions a user who is no member. Without mentions nothing is read.
+    pub(crate) async fn refuse_strangers(&self, thread: &ThreadId, mentions: &[UserId]) -> Result<(), Early> {
+        if mentions.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = mentions.iter().map(|user| keys::member(thread, user)).collect();
+        let mut found = self.get_many(&keys, true).await?;
+        for (user, key) in mentions.iter().zip(&keys) {
+            let is_current = |member: &MemberRow| member.left_tseq.is_none();
+            if take(&mut found, key)?.as_ref().is_some_and(is_current) {
+                continue;
+            }
+            // One who was added a moment ago may not be visible yet, nor the tail that added them (rule 18).
+            let row = self.applied(key).await?.map(|item| read(key, item)).transpose()?;
+            if row.as_ref().is_some_and(is_current) {
+                return Err(Stop::Conflict.into());
+            }
+            return Err(Rejection::MentionsStranger(user.clone()).into());
+        }
+        Ok(())
+    }
+
+    /// The entry that a command is about, where a plain read does not show it. One that was acknowledged a moment ago may
+    /// not be visible yet, nor be the tail (rule 18): then the attempt is void. Else there is none.
+    async fn await_about(&self, tail: &Entry, about: &Key, tseq: ThreadSeq) -> Result<(), Early> {
+        if tseq > tail.tseq && self.applied(about).await?.is_some() {
+            return Err(Stop::Conflict.into());
+        }
+        Ok(())
     }
 
     /// The two members of a direct thread; none if there is no such thread. They never change, so they are read once.
@@ -98,6 +140,11 @@ impl Table {
         let key = about.map(|tseq| keys::entry(thread, tseq));
         let tail = self.tail(thread).await?.ok_or(Rejection::NotMember)?;
         let mut found = self.settled_rows(&tail, key.as_slice()).await?;
-        Ok((tail, key.and_then(|key| found.remove(&key))))
+        let (Some(key), Some(tseq)) = (key, about) else { return Ok((tail, None)) };
+        let item = found.remove(&key);
+        if item.is_none() {
+            self.await_about(&tail, &key, tseq).await?;
+        }
+        Ok((tail, item))
     }
 }

@@ -1,6 +1,9 @@
 //! A write as it comes from a client.
 
-use domain::ids::{IdempotencyKey, UserId};
+use domain::{
+    ids::{IdempotencyKey, UserId},
+    version::Expected,
+};
 use jiff::Timestamp;
 use mistakes::mistake;
 
@@ -22,6 +25,8 @@ pub struct WriteRequest {
     pub key_from_client: bool,
     /// A hash of the command: the same key with another command is refused.
     pub fingerprint: String,
+    /// Which version of the message or thread it changes.
+    pub expected: Expected,
     /// The writer's time.
     pub now: Timestamp,
     /// Whether the sender may write as much: awaited before the commit.
@@ -29,6 +34,11 @@ pub struct WriteRequest {
 }
 
 impl WriteRequest {
+    /// The key, if the client has chosen it.
+    pub(crate) fn clients_key(&self) -> Option<IdempotencyKey> {
+        self.key_from_client.then(|| self.idempotency_key.clone())
+    }
+
     /// The row of the request's idempotency key.
     pub(crate) fn key(&self) -> Key {
         let service = self.via.as_ref().filter(|_| !mistake!(KeysShared));

@@ -157,7 +157,7 @@ impl Table {
         let Some(view) = view else { return Ok(None) };
         let last = async {
             let Some(tseq) = view.preview else { return Ok::<_, Error>(None) };
-            Ok(self.entry(thread, tseq).await?.and_then(|entry| entry.message()))
+            Ok(self.entry(thread, tseq).await?.and_then(|entry| entry.message_for(reader)))
         };
         let with_seen = members.len() <= limits::SEEN_MEMBERS;
         let users: Vec<&UserId> = members.iter().map(|member| &member.user).filter(|_| with_seen).collect();
@@ -225,6 +225,7 @@ fn first(request: &WriteRequest, thread: ThreadId, body: Body) -> Entry {
         number: MessageNumber(0),
         by: request.sender.clone(),
         at: request.now,
+        key: request.clients_key(),
         body,
     }
 }

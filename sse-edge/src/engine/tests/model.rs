@@ -8,13 +8,10 @@ use std::{
     time::Duration,
 };
 
+use domain::frame::Id;
 use tokio::time::Instant;
 
-use crate::{
-    engine::transport::Transport,
-    stream::Output,
-    wire::frame::{Frame, Id},
-};
+use crate::{engine::transport::Transport, stream::Output, wire::frame::Frame};
 
 pub(super) const PING: Duration = Duration::from_secs(15);
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -134,7 +131,7 @@ impl Transport for End {
         }
         if now >= side.ping_at {
             side.ping_at = now + PING;
-            return side.say(Frame::ping(Id(None)), self.1.bool());
+            return side.say(Frame::ping(Id::Unreadable), self.1.bool());
         }
         Output::Wait(side.ping_at)
     }
