@@ -2,7 +2,7 @@
 import { Chat } from "./chat.js";
 import { Details, drawHead } from "./details.js";
 import { $, avatar, batched, redraw, say, set, toast } from "./dom.js";
-import { listOf, peer, threadName } from "./format.js";
+import { lineOf, listOf, peer, threadName } from "./format.js";
 import { drawList, walkList } from "./list.js";
 import { Log } from "./log.js";
 import { MessageMenu } from "./menu.js";
@@ -24,6 +24,8 @@ let chat = null;
 let typingTimer;
 /** The message that the composer holds the text of, with the key of its last try. */
 let editing = null;
+/** The message that the next one replies to. */
+let replying = null;
 const drafts = new Map();
 const draw = batched(drawNow);
 
@@ -38,6 +40,7 @@ const log = new Log({
 });
 const menu = new MessageMenu({
   react,
+  reply: startReply,
   edit: startEdit,
   remove: (item) => chat.deleteMessage(item).catch((error) => toast(`The message was not deleted. ${error.message}`)),
 });
@@ -75,6 +78,7 @@ function end(why) {
   chat = null;
   forgetSession();
   stopEdit();
+  stopReply();
   drafts.clear();
   menu.close();
   for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
@@ -109,6 +113,7 @@ function route() {
   const before = chat.open;
   if (before === id) return;
   stopEdit();
+  stopReply();
   if (before) drafts.set(before, $("composer").value);
   menu.close();
   details.close();
@@ -230,6 +235,7 @@ function react(item, emoji, is) {
 }
 
 function startEdit(item) {
+  stopReply();
   if (!editing) drafts.set(chat.open, $("composer").value);
   editing = { item, text: null, key: null };
   say($("editing-text"), item.text.replace(/\s+/g, " "));
@@ -237,6 +243,20 @@ function startEdit(item) {
   $("composer").value = item.text;
   fitComposer();
   $("composer").focus();
+}
+
+function startReply(item) {
+  stopEdit();
+  replying = item;
+  say($("replying-to"), item.own ? "yourself" : item.from);
+  say($("replying-text"), lineOf(item));
+  $("replying").hidden = false;
+  $("composer").focus();
+}
+
+function stopReply() {
+  replying = null;
+  $("replying").hidden = true;
 }
 
 /** Back to what was being written before. */
@@ -277,7 +297,8 @@ function submit() {
     saveEdit(text);
     return;
   }
-  chat.send(text);
+  chat.send(text, replying);
+  stopReply();
   $("composer").value = "";
   drafts.delete(chat.open);
   fitComposer();
@@ -290,6 +311,7 @@ $("composer").addEventListener("input", () => {
 });
 $("composer").addEventListener("keydown", (event) => {
   if (event.key === "Escape" && editing) return stopEdit();
+  if (event.key === "Escape" && replying) return stopReply();
   if (event.key === "ArrowUp" && $("composer").value === "" && ownLast()) {
     event.preventDefault();
     return startEdit(ownLast());
@@ -312,6 +334,10 @@ $("banner-yes").addEventListener("click", bannerYes);
 $("banner-no").addEventListener("click", bannerNo);
 $("editing-off").addEventListener("click", () => {
   stopEdit();
+  $("composer").focus();
+});
+$("replying-off").addEventListener("click", () => {
+  stopReply();
   $("composer").focus();
 });
 $("details").addEventListener("click", () => details.show());

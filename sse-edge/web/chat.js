@@ -2,6 +2,7 @@
  * One signed-in user's session: what is asked of the server, and when. Between the client, which
  * knows no state, and the views, which know no server.
  */
+import { mentioned } from "./format.js";
 import { Runnel, uuid } from "./runnel.js";
 import { Sends } from "./sends.js";
 import { Store } from "./store.js";
@@ -79,7 +80,7 @@ export class Chat {
     });
     this.sends = new Sends({
       store: this.store,
-      send: (thread, text, key) => this.client.send(thread, text, key),
+      send: (thread, text, key, more) => this.client.send(thread, text, key, more),
       storage: sessionStorage,
       changed: () => on.changed(),
     });
@@ -300,9 +301,15 @@ export class Chat {
 
   // ---- what the user does --------------------------------------------------------------------
 
-  send(text) {
+  /** Sends a text to the open thread, perhaps as a reply to a message. It mentions the members whose names it has behind an `@`. */
+  send(text, reply) {
     this.typing(false);
-    this.sends.add({ thread: this.open, key: uuid(), text, at: new Date().toISOString() });
+    const users = this.store.thread(this.open)?.members.map((member) => member.user) ?? [];
+    const mentions = mentioned(text, users);
+    this.sends.add({
+      thread: this.open, key: uuid(), text, at: new Date().toISOString(), mentions: mentions.length > 0 ? mentions : undefined,
+      reply: reply && { tseq: reply.tseq, number: reply.number, from: reply.from },
+    });
   }
 
   /** Starts a thread and returns its id. */

@@ -102,8 +102,58 @@ export function seenText(thread, seers, me) {
   return `Seen by ${listOf(seers)}`;
 }
 
+/** Users whom one message may mention. */
+const MENTIONS = 20;
+
+/** Where a text has the name of a user behind an `@`; -1 where it has not. */
+function mentionAt(text, user, from = 0) {
+  for (let at = text.indexOf(`@${user}`, from); at >= 0; at = text.indexOf(`@${user}`, at + 1)) {
+    const end = at + user.length + 1;
+    // A full stop or colon behind a name belongs to the sentence.
+    if ((at === 0 || /\s/.test(text[at - 1])) && !/[\w@|+=~-]/.test(text[end] ?? " ")) return at;
+  }
+  return -1;
+}
+
+/** Those of some users whom a text mentions. */
+export function mentioned(text, users) {
+  return users.filter((user) => mentionAt(text, user) >= 0).slice(0, MENTIONS);
+}
+
+/** Splits a text into plain pieces, web addresses, and the names of users who are mentioned. */
+export function pieces(text, mentions = []) {
+  return addresses(text).flatMap((piece) => (piece.url ? [piece] : names(piece.text, mentions)));
+}
+
+function names(text, mentions) {
+  const first = mentions.map((user) => ({ user, at: mentionAt(text, user) })).filter(({ at }) => at >= 0).sort((a, b) => a.at - b.at)[0];
+  if (!first) return text ? [{ text }] : [];
+  const end = first.at + first.user.length + 1;
+  const before = first.at > 0 ? [{ text: text.slice(0, first.at) }] : [];
+  return [...before, { text: text.slice(first.at, end), user: first.user }, ...names(text.slice(end), mentions)];
+}
+
+/** What a message says, in a line. */
+export function lineOf({ text, deleted, attachments }) {
+  if (deleted) return "Message deleted";
+  // Line breaks would show as one long run of blanks.
+  return text?.trim() ? text.replace(/\s+/g, " ") : (attachments ?? []).map(fileName).join(", ");
+}
+
+/** What to call an attachment. */
+export function fileName({ name, url }) {
+  return name ?? new URL(url).hostname;
+}
+
+/** "9 kB" */
+export function sizeOf(bytes) {
+  const steps = ["byte", "kilobyte", "megabyte", "gigabyte"];
+  const step = Math.min(steps.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  return new Intl.NumberFormat(undefined, { style: "unit", unit: steps[step], unitDisplay: "short", maximumFractionDigits: 1 }).format(bytes / 1000 ** step);
+}
+
 /** Splits a text into plain pieces and web addresses. */
-export function pieces(text) {
+function addresses(text) {
   const found = [];
   let from = 0;
   for (const match of text.matchAll(/https?:\/\/[^\s<>"']+/g)) {

@@ -1,6 +1,6 @@
 /** The list of threads. */
 import { $, avatar, el, match, redraw, say, set } from "./dom.js";
-import { faceName, momentOf, peer, shortOf, threadName } from "./format.js";
+import { faceName, lineOf, momentOf, peer, shortOf, threadName } from "./format.js";
 
 /**
  * Draws the list.
@@ -45,8 +45,7 @@ function preview({ thread, newest, typers, sends, me }) {
   if (sends.some((send) => send.state === "failed")) return "A message was not sent";
   if (!newest) return "No messages yet";
   const from = newest.from ?? me;
-  // Line breaks would show as one long run of blanks.
-  const text = newest.deleted ? "Message deleted" : newest.text.replace(/\s+/g, " ");
+  const text = lineOf(newest);
   if (from === me) return `You: ${text}`;
   return thread.kind === "direct" ? text : `${from}: ${text}`;
 }

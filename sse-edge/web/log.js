@@ -1,6 +1,6 @@
 /** The messages of the open thread: rows, day separators, seen marks, and where the reader is. */
 import { $, avatar, el, icon, match, redraw, say, set } from "./dom.js";
-import { dayOf, faceName, listOf, momentOf, pieces, sameDay, seenText, threadName, timeOf } from "./format.js";
+import { dayOf, faceName, fileName, lineOf, listOf, momentOf, pieces, sameDay, seenText, sizeOf, threadName, timeOf } from "./format.js";
 
 /** Messages of one author within this time stand together, in milliseconds. */
 const TOGETHER_MS = 5 * 60_000;
@@ -21,9 +21,9 @@ export class Log {
     this.thread = null;
     // While the box changes its size it is the browser that scrolls, not the reader: that must not
     // take the log off its end. The observer looks right afterwards.
-    this.box.addEventListener("scroll", () => this.size === sizeOf(this.box) && this.#scrolled(), { passive: true });
+    this.box.addEventListener("scroll", () => this.size === extent(this.box) && this.#scrolled(), { passive: true });
     new ResizeObserver(() => {
-      this.size = sizeOf(this.box);
+      this.size = extent(this.box);
       if (this.atEnd) this.toEnd();
       else this.#scrolled();
     }).observe(this.box);
@@ -157,7 +157,7 @@ export class Log {
   }
 }
 
-function sizeOf(box) {
+function extent(box) {
   return `${box.clientWidth} ${box.clientHeight}`;
 }
 
@@ -168,9 +168,11 @@ function makeRow(item) {
     el("div", { class: "column" },
       el("span", { class: "author" }),
       el("div", { class: "bubble" },
+        el("div", { class: "quote", "data-testid": "quote" }),
         el("span", { class: "text", "data-testid": "text" }),
+        el("div", { class: "files" }),
         el("span", { class: "meta" }, el("span", { class: "edited" }), el("time"), el("span", { class: "tick" })),
-        el("button", { type: "button", class: "icon more", "data-testid": "menu", "aria-label": "Message menu", "aria-haspopup": "menu", "aria-expanded": "false", title: "React, edit, delete" }, icon("more"))),
+        el("button", { type: "button", class: "icon more", "data-testid": "menu", "aria-label": "Message menu", "aria-haspopup": "menu", "aria-expanded": "false", title: "React, reply, edit, delete" }, icon("more"))),
       el("div", { class: "chips" }),
       el("div", { class: "status" })));
 }
@@ -182,14 +184,15 @@ function updateRow(node, item, on) {
   set(node, { "data-tseq": item.tseq, "data-key": item.key, "data-state": item.state });
   const [gutter, column] = node.children;
   const [author, bubble, chips, status] = column.children;
-  const [text, meta, more] = bubble.children;
+  const [quote, text, files, meta, more] = bubble.children;
   const [edited, time, tick] = meta.children;
   redraw(gutter, !item.own && item.last && item.from, () => (!item.own && item.last ? [avatar({ name: item.from })] : []));
   say(author, item.own ? "You" : item.from);
   // Shown above the first of a group; always there for those who hear the log.
   author.classList.toggle("sr", item.own || !item.first || !item.named);
-  redraw(text, item.text ?? null, () => item.deleted ? ["Message deleted"] : pieces(item.text).map((piece) => piece.url
-    ? el("a", { href: piece.url, target: "_blank", rel: "noopener noreferrer" }, piece.text) : piece.text));
+  redraw(quote, item.quote ? [item.quote.from, lineOf(item.quote)] : null, () => item.quote ? quoteOf(item.quote) : []);
+  redraw(text, [item.text ?? null, item.mentions ?? []], () => item.deleted ? ["Message deleted"] : pieces(item.text, item.mentions).map(pieceOf));
+  redraw(files, item.attachments ?? [], () => (item.attachments ?? []).map(fileOf));
   say(edited, item.edited_at ? "edited" : "");
   set(edited, { "data-testid": item.edited_at && "edited", title: item.edited_at && momentOf(item.edited_at) });
   more.hidden = item.state !== "sent" || Boolean(item.deleted);
@@ -203,6 +206,22 @@ function updateRow(node, item, on) {
   tick.className = `tick ${sign}`;
   redraw(status, [item.mark, item.tell, item.detail], () => statusOf(item, on));
   return undefined;
+}
+
+function pieceOf({ text, url, user }) {
+  if (url) return el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, text);
+  return user ? el("b", { class: "mention", "data-testid": "mention" }, text) : text;
+}
+
+/** The message that another one replies to. What it says may not be known. */
+function quoteOf(message) {
+  return [el("b", {}, message.from), " ", lineOf(message)];
+}
+
+/** A link, and no picture: loading one would tell a foreign host who reads. */
+function fileOf(file) {
+  const about = file.size === undefined ? "" : ` (${sizeOf(file.size)})`;
+  return el("a", { class: "file", "data-testid": "file", href: file.url, target: "_blank", rel: "noopener noreferrer" }, `${fileName(file)}${about}`);
 }
 
 function chip([emoji, users], me) {

@@ -1,4 +1,4 @@
-/** What can be done with one message: react to it, edit one's own, and delete one's own or, as a moderator, any one. */
+/** What can be done with one message: react to it, reply, edit one's own, and delete one's own or, as a moderator, any one. */
 import { $, el, icon, set } from "./dom.js";
 
 /** Offered by the picker; whatever others have used is one click on its chip away. */
@@ -10,8 +10,8 @@ const MARGIN = 8;
 
 export class MessageMenu {
   /**
-   * @param {{react: (item: object, emoji: string, is: boolean) => void, edit: (item: object) => void,
-   *   remove: (item: object) => void}} on
+   * @param {{react: (item: object, emoji: string, is: boolean) => void, reply: (item: object) => void,
+   *   edit: (item: object) => void, remove: (item: object) => void}} on
    */
   constructor(on) {
     this.on = on;
@@ -37,6 +37,7 @@ export class MessageMenu {
       role: "menuitemcheckbox", "aria-checked": String(mine(emoji)), "aria-label": name, title: name, class: "face-choice", "data-testid": "react",
     }));
     const rights = [
+      this.#item([icon("reply"), "Reply"], () => this.on.reply(item), { "data-testid": "reply" }),
       item.own && this.#item([icon("edit"), "Edit"], () => this.on.edit(item), { "data-testid": "edit" }),
       (item.own || item.moderated) && this.#item([icon("delete"), "Delete"], () => this.#sure(item), { class: "danger", "data-testid": "delete" }, true),
     ].filter(Boolean);

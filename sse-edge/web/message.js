@@ -13,7 +13,10 @@ export function touched(message, name, data) {
   if (name === "delete" || data.deleted) return erased(next);
   // The reader may not have the text.
   if (name === "edit" && data.text === undefined) return message;
-  if (name === "edit") return { ...next, text: data.text, edited_at: data.at, cut: undefined };
+  if (name === "edit") {
+    const { text, attachments, data: own } = data;
+    return { ...next, text, attachments, data: own, edited_at: data.at, cut: undefined };
+  }
   const reactions = message.reactions ?? {};
   // A reaction may be called `constructor`.
   const known = Object.hasOwn(reactions, data.emoji) ? reactions[data.emoji] : [];
@@ -24,6 +27,6 @@ export function touched(message, name, data) {
 }
 
 /** A message without anything of what it said. */
-export function erased({ text, edited_at, reactions, cut, ...rest }) {
+export function erased({ text, attachments, data, mentions, reply, edited_at, reactions, cut, ...rest }) {
   return { ...rest, deleted: true };
 }

@@ -282,14 +282,30 @@ export class Runnel {
     return this.#call("DELETE", blockOf(user));
   }
 
-  /** One page of messages, newest first: `{items, next}`. `before` is the `next` of the page before. */
-  messages(thread, { before, limit = 50 } = {}) {
-    return this.#call("GET", `${at(thread, "messages")}${search({ limit, before })}`);
+  /** What the server can do: `{version, features, limits}`. */
+  service() {
+    return this.#call("GET", "/v1");
   }
 
-  /** Sends a message. Repeat it with the same `key` until it is answered: it is sent once. */
-  send(thread, text, key) {
-    return this.#call("POST", at(thread, "messages"), { body: { text }, key });
+  /**
+   * One page of messages, newest first: `{items, next, newer, included}`. `before` is the `next` of another page, and
+   * `after` the `newer`; both may be a tseq, and `around` is one.
+   */
+  messages(thread, { before, after, around, limit = 50 } = {}) {
+    return this.#call("GET", `${at(thread, "messages")}${search({ limit, before, after, around })}`);
+  }
+
+  /** One message. */
+  message(thread, tseq) {
+    return this.#call("GET", at(thread, "messages", tseq));
+  }
+
+  /**
+   * Sends a message. Repeat it with the same `key` until it is answered: it is sent once. `more` may have `attachments`,
+   * `reply_to`, `mentions` and `data`.
+   */
+  send(thread, text, key, more = {}) {
+    return this.#call("POST", at(thread, "messages"), { body: { text, ...more }, key });
   }
 
   /** Gives an own message another text, and resolves with the message. */

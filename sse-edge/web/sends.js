@@ -15,7 +15,7 @@ export class Sends {
   /**
    * @param {object} parts
    * @param {import("./store.js").Store} parts.store holds the sends
-   * @param {(thread: string, text: string, key: string) => Promise<object>} parts.send
+   * @param {(thread: string, text: string, key: string, more: object) => Promise<object>} parts.send
    * @param {Storage} parts.storage `sessionStorage`: it outlives a reload, and is this tab's alone
    * @param {() => void} parts.changed called when there is something new to show
    */
@@ -79,7 +79,8 @@ export class Sends {
     const next = () => this.store.pending.find((send) => send.thread === thread && send.state === "sending");
     for (let send = next(); send && !this.#stopped; send = next()) {
       try {
-        const message = await this.send(thread, send.text, send.key);
+        const more = { reply_to: send.reply?.tseq, mentions: send.mentions };
+        const message = await this.send(thread, send.text, send.key, more);
         this.store.sent(send.key, message);
         failures = 0;
       } catch (error) {

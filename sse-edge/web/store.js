@@ -19,8 +19,6 @@ export class Store {
     this.map = new Map();
     /** Sends without a final answer, in the order they were made. */
     this.pending = [];
-    /** `thread/tseq` → key of the send it came from: a row keeps its identity when it is sent. */
-    this.keys = new Map();
     /** Counts resets: what carries an older epoch is shown until its replacement has arrived. */
     this.epoch = 0;
     /** Orders requests against events: an answer never undoes an event that came after its request. */
@@ -42,11 +40,9 @@ export class Store {
   reset() {
     this.epoch += 1;
     this.late = [];
-    this.keys.clear();
     this.typing.clear();
     for (const send of this.pending) {
       send.tseq = undefined;
-      send.after = 0;
     }
   }
 
@@ -98,7 +94,7 @@ export class Store {
   }
 
   /** A page of messages. `older`: it continues a loaded thread; otherwise it is the newest page. */
-  page(id, { items, next }, mark, older = false) {
+  page(id, { items, next, included }, mark, older = false) {
     const thread = this.map.get(id);
     if (!thread || mark.epoch !== this.epoch) return false;
     if (!older) {
@@ -107,6 +103,7 @@ export class Store {
       }
     }
     for (const message of items) this.#message(thread, message);
+    for (const message of included?.messages ?? []) thread.replied.set(message.tseq, this.#caughtUp(thread, message));
     if (older || thread.loadedEpoch !== this.epoch) thread.earlier = next ?? null;
     thread.loadedEpoch = this.epoch;
     return true;
@@ -191,6 +188,8 @@ export class Store {
       thread.early.get(data.message).push([name, data]);
     }
     if (thread.last?.tseq === data.message) thread.last = touched(thread.last, name, data);
+    const replied = thread.replied.get(data.message);
+    if (replied) thread.replied.set(data.message, touched(replied, name, data));
     return { thread: data.thread };
   }
 
@@ -257,7 +256,9 @@ export class Store {
     const fresh = !old || old.epoch !== this.epoch;
     if (fresh || version(message) > version(old)) {
       thread.messages.set(message.tseq, this.#caughtUp(thread, { ...message, epoch: this.epoch }));
-      if (fresh && message.from === this.me) this.#link(message);
+      // The event may come before the answer: it has the key of the send.
+      const send = fresh && this.find(message.key);
+      if (send) send.tseq = message.tseq;
     }
     if (thread.epoch !== this.epoch) return;
     thread.number = Math.max(thread.number, message.number);
@@ -273,23 +274,15 @@ export class Store {
   // ---- sends ---------------------------------------------------------------------------------
 
   /** A message that this page is sending. It is shown at once, under its key. */
-  send({ thread, key, text, at }) {
-    const known = this.map.get(thread);
-    const newest = Math.max(known?.last?.tseq ?? 0, ...(known?.messages.keys() ?? []));
-    const send = { thread, key, text, at, after: newest, state: "sending" };
+  send({ thread, key, text, at, reply, mentions }) {
+    const send = { thread, key, text, at, reply, mentions, state: "sending" };
     this.pending.push(send);
     return send;
   }
 
   /** The answer to a send: from here on the message is an ordinary one. */
   sent(key, message) {
-    const at = this.pending.findIndex((send) => send.key === key);
-    if (at >= 0) {
-      const [send] = this.pending.splice(at, 1);
-      // Another window of this user sent the same text: that one was taken for ours until now.
-      if (send.tseq && send.tseq !== message.tseq) this.keys.delete(place(send.thread, send.tseq));
-    }
-    this.keys.set(place(message.thread, message.tseq), key);
+    this.drop(key);
     const thread = this.map.get(message.thread);
     if (thread) this.#message(thread, message);
   }
@@ -300,10 +293,10 @@ export class Store {
     if (send) Object.assign(send, { state: "failed", detail });
   }
 
-  /** Puts a refused send back in line, under the same key. */
+  /** Puts a refused send back in line, under the same key. Whom it mentions may have left, which was a reason to refuse it. */
   retry(key) {
     const send = this.find(key);
-    if (send) Object.assign(send, { state: "sending", detail: undefined });
+    if (send) Object.assign(send, { state: "sending", detail: undefined, mentions: undefined });
     return send;
   }
 
@@ -314,20 +307,6 @@ export class Store {
 
   find(key) {
     return this.pending.find((send) => send.key === key);
-  }
-
-  /** The event may come before the answer: then it is taken for the send it looks like. */
-  #link(message) {
-    const here = place(message.thread, message.tseq);
-    if (this.keys.has(here)) return;
-    const send = this.pending.find(
-      (send) =>
-        send.thread === message.thread && send.state === "sending" && !send.tseq &&
-        send.text === message.text && message.tseq > send.after,
-    );
-    if (!send) return;
-    send.tseq = message.tseq;
-    this.keys.set(here, send.key);
   }
 
   // ---- questions -----------------------------------------------------------------------------
@@ -357,12 +336,13 @@ export class Store {
   rows(id) {
     const thread = this.map.get(id);
     const messages = [...(thread?.messages.values() ?? [])].sort((a, b) => a.tseq - b.tseq);
-    const rows = messages.map((message) => ({
-      ...message, key: this.keys.get(place(id, message.tseq)), state: "sent",
-    }));
+    const quote = ({ reply }) => reply && (thread?.messages.get(reply.tseq) ?? thread?.replied.get(reply.tseq) ?? reply);
+    // A row keeps its identity, its key, when it is sent.
+    const rows = messages.map((message) => ({ ...message, quote: quote(message), state: "sent" }));
     for (const send of this.pending) {
       if (send.thread !== id || send.tseq) continue;
-      rows.push({ thread: id, key: send.key, from: this.me, text: send.text, at: send.at, state: send.state, detail: send.detail });
+      const { key, text, at, state, detail } = send;
+      rows.push({ thread: id, key, from: this.me, text, at, state, detail, quote: quote(send) });
     }
     return rows;
   }
@@ -404,7 +384,7 @@ export class Store {
 function blankThread(id) {
   return {
     id, epoch: -1, stub: true, kind: "group", title: null, createdAt: null, adds: "member", members: [], full: false,
-    changes: [], early: new Map(), titleStamp: 0, activeStamp: 0, state: "active", number: 0, seen: 0, seenBy: new Map(), last: null, messages: new Map(),
+    changes: [], early: new Map(), titleStamp: 0, activeStamp: 0, state: "active", number: 0, seen: 0, seenBy: new Map(), last: null, messages: new Map(), replied: new Map(),
     loadedEpoch: -1, earlier: null,
   };
 }
@@ -413,6 +393,3 @@ function activity(thread) {
   return thread.last?.at ?? thread.createdAt ?? new Date(0).toISOString();
 }
 
-function place(thread, tseq) {
-  return `${thread}/${tseq}`;
-}

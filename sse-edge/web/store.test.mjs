@@ -144,51 +144,68 @@ function sending(store, key = "k1", text = "hi") {
   store.send({ thread: T, key, text, at: AT });
 }
 
+/** An own message, as the API and the stream give it to its author. */
+function own(tseq, key, more = {}) {
+  return message(tseq, { from: "alice", text: "hi", key, ...more });
+}
+
 test("a send is shown at once, and once when answer then event arrive", () => {
   const store = aliceWith();
   sending(store);
   assert.deepEqual(store.rows(T).map((row) => [row.key, row.state]), [["k1", "sending"]]);
-  store.sent("k1", message(2, { from: "alice", text: "hi" }));
-  store.apply("message", message(2, { from: "alice", text: "hi" }));
+  store.sent("k1", own(2, "k1"));
+  store.apply("message", own(2, "k1"));
   assert.deepEqual(store.rows(T).map((row) => [row.key, row.tseq, row.state]), [["k1", 2, "sent"]]);
 });
 
 test("a send is shown once when event then answer arrive", () => {
   const store = aliceWith();
   sending(store);
-  store.apply("message", message(2, { from: "alice", text: "hi" }));
+  store.apply("message", own(2, "k1"));
   assert.deepEqual(store.rows(T).map((row) => [row.key, row.tseq]), [["k1", 2]]);
-  store.sent("k1", message(2, { from: "alice", text: "hi" }));
+  store.sent("k1", own(2, "k1"));
   assert.deepEqual(store.rows(T).map((row) => [row.key, row.tseq, row.state]), [["k1", 2, "sent"]]);
   assert.equal(store.pending.length, 0);
 });
 
-test("the same text sent from another window is not lost behind one's own", () => {
-  const store = aliceWith();
-  sending(store);
-  store.apply("message", message(2, { from: "alice", text: "hi" }));
-  store.sent("k1", message(3, { from: "alice", text: "hi" }));
-  store.apply("message", message(3, { from: "alice", text: "hi" }));
-  assert.deepEqual(store.rows(T).map((row) => [row.tseq, row.key]), [[2, undefined], [3, "k1"]]);
-});
-
-test("the same text sent twice is shown twice", () => {
+test("the same text from another window, or sent twice, is another message", () => {
   const store = aliceWith();
   sending(store, "k1");
   sending(store, "k2");
-  store.apply("message", message(2, { from: "alice", text: "hi" }));
-  store.apply("message", message(3, { from: "alice", text: "hi" }));
-  store.sent("k1", message(2, { from: "alice", text: "hi" }));
-  store.sent("k2", message(3, { from: "alice", text: "hi" }));
-  assert.deepEqual(store.rows(T).map((row) => row.key), ["k1", "k2"]);
+  store.apply("message", own(2, "elsewhere"));
+  store.apply("message", own(3, "k2"));
+  store.page(T, { items: [own(2, "elsewhere")], next: null }, store.mark());
+  assert.deepEqual(store.rows(T).map((row) => [row.key, row.tseq]), [["elsewhere", 2], ["k2", 3], ["k1", undefined]]);
+  store.sent("k2", own(3, "k2"));
+  store.sent("k1", own(4, "k1"));
+  assert.deepEqual(store.rows(T).map((row) => row.key), ["elsewhere", "k2", "k1"]);
 });
 
-test("an older message of the same text is not taken for the send", () => {
+test("a reply shows what it replies to as that is now", () => {
   const store = aliceWith();
-  store.apply("message", message(2, { from: "alice", text: "hi" }));
-  sending(store);
-  store.page(T, { items: [message(2, { from: "alice", text: "hi" })], next: null }, store.mark());
-  assert.equal(store.rows(T).length, 2);
+  const reply = { tseq: 2, number: 1, from: "bob" };
+  const quotes = () => store.rows(T).filter((row) => row.from === "alice").map((row) => row.quote?.text);
+  store.send({ thread: T, key: "k1", text: "yes", at: AT, reply });
+  assert.deepEqual(quotes(), [undefined], "it is not loaded");
+  const page = { items: [own(9, "k0", { reply })], next: "x", included: { messages: [message(2)] } };
+  store.page(T, page, store.mark());
+  assert.deepEqual(quotes(), ["m2", "m2"]);
+  store.apply("edit", { thread: T, tseq: 10, message: 2, from: "bob", text: "changed", at: AT });
+  assert.deepEqual(quotes(), ["changed", "changed"]);
+  store.apply("delete", { thread: T, tseq: 11, message: 2, from: "bob", at: AT });
+  assert.deepEqual(store.rows(T).map((row) => row.quote.deleted), [true, true]);
+});
+
+test("an edit replaces all that a message says, and a deletion leaves none of it", () => {
+  const store = aliceWith();
+  const files = [{ url: "https://files.example/a" }];
+  store.apply("message", message(2, { attachments: files, data: { a: 1 }, mentions: ["alice"], reply: { tseq: 1 } }));
+  store.apply("edit", { thread: T, tseq: 3, message: 2, from: "bob", text: "new", data: { b: 2 }, at: AT });
+  const [edited] = store.rows(T);
+  assert.deepEqual([edited.text, edited.attachments, edited.data, edited.mentions], ["new", undefined, { b: 2 }, ["alice"]]);
+  store.apply("delete", { thread: T, tseq: 4, message: 2, from: "bob", at: AT });
+  const [{ text, attachments, data, mentions, reply }] = store.rows(T);
+  assert.deepEqual([text, attachments, data, mentions, reply], Array(5).fill(undefined));
 });
 
 test("a refused send stays, can be tried again under its key, or dropped", () => {
@@ -196,7 +213,9 @@ test("a refused send stays, can be tried again under its key, or dropped", () =>
   sending(store);
   store.failed("k1", "too long");
   assert.deepEqual(store.rows(T).map((row) => [row.state, row.detail]), [["failed", "too long"]]);
-  assert.equal(store.retry("k1").state, "sending");
+  store.find("k1").mentions = ["bob"];
+  const again = store.retry("k1");
+  assert.deepEqual([again.state, again.mentions], ["sending", undefined], "bob may have left, which was the reason");
   store.failed("k1", "too long");
   store.drop("k1");
   assert.deepEqual(store.rows(T), []);

@@ -9,7 +9,7 @@ use crate::{shots, window::Window};
 pub(crate) async fn messages(alice: &Window, bob: &Window) -> Result<()> {
     bob.open_menu_of("Hello Alice").await?;
     shots::everywhere(bob, "menu").await?;
-    bob.press(&[Key::Down, Key::Enter]).await?;
+    bob.press(&[Key::Down, Key::Down, Key::Enter]).await?;
     shots::everywhere(bob, "editing").await?;
     bob.write(" from the weir").await?;
     bob.press(&[Key::Enter]).await?;
@@ -23,10 +23,26 @@ pub(crate) async fn messages(alice: &Window, bob: &Window) -> Result<()> {
     bob.click("reaction").await?;
     alice.reads("reaction", |text| text == "👍2").await?;
 
+    alice.open_menu_of("Hello Alice from the weir").await?;
+    alice.press(&[Key::Down, Key::Enter]).await?;
+    alice.reads("replying", |text| text == "Reply to bob: Hello Alice from the weir").await?;
+    alice.send("What do you see, @bob?").await?;
+    for window in [alice, bob] {
+        window.shows_as("What do you see, @bob?", "sent").await?;
+        window.reads("quote", |text| text == "bob Hello Alice from the weir").await?;
+        window.reads("mention", |text| text == "@bob").await?;
+    }
+    alice.is_gone("replying").await?;
+    bob.send_file("https://files.example/plan.pdf", "plan.pdf", 12_000).await?;
+    for window in [alice, bob] {
+        window.reads("file", |text| text == "plan.pdf (12 kB)").await?;
+    }
+    shots::everywhere(alice, "reply").await?;
+
     alice.send("Never mind").await?;
     bob.shows_as("Never mind", "sent").await?;
     alice.open_menu_of("Never mind").await?;
-    alice.press(&[Key::Down, Key::Down, Key::Enter]).await?;
+    alice.press(&[Key::Down, Key::Down, Key::Down, Key::Enter]).await?;
     shots::everywhere(alice, "delete").await?;
     alice.press(&[Key::Up, Key::Enter]).await?;
     for window in [alice, bob] {

@@ -91,6 +91,22 @@ impl Window {
         self.click("send").await
     }
 
+    /// Sends a file to the open thread by the client of the page, which has no button for that.
+    pub(crate) async fn send_file(&self, url: &str, name: &str, size: u64) -> Result<()> {
+        let script = r#"
+            const [url, name, size, done] = arguments;
+            (async () => {
+                const { Runnel, uuid } = await import("/runnel.js");
+                const { storedSession } = await import("/signin.js");
+                const runnel = new Runnel({ token: storedSession().token });
+                await runnel.send(location.hash.slice(1), "", uuid(), { attachments: [{ url, name, size }] });
+            })().then(() => done(""), (error) => done(String(error)));
+        "#;
+        let failure = self.client.execute_async(script, vec![url.into(), name.into(), size.into()]).await?;
+        anyhow::ensure!(failure == "", "the file was not sent: {failure}");
+        Ok(())
+    }
+
     /// Opens the menu of the message `text` as a keyboard does.
     pub(crate) async fn open_menu_of(&self, text: &str) -> Result<()> {
         let script = r#"
