@@ -390,13 +390,22 @@ impl Actor {
     /// Says something, takes a member out, and then says it differently. The member is told of the first words at most; where
     /// they are put in again, of what is said from then on.
     pub(crate) async fn part(&self, thread: &str, text: &str, member: &UserId, returns: bool) {
+        let restores = self.history.known().restores;
+        // Behind a restore another message may have the place of this one.
+        let is_there = || self.history.known().restores == restores;
         self.say(thread, text).await;
         self.change(thread, member, false).await;
         let said = self.history.known().said[text].clone();
-        self.touch(text, &said, 1).await;
+        if is_there() {
+            self.touch(text, &said, 1).await;
+        }
         if returns {
             self.change(thread, member, true).await;
-            self.touch(text, &said, 2).await;
+            // Some members have a stream again by then.
+            sleep(Duration::from_millis(self.draw(|rng| rng.random_range(0..10_000)))).await;
+            if is_there() {
+                self.touch(text, &said, 2).await;
+            }
         }
     }
 

@@ -276,7 +276,7 @@ impl Run {
         if group {
             let adds = ["member", "member", "member", "moderator", "owner"];
             let adds = adds[self.rng.random_range(0..adds.len())];
-            let history = if self.rng.random_bool(0.4) { "joined" } else { "all" };
+            let history = if self.rng.random_bool(0.5) { "joined" } else { "all" };
             json!({"members": members, "title": "all", "history": history, "adds": adds})
         } else {
             json!({"members": [members[0]]})
@@ -332,12 +332,24 @@ impl Run {
             });
         }
         if self.rng.random_bool(0.3) && *other != actor.user {
-            // Gone, and back at once.
+            // Gone, and back at once, perhaps before everybody has been told.
             let (actor, thread, other) = (actor.clone(), thread.to_owned(), other.clone());
+            let waits = self.rng.random_bool(0.5);
+            if !waits && self.habits.direct < 0.3 {
+                // Where most threads are groups, nobody is left who tells of the first before the second.
+                self.doom_apis();
+            }
             self.stage.tracker.spawn(async move {
-                actor.change(&thread, &other, false).await;
-                sleep(returns).await;
-                actor.change(&thread, &other, true).await;
+                let back = async {
+                    sleep(returns).await;
+                    actor.change(&thread, &other, true).await;
+                };
+                if waits {
+                    actor.change(&thread, &other, false).await;
+                    back.await;
+                } else {
+                    tokio::join!(actor.change(&thread, &other, false), back);
+                }
             });
             done += 2;
         }
@@ -366,7 +378,7 @@ impl Run {
                 (self.stage.deployment.clone(), Duration::from_millis(self.rng.random_range(0..2_000)));
             self.stage.tracker.spawn(async move { deployment.kill_edge(edge, after).await });
         }
-        let (text, returns) = (format!("words {n}"), self.rng.random_bool(0.5));
+        let (text, returns) = (format!("words {n}"), self.rng.random_bool(0.7));
         self.stage.tracker.spawn(async move { actor.part(&thread, &text, &other, returns).await });
         3
     }
