@@ -2,10 +2,11 @@
 import { Chat } from "./chat.js";
 import { Details, drawHead } from "./details.js";
 import { $, avatar, batched, redraw, say, set, toast } from "./dom.js";
-import { lineOf, listOf, peer, threadName } from "./format.js";
+import { lineOf, listOf, peer } from "./format.js";
 import { drawList, walkList } from "./list.js";
 import { Log } from "./log.js";
 import { MessageMenu } from "./menu.js";
+import { ProfileForm } from "./profile.js";
 import { uuid } from "./runnel.js";
 import { SignIn, forgetSession, storedSession } from "./signin.js";
 import { StartThread } from "./start.js";
@@ -45,6 +46,7 @@ const menu = new MessageMenu({
   remove: (item) => chat.deleteMessage(item).catch((error) => toast(`The message was not deleted. ${error.message}`)),
 });
 const details = new Details({ add: (user) => chat.add(user), leave: () => chat.leave(), rename: (title) => chat.rename(title), block: (user, is) => chat.block(user, is) });
+const profile = new ProfileForm(() => chat, (name) => chat.setName(name));
 const start = new StartThread(() => chat.me, (members, title, key) => chat.create(members, title, key), go);
 
 // ---- sessions --------------------------------------------------------------------------------
@@ -66,8 +68,6 @@ function begin(session) {
     },
   });
   $("app").hidden = false;
-  say($("me"), chat.me);
-  redraw($("me-avatar"), chat.me, () => [avatar({ name: chat.me })]);
   chat.start();
   route();
   if (!chat.open) $("side-title").focus();
@@ -136,12 +136,13 @@ function drawNow() {
   const online = (user) => chat.online(user);
   drawList({ store, open, listed: chat.listed, online, now });
   drawConnection();
+  drawMe(store);
   document.body.dataset.view = open ? "thread" : "list";
   $("nothing-open").hidden = Boolean(open);
   $("thread").hidden = !open;
   const thread = open && store.thread(open);
   const unread = store.totalUnread();
-  const name = thread && !thread.stub ? threadName(thread, store.me) : "";
+  const name = thread && !thread.stub ? store.title(thread) : "";
   document.title = `${unread > 0 ? `(${unread}) ` : ""}${name ? `${name} · ` : ""}Runnel`;
   drawTyping(open, now);
   if (!thread || thread.stub) {
@@ -155,18 +156,25 @@ function drawNow() {
   chat.see();
 }
 
+function drawMe(store) {
+  const name = store.name(store.me);
+  say($("me"), name);
+  redraw($("me-avatar"), name, () => [avatar({ name })]);
+}
+
 /** What the user may decide about the open thread: an invitation, or the end of a block. */
 function drawBanner(thread) {
   const other = thread && peer(thread, chat.me);
   const blocked = Boolean(other) && chat.blocked.has(other);
   const invited = thread?.state === "invited";
+  const name = other && chat.store.name(other);
   $("banner").hidden = !blocked && !invited;
   if ($("banner").hidden) return;
   $("banner-no").hidden = blocked;
   say($("banner-no"), other ? "Block" : "Leave");
   say($("banner-yes"), blocked ? "Unblock" : "Accept");
-  say($("banner-text"), blocked ? `You have blocked ${other}. They can no longer write to you here.`
-    : `${other ? `${other} wants to talk to you.` : "You are invited to this group."} If you accept or write, others see what you have read.`);
+  say($("banner-text"), blocked ? `You have blocked ${name}. They can no longer write to you here.`
+    : `${other ? `${name} wants to talk to you.` : "You are invited to this group."} If you accept or write, others see what you have read.`);
 }
 
 /** Does what a button of the banner says. Both are off until it is done. */
@@ -185,13 +193,13 @@ async function decide(work, what) {
 
 function bannerYes() {
   const other = peer(chat.store.thread(chat.open), chat.me);
-  if (other && chat.blocked.has(other)) return decide(() => chat.block(other, false), `${other} is still blocked.`);
+  if (other && chat.blocked.has(other)) return decide(() => chat.block(other, false), `${chat.store.name(other)} is still blocked.`);
   return decide(() => chat.accept(), "The invitation was not accepted.");
 }
 
 function bannerNo() {
   const other = peer(chat.store.thread(chat.open), chat.me);
-  if (other) return decide(() => chat.block(other, true), `${other} is not blocked.`);
+  if (other) return decide(() => chat.block(other, true), `${chat.store.name(other)} is not blocked.`);
   return details.show({ leaving: true });
 }
 
@@ -213,7 +221,7 @@ function drawConnection() {
 
 function drawTyping(open, now) {
   clearTimeout(typingTimer);
-  const typers = open ? chat.store.typers(open, now) : [];
+  const typers = open ? chat.store.typers(open, now).map((user) => chat.store.name(user)) : [];
   const text = typers.length === 0 ? "" : typers.length > 3 ? "Several people are typing" : `${listOf(typers)} ${typers.length === 1 ? "is" : "are"} typing`;
   say($("typing"), text);
   $("typing").classList.toggle("on", text !== "");
@@ -248,7 +256,7 @@ function startEdit(item) {
 function startReply(item) {
   stopEdit();
   replying = item;
-  say($("replying-to"), item.own ? "yourself" : item.from);
+  say($("replying-to"), item.own ? "yourself" : item.author);
   say($("replying-text"), lineOf(item));
   $("replying").hidden = false;
   $("composer").focus();
@@ -340,6 +348,7 @@ $("replying-off").addEventListener("click", () => {
   stopReply();
   $("composer").focus();
 });
+$("me").addEventListener("click", () => profile.show());
 $("details").addEventListener("click", () => details.show());
 $("sign-out").addEventListener("click", signOut);
 $("back").addEventListener("click", () => go(null));

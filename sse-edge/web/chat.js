@@ -28,12 +28,12 @@ function named(names) {
   return rest > 0 ? `${names.slice(0, NAMED).join(", ")} and ${rest} more` : names.join(", ");
 }
 
-/** What a change of members says to those who look on. */
-function told({ change, user, others = [], role, owner, by }) {
-  if (change === "added") return `${by} added ${named([user, ...others])}`;
-  if (change === "removed") return `${by} removed ${user}`;
-  if (change === "role") return owner ? `${owner} is the owner now` : `${by} made ${user} a ${role}`;
-  return owner ? `${user} left, and ${owner} is the owner now` : `${user} left`;
+/** What a change of members says to those who look on, where `name` says what a user is called. */
+function told({ change, user, others = [], role, owner, by }, name) {
+  if (change === "added") return `${name(by)} added ${named([user, ...others].map(name))}`;
+  if (change === "removed") return `${name(by)} removed ${name(user)}`;
+  if (change === "role") return owner ? `${name(owner)} is the owner now` : `${name(by)} made ${name(user)} a ${role}`;
+  return owner ? `${name(user)} left, and ${name(owner)} is the owner now` : `${name(user)} left`;
 }
 
 export class Chat {
@@ -56,7 +56,7 @@ export class Chat {
   constructor({ session, looking, reading, on }) {
     this.looking = looking;
     this.reading = reading;
-    this.on = on;
+    this.on = { ...on, changed: () => this.#changed(on.changed) };
     this.me = session.user;
     this.open = null;
     this.listed = false;
@@ -71,7 +71,7 @@ export class Chat {
       token: session.token,
       on: {
         listing: () => this.store.mark(),
-        list: (items, mark) => this.#list(items, mark),
+        list: (items, mark, users) => this.#list(items, mark, users),
         event: (name, data) => this.#event(name, data),
         reset: () => this.#reset(),
         state: (state) => this.#state(state),
@@ -82,7 +82,7 @@ export class Chat {
       store: this.store,
       send: (thread, text, key, more) => this.client.send(thread, text, key, more),
       storage: sessionStorage,
-      changed: () => on.changed(),
+      changed: () => this.on.changed(),
     });
   }
 
@@ -109,8 +109,8 @@ export class Chat {
 
   // ---- what the stream says ------------------------------------------------------------------
 
-  #list(items, mark) {
-    if (!this.store.list(items, mark)) return false;
+  #list(items, mark, users) {
+    if (!this.store.list(items, mark, users)) return false;
     this.listed = true;
     this.#askBlocks();
     if (this.open) this.#load();
@@ -131,7 +131,7 @@ export class Chat {
 
   #noticeMember(data) {
     if (data.thread !== this.open || data.user === this.me || data.by === this.me) return;
-    this.on.notice(told(data));
+    this.on.notice(told(data, (user) => this.store.name(user)));
   }
 
   #reset() {
@@ -162,6 +162,23 @@ export class Chat {
       this.#asked.delete(id);
       this.on.changed();
     }
+  }
+
+  /** Draws what is known, and asks for the profiles of those who are named and not known. */
+  #changed(draw) {
+    draw();
+    // Without a list, most of them are about to be told.
+    if (this.listed) this.#askPeople();
+  }
+
+  async #askPeople() {
+    const { people } = this.store;
+    const asked = people.take();
+    if (asked.length === 0) return;
+    const users = await this.client.users(asked.map(([user]) => user)).catch(() => null);
+    people.answered(asked, users);
+    // What failed is asked for again with the next event.
+    if (users) this.on.changed();
   }
 
   // ---- the open thread -----------------------------------------------------------------------
@@ -361,6 +378,15 @@ export class Chat {
     const blocks = await this.client.blocks().catch(() => null);
     if (!blocks) return;
     this.blocked = new Set(blocks.map((block) => block.user));
+    this.on.changed();
+  }
+
+  /** Gives the user another name; without one the id is shown. */
+  async setName(name) {
+    const { people } = this.store;
+    const [{ avatar, data }] = await this.client.users([this.me]);
+    const user = await this.client.setProfile({ name, avatar, data });
+    people.learn({ [this.me]: user });
     this.on.changed();
   }
 

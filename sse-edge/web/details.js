@@ -1,15 +1,15 @@
 /** Who is in the open thread: its header, and the drawer where members are added and leave. */
 import { $, avatar, dot, el, match, redraw, say, set } from "./dom.js";
-import { faceName, peer, threadName } from "./format.js";
+import { peer } from "./format.js";
 import { closes } from "./start.js";
 
 /** Draws the header over the messages. */
 export function drawHead({ store, thread, online }) {
-  const name = threadName(thread, store.me);
   const other = peer(thread, store.me);
-  const face = faceName(thread, store.me);
+  const face = store.face(thread);
   redraw($("thread-avatar"), [face, thread.kind, other && online(other)], () => [avatar({ name: face, kind: thread.kind, online: other && online(other) })]);
-  say($("thread-title"), name);
+  say($("thread-title"), store.title(thread));
+  set($("thread-title"), { title: other });
   say($("thread-about"), about({ store, thread, online }));
 }
 
@@ -32,10 +32,11 @@ function mayAdd(thread, me) {
 
 const ROLES = { owner: "Owner", moderator: "Moderator" };
 
-function memberLine({ user, me, role, online }, group) {
+function memberLine({ user, name, me, role, online }, group) {
   const parts = [
-    avatar({ name: user }),
-    el("span", { class: "member-name" }, user, me && el("span", { class: "you" }, "You")),
+    avatar({ name }),
+    // Names are chosen freely: the id says who it is.
+    el("span", { class: "member-name", "data-testid": "member-name" }, name, name !== user && el("span", { class: "member-id" }, user), me && el("span", { class: "you" }, "You")),
     group && ROLES[role] && el("span", { class: "role" }, ROLES[role]),
     online !== undefined && dot(online),
   ];
@@ -81,10 +82,9 @@ export class Details {
   }
 
   draw({ store, thread, online, blocked }) {
-    const name = threadName(thread, store.me);
-    const face = faceName(thread, store.me);
+    const face = store.face(thread);
     redraw($("details-avatar"), [face, thread.kind], () => [avatar({ name: face, kind: thread.kind, large: true })]);
-    say($("details-title"), name);
+    say($("details-title"), store.title(thread));
     say($("details-about"), thread.kind === "direct" ? "A direct thread: nobody joins it, nobody leaves it." : about({ store, thread, online }));
     this.title = thread.title;
     $("rename-form").hidden = thread.kind === "direct";
@@ -93,9 +93,9 @@ export class Details {
     this.other = peer(thread, store.me);
     this.blocked = blocked.has(this.other);
     $("block-part").hidden = !this.other;
-    say($("block"), `${this.blocked ? "Unblock" : "Block"} ${this.other}`);
+    say($("block"), `${this.blocked ? "Unblock" : "Block"} ${store.name(this.other)}`);
     const members = thread.members
-      .map(({ user, role }) => ({ user, role, me: user === store.me, online: user === store.me ? true : online(user) }))
+      .map(({ user, role }) => ({ user, name: store.name(user), role, me: user === store.me, online: user === store.me ? true : online(user) }))
       .sort((a, b) => Number(b.me) - Number(a.me) || (a.user < b.user ? -1 : 1));
     match($("members-list"), members, {
       key: (member) => member.user,

@@ -16,21 +16,21 @@ export function initials(name) {
   return (letters.join("") || "?").toUpperCase();
 }
 
-/** What a thread is called by one of its members. */
-export function threadName(thread, me) {
+/** What a thread is called by one of its members, where `name` says what a user is called. */
+export function threadName(thread, me, name) {
   if (thread.title) return thread.title;
-  const others = thread.members.map((member) => member.user).filter((user) => user !== me);
-  if (others.length === 0) return thread.kind === "direct" ? me : "Only you";
+  const others = thread.members.map((member) => member.user).filter((user) => user !== me).map(name);
+  if (others.length === 0) return thread.kind === "direct" ? name(me) : "Only you";
   if (others.length <= 3) return listOf(others);
   return `${others.slice(0, 3).join(", ")} and others`;
 }
 
 /** What a thread's avatar is made from: its title, or the names of the others. */
-export function faceName(thread, me) {
+export function faceName(thread, me, name) {
   if (thread.title) return thread.title;
-  const others = thread.members.map((member) => member.user).filter((user) => user !== me);
+  const others = thread.members.map((member) => member.user).filter((user) => user !== me).map(name);
   // A direct thread wears the face of the other, the same as beside their messages.
-  return others.length < 2 ? (others[0] ?? me) : others.map((user) => user.split("@")[0]).join(" ");
+  return others.length < 2 ? (others[0] ?? name(me)) : others.map((user) => user.split("@")[0]).join(" ");
 }
 
 /** The other member of a direct thread. */

@@ -1,6 +1,6 @@
 /** The list of threads. */
 import { $, avatar, el, match, redraw, say, set } from "./dom.js";
-import { faceName, lineOf, momentOf, peer, shortOf, threadName } from "./format.js";
+import { lineOf, momentOf, peer, shortOf } from "./format.js";
 
 /**
  * Draws the list.
@@ -26,11 +26,11 @@ function row({ store, thread, open, online, now }) {
   const invited = thread.state === "invited";
   return {
     id: thread.id,
-    name: threadName(thread, store.me),
-    face: faceName(thread, store.me),
+    name: store.title(thread),
+    face: store.face(thread),
     kind: thread.kind,
     online: other && online(other),
-    preview: invited && sends.length === 0 ? "Invitation" : preview({ thread, newest, typers, sends, me: store.me }),
+    preview: invited && sends.length === 0 ? "Invitation" : preview({ store, thread, newest, typers, sends }),
     typing: typers.length > 0 && !invited,
     failed: sends.some((send) => send.state === "failed"),
     at: newest?.at ?? thread.createdAt,
@@ -40,14 +40,14 @@ function row({ store, thread, open, online, now }) {
   };
 }
 
-function preview({ thread, newest, typers, sends, me }) {
-  if (typers.length > 0) return thread.kind === "direct" ? "typing…" : `${typers[0]} is typing…`;
+function preview({ store, thread, newest, typers, sends }) {
+  if (typers.length > 0) return thread.kind === "direct" ? "typing…" : `${store.name(typers[0])} is typing…`;
   if (sends.some((send) => send.state === "failed")) return "A message was not sent";
   if (!newest) return "No messages yet";
-  const from = newest.from ?? me;
+  const from = newest.from ?? store.me;
   const text = lineOf(newest);
-  if (from === me) return `You: ${text}`;
-  return thread.kind === "direct" ? text : `${from}: ${text}`;
+  if (from === store.me) return `You: ${text}`;
+  return thread.kind === "direct" ? text : `${store.name(from)}: ${text}`;
 }
 
 function make(item) {

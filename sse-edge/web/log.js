@@ -1,6 +1,6 @@
 /** The messages of the open thread: rows, day separators, seen marks, and where the reader is. */
 import { $, avatar, el, icon, match, redraw, say, set } from "./dom.js";
-import { dayOf, faceName, fileName, lineOf, listOf, momentOf, pieces, sameDay, seenText, sizeOf, threadName, timeOf } from "./format.js";
+import { dayOf, fileName, lineOf, listOf, momentOf, pieces, sameDay, seenText, sizeOf, timeOf } from "./format.js";
 
 /** Messages of one author within this time stand together, in milliseconds. */
 const TOGETHER_MS = 5 * 60_000;
@@ -96,7 +96,7 @@ export class Log {
       marked ||= fresh;
       const joined = previous && !day && !fresh && previous.from === row.from && Date.parse(row.at) - Date.parse(previous.at) < TOGETHER_MS;
       if (joined) items.at(-1).last = false;
-      items.push({ ...row, epoch: undefined, id: row.key ?? `tseq ${row.tseq}`, own: row.from === store.me, moderated: moderates(thread, store.me), first: !joined, last: true, named: thread.kind === "group", me: store.me });
+      items.push({ ...row, epoch: undefined, id: row.key ?? `tseq ${row.tseq}`, own: row.from === store.me, moderated: moderates(thread, store.me), first: !joined, last: true, named: thread.kind === "group", author: store.name(row.from), chips: chips(row, store), quoted: row.quote && store.name(row.quote.from) });
       previous = row;
     }
     // One stop of the Tab key for all menus; the arrow keys walk them.
@@ -113,15 +113,15 @@ export class Log {
       if (!item.own) continue;
       const seers = item.state === "sent" ? store.seers(thread.id, item.number) : [];
       item.seers = seers.length;
-      item.mark = { sending: "Sending…", failed: "Not sent" }[item.state] ?? seenText(thread, seers, store.me);
+      item.mark = { sending: "Sending…", failed: "Not sent" }[item.state] ?? seenText(thread, seers.map((user) => store.name(user)), store.me);
       item.tell = item.state === "failed" || seers.length > told;
       if (item.state !== "failed") told = Math.max(told, seers.length);
     }
   }
 
   #top({ store, thread, loading, failure, earlierBusy, empty }) {
-    const name = threadName(thread, store.me);
-    const face = faceName(thread, store.me);
+    const name = store.title(thread);
+    const face = store.face(thread);
     const state = failure ? "failure" : loading && empty ? "loading" : thread.earlier ? "earlier" : loading ? "" : "start";
     redraw($("log-top"), [state, failure, earlierBusy, name, face, empty, thread.kind], () => {
       if (state === "failure") return [el("p", {}, failure), this.#button("Try again")];
@@ -183,21 +183,23 @@ function updateRow(node, item, on) {
   node.className = `message${item.deleted ? " deleted" : ""}${item.own ? " own" : ""}${item.first ? " first" : ""}${item.last ? " last" : ""}`;
   set(node, { "data-tseq": item.tseq, "data-key": item.key, "data-state": item.state });
   const [gutter, column] = node.children;
-  const [author, bubble, chips, status] = column.children;
+  const [author, bubble, reactions, status] = column.children;
   const [quote, text, files, meta, more] = bubble.children;
   const [edited, time, tick] = meta.children;
-  redraw(gutter, !item.own && item.last && item.from, () => (!item.own && item.last ? [avatar({ name: item.from })] : []));
-  say(author, item.own ? "You" : item.from);
+  redraw(gutter, !item.own && item.last && item.author, () => (!item.own && item.last ? [avatar({ name: item.author })] : []));
+  say(author, item.own ? "You" : item.author);
+  // Names are chosen freely: the id says who it is.
+  set(author, { title: item.from });
   // Shown above the first of a group; always there for those who hear the log.
   author.classList.toggle("sr", item.own || !item.first || !item.named);
-  redraw(quote, item.quote ? [item.quote.from, lineOf(item.quote)] : null, () => item.quote ? quoteOf(item.quote) : []);
+  redraw(quote, item.quote ? [item.quoted, lineOf(item.quote)] : null, () => item.quote ? quoteOf(item) : []);
   redraw(text, [item.text ?? null, item.mentions ?? []], () => item.deleted ? ["Message deleted"] : pieces(item.text, item.mentions).map(pieceOf));
   redraw(files, item.attachments ?? [], () => (item.attachments ?? []).map(fileOf));
   say(edited, item.edited_at ? "edited" : "");
   set(edited, { "data-testid": item.edited_at && "edited", title: item.edited_at && momentOf(item.edited_at) });
   more.hidden = item.state !== "sent" || Boolean(item.deleted);
   set(more, { tabindex: item.stop ? "0" : "-1" });
-  redraw(chips, item.reactions ?? {}, () => Object.entries(item.reactions ?? {}).map((entry) => chip(entry, item.me)));
+  redraw(reactions, item.chips, () => item.chips.map(chip));
   say(time, timeOf(item.at));
   set(time, { datetime: item.at, title: momentOf(item.at) });
   if (!item.own) return undefined;
@@ -214,8 +216,8 @@ function pieceOf({ text, url, user }) {
 }
 
 /** The message that another one replies to. What it says may not be known. */
-function quoteOf(message) {
-  return [el("b", {}, message.from), " ", lineOf(message)];
+function quoteOf({ quote, quoted }) {
+  return [el("b", { title: quote.from }, quoted), " ", lineOf(quote)];
 }
 
 /** A link, and no picture: loading one would tell a foreign host who reads. */
@@ -224,12 +226,16 @@ function fileOf(file) {
   return el("a", { class: "file", "data-testid": "file", href: file.url, target: "_blank", rel: "noopener noreferrer" }, `${fileName(file)}${about}`);
 }
 
-function chip([emoji, users], me) {
-  const mine = users.includes(me);
-  const names = listOf(users.map((user) => (user === me ? "you" : user)));
+/** The reactions under a message: whose they are. */
+function chips({ reactions = {} }, store) {
+  const name = (user) => (user === store.me ? "you" : store.name(user));
+  return Object.entries(reactions).map(([emoji, users]) => ({ emoji, names: listOf(users.map(name)), count: users.length, mine: users.includes(store.me) }));
+}
+
+function chip({ emoji, names, count, mine }) {
   return el("button", {
     type: "button", class: "chip", "data-testid": "reaction", "data-emoji": emoji, "aria-pressed": String(mine), title: names, "aria-label": `${emoji} by ${names}`,
-  }, emoji, el("span", { class: "chip-count" }, String(users.length)));
+  }, emoji, el("span", { class: "chip-count" }, String(count)));
 }
 
 /** Arrow keys, Home and End walk the messages' menus. */

@@ -5,7 +5,7 @@
  * ```js
  * const runnel = new Runnel({ token, on: {
  *   listing() {},                // a list is about to be asked for; what it returns is `mark` below
- *   list(threads, mark) {},      // the complete list: replace what you have (false: ask again)
+ *   list(threads, mark, users) {}, // the complete list: replace what you have (false: ask again)
  *   event(name, data) {},        // message, edit, delete, reaction, member, thread, seen, typing: upsert them
  *   reset() {},                  // what you have is out of date; a list follows by itself
  *   state(state) {},             // connecting | live | reconnecting
@@ -121,6 +121,7 @@ export class Runnel {
   /** The list that is due stays due until all of its pages are here, whatever the stream does. */
   async #list() {
     const items = [];
+    let users = {};
     let page = {};
     let first;
     const mark = this.#tell("listing");
@@ -128,12 +129,14 @@ export class Runnel {
       page = await this.threads({ after: page.next });
       first ??= page.cursor;
       items.push(...page.items);
+      // A user may be called `__proto__`.
+      users = { ...users, ...page.users };
     } while (page.next && !this.#stopped);
     if (this.#stopped) return;
     // Only where there is no cursor yet: one that came from a reset is older than this list, and
     // what lies between must still arrive for threads whose messages are already loaded.
     this.#cursor ??= first;
-    if (this.#tell("list", items, mark) !== false) this.#listDue = false;
+    if (this.#tell("list", items, mark, users) !== false) this.#listDue = false;
     else return this.#list();
   }
 
@@ -237,12 +240,12 @@ export class Runnel {
     return this.#call("POST", "/v1/tickets");
   }
 
-  /** One page of threads: `{items, next, cursor}`. `after` is the `next` of the page before. */
+  /** One page of threads: `{items, next, cursor, users}`. `after` is the `next` of the page before. */
   threads({ after, limit } = {}) {
     return this.#call("GET", `/v1/threads${search({ after, limit })}`);
   }
 
-  /** One thread with all of its members, and `seen_by`. */
+  /** One thread with all of its members, `seen_by` and `users`. */
   thread(thread) {
     return this.#call("GET", at(thread));
   }
@@ -267,6 +270,16 @@ export class Runnel {
     return this.#call("POST", at(thread, "accept"));
   }
 
+  /** Up to 100 users as others see them: `[{user, name, avatar, data, version}]`. */
+  async users(ids) {
+    return (await this.#call("GET", `/v1/users${search({ ids: ids.join(",") })}`)).items;
+  }
+
+  /** Replaces the profile of the signed-in user: `{name, avatar, data}`; resolves with the user. */
+  setProfile(profile) {
+    return this.#call("PUT", "/v1/me/profile", { body: profile });
+  }
+
   /** The users whom this one has blocked: `[{user, at}]`. */
   async blocks() {
     return (await this.#call("GET", "/v1/me/blocks")).items;
@@ -288,7 +301,7 @@ export class Runnel {
   }
 
   /**
-   * One page of messages, newest first: `{items, next, newer, included}`. `before` is the `next` of another page, and
+   * One page of messages, newest first: `{items, next, newer, included, users}`. `before` is the `next` of another page, and
    * `after` the `newer`; both may be a tseq, and `around` is one.
    */
   messages(thread, { before, after, around, limit = 50 } = {}) {

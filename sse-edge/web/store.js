@@ -6,7 +6,9 @@
  * snapshot that already contains it. Unread is computed (`number - seen`), never counted up.
  */
 
+import { faceName, threadName } from "./format.js";
 import { erased, touched, version } from "./message.js";
+import { People } from "./people.js";
 
 /** A list names at most this many members; a shorter one is therefore complete. */
 const LISTED_MEMBERS = 8;
@@ -15,6 +17,9 @@ export class Store {
   /** @param {string} me the signed-in user */
   constructor(me) {
     this.me = me;
+    /** Names, and whose profiles have still to be asked for. */
+    this.people = new People();
+    this.people.met(me);
     /** @type {Map<string, object>} thread id → thread, with `seenBy` and `messages` */
     this.map = new Map();
     /** Sends without a final answer, in the order they were made. */
@@ -40,6 +45,7 @@ export class Store {
   reset() {
     this.epoch += 1;
     this.late = [];
+    this.people.reset();
     this.typing.clear();
     for (const send of this.pending) {
       send.tseq = undefined;
@@ -52,8 +58,9 @@ export class Store {
   }
 
   /** A complete list of threads, all of its pages. Threads of before the last reset go. */
-  list(items, mark) {
+  list(items, mark, users) {
     if (mark.epoch !== this.epoch) return false;
+    this.people.learn(users);
     for (const shape of items) this.putThread(shape, mark);
     for (const [id, thread] of this.map) {
       if (thread.epoch !== this.epoch) this.map.delete(id);
@@ -73,6 +80,8 @@ export class Store {
     if (fresh) {
       Object.assign(thread, { epoch: this.epoch, number: 0, seen: 0, seenBy: new Map(), last: null, full: false, changes: [], early: new Map(), titleStamp: 0, activeStamp: 0 });
     }
+    this.people.learn(shape.users);
+    for (const { user } of shape.members ?? []) this.people.met(user);
     thread.kind = shape.kind;
     if (thread.titleStamp <= mark.stamp) thread.title = shape.title ?? null;
     thread.createdAt = shape.created_at;
@@ -94,9 +103,10 @@ export class Store {
   }
 
   /** A page of messages. `older`: it continues a loaded thread; otherwise it is the newest page. */
-  page(id, { items, next, included }, mark, older = false) {
+  page(id, { items, next, included, users }, mark, older = false) {
     const thread = this.map.get(id);
     if (!thread || mark.epoch !== this.epoch) return false;
+    this.people.learn(users);
     if (!older) {
       for (const [tseq, message] of thread.messages) {
         if (message.epoch !== this.epoch) thread.messages.delete(tseq);
@@ -131,6 +141,7 @@ export class Store {
     }
     if (name === "edit" || name === "delete" || name === "reaction") return this.#touch(name, data);
     if (name === "message") {
+      this.people.met(data.from, data.from_version);
       const thread = this.#known(data.thread);
       this.#message(thread, data);
       this.#typers(data.thread).delete(data.from);
@@ -138,6 +149,7 @@ export class Store {
     }
     if (name === "member") {
       const users = [data.user, ...(data.others ?? [])];
+      for (const user of users) this.people.met(user);
       return users.map((user) => this.#member({ ...data, user })).find(({ unknown }) => unknown) ?? { thread: data.thread };
     }
     if (name === "seen") {
@@ -199,6 +211,7 @@ export class Store {
   }
 
   #last(thread, message) {
+    this.people.met(message.from, message.from_version);
     const newer = message.tseq - (thread.last?.tseq ?? 0) || version(message) - version(thread.last);
     if (newer > 0) thread.last = this.#caughtUp(thread, message);
   }
@@ -313,6 +326,21 @@ export class Store {
 
   thread(id) {
     return this.map.get(id);
+  }
+
+  /** What to call a user. */
+  name(user) {
+    return this.people.name(user);
+  }
+
+  /** What a thread is called by this user. */
+  title(thread) {
+    return threadName(thread, this.me, (user) => this.name(user));
+  }
+
+  /** What a thread's avatar is made from. */
+  face(thread) {
+    return faceName(thread, this.me, (user) => this.name(user));
   }
 
   /** Threads worth showing, the latest activity first. */

@@ -65,6 +65,21 @@ pub(crate) async fn title(alice: &Window, bob: &Window) -> Result<()> {
     shots::everywhere(alice, "renamed").await
 }
 
+/// Bob takes a name, and his next message tells alice, who has the members of a group before her.
+pub(crate) async fn name(alice: &Window, bob: &Window) -> Result<()> {
+    bob.click("me").await?;
+    bob.type_into("profile-name", "Bob Stone").await?;
+    shots::everywhere(bob, "profile").await?;
+    bob.click("profile-save").await?;
+    bob.reads("me", |text| text == "Bob Stone").await?;
+    alice.lists("bob").await?;
+    bob.send("I have a name now").await?;
+    alice.lists("Bob Stone").await?;
+    // Two users may have one name: the id stands beside it.
+    alice.reads("member-name", |text| text == "Bob Stonebob").await?;
+    shots::everywhere(alice, "named").await
+}
+
 /// Bob blocks alice in the details of their direct thread, and ends that by its banner.
 pub(crate) async fn block(alice: &Window, bob: &Window) -> Result<()> {
     bob.open_details().await?;

@@ -76,6 +76,7 @@ async fn story(server: &mut Server, alice: &Window, bob: &Window) -> Result<()> 
     across_a_kill(server, alice, bob).await?;
     changes::block(alice, bob).await?;
     changes::title(alice, bob).await?;
+    changes::name(alice, bob).await?;
     for window in [alice, bob] {
         ensure!(window.was_never_reloaded().await?, "a window was reloaded");
         let doubled = window.ever_doubled().await?;

@@ -55,6 +55,9 @@ const PIECES: [&str; 28] = [
 /// A message with everything that one may have.
 const RICH: &str = r#"{"text":"hi","reply_to":2,"mentions":["bob"],"data":{"a":{"b":1}},"attachments":[{"url":"https://files.example/a","type":"a/b","name":"a","size":1,"width":2,"height":3}]}"#;
 
+/// A whole profile.
+const PROFILE: &str = r#"{"name":"Alice","avatar":"https://files.example/a","data":{"a":1}}"#;
+
 /// A good request, in the parts that are mutated.
 struct Good {
     method: &'static str,
@@ -93,6 +96,8 @@ fn good(thread: &str, message: &str) -> Vec<Good> {
         good("GET", "/v1/me/blocks".into(), ""),
         good("PUT", "/v1/me/blocks/erin".into(), ""),
         good("DELETE", "/v1/me/blocks/erin".into(), ""),
+        good("PUT", "/v1/me/profile".into(), PROFILE),
+        good("GET", "/v1/users?ids=alice,bob".into(), ""),
         good("POST", "/v1/tickets".into(), ""),
         good("POST", "/v1/session".into(), ""),
         good("PUT", "/v1/users/erin/ban".into(), ""),

@@ -44,6 +44,7 @@ mod mend;
 mod openapi;
 mod overload;
 mod poll;
+mod profiles;
 mod races;
 mod rate;
 mod receives;

@@ -33,6 +33,8 @@ fn routes(thread: &str) -> Vec<(&'static str, String, Option<Value>)> {
         ("POST", of("/seen"), Some(json!({"number": 1}))),
         ("POST", of("/typing"), Some(json!({"state": "started"}))),
         ("GET", of("/presence"), None),
+        ("PUT", "/v1/me/profile".into(), Some(json!({"name": "Alice"}))),
+        ("GET", "/v1/users?ids=bob".into(), None),
     ]
 }
 

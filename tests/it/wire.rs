@@ -89,6 +89,8 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
     let mut examples = examples("body");
     let lost = world.poll(0, "alice", Some("0000000000000.1"), 0).await;
     let at = lost.body["cursor"].as_str().unwrap().to_owned();
+    let picture = json!({"name": "Bob Stone", "avatar": "https://files.example/bob.png", "data": {"team": 7}});
+    let profile = world.as_user("bob").call("PUT", "/v1/me/profile", Some(picture), &[]).await;
     let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
     let path = format!("/v1/threads/{thread}");
     let first = alice.say(&thread, "hi").await;
@@ -127,6 +129,8 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
         ("threads", alice.get("/v1/threads").await),
         ("seen", alice.post(&format!("{path}/seen"), json!({"number": 1})).await),
         ("presence", alice.get(&format!("{path}/presence")).await),
+        ("profile", profile),
+        ("users", alice.get("/v1/users?ids=bob,carol").await),
         ("blocks", alice.get("/v1/me/blocks").await),
         ("ticket", alice.post("/v1/tickets", json!({})).await),
         ("problem", alice.get("/v1/threads/t_none").await),

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     openapi, rate,
     routes::{
-        about, blocks, health, members, messages, presence, reactions, seen, session, threads, typing, users,
+        about, blocks, health, members, messages, presence, profiles, reactions, seen, session, threads, typing, users,
     },
     state::ApiState,
 };
@@ -35,6 +35,8 @@ fn documented() -> OpenApiRouter<ApiState> {
         .routes(routes!(presence::list))
         .routes(routes!(blocks::list))
         .routes(routes!(blocks::add, blocks::remove))
+        .routes(routes!(profiles::set))
+        .routes(routes!(profiles::list))
         .routes(routes!(users::end_sessions))
         .routes(routes!(users::end_session))
         .routes(routes!(users::ban, users::unban))

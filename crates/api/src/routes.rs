@@ -8,6 +8,7 @@ pub mod messages;
 pub mod page;
 mod parameters;
 pub mod presence;
+pub mod profiles;
 pub mod reactions;
 pub mod seen;
 pub mod session;

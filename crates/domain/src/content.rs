@@ -10,7 +10,7 @@ use crate::{
     attachment::{Attachment, Data},
     ids::{Emoji, UserId},
     limits,
-    sequence::{MessageNumber, ThreadSeq},
+    sequence::{MessageNumber, ProfileVersion, ThreadSeq},
 };
 
 /// Who has reacted, by reaction; the earliest first.
@@ -55,6 +55,8 @@ pub struct Draft {
     pub mentions: Vec<UserId>,
     /// The tseq of the message that it replies to.
     pub reply_to: Option<ThreadSeq>,
+    /// The version of the author's profile.
+    pub from_version: ProfileVersion,
 }
 
 impl From<&str> for Draft {
@@ -133,6 +135,9 @@ pub struct MessageContent {
     /// What it replies to. It never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
+    /// The version of its author's profile when it was sent. It never changes.
+    #[serde(default, skip_serializing_if = "crate::event::is_default")]
+    pub from_version: ProfileVersion,
     /// When the text was last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<Timestamp>,
@@ -173,8 +178,8 @@ impl MessageContent {
 
     /// A new message. `reply` is what its `reply_to` names.
     pub fn of(draft: &Draft, reply: Option<Reply>) -> Self {
-        let Draft { said, mentions, .. } = draft.clone();
-        Self { mentions, reply, ..Self::default() }.saying(said)
+        let Draft { said, mentions, from_version, .. } = draft.clone();
+        Self { mentions, reply, from_version, ..Self::default() }.saying(said)
     }
 
     fn saying(self, Said { text, attachments, data }: Said) -> Self {

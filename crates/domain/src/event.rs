@@ -212,7 +212,7 @@ pub struct Settings {
     pub adds: Role,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     value == &T::default()
 }
 

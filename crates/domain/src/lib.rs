@@ -18,6 +18,7 @@ pub mod inbox_entry;
 pub mod job;
 pub mod limits;
 pub mod mark;
+pub mod profile;
 pub mod rate;
 pub mod sequence;
 pub mod text;

@@ -19,6 +19,15 @@ pub const ADDRESS_BYTES: usize = 2_048;
 pub const BODY_BYTES: usize = 40 * 1024;
 /// Longest thread title, in bytes.
 pub const TITLE_BYTES: usize = 200;
+/// Longest name of a user, in characters: what a line of a list has room for.
+pub const NAME_CHARS: usize = 80;
+/// What an application keeps with a profile, in bytes of JSON. With a name and an address the row stays below 4 KB, which one
+/// read unit covers.
+pub const PROFILE_DATA_BYTES: usize = 1_024;
+/// Longest address of a user's picture, in bytes.
+pub const AVATAR_BYTES: usize = 512;
+/// Users whose profiles one request reads, or one answer brings: as many as one `BatchGetItem` takes.
+pub const PROFILES: usize = 100;
 /// Longest part of a message shown in a list of threads, in bytes: two lines on a wide screen.
 pub const PREVIEW_BYTES: usize = 160;
 /// Longest reaction, in bytes: a kiss of two people, each with a skin tone, has 35.
@@ -257,6 +266,7 @@ const _: () = assert!(
         < 59 * 1024,
     "a message and its reactions fit a frame",
 );
+const _: () = assert!(NAME_CHARS * 4 + AVATAR_BYTES + PROFILE_DATA_BYTES < 3 * 1024, "a profile is one read unit");
 const _: () = assert!(CREATE_MEMBERS + 1 + 4 <= 100, "creation is one transaction");
 const _: () = assert!(LINK_TIME.as_secs() < OUTBOX_HOLD.as_secs(), "a link that works is not swept");
 const _: () = assert!(OUTBOX_HOLD.as_secs() < JOB_VISIBILITY.as_secs(), "a job that comes again may go on");

@@ -1,4 +1,4 @@
-//! The three kinds of sequence number. Each is a type of its own, so that the compiler rejects one in the place of another.
+//! The kinds of sequence number. Each is a type of its own, so that the compiler rejects one in the place of another.
 
 use std::{
     fmt,
@@ -86,4 +86,9 @@ sequence! {
 sequence! {
     /// Which of a thread's messages it is: 1, 2, 3 … without a gap. 0 is before the first.
     MessageNumber
+}
+
+sequence! {
+    /// How often a user's profile has changed: 1, 2, 3 … 0 is that of a user who has none.
+    ProfileVersion
 }

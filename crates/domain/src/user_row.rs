@@ -8,7 +8,7 @@ use crate::{
     ids::{BootId, QueueId, ThreadId, UserId},
     inbox_entry::{InboxEntry, Logged},
     mark::Mark,
-    sequence::{InboxSeq, ThreadSeq},
+    sequence::{InboxSeq, ProfileVersion, ThreadSeq},
 };
 
 /// Entries at which a row is folded.
@@ -43,6 +43,8 @@ pub struct UserRow {
     pub cutoff: Cutoff,
     /// Whom this user has blocked, at most [`BLOCKS`](crate::limits::BLOCKS).
     pub blocks: Vec<Mark>,
+    /// The version of the user's profile.
+    pub profile_version: ProfileVersion,
 }
 
 /// A queue that carries a user's events.

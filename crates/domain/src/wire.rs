@@ -11,9 +11,13 @@ use crate::{
     content::{ReactionState, Reactions, Reply, Told},
     event::{Body, Change, Entry, History, Member, Role, Settings, ThreadKind},
     ids::{Emoji, IdempotencyKey, ThreadId, UserId},
-    sequence::{MessageNumber, ThreadSeq},
+    profile::Face,
+    sequence::{MessageNumber, ProfileVersion, ThreadSeq},
     version::Version,
 };
+
+/// How to show the users whom an answer names.
+pub type Faces = BTreeMap<UserId, Face>;
 
 /// A thread as its reader sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -47,6 +51,10 @@ pub struct Thread {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, MessageNumber>>, nullable = false)]
     pub seen_by: Option<BTreeMap<UserId, MessageNumber>>,
+    /// How to show its members, up to 100 of them; only where one thread is read or created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, Face>>, nullable = false)]
+    pub users: Option<Faces>,
 }
 
 impl Thread {
@@ -89,6 +97,11 @@ pub struct Message {
     pub number: MessageNumber,
     /// Who said it.
     pub from: UserId,
+    /// The version of the author's profile when they said it; absent if they had none. A client that knows an older one reads
+    /// the profile again.
+    #[serde(default, skip_serializing_if = "crate::event::is_default")]
+    #[schema(required = false)]
+    pub from_version: ProfileVersion,
     /// What was said; empty, if attachments say it all; absent once the message is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -214,6 +227,9 @@ pub struct Messages {
     #[serde(skip_serializing_if = "Included::is_empty")]
     #[schema(required = false)]
     pub included: Included,
+    /// How to show those whom the messages name.
+    #[schema(value_type = BTreeMap<String, Face>)]
+    pub users: Faces,
 }
 
 /// What a page names beside its items.
@@ -396,6 +412,7 @@ impl Entry {
             tseq: self.tseq,
             number: self.number,
             from: self.by.clone(),
+            from_version: content.from_version,
             text: content.text.clone(),
             attachments: content.attachments.clone(),
             data: content.data.clone(),
@@ -497,6 +514,7 @@ impl Entry {
             unread: 0,
             last: None,
             seen_by: None,
+            users: None,
         };
         ThreadData { thread, tseq: self.tseq, by: &self.by }
     }

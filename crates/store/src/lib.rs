@@ -4,6 +4,7 @@
 //! those that build clients. It knows no HTTP, no SQS and no streams, and reads no clock: the
 //! time comes in with each call.
 
+mod account;
 mod blocks;
 mod direct;
 pub mod history;
@@ -13,6 +14,7 @@ pub mod log;
 mod members;
 pub mod outbox;
 mod presence;
+mod profiles;
 pub mod rate;
 pub mod repair;
 mod revocation;

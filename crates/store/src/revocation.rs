@@ -8,11 +8,11 @@ use domain::{
     mark::Mark,
 };
 use jiff::Timestamp;
-use mistakes::mistake;
 
 use crate::{
+    account::Account,
     inbox::{Change, Image, Updated},
-    table::{Table, error::Error, keys, tx::n, user_row},
+    table::{Table, error::Error, tx::n, user_row},
 };
 
 /// That the cutoff would be later than the one there is.
@@ -66,11 +66,6 @@ impl Table {
         Ok(self.noted(user, image, now))
     }
 
-    fn noted(&self, user: &UserId, image: Image, now: Timestamp) -> Image {
-        self.cutoffs.put(user.clone(), (now, image.row.cutoff.clone()));
-        image
-    }
-
     /// The cutoff of `user`, if it revokes `credential`. It is up to [`limits::CUTOFF_READ`] old: the read is eventually
     /// consistent, and its result is kept.
     ///
@@ -82,20 +77,7 @@ impl Table {
         credential: &Credential,
         now: Timestamp,
     ) -> Result<Option<Cutoff>, Error> {
-        // By the time of day: other clocks stand still while a Lambda function is frozen.
-        let is_fresh = |at: Timestamp| {
-            now.duration_since(at).unsigned_abs() < limits::CUTOFF_READ || mistake!(RevokedAsks)
-        };
-        let cutoff = match self.cutoffs.get(user) {
-            Some((at, cutoff)) if is_fresh(at) => cutoff,
-            _ => {
-                let key = keys::user_row(user);
-                let get = self.client.get_item().table_name(&self.name).set_key(Some(key.item()));
-                let cutoff = user_row::read(&key, get.send().await?.item.as_ref())?.cutoff;
-                self.cutoffs.put(user.clone(), (now, cutoff.clone()));
-                cutoff
-            }
-        };
+        let Account { cutoff, .. } = self.account(user, now).await?;
         Ok(Some(cutoff).filter(|cutoff| cutoff.revokes(credential)))
     }
 }

@@ -12,7 +12,6 @@ use aws_sdk_dynamodb::{
 };
 use domain::{
     contact::ContactPolicy,
-    credential::Cutoff,
     cursor::Gen,
     ids::{ThreadId, UserId},
     limits,
@@ -22,6 +21,8 @@ use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
+
+use crate::account::Account;
 
 pub mod counter;
 pub mod error;
@@ -62,8 +63,8 @@ pub struct Table {
     pub(crate) guests: Met<(ThreadId, UserId), ()>,
     /// Members who are not only invited, with their joining.
     pub(crate) participants: Met<(ThreadId, UserId), ThreadSeq>,
-    /// When a user's revocations were read last, and what they were.
-    pub(crate) cutoffs: Met<UserId, (Timestamp, Cutoff)>,
+    /// What each request asks of its user's row: when it was read last, and what it was.
+    pub(crate) accounts: Met<UserId, (Timestamp, Account)>,
     /// What users have done: nobody counts until [`Table::limited`] says so.
     pub(crate) counter: Counter,
     /// What a user needs to have a thread with another user.
@@ -110,7 +111,7 @@ impl Table {
         let id = described.and_then(|t| t.table_id).ok_or_else(|| Error::NoTable(name.into()))?;
         let (name, inbox_seconds) = (name.into(), i64::from(inbox_days) * 86_400);
         let edge = EdgeTable { client, name, id, inbox_seconds, recent_edges: RecentEdges::default() };
-        let (pairs, guests, participants, cutoffs) =
+        let (pairs, guests, participants, accounts) =
             (Met::default(), Met::default(), Met::default(), Met::default());
         let (counter, contact) = (Counter::default(), ContactPolicy::default());
         let (locks, direct_key) = (UserLocks::new(), Arc::default());
@@ -121,7 +122,7 @@ impl Table {
             pairs,
             guests,
             participants,
-            cutoffs,
+            accounts,
             counter,
             contact,
             invitations_shown,

@@ -41,6 +41,8 @@ files! {
     "log.js" JS,
     "menu.js" JS,
     "message.js" JS,
+    "people.js" JS,
+    "profile.js" JS,
     "runnel.js" JS,
     "sends.js" JS,
     "signin.js" JS,

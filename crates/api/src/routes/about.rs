@@ -19,6 +19,7 @@ const FEATURES: &[&str] = &[
     "mentions",
     "poll",
     "presence",
+    "profiles",
     "reactions",
     "replies",
     "roles",
@@ -66,6 +67,14 @@ pub struct Limits {
     user_threads: usize,
     /// Users whom a user has blocked.
     blocks: usize,
+    /// The name of a user, in characters.
+    name_chars: usize,
+    /// The address of a user's picture, in bytes.
+    avatar_bytes: usize,
+    /// The data of a profile, in bytes of JSON.
+    profile_data_bytes: usize,
+    /// Users whose profiles one request reads.
+    profiles: usize,
     /// Items of a page.
     page_items: usize,
     /// Members up to which the others are told how far a member has read.
@@ -97,6 +106,10 @@ pub async fn read(_: Reader) -> Answer<Service> {
             request_members: limits::CREATE_MEMBERS,
             user_threads: limits::USER_THREADS,
             blocks: limits::BLOCKS,
+            name_chars: limits::NAME_CHARS,
+            avatar_bytes: limits::AVATAR_BYTES,
+            profile_data_bytes: limits::PROFILE_DATA_BYTES,
+            profiles: limits::PROFILES,
             page_items: limits::PAGE_ITEMS_MAX,
             seen_members: limits::SEEN_MEMBERS,
             typing_members: limits::TYPING_MEMBERS,

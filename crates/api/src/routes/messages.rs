@@ -10,7 +10,7 @@ use domain::{
     ids::{ThreadId, UserId},
     limits,
     rate::Class,
-    sequence::ThreadSeq,
+    sequence::{ProfileVersion, ThreadSeq},
     wire::{Included, Message, Messages},
 };
 use fanout::chat::Chat;
@@ -108,7 +108,7 @@ impl From<NewAttachment> for Attachment {
 }
 
 impl NewMessage {
-    fn draft(&self) -> Result<Draft, Problem> {
+    fn draft(&self, from_version: ProfileVersion) -> Result<Draft, Problem> {
         let (text, data) = (text(&self.text)?, self.data.clone());
         let said = Said { text, attachments: attachments(&self.attachments)?, data };
         if said.is_blank() {
@@ -122,7 +122,7 @@ impl NewMessage {
         if !said.fits_beside(&mentions) {
             return Err(too_long());
         }
-        Ok(Draft { said, mentions, reply_to: self.reply_to })
+        Ok(Draft { said, mentions, reply_to: self.reply_to, from_version })
     }
 }
 
@@ -177,7 +177,8 @@ pub async fn send(
     write: Write,
     Json(new): Json<NewMessage>,
 ) -> Result<(StatusCode, Location, Replayed, Tagged<Message>), Problem> {
-    let draft = new.draft()?;
+    let from_version = table.profile_version(write.sender(), write.now()).await.map_err(failed)?;
+    let draft = new.draft(from_version)?;
     let request = write.of(&[(Class::Send, 1)], &("message", &thread, &new));
     let command = Command::Message(&draft);
     let outcome = chat.write(&request, &thread, command).await.map_err(problem_of)?;
@@ -262,6 +263,13 @@ pub async fn read(
     message.map(Tagged).ok_or_else(Problem::not_found)
 }
 
+/// Those whom some messages name, the authors first.
+fn named(messages: &[Message]) -> impl Iterator<Item = &UserId> {
+    let authors = messages.iter().map(|message| &message.from);
+    let replied = messages.iter().filter_map(|message| Some(&message.reply.as_ref()?.from));
+    authors.chain(replied).chain(messages.iter().flat_map(|message| &message.mentions))
+}
+
 /// The query of the list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -308,10 +316,12 @@ pub async fn list(
     let page = table.messages(&reader.user, &thread, window, limit).await;
     let page = page.map_err(failed)?.ok_or_else(Problem::not_found)?;
     let newer = || page.newer.map(|tseq| token(&tseq));
+    let users = table.faces(named(&page.messages)).await.map_err(failed)?;
     Ok(Answer(Messages {
         newer: (!matches!(window, Window::Before(_))).then(newer),
         next: page.older.map(|tseq| token(&tseq)),
         items: page.messages,
         included: Included { messages: page.replied },
+        users,
     }))
 }

@@ -8,9 +8,10 @@ use domain::{
     event::{History, Role, Settings},
     ids::{ThreadId, UserId},
     limits,
+    profile::Face,
     rate::Class,
     text,
-    wire::{Page, Thread, ThreadState},
+    wire::{Faces, Page, Thread, ThreadState},
 };
 use fanout::chat::Chat;
 use http::StatusCode;
@@ -60,6 +61,9 @@ pub struct Threads {
     /// Where to open the stream: it was read before the list.
     #[schema(value_type = String)]
     cursor: Cursor,
+    /// How to show those whom the threads name.
+    #[schema(value_type = BTreeMap<String, Face>)]
+    users: Faces,
 }
 
 /// The query of the list.
@@ -118,7 +122,7 @@ pub async fn create(
         Outcome::Replayed(entry) => (StatusCode::OK, !entry.thread.is_direct(), entry),
         Outcome::Unchanged => return Err(Problem::internal()),
     };
-    let thread = table.thread(&request.sender, &entry.thread).await.map_err(failed)?;
+    let thread = whole(&table, &request.sender, &entry.thread).await?;
     let location = Location(format!("/v1/threads/{}", entry.thread));
     Ok((status, location, Replayed(replayed), Tagged(thread.ok_or_else(Problem::not_found)?)))
 }
@@ -153,7 +157,20 @@ pub async fn list(
     views.truncate(limit);
     let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));
     let (items, cursor) = table.listed(&reader.user, views, &image).await.map_err(failed)?;
-    Ok(Answer(Threads { page: Page { items, next }, cursor }))
+    let authors = items.iter().filter_map(|thread| Some(&thread.last.as_ref()?.from));
+    let users = table.faces(authors.chain(items.iter().flat_map(members))).await.map_err(failed)?;
+    Ok(Answer(Threads { page: Page { items, next }, cursor, users }))
+}
+
+fn members(thread: &Thread) -> impl Iterator<Item = &UserId> {
+    thread.members.iter().map(|member| &member.user)
+}
+
+/// A thread as `reader` sees it, with the faces of its members.
+async fn whole(table: &Table, reader: &UserId, thread: &ThreadId) -> Result<Option<Thread>, Problem> {
+    let Some(thread) = table.thread(reader, thread).await.map_err(failed)? else { return Ok(None) };
+    let users = Some(table.faces(members(&thread)).await.map_err(failed)?);
+    Ok(Some(Thread { users, ..thread }))
 }
 
 /// Read a thread.
@@ -165,7 +182,7 @@ pub async fn read(
     Reader(reader): Reader,
     Path(thread): Path<ThreadId>,
 ) -> Result<Tagged<Thread>, Problem> {
-    let thread = table.thread(&reader.user, &thread).await.map_err(failed)?;
+    let thread = whole(&table, &reader.user, &thread).await?;
     thread
         .map(Tagged)
         .ok_or_else(|| Problem::new(Kind::NotFound, "this thread does not exist, or you are not a member"))

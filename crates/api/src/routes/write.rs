@@ -7,6 +7,7 @@ use domain::{
     version::Expected,
 };
 use http::{HeaderMap, header, request::Parts};
+use jiff::Timestamp;
 use serde::Serialize;
 use server::{
     auth::{Identity, Verifier},
@@ -26,6 +27,11 @@ impl Write {
     /// Who writes.
     pub fn sender(&self) -> &UserId {
         &self.0.sender
+    }
+
+    /// When.
+    pub fn now(&self) -> Timestamp {
+        self.0.now
     }
 
     /// The write of `what`: all that distinguishes its command from others. It charges the sender these weights in these classes.

@@ -181,5 +181,6 @@ pub(crate) fn as_listed(view: View, facts: Facts, last: Option<Message>) -> wire
         unread: view.message_count - view.seen,
         last,
         seen_by: None,
+        users: None,
     }
 }

@@ -7,7 +7,7 @@ use domain::{
     ids::{ThreadId, UserId},
     inbox_entry::InboxEntry,
     mark::Mark,
-    sequence::{InboxSeq, ThreadSeq},
+    sequence::{InboxSeq, ProfileVersion, ThreadSeq},
     view::View,
 };
 use mistakes::mistake;
@@ -20,7 +20,7 @@ use crate::{
         error::Error,
         keys::{self, Key, Sender},
         read,
-        rows::{EntryRow, KeyRow},
+        rows::{EntryRow, KeyRow, ProfileRow},
         tx::{n, s},
         user_row, write,
     },
@@ -138,7 +138,13 @@ impl Repair<'_> {
         }
         // A backup may have a block without its mark, or the mark without the block.
         let blocks = self.table.blocks(user).await?;
-        if row.r#gen.is_none() && last == InboxSeq(0) && !views && blocks.is_empty() {
+        // The same of a profile and its version.
+        let profile = match self.table.get::<ProfileRow>(&keys::profile(user)).await {
+            Err(Error::Corrupt { .. }) => None,
+            profile => profile?,
+        };
+        let version = profile.map_or_else(ProfileVersion::default, |profile| profile.version);
+        if row.r#gen.is_none() && last == InboxSeq(0) && !views && blocks.is_empty() && version.0 == 0 {
             return Ok(());
         }
         let seq = row.seq.max(last);
@@ -156,6 +162,9 @@ impl Repair<'_> {
         if !blocks.is_empty() {
             let marks: Vec<Mark> = blocks.iter().map(|block| Mark::of(block.user.as_str())).collect();
             item.insert("blocks".into(), user_row::mark_set(&marks));
+        }
+        if version.0 > 0 {
+            item.insert("profile_version".into(), n(version));
         }
         self.put_item(&key, item).await
     }

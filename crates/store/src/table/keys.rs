@@ -13,6 +13,7 @@
 //! | user row | `U#alice` | `HEAD` |
 //! | page of the inbox | `U#alice` | `L#<seq of its last event>` |
 //! | block | `U#alice` | `B#bob` |
+//! | profile | `U#alice` | `PROFILE` |
 //! | queue registry | `QUEUES#3` | `<queue id>` |
 //! | edge | `EDGE` | `<boot id>` |
 //! | ticket | `K#<ticket>` | `TICKET` |
@@ -90,6 +91,11 @@ impl std::fmt::Display for Key {
 
 fn key(pk: String, sk: impl Into<String>) -> Key {
     Key { pk, sk: sk.into() }
+}
+
+/// The profile of a user.
+pub fn profile(user: &UserId) -> Key {
+    key(user_pk(user), "PROFILE")
 }
 
 /// The partition of a thread.
@@ -278,6 +284,7 @@ mod tests {
         View(UserId, ThreadId),
         Shelved(UserId, ThreadId),
         Block(UserId, UserId),
+        Profile(UserId),
         Inbox(UserId),
         Page(UserId, InboxSeq),
         Queue(QueueId),
@@ -297,6 +304,7 @@ mod tests {
                 Self::View(u, t) => view(u, t),
                 Self::Shelved(u, t) => shelved(u, t),
                 Self::Block(u, other) => block(u, other),
+                Self::Profile(u) => profile(u),
                 Self::Inbox(u) => user_row(u),
                 Self::Page(u, n) => page(u, *n),
                 Self::Queue(q) => queue(q),
@@ -316,6 +324,7 @@ mod tests {
                 Self::View(u, _)
                 | Self::Shelved(u, _)
                 | Self::Block(u, _)
+                | Self::Profile(u)
                 | Self::Inbox(u)
                 | Self::Page(u, _) => Part::User(u),
                 Self::Queue(_) => Part::Queue,
@@ -331,7 +340,7 @@ mod tests {
         let thread = "[td]_[a-z0-9]{1,3}".prop_map(|t| ThreadId::parse(&t).unwrap());
         let short = "[a-z0-9]{1,3}";
         let number = prop_oneof![0..20u64, any::<u64>()];
-        (0..15u8, user, thread, (short, "[a-z#/KRSM]{1,4}"), number, any::<u128>()).prop_map(
+        (0..16u8, user, thread, (short, "[a-z#/KRSM]{1,4}"), number, any::<u128>()).prop_map(
             |(kind, u, t, (s, k), n, random)| match kind {
                 0 => Row::Thread(t),
                 1 => Row::Member(t, u),
@@ -347,6 +356,7 @@ mod tests {
                 11 => Row::Idempotency(Sender::Service(u), IdempotencyKey::parse(&k).unwrap()),
                 12 => Row::Block(u, UserId::parse(&s).unwrap()),
                 13 => Row::Shelved(u, t),
+                14 => Row::Profile(u),
                 _ => Row::Ticket(TicketId::made(random)),
             },
         )

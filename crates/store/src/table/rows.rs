@@ -10,7 +10,7 @@ use domain::{
     event::{History, Role, Settings, ThreadKind},
     ids::{BootId, IdempotencyKey, QueueId, ThreadId, UserId},
     mark::Mark,
-    sequence::{MessageNumber, ThreadSeq},
+    sequence::{MessageNumber, ProfileVersion, ThreadSeq},
 };
 use jiff::Timestamp;
 use mistakes::mistake;
@@ -99,6 +99,15 @@ pub struct BlockRow {
     pub user: UserId,
     /// Since when.
     pub at: Timestamp,
+}
+
+/// `U#u` / `PROFILE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileRow {
+    /// `domain::profile::Profile` as JSON.
+    pub profile: String,
+    /// Counts its changes.
+    pub version: ProfileVersion,
 }
 
 /// `T#t` / `E#tseq`.

@@ -11,6 +11,7 @@
 //! | `tokens_valid_from` | N | the earliest `iat` still accepted, in seconds since 1970 |
 //! | `ended` | BS | marks of sessions that were ended one by one |
 //! | `blocks` | BS | marks of the users whom this one has blocked |
+//! | `profile_version` | N | counts the changes of the user's profile |
 //!
 //! A page has `entries` and `exp`.
 
@@ -20,7 +21,7 @@ use domain::{
     ids::{BootId, QueueId},
     inbox_entry::InboxEntry,
     mark::Mark,
-    sequence::InboxSeq,
+    sequence::{InboxSeq, ProfileVersion},
     user_row::{Holder, Lease, UserRow},
 };
 use jiff::Timestamp;
@@ -93,6 +94,7 @@ pub(crate) fn read(key: &Key, item: Option<&Item>) -> Result<UserRow, Error> {
         leases,
         cutoff: Cutoff { valid_from: number("tokens_valid_from")?.map(moment), ended },
         blocks,
+        profile_version: ProfileVersion(number("profile_version")?.unwrap_or(0)),
     })
 }
 
