@@ -24,7 +24,7 @@ declare -A filter=(
     [crowds]='binary(crowds)'
 )
 test_parts=(unit it hostile fault repair processes browser engines storm)
-default_parts=(lint deploy "${test_parts[@]}" sim)
+default_parts=(lint deploy "${test_parts[@]}" schema sim)
 
 # Installs what the tests of a part start.
 prepare() {
@@ -129,6 +129,16 @@ part_sim() {
     "$programs/sim" --seeds 400
 }
 
+# Whether the API answers as its OpenAPI document says: the same requests each time.
+part_schema() { ask_by_schema 25 1; }
+
+# ask_by_schema EXAMPLES [SEED]
+ask_by_schema() {
+    install_schemathesis
+    build
+    python3 -B tests/schema/run.py tests/.tools-schema/bin/schemathesis "$programs/runnel" "$@"
+}
+
 # The nightly parts, most telling first: name, minutes on two cores, and the paths that it guards as a regular
 # expression.
 nightly='
@@ -140,6 +150,7 @@ crowds     2  ^(sse-edge/src|crates/(server|queue)|tests/(crowds|src))/
 storms    25  ^(crates|api-lambda/src|sse-edge/src|tests/storm)/
 mistakes   6  ^(crates/(domain|store|queue|mistakes|api|fanout)|api-lambda/src|sse-edge/src|tests/sim)/
 mutants    5  ^(crates/(domain|server|api)|api-lambda/src|sse-edge/src|tests/hostile)/
+schemas    7  ^(crates/(domain|server|api)|tests/schema)/|^docs/openapi\.json
 fuzz      12  ^(crates/(domain|server)|crates/api/src/routes|tests/fuzz)/
 '
 nightly_names() { awk 'NF { print $1 }' <<<"$nightly"; }
@@ -189,6 +200,14 @@ part_image() {
 part_mutants() {
     build
     RUNNEL_MUTANTS=${RUNNEL_MUTANTS-200000} nextest --filterset "${filter[hostile]} & test(/mutant/)"
+}
+
+# Many more requests by the document than by default, and others each time.
+part_schemas() {
+    # One server for all of them would get slow: alice would be in thousands of threads.
+    for _ in 1 2 3 4; do
+        ask_by_schema 160
+    done
 }
 
 # Eight parsers of untrusted bytes under libFuzzer, for a minute each. What is found lies in target/fuzz.

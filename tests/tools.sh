@@ -38,6 +38,16 @@ install_sam() {
     export PATH=$to/bin:$PATH SAM_CLI_TELEMETRY=0
 }
 
+# Has schemathesis in tests/.tools-schema.
+install_schemathesis() {
+    local to=$PWD/tests/.tools-schema
+    cmp -s tests/schema/requirements.txt "$to/installed.txt" && return
+    python3 -c 'import ensurepip' 2>/dev/null || debian python3-venv
+    python3 -m venv --clear "$to"
+    "$to/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement tests/schema/requirements.txt
+    cp tests/schema/requirements.txt "$to/installed.txt"
+}
+
 # Runs a command with $RUNNEL_TEST_ENDPOINT naming a fresh ministack: DynamoDB and SQS by others.
 on_ministack() (
     install_tools

@@ -20,15 +20,19 @@ async fn put(api: &client::http::Api, profile: Value) -> client::http::Answer {
 async fn a_profile_is_told_wherever_its_user_is_named() {
     let world = World::start(Topology::PerUser, 1).await;
     let (alice, bob) = (world.as_user("alice"), world.as_user("bob"));
-    let whole = json!({"name": "Bob Stone", "avatar": "https://files.example/bob.png", "data": {"team": [1]}});
-    let set = put(&bob, json!({"name": " Bob Stone ", "avatar": whole["avatar"], "data": whole["data"]})).await;
+    let whole =
+        json!({"name": "Bob Stone", "avatar": "https://files.example/bob.png", "data": {"team": [1]}});
+    let set =
+        put(&bob, json!({"name": " Bob Stone ", "avatar": whole["avatar"], "data": whole["data"]})).await;
     let told = json!({"user": "bob", "name": "Bob Stone", "avatar": whole["avatar"], "data": whole["data"], "version": 1});
     assert_eq!((set.status.as_u16(), &set.body), (200, &told));
     // The order is that of the question, and of a user without a profile it says so.
     let read = alice.get("/v1/users?ids=ghost,bob,ghost").await;
     assert_eq!(read.body, json!({"items": [{"user": "ghost", "version": 0}, told], "next": null}));
     let face = json!({"alice": {"version": 0}, "bob": {"name": "Bob Stone", "avatar": whole["avatar"], "version": 1}});
-    for (members, text) in [(json!({"members": ["bob"]}), "hi"), (json!({"members": ["bob"], "title": "ours"}), "ho")] {
+    for (members, text) in
+        [(json!({"members": ["bob"]}), "hi"), (json!({"members": ["bob"], "title": "ours"}), "ho")]
+    {
         let created = alice.post("/v1/threads", members).await;
         assert_eq!(created.body["users"], face, "{created:?}");
         let thread = created.body["id"].as_str().unwrap();
@@ -109,7 +113,8 @@ async fn what_a_profile_may_not_have_is_refused_with_its_field() {
         assert_eq!(document.objection("PUT", MINE, &refused), None);
     }
     let many: Vec<String> = (0..=limits::PROFILES).map(|n| format!("u{n}")).collect();
-    for ids in ["", "?ids=", "?ids=a,,b", "?ids=a%20b", "?ids=a&more=1", &format!("?ids={}", many.join(","))] {
+    for ids in ["", "?ids=", "?ids=a,,b", "?ids=a%20b", "?ids=a&more=1", &format!("?ids={}", many.join(","))]
+    {
         let refused = bob.get(&format!("/v1/users{ids}")).await;
         assert_eq!(refused.status, 422, "{ids}: {refused:?}");
         assert_eq!(document.objection("GET", "/v1/users", &refused), None);

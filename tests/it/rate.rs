@@ -150,6 +150,7 @@ async fn each_class_has_its_limit() {
         ("POST", of("/seen"), Some(json!({"number": 1})), 5),
         ("GET", of("/messages"), None, 20),
         ("POST", "/v1/tickets".into(), None, 30),
+        ("PUT", "/v1/me/profile".into(), Some(json!({"name": "Alice"})), 20),
     ];
     for (method, path, body, most) in flood {
         for n in 0..=most {
@@ -187,6 +188,7 @@ async fn a_user_who_is_known_to_be_above_a_limit_costs_no_write_unit() {
         ("seen", "POST", of(&thread, "/seen"), Some(json!({"number": 1})), 5),
         ("typing", "POST", of(group, "/typing"), Some(json!({"state": "started"})), 2),
         ("ticket", "POST", "/v1/tickets".into(), None, 30),
+        ("profile", "PUT", "/v1/me/profile".into(), Some(json!({"name": "Alice"})), 20),
         ("read", "GET", of(&thread, "/messages"), None, 20),
     ];
     for (class, method, path, body, most) in floods {

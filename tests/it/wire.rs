@@ -89,7 +89,8 @@ async fn every_body_in_the_docs_has_the_form_of_a_real_one() {
     let mut examples = examples("body");
     let lost = world.poll(0, "alice", Some("0000000000000.1"), 0).await;
     let at = lost.body["cursor"].as_str().unwrap().to_owned();
-    let picture = json!({"name": "Bob Stone", "avatar": "https://files.example/bob.png", "data": {"team": 7}});
+    let picture =
+        json!({"name": "Bob Stone", "avatar": "https://files.example/bob.png", "data": {"team": 7}});
     let profile = world.as_user("bob").call("PUT", "/v1/me/profile", Some(picture), &[]).await;
     let thread = alice.thread(json!({"members": ["bob"], "title": "ours"})).await;
     let path = format!("/v1/threads/{thread}");

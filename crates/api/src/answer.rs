@@ -162,13 +162,12 @@ fn rejected(rejection: Rejection) -> Problem {
             return full(Kind::BlocksFull, limits::BLOCKS, ("you can block", "users: unblock some first"));
         }
         Rejection::NoReply => {
-            return Problem::invalid(
-                "reply_to",
-                "`reply_to` must be the tseq of a message that you may read",
-            );
+            let detail = "`reply_to` must be the tseq of a message that you may read";
+            return Problem::new(Kind::ReplyMissing, detail).about("reply_to");
         }
         Rejection::MentionsStranger(user) => {
-            return Problem::invalid("mentions", format!("`mentions` names `{user}`, who is not a member"));
+            let detail = format!("`mentions` names `{user}`, who is not a member");
+            return Problem::new(Kind::MemberNeeded, detail).about("mentions");
         }
         Rejection::Blank => {
             return Problem::invalid("text", "the message would have neither a text nor an attachment");

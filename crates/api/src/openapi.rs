@@ -10,8 +10,9 @@ use server::problem::ProblemBody;
 use utoipa::{
     ToResponse,
     openapi::{
-        HeaderBuilder, OpenApi, Ref, RefOr,
+        AllOfBuilder, ArrayBuilder, HeaderBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Schema, Type,
         path::{Operation, ParameterBuilder, ParameterIn},
+        schema::AnyOfBuilder,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -53,9 +54,35 @@ pub fn complete(document: &mut OpenApi) {
     ] {
         components.add_security_scheme(name, scheme);
     }
+    if let Some(message) = components.schemas.get_mut("NewMessage") {
+        require_content(message);
+    }
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
         operations.into_iter().flatten().for_each(complete_operation);
+    }
+}
+
+/// A message has a text that shows something, or attachments.
+fn require_content(message: &mut RefOr<Schema>) {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"\S"));
+    let text = ObjectBuilder::new().property("text", text).required("text");
+    let files = ArrayBuilder::new().items(Ref::from_schema_name("NewAttachment")).min_items(Some(1));
+    let files = ObjectBuilder::new().property("attachments", files).required("attachments");
+    let either = AnyOfBuilder::new().item(text).item(files);
+    *message = AllOfBuilder::new().item(message.clone()).item(either).into();
+}
+
+/// A body that may be left out. utoipa describes it as one that may be `null`.
+fn drop_null(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(either))) = &content.schema
+            && let Some(body) = either.items.iter().find(|item| matches!(item, RefOr::Ref(_)))
+        {
+            content.schema = Some(body.clone());
+        }
     }
 }
 
@@ -105,6 +132,7 @@ fn complete_operation(operation: &mut Operation) {
             .schema(Some(Ref::from_schema_name("UserId")));
         operation.parameters.get_or_insert_default().push(RefOr::T(user.build()));
     }
+    drop_null(operation);
     problems::describe(operation);
     operation.security.get_or_insert_with(|| vec![SecurityRequirement::new("bearer", [""; 0])]);
 }

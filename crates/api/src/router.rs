@@ -12,7 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     openapi, rate,
     routes::{
-        about, blocks, health, members, messages, presence, profiles, reactions, seen, session, threads, typing, users,
+        about, blocks, health, members, messages, presence, profiles, reactions, seen, session, threads,
+        typing, users,
     },
     state::ApiState,
 };

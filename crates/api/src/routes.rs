@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod health;
 pub mod members;
 pub mod messages;
+mod named;
 pub mod page;
 mod parameters;
 pub mod presence;

@@ -12,8 +12,9 @@ use crate::{
 
 id!(
     /// Where a file lies. Only `https`: whoever reads the message opens it.
-    Address, "an address", "begin with `https://`, name a host and no user, and have at most 2,048 visible ASCII characters",
-    r"^https://[!-~]{1,2040}$", is_address
+    Address, "an address", "begin with `https://`, name a host and no user, and have at most 2,048 characters that a URL may have",
+    r"^https://[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?([/?#][A-Za-z0-9._~:/?#@!$&'()*+,;=%\[\]-]{0,1780})?$",
+    is_address
 );
 id!(
     /// The media type of a file (RFC 6838, section 4.2), without parameters.
@@ -27,13 +28,15 @@ id!(
     |t| t.len() <= limits::TITLE_BYTES && !t.contains(['/', '\\']) && text::is_title(t)
 );
 
+/// Programs differ in what they make of a URL with other characters (RFC 3986, section 2): what is a host to one may be a
+/// user to another.
 fn is_address(text: &str) -> bool {
-    let is_whole = |url: &Url| {
-        url.scheme() == "https" && url.has_host() && url.username().is_empty() && url.password().is_none()
-    };
-    all(text, limits::ADDRESS_BYTES, |b| b.is_ascii_graphic())
-        && text.starts_with("https://")
-        && Url::parse(text).is_ok_and(|url| is_whole(&url))
+    let is_of_url = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&b);
+    let is_of_host = |b: u8| b.is_ascii_alphanumeric() || b".-".contains(&b);
+    let Some(rest) = text.strip_prefix("https://") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.split_once(':').map_or(authority, |(host, _)| host);
+    all(text, limits::ADDRESS_BYTES, is_of_url) && all(host, 253, is_of_host) && Url::parse(text).is_ok()
 }
 
 fn is_media_type(text: &str) -> bool {
@@ -94,7 +97,9 @@ mod tests {
 
     #[test]
     fn an_address_opens_a_file_and_nothing_else() {
-        for good in ["https://files.example/a.png", "https://[::1]:8443/a?b=c#d", "https://xn--4ca.example"] {
+        for good in
+            ["https://files.example/a.png", "https://127.0.0.1:8443/a?b=c#d", "https://xn--4ca.example"]
+        {
             assert!(Address::parse(good).is_ok(), "{good}");
         }
         for bad in [
@@ -107,6 +112,9 @@ mod tests {
             "https://:secret@files.example/",
             "https://files.example/ä",
             "https://files.example/a b",
+            "https://files.example/a\\b",
+            "https://files.example\\@evil.example/",
+            "https://files.example:x/",
             "https://files.example/\n",
             &format!("https://files.example/{}", "x".repeat(2_048)),
         ] {

@@ -95,6 +95,8 @@ pub const TYPING: [Policy; 1] = [Policy::new("typing", 2, 2)];
 /// Reactions that one user adds to or removes from one message. A user seldom needs more, and each change is an event of the
 /// thread.
 pub const TOGGLES: [Policy; 1] = [Policy::new("toggle", 10, 60)];
+/// Profiles that one user sets: with the next message, everybody who gets it reads the new one.
+pub const PROFILE_CHANGES: [Policy; 1] = [Policy::new("profile", 20, 3_600)];
 /// Tickets and cookies for streams of one user: all the streams that a user may have, opened several times.
 pub const TICKETS: [Policy; 1] = [Policy::new("ticket", 30, 60)];
 /// Reads of one user: a page that is loaded makes some at once.
@@ -266,7 +268,8 @@ const _: () = assert!(
         < 59 * 1024,
     "a message and its reactions fit a frame",
 );
-const _: () = assert!(NAME_CHARS * 4 + AVATAR_BYTES + PROFILE_DATA_BYTES < 3 * 1024, "a profile is one read unit");
+const _: () =
+    assert!(NAME_CHARS * 4 + AVATAR_BYTES + PROFILE_DATA_BYTES < 3 * 1024, "a profile is one read unit");
 const _: () = assert!(CREATE_MEMBERS + 1 + 4 <= 100, "creation is one transaction");
 const _: () = assert!(LINK_TIME.as_secs() < OUTBOX_HOLD.as_secs(), "a link that works is not swept");
 const _: () = assert!(OUTBOX_HOLD.as_secs() < JOB_VISIBILITY.as_secs(), "a job that comes again may go on");

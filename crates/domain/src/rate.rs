@@ -21,6 +21,8 @@ pub enum Class {
     Typing,
     /// A reaction put there or taken away, for each message.
     Toggle,
+    /// Another profile.
+    Profile,
     /// A ticket or cookie for a stream.
     Ticket,
     /// A list, or anything else that is only read.
@@ -66,6 +68,7 @@ impl Class {
             Self::Seen => &limits::MARKS,
             Self::Typing => &limits::TYPING,
             Self::Toggle => &limits::TOGGLES,
+            Self::Profile => &limits::PROFILE_CHANGES,
             Self::Ticket => &limits::TICKETS,
             Self::Read => &limits::READS,
             Self::Repeat => &limits::REPEATS,
@@ -75,7 +78,7 @@ impl Class {
     /// Whether all processes count together. The other classes cost less than such a count, so that each process counts
     /// them for itself.
     pub const fn is_fleet_wide(self) -> bool {
-        matches!(self, Self::Send | Self::Change | Self::Create | Self::Invite)
+        matches!(self, Self::Send | Self::Change | Self::Create | Self::Invite | Self::Profile)
     }
 }
 

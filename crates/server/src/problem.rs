@@ -84,7 +84,13 @@ impl Problem {
 
     /// A field with a wrong shape or value (422).
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..Self::new(Kind::Invalid, detail) }
+        Self::new(Kind::Invalid, detail).about(field)
+    }
+
+    /// The same problem, because of one field.
+    #[must_use]
+    pub fn about(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
     }
 
     /// The one answer for what is absent and for what the caller may not know of.

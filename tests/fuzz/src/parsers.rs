@@ -11,13 +11,7 @@ use api::routes::{
     typing::NewTyping,
     users::Ban,
 };
-use domain::{
-    cursor::Cursor,
-    envelope::Envelope,
-    ids::{ThreadId, UserId},
-    job::Job,
-    sequence::ThreadSeq,
-};
+use domain::{cursor::Cursor, envelope::Envelope, job::Job};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, header};
 use jiff::Timestamp;
@@ -125,17 +119,13 @@ fn stays<T: DeserializeOwned + Serialize>(bytes: &[u8]) {
     assert_eq!(serde_json::to_vec(&again).expect("it was JSON"), written);
 }
 
-/// A token of a page names the same place once more.
+/// What names a place in a list names the same place once more.
 pub(crate) fn page(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
-    names::<ThreadSeq>(text);
-    names::<(u64, ThreadId)>(text);
-    names::<UserId>(text);
-}
-
-fn names<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &str) {
-    let place = |token: &str| page::place::<T>("after", Some(token)).ok().flatten();
-    if let Some(found) = place(text) {
-        assert_eq!(place(&page::token(&found)), Some(found), "{text}");
+    if let Ok(found) = page::place(text) {
+        assert_eq!(page::place(&found.to_string()).ok(), Some(found), "{text}");
+    }
+    if let Ok(found) = page::tseq("before", text) {
+        assert_eq!(page::tseq("before", &found.to_string()).ok(), Some(found), "{text}");
     }
 }

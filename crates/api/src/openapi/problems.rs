@@ -38,7 +38,7 @@ const OWN: [(&str, &[Kind]); 18] = [
     ("removeMember", &[Kind::RoleMissing, Kind::ThreadDirect]),
     ("removeReaction", &[Kind::Invalid, Kind::MessageDeleted, Kind::ThreadClosed]),
     ("renameThread", &[Kind::ThreadDirect]),
-    ("sendMessage", &[Kind::ThreadClosed]),
+    ("sendMessage", &[Kind::MemberNeeded, Kind::ReplyMissing, Kind::ThreadClosed]),
     ("unblockUser", &[Kind::Invalid]),
     ("banUser", &[Kind::Invalid]),
 ];

@@ -20,6 +20,7 @@ use store::write::Outcome;
 use utoipa::ToSchema;
 
 use super::{
+    named::at_most,
     parameters::{InThread, Key},
     write::Write,
 };
@@ -42,6 +43,8 @@ pub struct Membership {
 #[serde(deny_unknown_fields)]
 pub struct NewMembers {
     /// 1 to 90 users.
+    #[serde(deserialize_with = "at_most::<_, { limits::CREATE_MEMBERS }>")]
+    #[schema(value_type = Vec<UserId>, min_items = 1, max_items = 90)]
     users: BTreeSet<UserId>,
 }
 

@@ -10,12 +10,15 @@ use domain::{
     ids::{ThreadId, UserId},
     limits,
     rate::Class,
-    sequence::{ProfileVersion, ThreadSeq},
+    sequence::{ProfileVersion, ThreadSeq, Whole},
     wire::{Included, Message, Messages},
 };
 use fanout::chat::Chat;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, Unexpected},
+};
 use server::{
     json::{Json, Path, Query},
     problem::{Kind, Problem},
@@ -28,7 +31,8 @@ use store::{
 use utoipa::ToSchema;
 
 use super::{
-    page::{self, token},
+    named::at_most,
+    page,
     parameters::{InThread, Key, Limit, OfMessage, OfVersion},
     write::Write,
 };
@@ -54,7 +58,7 @@ pub struct NewMessage {
     #[schema(minimum = 1)]
     reply_to: Option<ThreadSeq>,
     /// Members whom it mentions.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "at_most::<_, { limits::MENTIONS }>")]
     #[schema(value_type = Vec<UserId>, max_items = 20)]
     mentions: BTreeSet<UserId>,
     /// A JSON object that Runnel keeps with the message, for your application.
@@ -65,6 +69,7 @@ pub struct NewMessage {
 /// What to change of a message. What is absent stays as it is.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 pub struct ChangedMessage {
     /// Another text, with the limits of a new one.
     #[schema(max_length = 16_384)]
@@ -88,16 +93,26 @@ pub struct NewAttachment {
     /// Its name.
     name: Option<FileName>,
     /// Its size in bytes.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 9_007_199_254_740_991_u64)]
     size: Option<u64>,
     /// The width of a picture or a film in pixels.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 4_294_967_295_u64)]
     width: Option<u32>,
     /// Its height in pixels.
+    #[serde(default, deserialize_with = "whole")]
     #[schema(maximum = 4_294_967_295_u64)]
     height: Option<u32>,
     /// Where a smaller picture of it lies.
     preview: Option<Address>,
+}
+
+/// Reads a whole number that may be absent.
+fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(d: D) -> Result<Option<T>, D::Error> {
+    let Some(Whole(number)) = Option::deserialize(d)? else { return Ok(None) };
+    let too_large = |_| D::Error::invalid_value(Unexpected::Unsigned(number), &"a smaller number");
+    T::try_from(number).map(Some).map_err(too_large)
 }
 
 impl From<NewAttachment> for Attachment {
@@ -113,10 +128,6 @@ impl NewMessage {
         let said = Said { text, attachments: attachments(&self.attachments)?, data };
         if said.is_blank() {
             return Err(Problem::invalid("text", "`text` must not be empty or blank without `attachments`"));
-        }
-        if self.mentions.len() > limits::MENTIONS {
-            let detail = format!("`mentions` must name at most {} users", limits::MENTIONS);
-            return Err(Problem::invalid("mentions", detail));
         }
         let mentions: Vec<UserId> = self.mentions.iter().cloned().collect();
         if !said.fits_beside(&mentions) {
@@ -299,12 +310,12 @@ impl Wanted {
 /// List messages.
 ///
 /// The latest first in every page. Without `before`, `after` and `around`: the latest of all. Each of the three takes a
-/// tseq, or a token of another page.
+/// tseq, which `next` and `newer` of another page are too. A request has at most one of them.
 #[utoipa::path(get, path = "/v1/threads/{thread}/messages", tag = "messages", operation_id = "listMessages",
     params(InThread, Limit,
-        ("before" = Option<String>, Query, description = "Messages before this one: `next` of another page, or a tseq."),
-        ("after" = Option<String>, Query, description = "Messages after this one: `newer` of another page, or a tseq."),
-        ("around" = Option<String>, Query, description = "This message, and those on both sides of it: a tseq.")),
+        ("before" = Option<String>, Query, description = "Messages before this one.", pattern = "^[0-9]{1,19}$"),
+        ("after" = Option<String>, Query, description = "Messages after this one.", pattern = "^[0-9]{1,19}$"),
+        ("around" = Option<String>, Query, description = "This message, and those on both sides of it.", pattern = "^[0-9]{1,19}$")),
     responses((status = 200, description = "A page.", body = Messages)))]
 pub async fn list(
     State(table): State<Table>,
@@ -315,11 +326,11 @@ pub async fn list(
     let (window, limit) = (wanted.window()?, page::limit(wanted.limit)?);
     let page = table.messages(&reader.user, &thread, window, limit).await;
     let page = page.map_err(failed)?.ok_or_else(Problem::not_found)?;
-    let newer = || page.newer.map(|tseq| token(&tseq));
+    let newer = || page.newer.map(|tseq| tseq.to_string());
     let users = table.faces(named(&page.messages)).await.map_err(failed)?;
     Ok(Answer(Messages {
         newer: (!matches!(window, Window::Before(_))).then(newer),
-        next: page.older.map(|tseq| token(&tseq)),
+        next: page.older.map(|tseq| tseq.to_string()),
         items: page.messages,
         included: Included { messages: page.replied },
         users,

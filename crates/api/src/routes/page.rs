@@ -1,8 +1,9 @@
-//! Pages of lists: how many items, and from where.
+//! Pages of lists: how many items, and from where. What names a place may be forged: it opens nothing that its reader may not
+//! see.
 
-use data_encoding::BASE64URL_NOPAD;
-use domain::{limits, sequence::ThreadSeq};
-use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt, str::FromStr};
+
+use domain::{ids::ThreadId, limits, sequence::ThreadSeq};
 use server::problem::Problem;
 
 /// Items to return, from 1 to [`limits::PAGE_ITEMS_MAX`].
@@ -15,29 +16,48 @@ pub fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
     Err(Problem::invalid("limit", detail))
 }
 
-/// Where the page of this token begins, which the parameter `name` has. Without a token it is nowhere: the first page.
-pub fn place<T: DeserializeOwned>(name: &str, token: Option<&str>) -> Result<Option<T>, Problem> {
-    let Some(token) = token else { return Ok(None) };
-    let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok();
-    let place = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    place.map(Some).ok_or_else(|| {
-        Problem::invalid(name, format!("`{name}` is not a `next` of this list: start again without it"))
-    })
+/// A place in a list of threads: behind the last one of a page.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The activity of that thread.
+    pub activity: u64,
+    /// The thread.
+    pub thread: ThreadId,
 }
 
-/// The place in a thread that this token or tseq names.
-pub fn tseq(name: &str, text: &str) -> Result<ThreadSeq, Problem> {
-    // A token never is a number: it begins with a letter.
-    if let Ok(tseq) = text.parse() {
-        return Ok(tseq);
+/// The text is no place in a list of threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadPlace;
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.activity, self.thread)
     }
-    place(name, Some(text)).ok().flatten().ok_or_else(|| {
-        Problem::invalid(name, format!("`{name}` must be a tseq, or a token from a list of these messages"))
-    })
 }
 
-/// The token of the page that begins at `place`. It names only places that its reader may see:
-/// a forged one opens nothing.
-pub fn token(place: &impl Serialize) -> String {
-    BASE64URL_NOPAD.encode(&serde_json::to_vec(place).expect("ids and numbers always serialise"))
+impl FromStr for Place {
+    type Err = BadPlace;
+
+    fn from_str(text: &str) -> Result<Self, BadPlace> {
+        let (activity, thread) = text.split_once('.').ok_or(BadPlace)?;
+        let activity = number(activity).ok_or(BadPlace)?;
+        Ok(Self { activity, thread: ThreadId::parse(thread).map_err(|_| BadPlace)? })
+    }
+}
+
+/// The place that the parameter `after` of a list of threads names.
+pub fn place(text: &str) -> Result<Place, Problem> {
+    let detail = "`after` is not a `next` of this list: start again without it";
+    text.parse().map_err(|BadPlace| Problem::invalid("after", detail))
+}
+
+/// The tseq that the parameter `name` of a list of messages has.
+pub fn tseq(name: &str, text: &str) -> Result<ThreadSeq, Problem> {
+    let detail = || format!("`{name}` must be a tseq");
+    number(text).map(ThreadSeq).ok_or_else(|| Problem::invalid(name, detail()))
+}
+
+/// A number of digits alone.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

@@ -44,7 +44,7 @@ pub(crate) struct Key {
 #[expect(dead_code, reason = "only its description is used")]
 pub(crate) struct OfVersion {
     /// Do it only if this is still the `ETag`. Otherwise the answer is 412, and nothing changes.
-    #[param(rename = "If-Match", required = false, example = "\"18\"")]
+    #[param(rename = "If-Match", required = false, example = "*", pattern = r#"^\*$|^"[0-9a-z]{1,40}"$"#)]
     if_match: String,
 }
 

@@ -1,5 +1,7 @@
 //! Who users are: a profile each, which everybody who is signed in may read.
 
+use std::collections::BTreeSet;
+
 use axum::{Json as Answer, extract::State};
 use domain::{
     attachment::{Address, Data},
@@ -19,7 +21,7 @@ use utoipa::ToSchema;
 
 use crate::{
     answer::failed,
-    rate::{Metered, Reader},
+    rate::{Metered, Reader, too_fast},
 };
 
 /// The whole profile: what is absent is gone.
@@ -66,8 +68,8 @@ pub async fn set(
     metered: Metered,
     Json(new): Json<NewProfile>,
 ) -> Result<Answer<User>, Problem> {
-    metered.count(Class::Seen)?;
     let profile = new.profile()?;
+    metered.permit(&[(Class::Profile, 1)]).granted().await.map_err(too_fast)?;
     let user = metered.identity.user;
     let version = table.put_profile(&user, &profile, metered.now).await.map_err(failed)?;
     Ok(Answer(User { user, profile, version }))
@@ -85,14 +87,13 @@ impl Wanted {
         let invalid = |detail: String| Problem::invalid("ids", detail);
         let mut users: Vec<UserId> = Vec::new();
         for id in self.ids.split(',') {
-            let user = UserId::parse(id).map_err(|bad| invalid(format!("in `ids`, {bad}")))?;
-            if !users.contains(&user) {
-                users.push(user);
-            }
-            if users.len() > limits::PROFILES {
+            if users.len() == limits::PROFILES {
                 return Err(invalid(format!("`ids` must name at most {} users", limits::PROFILES)));
             }
+            users.push(UserId::parse(id).map_err(|bad| invalid(format!("in `ids`, {bad}")))?);
         }
+        let mut known = BTreeSet::new();
+        users.retain(|user| known.insert(user.clone()));
         Ok(users)
     }
 }
@@ -101,7 +102,8 @@ impl Wanted {
 ///
 /// Of a user without a profile the answer has the version 0, whether there is such a user or not.
 #[utoipa::path(get, path = "/v1/users", tag = "profiles", operation_id = "listUsers",
-    params(("ids" = String, Query, description = "1 to 100 users, with commas between them.")),
+    params(("ids" = Vec<UserId>, Query, style = Form, explode = false, min_items = 1, max_items = 100,
+        description = "1 to 100 users, with commas between them.")),
     responses((status = 200, description = "All of them, on one page, in the order of `ids`.", body = Page<User>)))]
 pub async fn list(
     State(table): State<Table>,

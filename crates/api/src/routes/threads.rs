@@ -11,6 +11,7 @@ use domain::{
     profile::Face,
     rate::Class,
     text,
+    view::View,
     wire::{Faces, Page, Thread, ThreadState},
 };
 use fanout::chat::Chat;
@@ -28,7 +29,8 @@ use store::{
 use utoipa::ToSchema;
 
 use super::{
-    page::{self, place, token},
+    named::at_most,
+    page::{self, Place},
     parameters::{InThread, Key, Limit, OfVersion},
     session::accepted,
     write::Write,
@@ -44,8 +46,11 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct NewThread {
     /// 1 to 90 users besides yourself.
+    #[serde(deserialize_with = "at_most::<_, { limits::CREATE_MEMBERS + 1 }>")]
+    #[schema(value_type = Vec<UserId>, min_items = 1, max_items = 91)]
     members: BTreeSet<UserId>,
     /// At most 200 bytes of UTF-8.
+    #[schema(max_length = 200)]
     title: Option<String>,
     /// What a member may read of the time before they joined. Default: `all`.
     history: Option<History>,
@@ -132,7 +137,8 @@ pub async fn create(
 /// The latest activity first. A stream opened at `cursor` (with several pages, the first one's)
 /// misses nothing.
 #[utoipa::path(get, path = "/v1/threads", tag = "threads", operation_id = "listThreads",
-    params(Limit, ("after" = Option<String>, Query, description = "`next` of the page before."),
+    params(Limit, ("after" = Option<String>, Query, description = "`next` of the page before.",
+            pattern = r"^[0-9]{1,19}\.[td]_[a-z0-9]{1,40}$"),
         ("state" = Option<ThreadState>, Query, description = "Only threads of this state. Default: all.")),
     responses((status = 200, description = "A page.", body = Threads)))]
 pub async fn list(
@@ -142,7 +148,7 @@ pub async fn list(
     Query(Wanted { limit, after, state }): Query<Wanted>,
 ) -> Result<Answer<Threads>, Problem> {
     let limit = page::limit(limit)?;
-    let after = place::<(u64, ThreadId)>("after", after.as_deref())?;
+    let after = after.as_deref().map(page::place).transpose()?;
     // Read before the list, so that a stream opened at this cursor misses nothing.
     let image = table.image(&reader.user).await.map_err(failed)?;
     accepted(&image, &reader, clock.now())?;
@@ -150,12 +156,13 @@ pub async fn list(
     if let Some(state) = state {
         views.retain(|view| view.is_invited() == (state == ThreadState::Invited));
     }
-    if let Some((activity, id)) = after {
-        views.retain(|view| (view.activity, &view.thread) < (activity, &id));
+    if let Some(Place { activity, thread }) = after {
+        views.retain(|view| (view.activity, &view.thread) < (activity, &thread));
     }
     let more = views.len() > limit;
     views.truncate(limit);
-    let next = views.last().filter(|_| more).map(|last| token(&(last.activity, &last.thread)));
+    let place = |last: &View| Place { activity: last.activity, thread: last.thread.clone() };
+    let next = views.last().filter(|_| more).map(|last| place(last).to_string());
     let (items, cursor) = table.listed(&reader.user, views, &image).await.map_err(failed)?;
     let authors = items.iter().filter_map(|thread| Some(&thread.last.as_ref()?.from));
     let users = table.faces(authors.chain(items.iter().flat_map(members))).await.map_err(failed)?;
@@ -193,6 +200,7 @@ pub async fn read(
 #[serde(deny_unknown_fields)]
 pub struct NewTitle {
     /// 1 to 200 bytes of UTF-8.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     title: String,
 }
 

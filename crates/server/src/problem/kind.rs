@@ -150,8 +150,12 @@ kinds! {
         "Let the user unblock a user first."
     }
     MemberNeeded "member-needed" CONFLICT "Not a member" {
-        "Only a member of the group can become its owner."
-        "Add the user first."
+        "Only a member of a thread can be mentioned in it, or become its owner."
+        "Add the user first, or send the request without them. `detail` names the user."
+    }
+    ReplyMissing "reply-missing" CONFLICT "No message to reply to" {
+        "The message that `reply_to` names does not exist, or the user may not read it."
+        "Send the message without `reply_to`."
     }
     OwnerNeeded "owner-needed" CONFLICT "Owner must hand over" {
         "The owner cannot take another role, because a group has one owner."
