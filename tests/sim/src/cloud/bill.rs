@@ -1,6 +1,9 @@
 //! What AWS charges for, counted request by request, whatever the answer.
 
-use std::ops::{Div, Mul, Sub};
+use std::{
+    iter::Sum,
+    ops::{Div, Mul, Sub},
+};
 
 use super::request::Request;
 
@@ -51,6 +54,16 @@ impl Sub for Bill {
             writes: self.writes - other.writes,
             queues: self.queues - other.queues,
         }
+    }
+}
+
+impl Sum for Bill {
+    fn sum<I: Iterator<Item = Self>>(bills: I) -> Self {
+        bills.fold(Self::default(), |sum, other| Self {
+            reads: sum.reads + other.reads,
+            writes: sum.writes + other.writes,
+            queues: sum.queues + other.queues,
+        })
     }
 }
 
