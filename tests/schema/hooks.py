@@ -1,7 +1,5 @@
 """What the OpenAPI document cannot say of the API, for schemathesis."""
 
-import os
-
 import schemathesis
 
 # A request that fits the document may be refused for what the service has seen before or has in its table.
@@ -21,13 +19,6 @@ OF_RULES = (
     # schemathesis sends `If-Match: 0`, which does not fit the document.
     "list of entity tags",
 )
-
-
-@schemathesis.hook
-def before_call(context, case, kwargs):
-    """A back end ends the sessions of users and bans them. Everything else is asked by alice."""
-    if case.operation.path.startswith("/v1/users/") and "Authorization" in (case.headers or {}):
-        case.headers["Authorization"] = f"Bearer {os.environ['BACK_END']}"
 
 
 @schemathesis.hook
